@@ -1,0 +1,1 @@
+"""How FSCIL methods are measured."""

@@ -1,0 +1,36 @@
+"""What must be in order before anything is trained: data, splits of every seed, weights, room to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.datasets import load_images
+from benchmarks.errors import DataError, UsageError
+from benchmarks.precision import pick_device
+from benchmarks.records import Identity
+from benchmarks.settings import Settings
+from benchmarks.splits import make_split
+from benchmarks.weights import find_weights
+from methods.parts.backbones import BACKBONES
+from protocols.loading import nearest
+from protocols.schema import Protocol
+
+
+def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> None:
+    """Raises UsageError or DataError with what to mend; leaves the decoded images in their cache."""
+    if protocol.backbone.name not in BACKBONES:
+        known = sorted(BACKBONES)
+        raise UsageError(f"{protocol.name}: no backbone named {protocol.backbone.name!r}.{nearest(protocol.backbone.name, known)} There are: {', '.join(known)}.")
+    pick_device(settings.device)
+    try:
+        for folder in (settings.results, settings.data_root):
+            folder.mkdir(parents=True, exist_ok=True)
+        probe = settings.results / ".writable.tmp"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be written ({error.strerror})") from None
+    images = load_images(protocol.data, settings.data_root)
+    for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
+        make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
+    find_weights(protocol.backbone, settings.data_root)

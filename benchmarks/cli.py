@@ -1,0 +1,116 @@
+"""The command line. Only argparse is imported before it is known what to do, so that --help and --list answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="run_all.py",
+        description="Run few-shot class-incremental methods on a protocol and write results/<protocol>.md. "
+        "Runs that are done are not repeated.",
+        allow_abbrev=False,
+    )
+    p.add_argument("--protocol", default="digits", help="name of a file in protocols/, or a path to a YAML file (default: digits)")
+    p.add_argument("--methods", help="such as lecnet,icarl:original (default: the protocol's list, or every method)")
+    p.add_argument("--seeds", help="such as 0-9 or 0,2,5-7 (default: the protocol's, ten)")
+    p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
+    p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
+    p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    p.add_argument("--workers", type=int, help="runs at a time (default: one a core, or one on a GPU)")
+    p.add_argument("--threads", type=int, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
+    p.add_argument("--data-root", type=Path, default=Path(os.environ.get("FSCIL_DATA", "data")), help="default: $FSCIL_DATA, or data")
+    p.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    mode = p.add_mutually_exclusive_group()
+    mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
+    mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
+    mode.add_argument("--list", action="store_true", help="list protocols and methods")
+    return p
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 all done, 1 a run failed, 2 bad usage or missing data."""
+    from benchmarks.errors import USER_ERRORS
+    from methods.registry import MethodError
+
+    options = parser().parse_args(arguments)
+    try:
+        return dispatch(options)
+    except (*USER_ERRORS, MethodError) as error:
+        print(f"run_all.py: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on where it stopped", file=sys.stderr)
+        return FAILED
+
+
+def dispatch(options: argparse.Namespace) -> int:
+    from benchmarks.errors import UsageError
+    from benchmarks.quiet import hush
+
+    hush()
+    if options.list:
+        from benchmarks.listing import listing
+
+        print(listing())
+        return DONE
+    if options.threads < 1 or (options.workers is not None and options.workers < 1):
+        raise UsageError("--threads and --workers must be at least 1")
+    from protocols import load_protocol
+
+    protocol = load_protocol(options.protocol)
+    if options.report_only:
+        return report(options, protocol)
+    return run(options, protocol)
+
+
+def run(options: argparse.Namespace, protocol) -> int:
+    from benchmarks.plan import identities, make_request
+    from benchmarks.progress import Progress
+    from benchmarks.settings import Settings
+
+    request = make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set)
+    runs = identities(request)
+    settings = Settings(options.data_root.resolve(), options.results.resolve(), options.device, options.threads)
+    if options.plan:
+        from benchmarks.listing import plan_text
+
+        print(plan_text(request, runs, settings, default_workers(options, len(runs))))
+        return DONE
+    from benchmarks.checks import check_before_training
+    from benchmarks.sweep import missing_runs, sweep
+    from benchmarks.records import Store
+
+    missing = missing_runs(runs, Store(settings.results))
+    if missing:
+        check_before_training(protocol, missing, settings)
+    outcome = sweep(protocol, runs, settings, default_workers(options, len(missing)), Progress())
+    report(options, protocol)
+    print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
+    return FAILED if outcome.failed else DONE
+
+
+def report(options: argparse.Namespace, protocol) -> int:
+    from benchmarks.report import write_report
+
+    for path in write_report(protocol, options.results):
+        print(path)
+    return DONE
+
+
+def default_workers(options: argparse.Namespace, runs: int) -> int:
+    """As many as cores allow at the given threads, no more than there are runs; one on a GPU."""
+    if options.workers is not None:
+        return max(1, min(options.workers, runs))
+    from benchmarks.precision import pick_device
+
+    if pick_device(options.device).type != "cpu":
+        return 1
+    return max(1, min(len(os.sched_getaffinity(0)) // options.threads, runs))

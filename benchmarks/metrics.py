@@ -1,0 +1,76 @@
+"""Accuracies from per-class counts (methods.md section 2). All in percent; every variant follows from the same counts.
+
+`correct` and `total` are integer arrays over the labels seen, in order of arrival; `base` is how many of them are base
+classes. The prediction behind them is the argmax over all classes seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def micro(correct: ArrayLike, total: ArrayLike) -> float:
+    """Share of test images answered rightly: the suite's accuracy. NaN over no image."""
+    images = float(np.sum(total))
+    return 100.0 * float(np.sum(correct)) / images if images else float("nan")
+
+
+def macro(correct: ArrayLike, total: ArrayLike) -> float:
+    """Mean of the classes' accuracies (TEEN, OrCo)."""
+    return 100.0 * float(np.mean(np.asarray(correct) / np.asarray(total)))
+
+
+def base_accuracy(correct: Sequence[int], total: Sequence[int], base: int) -> float:
+    """Accuracy on test images of base classes, argmax over all seen."""
+    return micro(correct[:base], total[:base])
+
+
+def novel_accuracy(correct: Sequence[int], total: Sequence[int], base: int) -> float:
+    """Accuracy on test images of all novel classes, argmax over all seen; NaN in session 0."""
+    return micro(correct[base:], total[base:])
+
+
+def class_count(correct: Sequence[int], total: Sequence[int], old: int) -> float:
+    """TOPIC's and LEC's weighting: micro inside old and new classes, averaged by their number of classes."""
+    new = len(total) - old
+    if not new:
+        return micro(correct, total)
+    return (micro(correct[:old], total[:old]) * old + micro(correct[old:], total[old:]) * new) / (old + new)
+
+
+def harmonic(first: float, second: float) -> float:
+    """2ab / (a + b); 0 where both are 0, NaN where either is."""
+    if np.isnan(first) or np.isnan(second):
+        return float("nan")
+    return 2 * first * second / (first + second) if first + second else 0.0
+
+
+def harmonic_mean(correct: Sequence[int], total: Sequence[int], base: int) -> float:
+    """Of base and novel accuracy (micro); NaN in session 0."""
+    return harmonic(base_accuracy(correct, total, base), novel_accuracy(correct, total, base))
+
+
+def performance_drop(accuracies: Sequence[float]) -> float:
+    """PD: accuracy of session 0 minus that of the last session, in points."""
+    return accuracies[0] - accuracies[-1]
+
+
+def forgetting(group_accuracies: Sequence[Sequence[float]]) -> float:
+    """Mean over session groups j < T of their best earlier accuracy minus their final one.
+
+    `group_accuracies[t][j]` is the accuracy after session t on the classes that session j brought, j <= t.
+    """
+    last = len(group_accuracies) - 1
+    if last < 1:
+        return float("nan")
+    drops = [max(group_accuracies[t][j] for t in range(j, last)) - group_accuracies[last][j] for j in range(last)]
+    return float(np.mean(drops))
+
+
+def sampling_half_width(accuracy: float, images: int) -> float:
+    """95 % half-width that the finite test set alone puts on an accuracy (normal approximation), in points."""
+    p = accuracy / 100
+    return 100 * 1.96 * float(np.sqrt(p * (1 - p) / images))

@@ -1,0 +1,64 @@
+"""Device, threads and arithmetic: what can change the last bit of a result, and therefore stands in every record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from benchmarks.errors import UsageError
+
+PACKAGES = ("torch", "torchvision", "avalanche-lib", "numpy")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU, or the CPU. Raises UsageError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: not to be had here ({str(error).splitlines()[0]})") from None
+    return device
+
+
+@lru_cache
+def has_fast_bf16(device_type: str) -> bool:
+    """Whether bf16 is native to the processor (elsewhere it is emulated, and slower than fp32)."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return bool(words & BF16_FLAGS)
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """`auto` to bf16 where the processor has it, else fp32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if has_fast_bf16(device.type) else "fp32"
+
+
+def make_deterministic(threads: int) -> None:
+    """Same seed, same bytes: pinned threads (another count sums in another order) and deterministic kernels."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def environment(device: torch.device, precision: str) -> dict[str, str | int]:
+    """What a bit-identical repetition needs to have in common. Versions without their build suffix."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name).split("+")[0] for name in PACKAGES},
+    }

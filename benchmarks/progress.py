@@ -1,0 +1,98 @@
+"""Live progress on stderr: which run, which session, accuracy so far, estimated time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+QUIET_INTERVAL = 15.0  # seconds between status lines where stderr is no terminal
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker reports of a run. `seconds` is set when it is done."""
+
+    kind: Literal["start", "progress", "done", "failed", "elsewhere"]
+    variant: str
+    seed: int
+    text: str = ""
+    seconds: float = 0.0
+    key: str = ""
+
+
+class Progress:
+    """Prints one line a finished run, and a status line in between."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.out = out or sys.stderr
+        self.live = self.out.isatty()
+        self.running: dict[tuple[str, int], str] = {}
+        self.ended_runs: set[tuple[str, int]] = set()
+        self.total = 0
+        self.workers = 1
+        self.begun = self.printed = time.monotonic()
+
+    def start(self, total: int, skipped: int, workers: int) -> None:
+        self.total, self.workers = total, workers
+        self.begun = self.printed = time.monotonic()
+        self._line(f"{total} runs to do, {skipped} already done, {workers} worker{'s' if workers > 1 else ''}")
+
+    def event(self, event: Event) -> None:
+        run = (event.variant, event.seed)
+        if event.kind in ("start", "progress"):
+            self.running[run] = event.text
+            self.tick()
+            return
+        if run in self.ended_runs:  # every worker sees in turn that a run has been done
+            return
+        self.ended_runs.add(run)
+        self.running.pop(run, None)
+        name = f"[{self.ended}/{self.total}] {event.variant} seed {event.seed}"
+        if event.kind == "done":
+            self._line(f"{name}: {event.text} in {event.seconds:.1f} s · left about {self.time_left()}")
+        elif event.kind == "failed":
+            self._line(f"{name}: FAILED: {event.text}")
+        else:
+            self._line(f"{name}: done by another process")
+
+    def tick(self) -> None:
+        """Refresh the status line; where stderr is no terminal, now and then."""
+        if not self.running:
+            return
+        now = time.monotonic()
+        if not self.live and now - self.printed < QUIET_INTERVAL:
+            return
+        parts = [f"{variant} seed {seed}: {text or 'starting'}" for (variant, seed), text in self.running.items()]
+        status = f"({self.ended}/{self.total}) {' | '.join(parts)} · left about {self.time_left()}"
+        if self.live:
+            print(f"\r\x1b[2K{status[:160]}", end="", file=self.out, flush=True)
+        else:
+            self._line(status)
+
+    def stop(self) -> None:
+        if self.live:
+            print("\r\x1b[2K", end="", file=self.out, flush=True)
+
+    @property
+    def ended(self) -> int:
+        return len(self.ended_runs)
+
+    def time_left(self) -> str:
+        if not self.ended:
+            return "?"
+        seconds = (time.monotonic() - self.begun) / self.ended * (self.total - self.ended)
+        return readable(seconds)
+
+    def _line(self, text: str) -> None:
+        self.printed = time.monotonic()
+        print(("\r\x1b[2K" if self.live else "") + text, file=self.out, flush=True)
+
+
+def readable(seconds: float) -> str:
+    """`42 s`, `7 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,213 @@
+"""The result of a run: one JSON that repeats byte for byte, what it cost beside it, and the predicted labels.
+
+    records/<protocol>/<recipe>.<split>/<variant>/seed00.json        what was found; goes into git
+                                                  seed00.cost.json   seconds, memory, commit: differs from run to run
+                                                  seed00.npz         predicted labels; stays out of git
+                                                  seed00.failed.json why a run failed, until it succeeds
+
+The record is written last: where it is, the run is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError, model_validator
+
+from benchmarks.errors import RecordError
+from benchmarks.files import write_atomic
+from protocols.loading import explain
+from protocols.schema import Sessions, Strict
+
+SCHEMA_VERSION = 1
+
+
+class SessionResult(Strict):
+    """After one session: right answers and test images of every label seen, in order of arrival."""
+
+    correct: tuple[int, ...]
+    total: tuple[int, ...]
+    images_kept: int
+    parameters_added: int
+    log: dict[str, float] = {}
+
+
+class Identity(Strict):
+    """What makes a run this run and no other. Two records of one identity must agree (same environment: byte for byte)."""
+
+    protocol: str
+    data: dict[str, Any]
+    augment: dict[str, Any]
+    sessions: Sessions
+    backbone: dict[str, Any]
+    recipe: str
+    recipe_settings: dict[str, Any]
+    split: str
+    method: str
+    preset: str
+    overrides: dict[str, Any]
+    config: dict[str, Any]
+    version: int
+    base: str
+    seed: int
+
+    @property
+    def variant(self) -> str:
+        """`lecnet:paper`, or `lecnet:paper[gamma=0.6]` where the command line changed something."""
+        changes = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.overrides.items()))
+        return f"{self.method}:{self.preset}" + (f"[{changes}]" if changes else "")
+
+    @property
+    def stem(self) -> Path:
+        """Path of the record under records/, without suffix."""
+        folder = re.sub(r"[^A-Za-z0-9=.,_-]+", "-", self.variant).strip("-")[:80]
+        if self.overrides:  # readable, and unique however long
+            folder += "-" + hashlib.sha256(self.variant.encode()).hexdigest()[:8]
+        return Path(self.protocol) / f"{self.recipe}.{self.split}" / folder / f"seed{self.seed:02d}"
+
+
+class Record(Strict):
+    """One finished run."""
+
+    schema_version: Literal[1]
+    title: str
+    identity: Identity
+    order: tuple[int, ...]
+    order_sha256: str
+    rows_sha256: str
+    images_sha256: str
+    environment: dict[str, str | int]
+    selection: Literal["last", "val", "oracle_test"]
+    memory_budget: int | None
+    sessions: tuple[SessionResult, ...]
+    predictions_sha256: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        shape = self.identity.sessions
+        if len(self.sessions) != shape.count + 1:
+            raise ValueError(f"{len(self.sessions)} sessions instead of {shape.count + 1}")
+        for number, session in enumerate(self.sessions):
+            seen = shape.span(number).stop
+            if not len(session.correct) == len(session.total) == seen:
+                raise ValueError(f"session {number} must count {seen} classes")
+            if any(not 0 <= right <= images or images == 0 for right, images in zip(session.correct, session.total, strict=True)):
+                raise ValueError(f"session {number} has impossible counts")
+            if any(not np.isfinite(value) for value in session.log.values()):
+                raise ValueError(f"session {number} logs a value that is not a number")
+        return self
+
+
+class Costs(Strict):
+    """What a run cost, and the code that ran it. `base_seconds` is 0 where the base came from the cache."""
+
+    base_seconds: float
+    session_seconds: tuple[float, ...]
+    evaluation_seconds: tuple[float, ...]
+    peak_memory_mib: float
+    commit: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not end: the error's one line, and where it happened."""
+
+    error: str
+    trace: str
+
+
+def to_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def pack_predictions(predictions: list[NDArray[np.int16]]) -> bytes:
+    """Predicted labels of every session over its test images, as one compressed .npz (its bytes carry no clock)."""
+    target = io.BytesIO()
+    np.savez_compressed(target, allow_pickle=False, **{f"session{t:02d}": p for t, p in enumerate(predictions)})
+    return target.getvalue()
+
+
+def read_record(path: Path) -> Record:
+    """Load and check one record. Raises RecordError naming the file and what is wrong with it."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such record") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: not a whole JSON file ({error}); remove it and run again") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{path}: record schema {version!r}, this release reads {SCHEMA_VERSION}")
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        raise RecordError(f"{path}: {explain(error, Record)}; remove it and run again") from None
+
+
+class Store:
+    """Records under a results folder."""
+
+    def __init__(self, results: Path) -> None:
+        self.root = results / "records"
+
+    def path(self, identity: Identity, suffix: str) -> Path:
+        stem = self.root / identity.stem
+        return stem.with_name(stem.name + suffix)
+
+    def is_done(self, identity: Identity) -> bool:
+        """Whether a whole record of exactly this identity is there; a damaged or outdated one is run again."""
+        try:
+            return read_record(self.path(identity, ".json")).identity == identity
+        except RecordError:
+            return False
+
+    def save(self, record: Record, costs: Costs, predictions: bytes) -> None:
+        identity = record.identity
+        write_atomic(self.path(identity, ".npz"), predictions)
+        write_atomic(self.path(identity, ".cost.json"), to_json(costs.model_dump(mode="json")))
+        write_atomic(self.path(identity, ".json"), to_json(record.model_dump(mode="json")))
+        self.path(identity, ".failed.json").unlink(missing_ok=True)
+
+    def save_failure(self, identity: Identity, failure: Failure) -> None:
+        content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
+        write_atomic(self.path(identity, ".failed.json"), to_json(content))
+
+    def read_costs(self, identity: Identity) -> Costs | None:
+        try:
+            return Costs.model_validate(json.loads(self.path(identity, ".cost.json").read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+    def load(self, protocol: str) -> tuple[list[Record], list[str], list[str]]:
+        """All records of a protocol; one line for each that cannot be used; one line for each failed run."""
+        records, faults, failures = [], [], []
+        for path in sorted((self.root / protocol).glob("*/*/seed*.json")):
+            if path.name.endswith(".cost.json"):
+                continue
+            if path.name.endswith(".failed.json"):
+                failures.append(self._failure_line(path))
+                continue
+            try:
+                record = read_record(path)
+                if self.path(record.identity, ".json") != path:
+                    raise RecordError(f"{path}: its content belongs to {record.identity.stem}; remove it and run again")
+                records.append(record)
+            except RecordError as error:
+                faults.append(str(error).replace(f"{self.root}/", ""))
+        return records, faults, failures
+
+    def _failure_line(self, path: Path) -> str:
+        where = path.relative_to(self.root / path.parts[len(self.root.parts)])
+        try:
+            content = json.loads(path.read_bytes())
+            return f"{content['variant']} seed {content['seed']} ({where.parts[0]}): {content['error']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{where}: failed"

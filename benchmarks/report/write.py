@@ -1,0 +1,129 @@
+"""results/<protocol>.md and results/<protocol>.costs.md, from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.errors import RecordError
+from benchmarks.files import write_atomic
+from benchmarks.records import Record, Store
+from benchmarks.report.frame import label_of
+from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, log_tables, markdown
+from protocols import load_published
+from protocols.schema import Protocol, PublishedRow
+
+PAPER_ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "lecnet", "proto")
+
+
+def write_report(protocol: Protocol, results: Path) -> list[Path]:
+    """Write both files and return their paths. Raises RecordError where no record can be used."""
+    store = Store(results)
+    records, faults, failures = store.load(protocol.name)
+    if not (records or faults or failures):
+        raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
+    sections, mixed = make_sections(records)
+    published = load_published(protocol.name)
+    lines = [f"# {protocol.title}", "", intro(protocol, results)]
+    for section in sections:
+        lines += section_lines(section, protocol, published)
+    lines += notes("Runs that failed, and are in no mean", failures)
+    lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
+    table = results / f"{protocol.name}.md"
+    write_atomic(table, ("\n".join(lines).rstrip() + "\n").encode())
+    return [table, *write_costs(protocol, store, sections, results)]
+
+
+def intro(protocol: Protocol, results: Path) -> str:
+    return (
+        f"Written by `python run_all.py --protocol {protocol.name} --report-only` from the records in "
+        f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
+        "Means over seeds ± half-width of their 95 % Student-t interval. The last epoch is used everywhere: the test set "
+        "chooses nothing. Seconds and memory stand in "
+        f"[{protocol.name}.costs.md]({protocol.name}.costs.md)."
+        + (f" {protocol.notes}" if protocol.notes else "")
+    )
+
+
+def make_sections(records: Sequence[Record]) -> tuple[list[Section], list[str]]:
+    """Records by recipe and split; a variant whose seeds differ in anything but the seed is named and left out."""
+    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    for record in records:
+        identity = record.identity
+        variants = groups.setdefault((identity.recipe, identity.split), {})
+        variants.setdefault(identity.variant, []).append(record)
+    sections, mixed = [], []
+    for (recipe, split), variants in sorted(groups.items()):
+        kept = {}
+        for variant in sorted(variants, key=lambda name: (rank(name), name)):
+            of_variant = sorted(variants[variant], key=lambda record: record.identity.seed)
+            identities = {record.identity.model_copy(update={"seed": 0}).model_dump_json() for record in of_variant}
+            if len(identities) > 1:
+                mixed.append(f"{recipe}.{split}, {variant}: its seeds were run with different settings; run it again")
+            else:
+                kept[variant] = of_variant
+        if kept:
+            sections.append(Section(recipe, split, kept))
+    return sections, mixed
+
+
+def rank(variant: str) -> int:
+    method = variant.partition(":")[0]
+    return PAPER_ORDER.index(method) if method in PAPER_ORDER else len(PAPER_ORDER)
+
+
+def section_lines(section: Section, protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
+    lines = ["", f"## Recipe `{section.recipe}`, split `{section.split}`", "", "### Accuracy after each session", ""]
+    lines += [accuracy_table(section, published), ""]
+    lines += ["### After the last session", "", final_table(section), ""]
+    for table in log_tables(section):
+        lines += [table, ""]
+    methods = {record.identity.method for record in section.records}
+    rows = [
+        [row.label, row.source, row.backbone, row.split, row.seeds, row.selection, row.note]
+        for row in published if row.method in methods
+    ]
+    if rows:
+        header = ["Published row", "Source", "Backbone", "Split", "Repeats", "Epoch chosen on", "Note"]
+        lines += ["### What the published rows stand on", "", markdown(rows, header), ""]
+    return lines + ["### What these numbers stand on", "", *provenance(section), ""]
+
+
+def provenance(section: Section) -> list[str]:
+    """Seeds, holes, versions, base recipe: one bullet each."""
+    records = section.records
+    seeds = sorted({record.identity.seed for record in records})
+    lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
+    for of_variant in section.variants.values():
+        missing = sorted(set(seeds) - {record.identity.seed for record in of_variant})
+        if missing:
+            lines.append(f"- **{label_of(of_variant[0])} lacks seed {', '.join(map(str, missing))}**: its mean is over the others.")
+    settings = records[0].identity.recipe_settings
+    lines.append("- Base session: " + ", ".join(f"{key} {value}" for key, value in settings.items()) + ".")
+    backbone = records[0].identity.backbone
+    lines.append(f"- Backbone: {backbone['name']}, " + (f"pre-trained on {backbone['pretrained']}." if backbone["pretrained"] else "from scratch."))
+    environments = sorted({", ".join(f"{key} {value}" for key, value in record.environment.items()) for record in records})
+    lines += [f"- Run with {environment}." for environment in environments]
+    lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
+    return lines
+
+
+def notes(title: str, lines: Sequence[str]) -> list[str]:
+    return ["", f"## {title}", "", *(f"- {line}" for line in lines)] if lines else []
+
+
+def write_costs(protocol: Protocol, store: Store, sections: Sequence[Section], results: Path) -> list[Path]:
+    lines = [f"# {protocol.title}: what it cost", ""]
+    for section in sections:
+        variants = {}
+        for variant, records in section.variants.items():
+            pairs = [(record, costs) for record in records if (costs := store.read_costs(record.identity)) is not None]
+            if pairs:
+                variants[variant] = pairs
+        if variants:
+            lines += [f"## Recipe `{section.recipe}`, split `{section.split}`", "", cost_table(variants), ""]
+    if len(lines) == 2:
+        return []
+    path = results / f"{protocol.name}.costs.md"
+    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
+    return [path]

@@ -1,0 +1,172 @@
+"""One run: base session adopted, every session trained and evaluated, a record at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.base_session import base_key, build_network, cached_base, train_base
+from benchmarks.datasets import ImageSet, load_images
+from benchmarks.evaluate import Evaluator
+from benchmarks.loading import Batches
+from benchmarks.metrics import micro
+from benchmarks.precision import environment, pick_device, resolve_precision
+from benchmarks.records import SCHEMA_VERSION, Costs, Identity, Record, SessionResult, pack_predictions
+from benchmarks.scenario import SessionImages, Tensors, make_benchmark, to_device, transform_of
+from benchmarks.settings import Settings
+from benchmarks.splits import Split, make_split
+from benchmarks.streams import torch_seed
+from benchmarks.weights import find_weights
+from methods.parts.memory import Memory
+from methods.parts.network import Network
+from methods.registry import load_method
+from methods.strategy import Kit
+from protocols.schema import Protocol, Recipe
+
+Progress = Callable[[str], None]
+"""Called with what a run is doing now, in a few words."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the runs of one seed share: images, split, the Avalanche benchmark, the evaluator."""
+
+    images: ImageSet
+    split: Split
+    tensors: Tensors
+    benchmark: Any
+    evaluator: Evaluator
+
+
+class Runner:
+    """Runs of one protocol, split and recipe in this process; keeps the stage of the last seed."""
+
+    def __init__(self, protocol: Protocol, settings: Settings) -> None:
+        self.protocol, self.settings = protocol, settings
+        self.device = pick_device(settings.device)
+        self.transform = transform_of(protocol)
+        self.images = load_images(protocol.data, settings.data_root)
+        self.weights = find_weights(protocol.backbone, settings.data_root)
+        self._stage: tuple[tuple[str, int], Stage] | None = None
+
+    def stage(self, split_name: str, seed: int) -> Stage:
+        if self._stage is None or self._stage[0] != (split_name, seed):
+            images = self.images
+            split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
+            tensors = to_device(images, split, self.device)
+            evaluator = Evaluator(tensors, split, self.transform)
+            stage = Stage(images, split, tensors, make_benchmark(split, tensors.labels), evaluator)
+            self._stage = ((split_name, seed), stage)
+        return self._stage[1]
+
+    def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, float]:
+        """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache)."""
+        recipe = Recipe.model_validate(identity.recipe_settings)
+        seed, seconds = identity.seed, 0.0
+        split, tensors = stage.split, stage.tensors
+        key = base_key(self.protocol, recipe, identity.base, seed, stage.images.sha256, split.base_sha256, env)
+
+        def train(network: Network) -> None:
+            nonlocal seconds
+            started = time.perf_counter()
+            rows = torch.from_numpy(split.train[0])
+            batches = Batches(tensors.train, tensors.labels, rows, self.transform, recipe.batch, seed, "base")
+            train_base(
+                network, batches, recipe, self.device,
+                lambda epoch, loss: progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}"),
+            )
+            seconds = time.perf_counter() - started
+
+        progress("base session")
+        network = cached_base(
+            self.settings.results / ".base", key,
+            lambda: build_network(self.protocol, identity.base, str(env["precision"]), seed, self.weights), train,
+        )
+        return network.to(self.device, memory_format=torch.channels_last), seconds
+
+    def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
+        """Run one method with one seed through all sessions. Raises whatever the method raises."""
+        cls = load_method(identity.method)
+        stage = self.stage(identity.split, identity.seed)
+        recipe_precision = str(identity.recipe_settings["precision"])
+        env = environment(self.device, resolve_precision(recipe_precision, self.device))
+        network, base_seconds = self.base(identity, stage, env, progress)
+        base_parameters = count_parameters(network)
+        memory = Memory(cls.memory_budget)
+        images = SessionImages(stage.tensors, self.transform, memory, identity.seed)
+        torch.manual_seed(torch_seed(identity.seed, "adopt"))
+        kit = Kit(network, images, memory, identity.sessions, self.device)
+        strategy = cls(kit=kit, config=cls.Config.model_validate(identity.config))
+        results, predictions, train_seconds, test_seconds = [], [], [], []
+        for session, experience in enumerate(stage.benchmark.train_stream):
+            images.open(torch.from_numpy(stage.split.train[session]))
+            torch.manual_seed(torch_seed(identity.seed, f"session{session}"))
+            started = time.perf_counter()
+            strategy.train(experience, eval_streams=[])
+            trained = time.perf_counter()
+            evaluation = stage.evaluator.evaluate(strategy, session)
+            test_seconds.append(time.perf_counter() - trained)
+            train_seconds.append(trained - started)
+            predictions.append(evaluation.predictions)
+            results.append(SessionResult(
+                correct=evaluation.correct,
+                total=evaluation.total,
+                images_kept=len(memory.rows),
+                parameters_added=count_parameters(strategy.model) - base_parameters,
+                log=strategy.session_log(),
+            ))
+            progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
+        packed = pack_predictions(predictions)
+        record = Record(
+            schema_version=SCHEMA_VERSION,
+            title=cls.title,
+            identity=identity,
+            order=stage.split.order,
+            order_sha256=stage.split.order_sha256,
+            rows_sha256=stage.split.rows_sha256,
+            images_sha256=stage.images.sha256,
+            environment=env,
+            selection="last",
+            memory_budget=cls.memory_budget,
+            sessions=tuple(results),
+            predictions_sha256=hashlib.sha256(packed).hexdigest(),
+        )
+        costs = Costs(
+            base_seconds=base_seconds,
+            session_seconds=tuple(train_seconds),
+            evaluation_seconds=tuple(test_seconds),
+            peak_memory_mib=peak_memory_mib(self.device),
+            commit=git_commit(),
+        )
+        return record, costs, packed
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Of the GPU where there is one, else of this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@lru_cache
+def git_commit() -> str:
+    """The suite's commit, or 'unknown' outside a git checkout."""
+    here = Path(__file__).parent
+    try:
+        result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

@@ -1,0 +1,117 @@
+"""Images + split -> what methods train on (an Avalanche benchmark of row numbers) and what tests them (the evaluator).
+
+The train side and the test side are two objects. A strategy gets the first only, and of it only the images of the
+current session and those in its own memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.datasets import ImageSet
+from benchmarks.loading import Batches, Transform
+from benchmarks.splits import Split
+from methods.parts.memory import Memory
+from protocols.schema import Protocol
+
+
+class LeakError(RuntimeError):
+    """A method asked for images that it may not see now."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Images on the device, uint8, and labels int64 in the order of arrival (-1: never shown)."""
+
+    train: Tensor
+    plain: Tensor
+    labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+
+
+def to_device(images: ImageSet, split: Split, device: torch.device) -> Tensors:
+    train = torch.from_numpy(images.train).to(device)
+    return Tensors(
+        train=train,
+        plain=train if images.plain is images.train else torch.from_numpy(images.plain).to(device),
+        labels=torch.from_numpy(split.labels(images.train_classes)).to(device),
+        test=torch.from_numpy(images.test).to(device),
+        test_labels=torch.from_numpy(split.labels(images.test_classes)).to(device),
+    )
+
+
+class SessionImages:
+    """The training images that a strategy may touch: the current session's, and those in its memory."""
+
+    def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int) -> None:
+        self._tensors, self._transform, self._memory, self._seed = tensors, transform, memory, seed
+        self._session = torch.empty(0, dtype=torch.int64)
+
+    def open(self, rows: Tensor) -> None:
+        """Called by the runner: `rows` are those of the session that begins."""
+        self._session = rows
+
+    def _check(self, rows: Tensor) -> Tensor:
+        rows = rows.cpu()
+        foreign = ~(torch.isin(rows, self._session) | torch.isin(rows, self._memory.rows))
+        if bool(foreign.any()):
+            raise LeakError(f"asked for {int(foreign.sum())} training images outside this session and its memory")
+        return rows
+
+    def plain(self, rows: Tensor) -> Tensor:
+        return self._transform.normalise(self._tensors.plain[self._check(rows)])
+
+    def labels(self, rows: Tensor) -> Tensor:
+        return self._tensors.labels[self._check(rows)]
+
+    def batches(self, rows: Tensor, batch: int, name: str) -> Batches:
+        t = self._tensors
+        return Batches(t.train, t.labels, self._check(rows), self._transform, batch, self._seed, name)
+
+
+class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Row numbers as a data set: Avalanche carries these, never pixels."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[int]:
+        return (self.rows[index],)
+
+
+def make_benchmark(split: Split, labels: Tensor) -> Any:
+    """An Avalanche benchmark whose train stream has one experience a session; its data sets hold rows and labels.
+
+    Built as avalanche.md section 1 recommends. There is no test stream: methods never see the test side.
+    """
+    from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
+    from avalanche.benchmarks.utils import (
+        ConstantSequence,
+        DataAttribute,
+        TaskAwareSupervisedClassificationDataset,
+    )
+    from avalanche.benchmarks.utils.data_attribute import TaskLabels
+
+    table = labels.cpu()
+    datasets = []
+    for rows in split.train:
+        numbers = rows.tolist()
+        attributes = [
+            DataAttribute(table[torch.from_numpy(rows)].tolist(), "targets"),
+            DataAttribute(numbers, "row"),
+            TaskLabels(ConstantSequence(0, len(numbers))),
+        ]
+        datasets.append(TaskAwareSupervisedClassificationDataset([_Rows(numbers)], data_attributes=attributes))
+    return with_classes_timeline(benchmark_from_datasets(train=datasets))
+
+
+def transform_of(protocol: Protocol) -> Transform:
+    return Transform(protocol.data, protocol.augment)

@@ -1,0 +1,37 @@
+"""CIFAR-100 (Krizhevsky, 2009): the python archive, whose order the canonical shots refer to, or a folder tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files
+from protocols.schema import Data
+
+
+def locate(data: Data, root: Path) -> Found:
+    folder = root / "cifar-100-python"
+    if not folder.is_dir():
+        tree = find_tree(root / "cifar100", "cifar100")
+        if tree is not None:
+            return tree
+        fetch(
+            "cifar100",
+            lambda: open_part(root, train=True, download=True),
+            f"Fetch cifar-100-python.tar.gz from the CIFAR page and unpack it in {root}, "
+            f"or put images into {root}/cifar100/train/<class>/ and test/<class>/.",
+        )
+
+    def read() -> RawSet:
+        train, test = (open_part(root, train=part, download=False) for part in (True, False))
+        parts = [RawPart(part.data, np.asarray(part.targets, dtype=np.int64)) for part in (train, test)]
+        return RawSet(tuple(train.classes), *parts, keys=[str(row) for row in range(len(train.data))])
+
+    return Found(fingerprint_files(root, sorted(folder.glob("[mt]*"))), read)
+
+
+def open_part(root: Path, train: bool, download: bool):  # torchvision verifies the files' md5 before it reads them
+    from torchvision.datasets import CIFAR100
+
+    return CIFAR100(str(root), train=train, download=download)

@@ -1,0 +1,68 @@
+"""CUB-200-2011 (Wah et al., 2011) with its official train/test split, in the order of images.txt."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.errors import DataError
+from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files
+from protocols.schema import Data
+
+ARCHIVE = "CUB_200_2011.tgz"
+MD5 = "97eceeb196236b17998738112f37df78"
+URL = f"https://data.caltech.edu/records/65de6-vp158/files/{ARCHIVE}"
+LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
+
+
+def locate(data: Data, root: Path) -> Found:
+    folder = root / "CUB_200_2011"
+    if not folder.is_dir():
+        tree = find_tree(root / "cub200", "cub200")
+        if tree is not None:
+            return tree
+        fetch("cub200", lambda: download(root), f"Fetch {ARCHIVE} (md5 {MD5}) from {URL} and unpack it in {root}.")
+    for name in LISTS:
+        if not (folder / name).is_file():
+            raise DataError(f"cub200: {folder / name} is missing; unpack {ARCHIVE} anew")
+    wanted = data.classes or len(read_table(folder / "classes.txt"))
+    names = read_table(folder / "classes.txt")
+    paths, labels, splits = (read_table(folder / name) for name in LISTS[:3])
+    if not paths.keys() == labels.keys() == splits.keys():
+        raise DataError(f"cub200: the lists of {folder} name different images; unpack {ARCHIVE} anew")
+    chosen = [key for key in paths if int(labels[key]) <= wanted]
+    if len(names) < wanted or not chosen or max(int(labels[key]) for key in chosen) < wanted:
+        raise DataError(f"cub200: {folder} lists only {len(names)} of the {wanted} classes asked for")
+    files = {key: folder / "images" / paths[key] for key in chosen}
+    for file in files.values():
+        if not file.is_file():
+            raise DataError(f"cub200: {file} is missing; unpack {ARCHIVE} anew (images of {wanted} classes are needed)")
+
+    def read() -> RawSet:
+        def part(flag: str) -> RawPart:
+            keys = [key for key in chosen if splits[key] == flag]
+            return RawPart([files[key] for key in keys], np.array([int(labels[key]) - 1 for key in keys], dtype=np.int64))
+
+        keys = [paths[key] for key in chosen if splits[key] == "1"]
+        return RawSet(tuple(list(names.values())[:wanted]), part("1"), part("0"), keys)
+
+    return Found(fingerprint_files(folder, [*(folder / name for name in LISTS), *files.values()]), read)
+
+
+def read_table(path: Path) -> dict[str, str]:
+    """Lines `<id> <value>`, in file order."""
+    rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if any(len(row) != 2 for row in rows):
+        raise DataError(f"cub200: {path} has a line without two columns")
+    return {key: value.strip() for key, value in rows}
+
+
+def download(root: Path) -> None:
+    from torchvision.datasets.utils import download_url
+
+    root.mkdir(parents=True, exist_ok=True)
+    download_url(URL, str(root), ARCHIVE, MD5)
+    with tarfile.open(root / ARCHIVE) as archive:
+        archive.extractall(root, filter="data")  # refuses links and paths that leave the folder

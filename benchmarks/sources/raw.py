@@ -1,0 +1,102 @@
+"""What every source hands over: files found, and a function that reads them into images and classes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.errors import DataError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"}
+
+
+@dataclass(frozen=True)
+class RawPart:
+    """Images as files or as one uint8 array [N, H, W] or [N, H, W, C], and the class number of each.
+
+    `inverted` images are drawn dark on light; they are turned round, so that padding with zeros pads background.
+    """
+
+    images: Sequence[Path] | NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    inverted: bool = False
+
+    def of_first_classes(self, count: int) -> RawPart:
+        rows = np.flatnonzero(self.classes < count)
+        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
+        return RawPart(images, self.classes[rows], self.inverted)
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """A data set before decoding. `keys` name the training images in their original file order, or are None."""
+
+    class_names: tuple[str, ...]
+    train: RawPart
+    test: RawPart
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files of a source; `fingerprint` changes when they do (names and sizes), `read` decodes nothing yet."""
+
+    fingerprint: str
+    read: Callable[[], RawSet]
+
+
+def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
+    """Hash of the files' names under `root` and their sizes. Cheap enough for 60,000 files."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(root).as_posix()} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def find_tree(folder: Path, name: str, ordered: bool = False) -> Found | None:
+    """`folder/train/<class>/*` and `folder/test/<class>/*`, classes in sorted order; None where there is no such tree.
+
+    `ordered` says that sorted file names are the original order, so that keys `<class>/<file>` can be given.
+    """
+    parts = {part: folder / part for part in ("train", "test")}
+    if not all(path.is_dir() for path in parts.values()):
+        return None
+    classes = {part: sorted(p.name for p in path.iterdir() if p.is_dir()) for part, path in parts.items()}
+    if classes["train"] != classes["test"]:
+        odd = sorted(set(classes["train"]) ^ set(classes["test"]))
+        raise DataError(f"{name}: {folder} has class {odd[0]!r} in only one of train/ and test/")
+    if not classes["train"]:
+        raise DataError(f"{name}: {folder}/train has no class folders")
+    files = {
+        part: [[f for f in sorted((path / c).iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES] for c in classes[part]]
+        for part, path in parts.items()
+    }
+    for part, path in parts.items():
+        for class_name, of_class in zip(classes[part], files[part], strict=True):
+            if not of_class:
+                raise DataError(f"{name}: {path / class_name} holds no image")
+
+    def read() -> RawSet:
+        def part(which: str) -> RawPart:
+            numbers = np.repeat(np.arange(len(files[which])), [len(of_class) for of_class in files[which]])
+            return RawPart([file for of_class in files[which] for file in of_class], numbers)
+
+        keys = [f"{f.parent.name}/{f.name}" for of_class in files["train"] for f in of_class] if ordered else None
+        return RawSet(tuple(classes["train"]), part("train"), part("test"), keys)
+
+    everything = [file for of_part in files.values() for of_class in of_part for file in of_class]
+    return Found(fingerprint_files(folder, everything), read)
+
+
+def fetch(name: str, download: Callable[[], object], advice: str) -> None:
+    """Run a download; turn whatever goes wrong into a DataError that says what to fetch and where to put it."""
+    try:
+        download()
+    except Exception as error:  # network libraries raise almost anything
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{name}: not found, and the download failed ({first[:120]}). {advice}") from None

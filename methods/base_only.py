@@ -1,0 +1,20 @@
+"""BaseOnly: does nothing after the base session. The control that every table needs (methods.md 2.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.strategy import MethodConfig, SessionStrategy
+
+
+class BaseOnly(SessionStrategy):
+    """Never predicts a new class: accuracy falls as A_0 * |base| / |seen|, which beats TOPIC and LEC-Net as published."""
+
+    title = "BaseOnly"
+    Config = MethodConfig
+
+    def scores(self, features: Tensor) -> Tensor:
+        base = self.model.classify(features)[:, : self.kit.sessions.base]
+        return F.pad(base, (0, self.classes_seen - base.shape[1]), value=-torch.inf)

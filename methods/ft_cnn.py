@@ -1,0 +1,22 @@
+"""Ft-CNN: fine-tune the whole network on each session's shots (Tao et al., CVPR 2020, section 4.2; methods.md 4.1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from methods.strategy import SessionStrategy, TrainConfig
+
+
+class FtCnn(SessionStrategy):
+    """The lower bound: cross-entropy on the shots over all seen classes; no memory, nothing frozen, batch norm training.
+
+    TOPIC's schedules per data set stand in the protocols' recipes. Its epoch was chosen on the test set; here it is the last.
+    """
+
+    title = "Ft-CNN"
+
+    class Config(TrainConfig):
+        batch_norm: Literal["eval", "train"] = "train"
+        new_row_std: float | None = 0.001
+
+    presets = {"topic": {}}

@@ -1,0 +1,145 @@
+"""Backbones by the name a protocol gives them. Each maps images [N, C, S, S] to features [N, d] and knows `d`.
+
+"ResNet18" is three different networks in this field (methods.md 1.6), so the names here say what they are, and
+tests hold each to its parameter count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """Images to features. `feature_dim` is the width of the features."""
+
+    feature_dim: int
+
+
+def conv3x3(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut, a 1x1 projection where the shape changes (He et al., CVPR 2016, Fig. 2)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out)
+        self.conv2, self.bn2 = conv3x3(c_out, c_out), nn.BatchNorm2d(c_out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet20(Backbone):
+    """The "ResNet18" of TOPIC's CIFAR tables: ResNet-20, 64-d features, 271,824 parameters (methods.md 1.6).
+
+    As in gluon's `cifar_resnet20_v1`, there is no ReLU between the stem's batch norm and the first block.
+    """
+
+    feature_dim = 64
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(conv3x3(channels, 16), nn.BatchNorm2d(16))
+        widths = [(16, 16, 1), (16, 32, 2), (32, 64, 2)]
+        self.stages = nn.Sequential(*(
+            nn.Sequential(BasicBlock(c_in, c_out, stride), BasicBlock(c_out, c_out, 1), BasicBlock(c_out, c_out, 1))
+            for c_in, c_out, stride in widths
+        ))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stages(self.stem(x)).mean(dim=(2, 3))
+
+
+class ResNet18(Backbone):
+    """torchvision's ResNet-18 without its classifier: 7x7/2 stem and max-pool, 512-d, 11,176,512 parameters."""
+
+    feature_dim = 512
+
+    def __init__(self, channels: int) -> None:
+        if channels != 3:
+            raise ValueError("backbone resnet18 reads 3 channels")
+        super().__init__()
+        from torchvision.models import resnet18
+
+        net = resnet18(weights=None)
+        net.fc = nn.Identity()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class ConvNet(Backbone):
+    """`depth` blocks of 3x3 convolution, batch norm, ReLU and 2x2 max-pool, then a global mean (64-d).
+
+    Depth 4 on 28x28 is the Conv-4 of the few-shot literature (Vinyals et al., NeurIPS 2016).
+    """
+
+    feature_dim = 64
+
+    def __init__(self, channels: int, depth: int, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(depth):
+            layers += [conv3x3(channels if index == 0 else width, width), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
+        self.blocks = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x).mean(dim=(2, 3))
+
+
+class Mlp(Backbone):
+    """784-100-100 with ReLU and Xavier weights: Seq-MNIST's network without its head (methods.md 6.10)."""
+
+    feature_dim = 100
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * 784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU()
+        )
+        for module in self.layers:
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+BACKBONES: dict[str, Callable[[int], Backbone]] = {
+    "resnet20": ResNet20,
+    "resnet18": ResNet18,
+    "conv4": lambda channels: ConvNet(channels, depth=4),
+    "conv2": lambda channels: ConvNet(channels, depth=2),
+    "mlp": Mlp,
+}
+
+
+def build_backbone(name: str, channels: int, weights: Path | None = None) -> Backbone:
+    """A fresh backbone; initial values come from torch's global generator.
+
+    `weights` is a torchvision ResNet-18 checkpoint (tensors only; never unpickled as code).
+    Raises ValueError for an unknown name.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"backbone {name!r} is not one of {', '.join(sorted(BACKBONES))}")
+    backbone = BACKBONES[name](channels)
+    if weights is not None:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        state = {f"net.{key}": value for key, value in state.items() if not key.startswith("fc.")}
+        backbone.load_state_dict(state)
+    return backbone

@@ -1,0 +1,17 @@
+"""Losses that several methods share."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def distillation(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy between softened teacher and student over the teacher's classes, without the T² factor.
+
+    `logits` [N, seen] may have more columns than `teacher_logits` [N, old]: only the first `old` take part, so that
+    new rows are neither pushed down nor pulled up (methods.md 7.2, trap 16). Mean over the batch.
+    """
+    old = teacher_logits.shape[1]
+    targets = F.softmax(teacher_logits / temperature, dim=1)
+    return F.cross_entropy(logits[:, :old] / temperature, targets)

@@ -1,0 +1,42 @@
+"""Proto: frozen backbone, one cosine prototype a class ("Decoupled-Cosine" in CEC's tables; methods.md 6.1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from methods.parts.heads import unit
+from methods.strategy import MethodConfig, SessionStrategy
+
+
+class Proto(SessionStrategy):
+    """Nothing is trained after the base; a class is the mean feature of its images under the test transform.
+
+    Means are taken over un-normalised features and compared by cosine, as in CEC. The backbone is that of the recipe:
+    CEC trains its own with a cosine head, so its published row stands on a stronger base.
+    """
+
+    title = "Proto"
+
+    class Config(MethodConfig):
+        mean: Literal["raw", "unit"] = "raw"
+        base_rows: Literal["mean", "trained"] = "mean"
+
+    presets = {"raw_mean": {}, "norm_mean": {"mean": "unit"}}
+
+    def after_session(self) -> None:
+        rows = self.own_rows
+        labels = self.kit.images.labels(rows)
+        features = self.embed_rows(rows)
+        if self.config.mean == "unit":
+            features = unit(features)
+        prototypes = torch.stack([features[labels == label].mean(0) for label in self.kit.sessions.span(self.session)])
+        if self.session == 0:
+            self.prototypes = self.model.head.weight.data if self.config.base_rows == "trained" else prototypes
+        else:
+            self.prototypes = torch.cat([self.prototypes, prototypes])
+
+    def scores(self, features: Tensor) -> Tensor:
+        return unit(features) @ unit(self.prototypes).T

@@ -1,0 +1,207 @@
+"""The contract of a method: one file, one class, deriving from `SessionStrategy`.
+
+A strategy is an Avalanche `SupervisedTemplate`, so Avalanche's plugins and loggers attach to it, and `train(experience)`
+runs Avalanche's life-cycle. Only what Avalanche 0.6 does wrongly or slowly for few-shot sessions is replaced
+(docs/ADDING_A_METHOD.md says what and why). What a method does differently it says through the hooks below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+from typing import Protocol as Interface
+
+import torch
+from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.templates import SupervisedTemplate
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.parts.memory import Memory
+from methods.parts.network import Network, set_batch_norm
+from protocols.schema import Sessions
+
+
+class MethodConfig(BaseModel):
+    """A method's parameters. Every field is part of a run's identity and goes into its record."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainConfig(MethodConfig):
+    """Parameters of methods that train in the sessions: SGD, all rows in one batch unless `batch` says otherwise.
+
+    Defaults are TOPIC's (methods.md 3.1). `new_row_std` draws new head rows N(0, std²); None is torch's Linear default.
+    """
+
+    epochs: int = Field(100, ge=0)
+    lr: float = Field(0.1, gt=0)
+    milestones: tuple[int, ...] = ()
+    lr_decay: float = Field(0.1, gt=0, le=1)
+    batch: int | None = Field(None, ge=1)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(5e-4, ge=0)
+    batch_norm: Literal["eval", "train"] = "eval"
+    new_row_std: float | None = Field(None, ge=0)
+
+
+class TrainImages(Interface):
+    """The training images a method may touch now: those of the current session, and those in its memory."""
+
+    def plain(self, rows: Tensor) -> Tensor:
+        """Images under the test transform, float32 [n, C, S, S]."""
+
+    def labels(self, rows: Tensor) -> Tensor:
+        """Labels (positions in the class order), int64 [n]."""
+
+    def batches(self, rows: Tensor, batch: int, name: str) -> Iterable[list[Tensor]]:
+        """Augmented batches [images, labels, zeros]; each iteration is one shuffled epoch of the stream `name`."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """All that a strategy is handed: a copy of the base model, training images, memory, the shape of the sessions."""
+
+    network: Network
+    images: TrainImages
+    memory: Memory
+    sessions: Sessions
+    device: torch.device
+
+
+class SessionStrategy(SupervisedTemplate):
+    """Base class of all methods. By default: train everything by cross-entropy on the session's shots."""
+
+    title: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]] = TrainConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
+    """Named settings; the first is the default. A literal, so that `--list` can read it without importing torch."""
+    bases: ClassVar[dict[str, str]] = {}
+    """Preset -> base model it starts from, where that is not `linear` (see benchmarks.base_session.BASES)."""
+    memory_budget: ClassVar[int | None] = 0
+    """Images of past sessions kept at most; None: all of them."""
+    version: ClassVar[int] = 1
+    """Raise it when a change of the code changes numbers: older records are then run again."""
+
+    def __init__(self, *, kit: Kit, config: MethodConfig, plugins: Sequence[Any] = ()) -> None:
+        self.kit = kit
+        self.config: Any = config
+        self.session = 0
+        self.adopt(kit.network)
+        super().__init__(
+            model=kit.network,
+            optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0),  # replaced in every session
+            train_mb_size=1,
+            eval_mb_size=1,
+            device=kit.device,
+            plugins=list(plugins),
+            evaluator=EvaluationPlugin(),
+        )
+
+    # Hooks: what methods differ in ------------------------------------------------------------------------------------
+
+    def adopt(self, network: Network) -> None:
+        """Reshape the base model once, before session 0 (another head, say). Its base accuracy should survive."""
+        if isinstance(self.config, TrainConfig):
+            network.head.new_row_std = self.config.new_row_std
+
+    def before_session(self) -> None:
+        """Before the head grows: keep a teacher, say. The network is in evaluation mode."""
+
+    def trainable(self) -> Iterable[nn.Parameter]:
+        """Parameters that this session's optimiser gets; all others get no gradient."""
+        return self.model.parameters()
+
+    def session_rows(self) -> Tensor:
+        """Rows that the session trains on: its own images. Add `self.kit.memory.rows` to rehearse."""
+        return self.own_rows
+
+    def session_loss(self) -> Tensor:
+        """Loss of the batch `self.mb_x`, `self.mb_y` with logits `self.mb_output` [N, seen]. Default: cross-entropy."""
+        return F.cross_entropy(self.mb_output, self.mb_y)
+
+    def after_session(self) -> None:
+        """Bookkeeping in evaluation mode and without gradients, after session 0 too: prototypes, exemplars."""
+
+    def session_log(self) -> dict[str, float]:
+        """The method's own numbers of this session, for the record."""
+        return {}
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Test or training images [N, C, S, S] to backbone features [N, d]."""
+        return self.model.embed(images)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Backbone features [N, d] to scores [N, classes seen]; the highest is predicted."""
+        return self.model.classify(features)
+
+    # The rest is plumbing ---------------------------------------------------------------------------------------------
+
+    @property
+    def own_rows(self) -> Tensor:
+        """Rows of the images that the current session brings."""
+        return torch.tensor(list(self.experience.dataset.row), dtype=torch.int64)
+
+    @property
+    def classes_seen(self) -> int:
+        """Including those of the current session."""
+        return self.kit.sessions.span(self.session).stop
+
+    def embed_rows(self, rows: Tensor, batch: int = 500) -> Tensor:
+        """Features [n, d] of training images under the test transform, in evaluation mode."""
+        parts = [self.embed(self.kit.images.plain(part)) for part in rows.split(batch)]
+        return torch.cat(parts)
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        self.session = self.experience.current_experience
+        # Session 0 is adopted, not trained: all hooks fire on the loaded base model (avalanche.md 3).
+        self.train_epochs = 0 if self.session == 0 else getattr(self.config, "epochs", 0)
+        self.model.eval()
+        self.before_session()
+        self.model.train()
+        super()._before_training_exp(**kwargs)
+
+    def make_train_dataloader(self, **kwargs: Any) -> None:
+        if self.train_epochs:
+            rows = self.session_rows()
+            self.dataloader = self.kit.images.batches(rows, self.config.batch or len(rows), f"session{self.session}")
+
+    def check_model_and_optimizer(self, **kwargs: Any) -> None:
+        self.model = self.model_adaptation()
+        self.make_optimizer()
+
+    def make_optimizer(self, **kwargs: Any) -> None:
+        """A fresh optimiser over the trainable parameters: momentum never leaks from one session into the next."""
+        if not self.train_epochs:
+            return
+        self.model.requires_grad_(False)
+        chosen = list(self.trainable())
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        c = self.config
+        self.optimizer = torch.optim.SGD(self.parameter_groups(chosen), lr=c.lr, momentum=c.momentum, nesterov=c.nesterov)
+        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(c.milestones), c.lr_decay)
+
+    def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+        """Optimiser groups; override to exempt parameters from weight decay."""
+        return [{"params": parameters, "weight_decay": self.config.weight_decay}]
+
+    def _before_training_epoch(self, **kwargs: Any) -> None:
+        set_batch_norm(self.model, self.config.batch_norm == "train")  # train() has put all modules into training mode
+        super()._before_training_epoch(**kwargs)
+
+    def _after_training_epoch(self, **kwargs: Any) -> None:
+        self.schedule.step()
+        super()._after_training_epoch(**kwargs)
+
+    def criterion(self) -> Tensor:
+        return self.session_loss()
+
+    def _after_training_exp(self, **kwargs: Any) -> None:
+        self.model.eval()
+        with torch.no_grad():
+            self.after_session()
+        super()._after_training_exp(**kwargs)

@@ -1,0 +1,97 @@
+"""YAML files to validated protocols, with errors that name file and key."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from protocols.schema import Protocol, PublishedRow
+
+FOLDER = Path(__file__).parent
+
+
+class ProtocolError(ValueError):
+    """A protocol that is not there, or that does not say what it must. The message is one line for the user."""
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' Did you mean X?' where X is near, else ''."""
+    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def protocol_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}:" if where else ""
+        raise ProtocolError(f"{path}:{line} not valid YAML ({getattr(error, 'problem', error)})") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """The first fault of a pydantic error on one line: the key, what is wrong, the nearest right key."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        known = known_keys(model, fault["loc"][:-1]) if model else []
+        return f"unknown key {key!r}.{nearest(str(fault['loc'][-1]), known)}"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')} (got {str(fault['input'])[:80]!r})"
+
+
+def known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the part of `model` that `path` leads to, as far as it can be followed."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue  # a dictionary's key: its values are described by the field we stand on
+        inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(t, type)]
+        inner = [t for t in inner if issubclass(t, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)
+
+
+def load_protocol(name: str) -> Protocol:
+    """The protocol of that name in this folder, or of the YAML file at that path.
+
+    Raises ProtocolError with the nearest right name, or with file and key.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if path.parent == FOLDER and name not in protocol_names():
+        known = protocol_names()
+        raise ProtocolError(f"no protocol named {name!r}.{nearest(name, known)} There are: {', '.join(known)}.")
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ProtocolError(f"{path}: a protocol is a mapping of keys to values")
+    try:
+        protocol = Protocol.model_validate(content)
+    except ValidationError as error:
+        raise ProtocolError(f"{path}: {explain(error, Protocol)}") from None
+    if protocol.name != path.stem:
+        raise ProtocolError(f"{path}: name is {protocol.name!r}, but the file is called {path.stem!r}")
+    return protocol
+
+
+def load_published(name: str) -> tuple[PublishedRow, ...]:
+    """Figures that papers print for this protocol, from published/<name>.yaml; empty where there is no such file."""
+    path = FOLDER / "published" / f"{name}.yaml"
+    if not path.exists():
+        return ()
+    try:
+        return TypeAdapter(tuple[PublishedRow, ...]).validate_python(read_yaml(path))
+    except ValidationError as error:
+        raise ProtocolError(f"{path}: {explain(error)}") from None
