@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ from protocols.schema import Protocol, Recipe
 CODE_VERSION = 1  # raise when base training or a backbone changes what it computes
 BASES = {"linear": False, "projected": True}
 """Base models a method may name: with and without LEC-Net's projection F1."""
+CHECKPOINT_SECONDS = 60.0  # a killed base training loses about this much
+START, END = 1 / 25, 1e-4 / 25  # onecycle: first and last rate as shares of the highest
+
+Report = Callable[[int, float], None]
+"""Called after an epoch with its number, from 1, and its mean loss."""
 
 
 @dataclass(frozen=True)
@@ -36,110 +41,155 @@ class BaseKey:
     fields: dict[str, Any]
 
     @property
-    def sha256(self) -> str:
-        return hashlib.sha256(json.dumps(self.fields, sort_keys=True).encode()).hexdigest()
+    def text(self) -> str:
+        return json.dumps(self.fields, sort_keys=True)
+
+    @property
+    def stem(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
 
 def base_key(
     protocol: Protocol, recipe: Recipe, base: str, seed: int, data_sha256: str, rows_sha256: str, environment: dict[str, Any]
 ) -> BaseKey:
     """The key of one base model. Presentation (titles, notes, methods' settings) is left out: it changes nothing."""
-    return BaseKey({
-        "code": CODE_VERSION,
-        "data": protocol.data.model_dump(mode="json"),
-        "augment": protocol.augment.model_dump(mode="json"),
-        "images": data_sha256,
-        "rows": rows_sha256,
-        "classes": protocol.sessions.base,
-        "backbone": protocol.backbone.model_dump(mode="json"),
-        "recipe": recipe.model_dump(mode="json", exclude={"methods"}),
-        "base": base,
-        "seed": seed,
-        "environment": environment,
-    })
+    return BaseKey(
+        {
+            "code": CODE_VERSION,
+            "data": protocol.data.model_dump(mode="json"),
+            "augment": protocol.augment.model_dump(mode="json"),
+            "images": data_sha256,
+            "rows": rows_sha256,
+            "classes": protocol.sessions.base,
+            "backbone": protocol.backbone.model_dump(mode="json"),
+            "recipe": recipe.model_dump(mode="json", exclude={"methods"}),
+            "base": base,
+            "seed": seed,
+            "environment": environment,
+        }
+    )
 
 
-def build_network(protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None) -> Network:
+def build_network(protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, head_gain: float) -> Network:
     """A fresh network with a head of the base classes; its initial values depend on the seed only."""
     torch.manual_seed(torch_seed(seed, "init"))
     backbone = build_backbone(protocol.backbone.name, protocol.data.channels, weights)
     network = Network(backbone, backbone.feature_dim, precision, projected=BASES[base])
     network.head.grow(protocol.sessions.base)
+    network.head.weight.data.mul_(head_gain)
     return network
 
 
-def train_base(
-    network: Network,
-    batches: Batches,
-    recipe: Recipe,
-    device: torch.device,
-    progress: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> None:
-    """Train in place by cross-entropy over the base classes, as the recipe says.
+def to_fast_layout(network: Network, device: torch.device) -> Network:
+    """On the device, channels last: the layout that convolutions prefer on CPU and GPU alike."""
+    network.to(device)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Rate of batch number `step` (from 0), where `steps` batches make an epoch. Stateless, so training can resume."""
+    if recipe.schedule == "onecycle":
+        total = recipe.epochs * steps - 1
+        peak = max(recipe.warmup * total, 1e-9)
+        if step <= peak:
+            return recipe.lr * (START + (1 - START) * step / peak)
+        return recipe.lr * (1 + (END - 1) * (step - peak) / (total - peak))
+    passed = sum(step >= milestone * steps for milestone in recipe.milestones) if recipe.schedule == "step" else 0
+    return recipe.lr * recipe.gamma**passed
+
+
+def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch.device, checkpoint: Checkpoint, report: Report) -> None:
+    """Train in place by cross-entropy over the base classes, as the recipe says; goes on from the checkpoint if any.
 
     Raises FloatingPointError when the loss is no longer a number.
     """
-    network.to(device, memory_format=torch.channels_last).train()
+    to_fast_layout(network, device).train()
     optimizer = torch.optim.SGD(
         network.parameters(), lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay
     )
-    schedule = make_schedule(optimizer, recipe, len(batches))
-    for epoch in range(recipe.epochs):
+    steps = len(batches)
+    batches.epoch = checkpoint.resume(network, optimizer)
+    for epoch in range(batches.epoch, recipe.epochs):
         total = torch.zeros((), device=device)
-        for x, y, _ in batches:
+        for index, (x, y, _) in enumerate(batches):
+            optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch * steps + index, steps)
             loss = F.cross_entropy(network(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            schedule.step()
             total += loss.detach()
-        mean = float(total) / len(batches)
+        mean = float(total) / steps
         if not math.isfinite(mean):
             raise FloatingPointError(f"base training: the loss is {mean} in epoch {epoch + 1}; lower the recipe's lr")
-        progress(epoch + 1, mean)
+        report(epoch + 1, mean)
+        checkpoint.keep(network, optimizer, epoch + 1)
     network.eval()
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """Stepped once a batch; `steps` batches make an epoch."""
-    if recipe.schedule == "onecycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.lr, total_steps=recipe.epochs * steps, pct_start=recipe.warmup,
-            anneal_strategy="linear", cycle_momentum=False,
-        )
-    milestones = [epoch * steps for epoch in recipe.milestones] if recipe.schedule == "step" else []
-    return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, recipe.gamma)
+class Checkpoint:
+    """State of an unfinished base training, written about once a minute. Resuming from it gives the same bytes."""
 
+    def __init__(self, path: Path, key: BaseKey) -> None:
+        self.path, self.key = path, key
+        self.written = time.monotonic()
 
-def cached_base(folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network], None]) -> Network:
-    """The base model of `key`: loaded where it is stored whole, else trained and stored.
+    def keep(self, network: Network, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        if time.monotonic() - self.written < CHECKPOINT_SECONDS:
+            return
+        state = {f"network.{name}": value for name, value in network.state_dict().items()}
+        for name, parameter in network.named_parameters():
+            momentum = optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                state[f"momentum.{name}"] = momentum
+        state["epoch"] = torch.tensor(epoch)
+        write_tensors(self.path, self.key, state)
+        self.written = time.monotonic()
 
-    One process trains; others that want the same base wait for it. What is returned has been through the file in both
-    cases, so a cached base and a new one are the same bytes.
-    """
-    path = folder / f"{key.sha256[:32]}.safetensors"
-    with locked(path.with_suffix(".lock"), wait=True):
-        network = fresh()
-        state = read_base(path, key)
+    def resume(self, network: Network, optimizer: torch.optim.Optimizer) -> int:
+        """Load what is there; the number of epochs that are done."""
+        state = read_tensors(self.path, self.key)
         if state is None:
-            trained = copy.deepcopy(network)
-            train(trained)
-            state = {name: value.cpu().contiguous() for name, value in trained.state_dict().items()}
-            write_base(path, key, state)
-        network.load_state_dict(state)
-        return network.eval()
+            return 0
+        prefix = "network."
+        network.load_state_dict({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
+        for name, parameter in network.named_parameters():
+            if f"momentum.{name}" in state:
+                buffer = torch.empty_like(parameter).copy_(state[f"momentum.{name}"])  # keeps the memory layout
+                optimizer.state[parameter]["momentum_buffer"] = buffer
+        return int(state["epoch"])
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
-def write_base(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
-    body = save(state, metadata={"key": json.dumps(key.fields, sort_keys=True)})
+def cached_base(
+    folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network, Checkpoint], None]
+) -> dict[str, Tensor]:
+    """The state of the base model of `key`: read where it is stored whole, else trained from `fresh` and stored.
+
+    One process trains; others that want the same base wait for it.
+    """
+    path = folder / f"{key.stem}.safetensors"
+    with locked(path.with_suffix(".lock"), wait=True):
+        state = read_tensors(path, key)
+        if state is None:
+            network = fresh()
+            checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
+            train(network, checkpoint)
+            state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+            write_tensors(path, key, state)
+            checkpoint.remove()
+        return state
+
+
+def write_tensors(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
+    """A SHA-256, then the safetensors bytes that it covers: tensors only, never pickled code."""
+    body = save({name: value.cpu().contiguous() for name, value in state.items()}, metadata={"key": key.text})
     write_atomic(path, hashlib.sha256(body).digest() + body)
 
 
-def read_base(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
-    """The stored state; None where there is none, or where it is damaged or of another key (it is trained again).
-
-    The file is a SHA-256 and the safetensors bytes that it covers: tensors only, never pickled code.
-    """
+def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
+    """What write_tensors wrote under this key; None where there is nothing, damage, or another key."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -147,11 +197,10 @@ def read_base(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
     digest, body = content[:32], content[32:]
     if hashlib.sha256(body).digest() != digest:
         return None
-    length = int.from_bytes(body[:8], "little")
-    stored = json.loads(body[8 : 8 + length])["__metadata__"]["key"]
-    if stored != json.dumps(key.fields, sort_keys=True):
-        return None
     try:
+        header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
+        if header["__metadata__"]["key"] != key.text:
+            return None
         return load(body)
-    except SafetensorError:
+    except (SafetensorError, ValueError, KeyError):
         return None

@@ -12,15 +12,14 @@ from benchmarks.settings import Settings
 from benchmarks.splits import make_split
 from benchmarks.weights import find_weights
 from methods.parts.backbones import BACKBONES
-from protocols.loading import nearest
+from protocols.loading import unknown
 from protocols.schema import Protocol
 
 
 def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> None:
     """Raises UsageError or DataError with what to mend; leaves the decoded images in their cache."""
     if protocol.backbone.name not in BACKBONES:
-        known = sorted(BACKBONES)
-        raise UsageError(f"{protocol.name}: no backbone named {protocol.backbone.name!r}.{nearest(protocol.backbone.name, known)} There are: {', '.join(known)}.")
+        raise UsageError(f"{protocol.name}: {unknown('backbone', protocol.backbone.name, sorted(BACKBONES))}")
     pick_device(settings.device)
     try:
         for folder in (settings.results, settings.data_root):

@@ -6,6 +6,10 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from protocols.schema import Protocol
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -71,7 +75,7 @@ def dispatch(options: argparse.Namespace) -> int:
     return run(options, protocol)
 
 
-def run(options: argparse.Namespace, protocol) -> int:
+def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.plan import identities, make_request
     from benchmarks.progress import Progress
     from benchmarks.settings import Settings
@@ -85,8 +89,8 @@ def run(options: argparse.Namespace, protocol) -> int:
         print(plan_text(request, runs, settings, default_workers(options, len(runs))))
         return DONE
     from benchmarks.checks import check_before_training
-    from benchmarks.sweep import missing_runs, sweep
     from benchmarks.records import Store
+    from benchmarks.sweep import missing_runs, sweep
 
     missing = missing_runs(runs, Store(settings.results))
     if missing:
@@ -97,7 +101,7 @@ def run(options: argparse.Namespace, protocol) -> int:
     return FAILED if outcome.failed else DONE
 
 
-def report(options: argparse.Namespace, protocol) -> int:
+def report(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.report import write_report
 
     for path in write_report(protocol, options.results):

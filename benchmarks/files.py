@@ -19,6 +19,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as target:
             target.write(content)
             target.flush()
+            os.fchmod(target.fileno(), 0o644)  # mkstemp's own mode would hide results from everybody else
             os.fsync(target.fileno())
         os.replace(name, path)
     except BaseException:

@@ -62,8 +62,12 @@ def plan_text(request: Request, runs: Sequence[Identity], settings: Settings, wo
     trained = [c.base_seconds for identity in runs if (c := store.read_costs(identity)) is not None and c.base_seconds]
     if trained:
         bases = {(identity.base, identity.seed): sum(trained) / len(trained) for identity in missing}
-    lines.append(f"estimate: {readable((seconds + sum(bases.values())) / workers)} with {workers} worker{'s' if workers > 1 else ''}, "
-                 "if no base session is cached" if seconds else "no estimate: none of these has been run here before")
+    lines.append(
+        f"estimate: {readable((seconds + sum(bases.values())) / workers)} with {workers} worker{'s' if workers > 1 else ''}, "
+        "if no base session is cached"
+        if seconds
+        else "no estimate: none of these has been run here before"
+    )
     if unknown and seconds:
         lines.append(f"  without {', '.join(sorted(unknown))}, never run here")
     return "\n".join(lines)

@@ -99,9 +99,7 @@ class Batches:
     Epoch e of the stream `name` draws from its own generator, so an interrupted training can go on at any epoch.
     """
 
-    def __init__(
-        self, images: Tensor, labels: Tensor, rows: Tensor, transform: Transform, batch_size: int, seed: int, name: str
-    ) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, rows: Tensor, transform: Transform, batch_size: int, seed: int, name: str) -> None:
         self.images, self.labels, self.rows = images, labels, rows
         self.transform, self.batch_size, self.seed, self.name = transform, batch_size, seed, name
         self.epoch = 0

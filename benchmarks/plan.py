@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from benchmarks.errors import UsageError
 from benchmarks.records import Identity
 from methods.registry import MethodError, load_method, method_names, parse_variant
-from protocols.loading import explain, nearest
+from protocols.loading import explain, nearest, unknown
 from protocols.schema import Protocol, Recipe
 
 
@@ -83,10 +83,10 @@ def make_request(
     """Check names against what there is. Raises UsageError or MethodError with the nearest right name."""
     recipe = recipe or protocol.recipe
     if recipe not in protocol.recipes:
-        raise UsageError(f"{protocol.name} has no recipe {recipe!r}.{nearest(recipe, list(protocol.recipes))} It has: {', '.join(protocol.recipes)}.")
+        raise UsageError(f"{protocol.name}: {unknown('recipe', recipe, list(protocol.recipes))}")
     split = split or protocol.splits[0]
     if split not in protocol.splits:
-        raise UsageError(f"{protocol.name} has no split {split!r}.{nearest(split, list(protocol.splits))} It has: {', '.join(protocol.splits)}.")
+        raise UsageError(f"{protocol.name}: {unknown('split', split, list(protocol.splits))}")
     variants = parse_methods(methods, protocol)
     return Request(protocol, recipe, split, parse_seeds(seeds or protocol.seeds), variants, parse_overrides(overrides, variants))
 
@@ -97,7 +97,9 @@ def identities(request: Request) -> list[Identity]:
     known = set(method_names())
     for name in recipe.methods:
         if name.partition(":")[0] not in known:
-            raise UsageError(f"{protocol.name}: recipe {request.recipe} sets methods.{name}, but there is no such method.{nearest(name, sorted(known))}")
+            raise UsageError(
+                f"{protocol.name}: recipe {request.recipe} sets methods.{name}, but there is no such method.{nearest(name, sorted(known))}"
+            )
     runs = []
     for seed in request.seeds:
         for method, preset in request.variants:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +49,7 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
 
 def make_deterministic(threads: int) -> None:
     """Same seed, same bytes: pinned threads (another count sums in another order) and deterministic kernels."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums in one order only with this
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
@@ -56,7 +58,7 @@ def make_deterministic(threads: int) -> None:
 def environment(device: torch.device, precision: str) -> dict[str, str | int]:
     """What a bit-identical repetition needs to have in common. Versions without their build suffix."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.base_session import base_key, build_network, cached_base, train_base
+from benchmarks.base_session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.evaluate import Evaluator
 from benchmarks.loading import Batches
 from benchmarks.metrics import micro
 from benchmarks.precision import environment, pick_device, resolve_precision
-from benchmarks.records import SCHEMA_VERSION, Costs, Identity, Record, SessionResult, pack_predictions
+from benchmarks.records import Costs, Identity, Record, SessionResult, pack_predictions
 from benchmarks.scenario import SessionImages, Tensors, make_benchmark, to_device, transform_of
 from benchmarks.settings import Settings
 from benchmarks.splits import Split, make_split
@@ -29,7 +29,7 @@ from benchmarks.weights import find_weights
 from methods.parts.memory import Memory
 from methods.parts.network import Network
 from methods.registry import load_method
-from methods.strategy import Kit
+from methods.strategy import Kit, SessionStrategy
 from protocols.schema import Protocol, Recipe
 
 Progress = Callable[[str], None]
@@ -47,14 +47,33 @@ class Stage:
     evaluator: Evaluator
 
 
-class Runner:
-    """Runs of one protocol, split and recipe in this process; keeps the stage of the last seed."""
+@dataclass(frozen=True)
+class Entrant:
+    """A strategy on its way through the sessions of one run."""
 
-    def __init__(self, protocol: Protocol, settings: Settings) -> None:
+    strategy: SessionStrategy
+    stage: Stage
+    images: SessionImages
+    memory: Memory
+    environment: dict[str, str | int]
+    base_parameters: int
+    base_seconds: float
+
+    def train(self, session: int, seed: int) -> None:
+        """Hand the session's images to the strategy. All that it draws depends on the seed and the session alone."""
+        self.images.open(torch.from_numpy(self.stage.split.train[session]))
+        torch.manual_seed(torch_seed(seed, f"session{session}"))
+        self.strategy.train(self.stage.benchmark.train_stream[session], eval_streams=[])
+
+
+class Runner:
+    """Runs of one protocol in this process; keeps the stage of the last seed. `images` replace the protocol's own."""
+
+    def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None) -> None:
         self.protocol, self.settings = protocol, settings
         self.device = pick_device(settings.device)
         self.transform = transform_of(protocol)
-        self.images = load_images(protocol.data, settings.data_root)
+        self.images = images or load_images(protocol.data, settings.data_root)
         self.weights = find_weights(protocol.backbone, settings.data_root)
         self._stage: tuple[tuple[str, int], Stage] | None = None
 
@@ -69,79 +88,88 @@ class Runner:
         return self._stage[1]
 
     def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, float]:
-        """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache)."""
+        """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache).
+
+        What is returned has always been through the stored tensors, so that a cached base and a new one are alike.
+        """
         recipe = Recipe.model_validate(identity.recipe_settings)
         seed, seconds = identity.seed, 0.0
         split, tensors = stage.split, stage.tensors
         key = base_key(self.protocol, recipe, identity.base, seed, stage.images.sha256, split.base_sha256, env)
 
-        def train(network: Network) -> None:
+        def fresh() -> Network:
+            return build_network(self.protocol, identity.base, str(env["precision"]), seed, self.weights, recipe.head_gain)
+
+        def report(epoch: int, loss: float) -> None:
+            progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")
+
+        def train(network: Network, checkpoint: Checkpoint) -> None:
             nonlocal seconds
             started = time.perf_counter()
             rows = torch.from_numpy(split.train[0])
             batches = Batches(tensors.train, tensors.labels, rows, self.transform, recipe.batch, seed, "base")
-            train_base(
-                network, batches, recipe, self.device,
-                lambda epoch, loss: progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}"),
-            )
+            train_base(network, batches, recipe, self.device, checkpoint, report)
             seconds = time.perf_counter() - started
 
         progress("base session")
-        network = cached_base(
-            self.settings.results / ".base", key,
-            lambda: build_network(self.protocol, identity.base, str(env["precision"]), seed, self.weights), train,
-        )
-        return network.to(self.device, memory_format=torch.channels_last), seconds
+        network = fresh()
+        network.load_state_dict(cached_base(self.settings.results / ".base", key, fresh, train))
+        return to_fast_layout(network.eval(), self.device), seconds
 
-    def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
-        """Run one method with one seed through all sessions. Raises whatever the method raises."""
+    def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Entrant:
+        """The method of this run on its base model, before session 0."""
         cls = load_method(identity.method)
         stage = self.stage(identity.split, identity.seed)
-        recipe_precision = str(identity.recipe_settings["precision"])
-        env = environment(self.device, resolve_precision(recipe_precision, self.device))
+        env = environment(self.device, resolve_precision(str(identity.recipe_settings["precision"]), self.device))
         network, base_seconds = self.base(identity, stage, env, progress)
         base_parameters = count_parameters(network)
         memory = Memory(cls.memory_budget)
         images = SessionImages(stage.tensors, self.transform, memory, identity.seed)
-        torch.manual_seed(torch_seed(identity.seed, "adopt"))
         kit = Kit(network, images, memory, identity.sessions, self.device)
+        torch.manual_seed(torch_seed(identity.seed, "adopt"))
         strategy = cls(kit=kit, config=cls.Config.model_validate(identity.config))
+        return Entrant(strategy, stage, images, memory, env, base_parameters, base_seconds)
+
+    def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
+        """Run one method with one seed through all sessions. Raises whatever the method raises."""
+        entrant = self.enter(identity, progress)
+        stage, strategy = entrant.stage, entrant.strategy
         results, predictions, train_seconds, test_seconds = [], [], [], []
-        for session, experience in enumerate(stage.benchmark.train_stream):
-            images.open(torch.from_numpy(stage.split.train[session]))
-            torch.manual_seed(torch_seed(identity.seed, f"session{session}"))
+        for session in range(identity.sessions.count + 1):
             started = time.perf_counter()
-            strategy.train(experience, eval_streams=[])
+            entrant.train(session, identity.seed)
             trained = time.perf_counter()
             evaluation = stage.evaluator.evaluate(strategy, session)
             test_seconds.append(time.perf_counter() - trained)
             train_seconds.append(trained - started)
             predictions.append(evaluation.predictions)
-            results.append(SessionResult(
-                correct=evaluation.correct,
-                total=evaluation.total,
-                images_kept=len(memory.rows),
-                parameters_added=count_parameters(strategy.model) - base_parameters,
-                log=strategy.session_log(),
-            ))
+            results.append(
+                SessionResult(
+                    correct=evaluation.correct,
+                    total=evaluation.total,
+                    images_kept=len(entrant.memory.rows),
+                    parameters_added=count_parameters(strategy.model) - entrant.base_parameters,
+                    log=strategy.session_log(),
+                )
+            )
             progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
         packed = pack_predictions(predictions)
         record = Record(
-            schema_version=SCHEMA_VERSION,
-            title=cls.title,
+            schema_version=1,
+            title=strategy.title,
             identity=identity,
             order=stage.split.order,
             order_sha256=stage.split.order_sha256,
             rows_sha256=stage.split.rows_sha256,
             images_sha256=stage.images.sha256,
-            environment=env,
+            environment=entrant.environment,
             selection="last",
-            memory_budget=cls.memory_budget,
+            memory_budget=strategy.memory_budget,
             sessions=tuple(results),
             predictions_sha256=hashlib.sha256(packed).hexdigest(),
         )
         costs = Costs(
-            base_seconds=base_seconds,
+            base_seconds=entrant.base_seconds,
             session_seconds=tuple(train_seconds),
             evaluation_seconds=tuple(test_seconds),
             peak_memory_mib=peak_memory_mib(self.device),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.strategy import MethodConfig, SessionStrategy
@@ -15,6 +15,9 @@ class BaseOnly(SessionStrategy):
     title = "BaseOnly"
     Config = MethodConfig
 
+    def model_adaptation(self, model: nn.Module | None = None) -> nn.Module:
+        return self.model  # the head does not grow
+
     def scores(self, features: Tensor) -> Tensor:
-        base = self.model.classify(features)[:, : self.kit.sessions.base]
+        base = self.model.classify(features)
         return F.pad(base, (0, self.classes_seen - base.shape[1]), value=-torch.inf)

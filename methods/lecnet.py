@@ -27,7 +27,7 @@ class LecConfig(TrainConfig):
     """LEC-Net's parameters. Defaults are those on which paper and release agree, or which the paper states."""
 
     lr: float = Field(0.01, gt=0)  # section 4.1; the release has .005
-    epochs: int = Field(100, ge=0)  # no. 22, 24: the clean rule; one full batch each, so also the number of steps
+    epochs: int = Field(100, ge=1)  # no. 22, 24: the clean rule; one full batch each, so also the number of steps
     gamma: float = 0.8  # no. 6: coefficient of the old feature in Eq. 4, best in Table 3; the release has .6
     branch_init_std: float | None = 0.001  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear default
     beta_warmup: int = Field(0, ge=0)  # no. 8: beta = 1 + max(epoch - warmup, 0); the release holds it for 20
@@ -62,6 +62,7 @@ class LecHead(DynamicModule):
         self.heads = nn.ParameterList([nn.Parameter(base)])
         self.branches = nn.ParameterList()
         self.taus = nn.ParameterList()
+        self.gates: Tensor
         self.register_buffer("gates", torch.ones(0, d))  # alpha of finished sessions, and of the current one
         self.beta = 1.0
         self.alpha = torch.ones(d)
@@ -175,6 +176,7 @@ class LecNet(SessionStrategy):
     def after_session(self) -> None:
         if self.session:
             self.head.store_gate()
+            del self.teacher, self.features  # nothing of a session outlives it but head, branch and gate
 
     def session_log(self) -> dict[str, float]:
         """Mean gate, share of nodes above one half, share outside (.05, .95), and tau."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from methods.parts.heads import unit
@@ -27,16 +26,16 @@ class Proto(SessionStrategy):
     presets = {"raw_mean": {}, "norm_mean": {"mean": "unit"}}
 
     def after_session(self) -> None:
+        """Head rows become prototypes."""
+        if self.session == 0 and self.config.base_rows == "trained":
+            return
         rows = self.own_rows
         labels = self.kit.images.labels(rows)
         features = self.embed_rows(rows)
         if self.config.mean == "unit":
             features = unit(features)
-        prototypes = torch.stack([features[labels == label].mean(0) for label in self.kit.sessions.span(self.session)])
-        if self.session == 0:
-            self.prototypes = self.model.head.weight.data if self.config.base_rows == "trained" else prototypes
-        else:
-            self.prototypes = torch.cat([self.prototypes, prototypes])
+        for label in self.kit.sessions.span(self.session):
+            self.model.head.weight.data[label] = features[labels == label].mean(0)
 
     def scores(self, features: Tensor) -> Tensor:
-        return unit(features) @ unit(self.prototypes).T
+        return unit(features) @ unit(self.model.head.weight).T

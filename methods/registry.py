@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protocols.loading import nearest
+from protocols.loading import unknown
 
 if TYPE_CHECKING:
     from methods.strategy import SessionStrategy
@@ -39,7 +39,7 @@ def method_names() -> list[str]:
 def read_entry(name: str) -> Entry:
     """The method's entry from its source, unexecuted. Raises MethodError."""
     if name not in method_names():
-        raise MethodError(f"no method named {name!r}.{nearest(name, method_names())} There are: {', '.join(method_names())}.")
+        raise MethodError(unknown("method", name, method_names()))
     path = FOLDER / f"{name}.py"
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def literals(node: ast.ClassDef) -> dict[str, Any]:
             try:
                 found[target.id] = ast.literal_eval(value)
             except ValueError:
-                continue
+                found[target.id] = None  # there, but only known once the file runs
     return found
 
 
@@ -79,7 +79,7 @@ def parse_variant(text: str) -> tuple[Entry, str]:
     entry = read_entry(name)
     preset = preset or entry.presets[0]
     if preset not in entry.presets:
-        raise MethodError(f"{name} has no preset {preset!r}.{nearest(preset, list(entry.presets))} It has: {', '.join(entry.presets)}.")
+        raise MethodError(f"{name}: {unknown('preset', preset, list(entry.presets))}")
     return entry, preset
 
 

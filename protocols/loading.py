@@ -24,6 +24,11 @@ def nearest(name: str, known: list[str]) -> str:
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """`no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick.`"""
+    return f"no {what} named {name!r}.{nearest(name, known)} There are: {', '.join(known)}."
+
+
 def protocol_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -72,8 +77,7 @@ def load_protocol(name: str) -> Protocol:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if path.parent == FOLDER and name not in protocol_names():
-        known = protocol_names()
-        raise ProtocolError(f"no protocol named {name!r}.{nearest(name, known)} There are: {', '.join(known)}.")
+        raise ProtocolError(unknown("protocol", name, protocol_names()))
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ProtocolError(f"{path}: a protocol is a mapping of keys to values")

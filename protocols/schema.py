@@ -116,6 +116,7 @@ class Recipe(Strict):
     milestones: tuple[int, ...] = ()
     gamma: float = Field(0.1, gt=0, le=1)
     warmup: float = Field(0.2, gt=0, lt=1, description="onecycle: share of the steps in which the rate rises")
+    head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
     precision: Precision = "fp32"
     methods: dict[str, dict[str, Any]] = {}
 
@@ -134,7 +135,7 @@ class Protocol(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
     data: Data
-    augment: Augment = Augment()
+    augment: Augment = Augment(pad=0, jitter=0.0)
     sessions: Sessions
     backbone: Backbone
     recipes: dict[str, Recipe]

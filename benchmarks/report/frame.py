@@ -16,20 +16,22 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         shape = record.identity.sessions
         for number, s in enumerate(record.sessions):
-            rows.append({
-                "variant": record.identity.variant,
-                "label": label_of(record),
-                "method": record.identity.method,
-                "seed": record.identity.seed,
-                "session": number,
-                "accuracy": metrics.micro(s.correct, s.total),
-                "base": metrics.base_accuracy(s.correct, s.total, shape.base),
-                "novel": metrics.novel_accuracy(s.correct, s.total, shape.base),
-                "hm": metrics.harmonic_mean(s.correct, s.total, shape.base),
-                "class_count": metrics.class_count(s.correct, s.total, shape.span(number).start),
-                "images_kept": s.images_kept,
-                "parameters_added": s.parameters_added,
-            })
+            rows.append(
+                {
+                    "variant": record.identity.variant,
+                    "label": label_of(record),
+                    "method": record.identity.method,
+                    "seed": record.identity.seed,
+                    "session": number,
+                    "accuracy": metrics.micro(s.correct, s.total),
+                    "base": metrics.base_accuracy(s.correct, s.total, shape.base),
+                    "novel": metrics.novel_accuracy(s.correct, s.total, shape.base),
+                    "hm": metrics.harmonic_mean(s.correct, s.total, shape.base),
+                    "class_count": metrics.class_count(s.correct, s.total, shape.span(number).start),
+                    "images_kept": s.images_kept,
+                    "parameters_added": s.parameters_added,
+                }
+            )
     return pd.DataFrame(rows)
 
 

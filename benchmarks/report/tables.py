@@ -95,10 +95,15 @@ def final_table(section: Section) -> str:
     for variant, records in section.variants.items():
         f = last[last["variant"] == variant]
         forgotten = [forgetting_of(record) for record in records]
-        rows.append([
-            label_of(records[0]), *(interval(f[column]) for column in ("base", "novel", "hm", "accuracy", "class_count")),
-            interval(forgotten), f"{f['images_kept'].mean():,.0f}", f"{f['parameters_added'].mean():,.0f}",
-        ])
+        rows.append(
+            [
+                label_of(records[0]),
+                *(interval(f[column]) for column in ("base", "novel", "hm", "accuracy", "class_count")),
+                interval(forgotten),
+                f"{f['images_kept'].mean():,.0f}",
+                f"{f['parameters_added'].mean():,.0f}",
+            ]
+        )
     return markdown(rows, header)
 
 
@@ -129,12 +134,15 @@ def cost_table(variants: dict[str, list[tuple[Record, Costs]]]) -> str:
     for pairs in variants.values():
         trained = [costs.base_seconds for _, costs in pairs if costs.base_seconds]
         commits = sorted({costs.commit[:8] for _, costs in pairs})
-        rows.append([
-            label_of(pairs[0][0]), str(len(pairs)),
-            f"{np.mean(trained):.1f} (n={len(trained)})" if trained else NONE,
-            f"{np.mean([sum(costs.session_seconds) for _, costs in pairs]):.1f}",
-            f"{np.mean([sum(costs.evaluation_seconds) for _, costs in pairs]):.1f}",
-            f"{np.max([costs.peak_memory_mib for _, costs in pairs]):.0f}",
-            ", ".join(commits),
-        ])
+        rows.append(
+            [
+                label_of(pairs[0][0]),
+                str(len(pairs)),
+                f"{np.mean(trained):.1f} (n={len(trained)})" if trained else NONE,
+                f"{np.mean([sum(costs.session_seconds) for _, costs in pairs]):.1f}",
+                f"{np.mean([sum(costs.evaluation_seconds) for _, costs in pairs]):.1f}",
+                f"{np.max([costs.peak_memory_mib for _, costs in pairs]):.0f}",
+                ", ".join(commits),
+            ]
+        )
     return markdown(rows, header)

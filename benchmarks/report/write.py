@@ -40,8 +40,7 @@ def intro(protocol: Protocol, results: Path) -> str:
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
         "Means over seeds ± half-width of their 95 % Student-t interval. The last epoch is used everywhere: the test set "
         "chooses nothing. Seconds and memory stand in "
-        f"[{protocol.name}.costs.md]({protocol.name}.costs.md)."
-        + (f" {protocol.notes}" if protocol.notes else "")
+        f"[{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )
 
 
@@ -80,13 +79,12 @@ def section_lines(section: Section, protocol: Protocol, published: Sequence[Publ
         lines += [table, ""]
     methods = {record.identity.method for record in section.records}
     rows = [
-        [row.label, row.source, row.backbone, row.split, row.seeds, row.selection, row.note]
-        for row in published if row.method in methods
+        [row.label, row.source, row.backbone, row.split, row.seeds, row.selection, row.note] for row in published if row.method in methods
     ]
     if rows:
         header = ["Published row", "Source", "Backbone", "Split", "Repeats", "Epoch chosen on", "Note"]
         lines += ["### What the published rows stand on", "", markdown(rows, header), ""]
-    return lines + ["### What these numbers stand on", "", *provenance(section), ""]
+    return [*lines, "### What these numbers stand on", "", *provenance(section), ""]
 
 
 def provenance(section: Section) -> list[str]:
@@ -101,7 +99,9 @@ def provenance(section: Section) -> list[str]:
     settings = records[0].identity.recipe_settings
     lines.append("- Base session: " + ", ".join(f"{key} {value}" for key, value in settings.items()) + ".")
     backbone = records[0].identity.backbone
-    lines.append(f"- Backbone: {backbone['name']}, " + (f"pre-trained on {backbone['pretrained']}." if backbone["pretrained"] else "from scratch."))
+    lines.append(
+        f"- Backbone: {backbone['name']}, " + (f"pre-trained on {backbone['pretrained']}." if backbone["pretrained"] else "from scratch.")
+    )
     environments = sorted({", ".join(f"{key} {value}" for key, value in record.environment.items()) for record in records})
     lines += [f"- Run with {environment}." for environment in environments]
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +26,14 @@ def locate(data: Data, root: Path) -> Found:
 
     def read() -> RawSet:
         train, test = (open_part(root, train=part, download=False) for part in (True, False))
-        parts = [RawPart(part.data, np.asarray(part.targets, dtype=np.int64)) for part in (train, test)]
-        return RawSet(tuple(train.classes), *parts, keys=[str(row) for row in range(len(train.data))])
+        raw = [RawPart(part.data, np.asarray(part.targets, dtype=np.int64)) for part in (train, test)]
+        return RawSet(tuple(train.classes), raw[0], raw[1], keys=[str(row) for row in range(len(train.data))])
 
     return Found(fingerprint_files(root, sorted(folder.glob("[mt]*"))), read)
 
 
-def open_part(root: Path, train: bool, download: bool):  # torchvision verifies the files' md5 before it reads them
+def open_part(root: Path, train: bool, download: bool) -> Any:
+    """torchvision's data set; it verifies the files' md5 before it reads them."""
     from torchvision.datasets import CIFAR100
 
     return CIFAR100(str(root), train=train, download=download)

@@ -18,7 +18,7 @@ def locate(data: Data, root: Path) -> Found:
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)  # 17 grey levels, 0..16
         classes = digits.target.astype(np.int64)
         test = np.arange(len(images)) % 3 == 2
-        parts = [RawPart(images[which], classes[which]) for which in (~test, test)]
-        return RawSet(tuple(str(digit) for digit in range(10)), *parts)
+        train, test_part = (RawPart(images[which], classes[which]) for which in (~test, test))
+        return RawSet(tuple(map(str, range(10))), train, test_part)
 
     return Found("scikit-learn load_digits, every third image for testing", read)

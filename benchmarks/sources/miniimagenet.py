@@ -41,11 +41,10 @@ def locate(data: Data, root: Path) -> Found:
             raise DataError(f"miniimagenet: {file} is in the class lists, but there is no such image")
 
     def read() -> RawSet:
-        parts = [
-            RawPart(files[part], np.array([names.index(label) for _, label in rows[part]], dtype=np.int64))
-            for part in ("train", "test")
-        ]
-        return RawSet(tuple(names), *parts, keys=[f"{label}/{filename}" for filename, label in rows["train"]])
+        def part(which: str) -> RawPart:
+            return RawPart(files[which], np.array([names.index(label) for _, label in rows[which]], dtype=np.int64))
+
+        return RawSet(tuple(names), part("train"), part("test"), keys=[f"{label}/{filename}" for filename, label in rows["train"]])
 
     return Found(fingerprint_files(folder, [*lists.values(), *files["train"], *files["test"]]), read)
 

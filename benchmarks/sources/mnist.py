@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,17 @@ def locate(data: Data, root: Path) -> Found:
         )
 
     def read() -> RawSet:
-        parts = [open_part(root, train=part, download=False) for part in (True, False)]
-        raw = [RawPart(part.data.numpy(), part.targets.numpy().astype(np.int64)) for part in parts]
-        return RawSet(tuple(str(digit) for digit in range(10)), *raw, keys=[str(row) for row in range(len(parts[0]))])
+        def part(train: bool) -> RawPart:
+            stored = open_part(root, train, download=False)
+            return RawPart(stored.data.numpy(), stored.targets.numpy().astype(np.int64))
+
+        train = part(True)
+        return RawSet(tuple(map(str, range(10))), train, part(False), keys=[str(row) for row in range(len(train.classes))])
 
     return Found(fingerprint_files(root, sorted(folder.glob("*-ubyte"))), read)
 
 
-def open_part(root: Path, train: bool, download: bool):
+def open_part(root: Path, train: bool, download: bool) -> Any:
     from torchvision.datasets import MNIST
 
     return MNIST(str(root), train=train, download=download)

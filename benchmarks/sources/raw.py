@@ -28,7 +28,7 @@ class RawPart:
 
     def of_first_classes(self, count: int) -> RawPart:
         rows = np.flatnonzero(self.classes < count)
-        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
+        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[int(row)] for row in rows]
         return RawPart(images, self.classes[rows], self.inverted)
 
 

@@ -51,10 +51,12 @@ class ResNet20(Backbone):
         super().__init__()
         self.stem = nn.Sequential(conv3x3(channels, 16), nn.BatchNorm2d(16))
         widths = [(16, 16, 1), (16, 32, 2), (32, 64, 2)]
-        self.stages = nn.Sequential(*(
-            nn.Sequential(BasicBlock(c_in, c_out, stride), BasicBlock(c_out, c_out, 1), BasicBlock(c_out, c_out, 1))
-            for c_in, c_out, stride in widths
-        ))
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(BasicBlock(c_in, c_out, stride), BasicBlock(c_out, c_out, 1), BasicBlock(c_out, c_out, 1))
+                for c_in, c_out, stride in widths
+            )
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -108,9 +110,7 @@ class Mlp(Backbone):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * 784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU()
-        )
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(channels * 784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU())
         for module in self.layers:
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

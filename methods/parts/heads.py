@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from avalanche.models import DynamicModule
 from torch import Tensor, nn
@@ -42,7 +44,7 @@ class LinearHead(DynamicModule):
             rows = self.new_rows(missing).to(self.weight)
             self.weight = nn.Parameter(torch.cat([self.weight.data, rows]))
 
-    def adaptation(self, experience) -> None:
+    def adaptation(self, experience: Any) -> None:
         """Avalanche's hook. Grows while training only: evaluation must never change a model (avalanche.md 7)."""
         super().adaptation(experience)
         if self.training:

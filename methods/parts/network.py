@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ class Network(nn.Module):
         self.feature_dim = feature_dim
         self.precision = precision
         self.projection: nn.Module = nn.Linear(feature_dim, feature_dim, bias=False) if projected else nn.Identity()
-        self.head: nn.Module = LinearHead(feature_dim)
+        self.head: Any = LinearHead(feature_dim)  # a method may put another in its place
 
     def embed(self, images: Tensor) -> Tensor:
         """Images to backbone features [N, d], float32."""

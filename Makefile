@@ -1,0 +1,25 @@
+# make demo: install, then run the digits protocol.   make test, make lint: in the same environment.
+PYTHON ?= python3
+VENV ?= .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint install
+install: $(STAMP)
+
+# --no-deps: the lock is complete; without it pip would pull the QP solvers that avalanche-lib's extra names.
+$(STAMP): requirements.lock
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "fscil-bench needs Python 3.11 to 3.13"'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(VENV)/bin/python run_all.py
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check --diff . >/dev/null || (echo "run: $(VENV)/bin/ruff format ."; exit 1)
+	$(VENV)/bin/mypy

@@ -1,0 +1,174 @@
+"""Choose hyper-parameters on pseudo-sessions made of base classes: `python -m benchmarks.search --help` (methods.md 1.7).
+
+The base classes of a seed are split into pseudo-base and pseudo-novel classes, and part of their training images is
+held out for testing. Neither a novel class nor a test image of the protocol is touched. Every grid point is a variant
+like any other, so its records can be read with the same tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.datasets import ImageSet, load_images
+from benchmarks.errors import USER_ERRORS, UsageError
+from benchmarks.quiet import hush
+from benchmarks.settings import Settings
+from benchmarks.splits import make_split
+from benchmarks.streams import stream
+from protocols.schema import Protocol, Sessions
+
+HELD_OUT = 0.1  # of a class's training images, and no fewer than HELD_OUT_AT_LEAST
+HELD_OUT_AT_LEAST = 3
+MOST_SESSIONS = 4
+
+
+def pseudo_sessions(sessions: Sessions) -> Sessions:
+    """Up to four sessions of the protocol's way and shots, made of at most half of its base classes.
+
+    Raises UsageError where the base is too small to be split.
+    """
+    count = min(MOST_SESSIONS, sessions.base // 2 // sessions.way)
+    if count < 1:
+        raise UsageError(f"{sessions.base} base classes are too few for pseudo-sessions of {sessions.way}")
+    return Sessions(base=sessions.base - count * sessions.way, way=sessions.way, count=count, shots=sessions.shots)
+
+
+def pseudo_protocol(protocol: Protocol) -> Protocol:
+    """The protocol that pseudo-sessions follow: same data, transforms, backbone and recipes."""
+    return protocol.model_copy(
+        update={
+            "name": f"{protocol.name}-pseudo",
+            "title": f"{protocol.title}: pseudo-sessions of base classes",
+            "sessions": pseudo_sessions(protocol.sessions),
+            "splits": ("canonical-order",),
+            "canonical": None,
+        }
+    )
+
+
+def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: int) -> ImageSet:
+    """Base training images only, part of them held out as the test side; classes numbered by order of arrival."""
+    split = make_split(protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
+    labels = split.labels(images.train_classes)
+    train, test = [], []
+    for label in protocol.sessions.span(0):
+        rows = stream(seed, f"held-out/{label}").permutation(np.flatnonzero(labels == label))
+        held_out = max(HELD_OUT_AT_LEAST, round(HELD_OUT * len(rows)))
+        test.append(np.sort(rows[:held_out]))
+        train.append(np.sort(rows[held_out:]))
+    train_rows, test_rows = np.concatenate(train), np.concatenate(test)
+    plain = images.plain[train_rows]
+    return ImageSet(
+        class_names=tuple(images.class_names[number] for number in split.order[: protocol.sessions.base]),
+        train=plain if images.train is images.plain else images.train[train_rows],
+        plain=plain,
+        test=images.plain[test_rows],
+        train_classes=labels[train_rows],
+        test_classes=labels[test_rows],
+        keys=None,
+        sha256=f"{images.sha256} pseudo {split.base_sha256}",
+    )
+
+
+def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """`epochs=5,10,20 gamma=0.6,0.8` to every combination. Raises UsageError."""
+    axes = []
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not (key and equals and values):
+            raise UsageError(f"--grid {text!r}: write FIELD=VALUE,VALUE,...")
+        axes.append([(key, yaml.safe_load(value)) for value in values.split(",")])
+    return [dict(point) for point in itertools.product(*axes)]
+
+
+def search(
+    protocol: Protocol, recipe: str, split: str, variant: str, grid: Sequence[dict[str, Any]], seeds: Sequence[int], settings: Settings
+) -> str:
+    """Run every grid point on every seed's pseudo-sessions; a Markdown table, the best harmonic mean first."""
+    from benchmarks.plan import Request, make_identity
+    from benchmarks.precision import make_deterministic
+    from benchmarks.records import Record, Store, read_record
+    from benchmarks.report.tables import Section, final_table
+    from benchmarks.run import Runner
+    from methods.registry import parse_variant
+
+    make_deterministic(settings.threads)
+    entry, preset = parse_variant(variant)
+    pseudo = pseudo_protocol(protocol)
+    request = Request(pseudo, recipe, "canonical-order", tuple(seeds), ((entry.name, preset),))
+    store = Store(settings.results / "search")
+    images = load_images(protocol.data, settings.data_root)
+    found: dict[str, list[Record]] = {}
+    for seed in seeds:
+        runner: Runner | None = None
+        for point in grid:
+            identity = make_identity(request, entry.name, preset, point, seed)
+            if not store.is_done(identity):
+                runner = runner or Runner(pseudo, settings, pseudo_images(protocol, images, split, seed))
+                store.save(*runner.run(identity))
+                print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
+            found.setdefault(identity.variant, []).append(read_record(store.path(identity, ".json")))
+    best = sorted(found, key=lambda name: -mean_harmonic(found[name]))
+    return final_table(Section(recipe, "canonical-order", {name: found[name] for name in best}))
+
+
+def mean_harmonic(records: Sequence[Any]) -> float:
+    """The criterion: harmonic mean of base and novel accuracy after each novel session, averaged over sessions and seeds.
+
+    Overall accuracy would choose to learn nothing, since BaseOnly is hard to beat in it (methods.md 2.1).
+    """
+    from benchmarks.metrics import harmonic_mean
+
+    base = records[0].identity.sessions.base
+    return float(np.mean([harmonic_mean(s.correct, s.total, base) for record in records for s in record.sessions[1:]]))
+
+
+def main(arguments: list[str]) -> int:
+    from benchmarks.plan import parse_seeds
+    from methods.registry import MethodError
+    from protocols import load_protocol
+
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.search", description="Choose a method's parameters on pseudo-sessions of base classes."
+    )
+    p.add_argument("--protocol", required=True)
+    p.add_argument("--method", required=True, help="such as lecnet or lecnet:code")
+    p.add_argument("--grid", required=True, nargs="+", metavar="FIELD=VALUES", help="such as epochs=5,10,20 gamma=0.6,0.8")
+    p.add_argument("--seeds", default="0-2")
+    p.add_argument("--recipe")
+    p.add_argument("--split", help="whose base classes to use (default: the protocol's first)")
+    p.add_argument("--device", default="auto")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--data-root", type=Path, default=Path("data"))
+    p.add_argument("--results", type=Path, default=Path("results"))
+    o = p.parse_args(arguments)
+    hush()
+    try:
+        protocol = load_protocol(o.protocol)
+        settings = Settings(o.data_root.resolve(), o.results.resolve(), o.device, o.threads)
+        table = search(
+            protocol,
+            o.recipe or protocol.recipe,
+            o.split or protocol.splits[0],
+            o.method,
+            parse_grid(o.grid),
+            parse_seeds(o.seeds),
+            settings,
+        )
+    except (*USER_ERRORS, MethodError) as error:
+        print(f"search: {error}", file=sys.stderr)
+        return 2
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""The base session: its cache, its resumption, its schedule."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import base_session
+from benchmarks.base_session import BaseKey, Checkpoint, base_key, build_network, cached_base, learning_rate, read_tensors, train_base
+from benchmarks.loading import Batches, Transform
+from methods.parts.network import Network
+from protocols.schema import Augment, Data, Protocol, Recipe
+
+KEY = BaseKey({"what": "a test"})
+CPU = torch.device("cpu")
+
+
+def recipe(epochs: int = 4) -> Recipe:
+    return Recipe(epochs=epochs, batch=16, lr=0.1, schedule="onecycle")
+
+
+def make_batches() -> Batches:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (48, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    data = Data(source="digits", size=8, channels=1, mean=(0.3,), std=(0.4,))
+    return Batches(images, torch.arange(48) % 6, torch.arange(48), Transform(data, Augment(pad=1)), 16, 0, "base")
+
+
+def fresh(tiny: Protocol) -> Callable[[], Network]:
+    return lambda: build_network(tiny, "linear", "fp32", 0, None, 1.0)
+
+
+def trainer(stop_after: int | None = None, epochs: int = 4) -> Callable[[Network, Checkpoint], None]:
+    def report(epoch: int, loss: float) -> None:
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+
+    return lambda network, checkpoint: train_base(network, make_batches(), recipe(epochs), CPU, checkpoint, report)
+
+
+def refuse(network: Network, checkpoint: Checkpoint) -> None:
+    raise AssertionError("trained again")
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_trained_once_and_then_read(tiny: Protocol, tmp_path: Path) -> None:
+    first = cached_base(tmp_path, KEY, fresh(tiny), trainer())
+    assert same(cached_base(tmp_path, KEY, fresh(tiny), refuse), first)
+    untrained = fresh(tiny)().state_dict()
+    assert not same(dict(untrained), first)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "other key"])
+def test_a_damaged_or_foreign_base_is_trained_again(damage: str, tiny: Protocol, tmp_path: Path) -> None:
+    first = cached_base(tmp_path, KEY, fresh(tiny), trainer())
+    path = tmp_path / f"{KEY.stem}.safetensors"
+    content = path.read_bytes()
+    if damage == "other key":
+        base_session.write_tensors(path, BaseKey({"what": "something else"}), first)
+    else:
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"truncate": content[:-10], "flip": flipped, "empty": b""}[damage])
+    assert read_tensors(path, KEY) is None
+    assert same(cached_base(tmp_path, KEY, fresh(tiny), trainer()), first)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_interrupted_training_goes_on_to_the_same_bytes(
+    stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = cached_base(tmp_path / "a", KEY, fresh(tiny), trainer())
+    monkeypatch.setattr(base_session, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        cached_base(tmp_path / "b", KEY, fresh(tiny), trainer(stop_after=stopped_after))
+    assert (tmp_path / "b" / f"{KEY.stem}.checkpoint").exists() == (stopped_after > 1)
+    torch.manual_seed(99)
+    assert same(cached_base(tmp_path / "b", KEY, fresh(tiny), trainer()), undisturbed)
+    assert not list((tmp_path / "b").glob("*.checkpoint"))
+
+
+COUNT_TRAINING = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:4]
+import test_base_session as t
+from protocols import load_protocol
+tiny = load_protocol("tests/data/tiny.yaml")
+def train(network, checkpoint):
+    print("trained")
+    t.trainer(epochs=20)(network, checkpoint)
+t.cached_base(Path(sys.argv[1]), t.KEY, t.fresh(tiny), train)
+"""
+
+
+def test_two_processes_train_one_base_once(tmp_path: Path) -> None:
+    here = Path(__file__).resolve()
+    root = here.parents[2]
+    command = [sys.executable, "-W", "ignore", "-c", COUNT_TRAINING, str(tmp_path), str(root), str(here.parent)]
+    processes = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(outputs) == ["", "trained\n"]
+
+
+def test_a_loss_that_is_no_number_is_an_error(tiny: Protocol, tmp_path: Path) -> None:
+    wild = Recipe(epochs=3, batch=16, lr=1e30, schedule="constant")
+
+    def train(network: Network, checkpoint: Checkpoint) -> None:
+        train_base(network, make_batches(), wild, CPU, checkpoint, lambda epoch, loss: None)
+
+    with pytest.raises(FloatingPointError, match="lower the recipe's lr"):
+        cached_base(tmp_path, KEY, fresh(tiny), train)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+OTHER_RECIPE = {
+    "epochs": 3,
+    "batch": 65,
+    "lr": 0.2,
+    "momentum": 0.8,
+    "nesterov": False,
+    "weight_decay": 0.1,
+    "schedule": "constant",
+    "milestones": (1,),
+    "gamma": 0.5,
+    "warmup": 0.5,
+    "head_gain": 2.0,
+    "precision": "bf16",
+}
+
+
+def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> None:
+    def key(**changes: object) -> str:
+        values: dict = {"protocol": tiny, "recipe": tiny.recipes["fast"], "base": "linear", "seed": 0}
+        values |= {"data_sha256": "d", "rows_sha256": "r", "environment": {"threads": 1}} | changes
+        return base_key(**values).stem
+
+    fast = tiny.recipes["fast"]
+    others = [
+        {"base": "projected"},
+        {"seed": 1},
+        {"data_sha256": "e"},
+        {"rows_sha256": "s"},
+        {"environment": {"threads": 2}},
+        {"protocol": tiny.model_copy(update={"augment": Augment(pad=2)})},
+        {"protocol": tiny.model_copy(update={"backbone": tiny.backbone.model_copy(update={"name": "conv4"})})},
+        *({"recipe": fast.model_copy(update={name: value})} for name, value in OTHER_RECIPE.items()),
+    ]
+    assert OTHER_RECIPE.keys() == Recipe.model_fields.keys() - {"methods"}, "a new field of Recipe: does it change a base?"
+    assert len({key(**change) for change in others} | {key()}) == len(others) + 1
+    presentation = tiny.model_copy(update={"title": "another", "notes": "n", "methods": ("proto",), "seeds": "7"})
+    assert key(protocol=presentation) == key()
+    assert key(recipe=fast.model_copy(update={"methods": {}})) == key()
+
+
+def test_onecycle_rises_to_its_rate_and_falls_to_nothing_as_torchs_does() -> None:
+    steps, one = 7, Recipe(epochs=5, lr=0.4, schedule="onecycle", warmup=0.3)
+    rates = [learning_rate(one, step, steps) for step in range(5 * steps)]
+    assert rates[0] == pytest.approx(0.4 / 25)
+    assert rates[-1] == pytest.approx(0.4 / 25 * 1e-4)
+    assert [round(b - a, 9) > 0 for a, b in itertools.pairwise(rates)] == [True] * 10 + [False] * 24
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.4, total_steps=5 * steps, pct_start=0.3, anneal_strategy="linear", cycle_momentum=False
+    )
+    for rate in rates[:-1]:  # torch peaks within one step of ours
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], abs=0.4 / 8)
+        optimizer.step()
+        torchs.step()
+
+
+def test_steps_and_constant_rates() -> None:
+    stepped = Recipe(epochs=5, lr=0.1, milestones=(2, 4), gamma=0.1)
+    assert [round(learning_rate(stepped, epoch * 7, 7), 6) for epoch in range(5)] == [0.1, 0.1, 0.01, 0.01, 0.001]
+    assert learning_rate(stepped, 2 * 7 - 1, 7) == 0.1
+    assert learning_rate(Recipe(epochs=2, lr=0.3, schedule="constant"), 9, 7) == 0.3
+
+
+def test_head_gain_scales_the_first_rows(tiny: Protocol) -> None:
+    one, ten = (build_network(tiny, "linear", "fp32", 0, None, gain) for gain in (1.0, 10.0))
+    assert torch.allclose(ten.head.weight, 10 * one.head.weight)
+    assert torch.equal(one.backbone.blocks[0].weight, ten.backbone.blocks[0].weight)

@@ -1,0 +1,105 @@
+"""The evaluator: right counts, refused scores, and features remembered only while the backbone stands still."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.evaluate import ScoreError
+from benchmarks.plan import identities, make_request
+from benchmarks.run import Entrant, Runner
+from benchmarks.settings import Settings
+from methods.strategy import SessionStrategy
+from protocols.schema import Protocol
+
+
+@pytest.fixture
+def entrant(tiny: Protocol, settings: Settings) -> Entrant:
+    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", []))[0])
+    entrant.train(0, 0)
+    return entrant
+
+
+def test_counts_agree_with_predictions_made_by_hand(entrant: Entrant) -> None:
+    entrant.train(1, 0)
+    evaluation = entrant.stage.evaluator.evaluate(entrant.strategy, 1)
+    stage, model = entrant.stage, entrant.strategy.model.eval()
+    rows = np.concatenate(stage.split.test[:2])
+    expected = []
+    for row in rows:  # one image at a time, as nobody would
+        x = (stage.tensors.test[row].float() / 255 - 0.3053) / 0.3760
+        with torch.no_grad():
+            expected.append(int(model(x[None]).argmax()))
+    assert evaluation.predictions.tolist() == expected
+    labels = stage.tensors.test_labels[torch.from_numpy(rows)].tolist()
+    assert evaluation.total == tuple(labels.count(label) for label in range(8))
+    right = [label for label, guess in zip(labels, expected, strict=True) if label == guess]
+    assert evaluation.correct == tuple(right.count(label) for label in range(8))
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (lambda f: torch.zeros(len(f), 7), "scores are"),
+        (lambda f: torch.zeros(len(f) - 1, 6), "scores are"),
+        (lambda f: torch.full((len(f), 6), torch.nan), "NaN"),
+    ],
+)
+def test_wrong_scores_are_refused(scores, message: str, entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Trap 9: a column for a class not yet seen is an error, not a zero."""
+    monkeypatch.setattr(entrant.strategy, "scores", scores)
+    with pytest.raises(ScoreError, match=message):
+        entrant.stage.evaluator.evaluate(entrant.strategy, 0)
+
+
+def test_features_are_remembered_while_the_backbone_is_the_same(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_embedded(monkeypatch)
+    evaluator = entrant.stage.evaluator
+    first = evaluator.evaluate(entrant.strategy, 0)
+    images = sum(calls)
+    assert images == len(entrant.stage.split.test[0])
+    again = evaluator.evaluate(entrant.strategy, 0)
+    assert sum(calls) == images
+    assert np.array_equal(first.predictions, again.predictions)
+
+
+def test_a_changed_weight_or_statistic_forgets_them(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch-norm statistics are buffers, not parameters: they count too."""
+    calls = count_embedded(monkeypatch)
+    evaluator, backbone = entrant.stage.evaluator, entrant.strategy.model.backbone
+    before = evaluator.evaluate(entrant.strategy, 0).predictions
+    images = sum(calls)
+    backbone.blocks[1].running_mean += 3.0
+    after = evaluator.evaluate(entrant.strategy, 0).predictions
+    assert sum(calls) == 2 * images
+    assert not np.array_equal(before, after)
+
+
+def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of images in every call of the model's embedding."""
+    from methods.parts.network import Network
+
+    calls: list[int] = []
+    original = Network.embed
+
+    def spy(self: Network, images: Tensor) -> Tensor:
+        calls.append(len(images))
+        return original(self, images)
+
+    monkeypatch.setattr(Network, "embed", spy)
+    return calls
+
+
+def test_a_method_with_its_own_embedding_is_never_remembered(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_embedded(monkeypatch)
+
+    class Own(type(entrant.strategy)):  # type: ignore[misc]
+        def embed(self, images: Tensor) -> Tensor:
+            return SessionStrategy.embed(self, images)
+
+    entrant.strategy.__class__ = Own
+    for _ in range(2):
+        entrant.stage.evaluator.evaluate(entrant.strategy, 0)
+    assert sum(calls) == 2 * len(entrant.stage.split.test[0])

@@ -1,0 +1,56 @@
+"""What a strategy may touch, and what Avalanche is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.plan import identities, make_request
+from benchmarks.run import Entrant, Runner
+from benchmarks.scenario import LeakError
+from benchmarks.settings import Settings
+from protocols.schema import Protocol
+
+
+@pytest.fixture
+def entrant(tiny: Protocol, settings: Settings) -> Entrant:
+    return Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", []))[0])
+
+
+def test_experiences_carry_the_split(entrant: Entrant, tiny: Protocol) -> None:
+    stream = entrant.stage.benchmark.train_stream
+    assert len(stream) == 3
+    assert not hasattr(entrant.stage.benchmark, "test_stream") or len(entrant.stage.benchmark.test_stream) == 0
+    for session, experience in enumerate(stream):
+        assert list(experience.dataset.row) == entrant.stage.split.train[session].tolist()
+        assert set(experience.classes_in_this_experience) == set(tiny.sessions.span(session))
+        assert experience.current_experience == session
+        rows = torch.from_numpy(entrant.stage.split.train[session])
+        assert list(experience.dataset.targets) == entrant.stage.tensors.labels[rows].tolist()
+
+
+def test_images_of_other_sessions_are_refused(entrant: Entrant) -> None:
+    """Past shots that are not in memory, and future classes, are out of reach."""
+    splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
+    entrant.images.open(splits[1])
+    assert len(entrant.images.labels(splits[1])) == 10
+    for other in (splits[0][:3], splits[2], torch.cat([splits[1], splits[2][:1]])):
+        for ask in (entrant.images.plain, entrant.images.labels, lambda rows: entrant.images.batches(rows, 4, "x")):
+            with pytest.raises(LeakError, match="outside this session and its memory"):
+                ask(other)
+
+
+def test_images_in_memory_are_granted(entrant: Entrant) -> None:
+    splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
+    entrant.memory.budget = 3
+    entrant.memory.keep(splits[0][:3])
+    entrant.images.open(splits[1])
+    assert entrant.images.plain(splits[0][:3]).shape == (3, 1, 8, 8)
+
+
+def test_labels_are_positions_in_the_order_of_arrival(entrant: Entrant) -> None:
+    """Trap 3: label k is the k-th class of the order, on both sides."""
+    stage = entrant.stage
+    for label, number in enumerate(stage.split.order):
+        assert set(stage.images.train_classes[(stage.tensors.labels == label).numpy()].tolist()) == {number}
+        assert set(stage.images.test_classes[(stage.tensors.test_labels == label).numpy()].tolist()) == {number}

@@ -1,0 +1,69 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.settings import Settings
+from protocols import load_protocol
+from protocols.schema import Protocol
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "tests" / "data" / "tiny.yaml"
+SHARED = ROOT.parent / "shared" / "data"
+
+# The same examples in every run, and no time limit for one: the processors are shared.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root for the digits, which need no download; its decoded cache serves the whole test session."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def tiny() -> Protocol:
+    return load_protocol(str(TINY))
+
+
+@pytest.fixture
+def settings(data_root: Path, tmp_path: Path) -> Settings:
+    """Results of this test's own, on the CPU with one thread."""
+    return Settings(data_root, tmp_path / "results", "cpu", 1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """A file of the real data kept beside the project; a test that needs one is skipped where there is none, but not in CI."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            if os.environ.get("CI"):
+                pytest.fail(f"CI must have {path}")
+            pytest.skip(f"needs {path}: real images that cannot be redistributed with the project")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def write_images() -> Callable[[Path, dict[str, NDArray[np.uint8]]], None]:
+    """Write {path under a folder: pixels [H, W] or [H, W, C]} as image files, in the format of their suffix."""
+
+    def write(folder: Path, images: dict[str, NDArray[np.uint8]]) -> None:
+        for name, pixels in images.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / name)
+
+    return write

@@ -1,0 +1,195 @@
+"""What every method must keep to, whatever it does: one test a promise, run for every file in methods/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks import evaluate
+from benchmarks.plan import identities, make_request
+from benchmarks.records import Identity, to_json
+from benchmarks.run import Entrant, Runner
+from benchmarks.settings import Settings
+from methods.registry import method_names, read_entry
+from methods.strategy import TrainConfig
+from protocols.schema import Protocol
+
+VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
+
+
+def identity_of(protocol: Protocol, variant: str, seed: int = 0) -> Identity:
+    return identities(make_request(protocol, None, None, str(seed), variant, []))[0]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by this file's tests, so that each base is trained once."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture
+def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
+    return Runner(tiny, Settings(data_root, results, "cpu", 1))
+
+
+def record_bytes(runner: Runner, identity: Identity) -> tuple[bytes, bytes]:
+    record, _, predictions = runner.run(identity)
+    return to_json(record.model_dump(mode="json")), predictions
+
+
+def through_sessions(runner: Runner, identity: Identity) -> Iterator[tuple[int, Entrant]]:
+    """The entrant after each session."""
+    entrant = runner.enter(identity)
+    for session in range(identity.sessions.count + 1):
+        entrant.train(session, identity.seed)
+        yield session, entrant
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_runs_through_all_sessions(variant: str, tiny: Protocol, runner: Runner) -> None:
+    record, costs, _ = runner.run(identity_of(tiny, variant))
+    assert [len(s.correct) for s in record.sessions] == [6, 8, 10]
+    assert sum(record.sessions[0].correct) > 0.5 * sum(record.sessions[0].total), "the base model is lost"
+    assert len(costs.session_seconds) == len(costs.evaluation_seconds) == 3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_same_seed_same_bytes_with_a_cached_or_a_fresh_base(
+    variant: str, tiny: Protocol, runner: Runner, data_root: Path, tmp_path: Path
+) -> None:
+    identity = identity_of(tiny, variant)
+    first = record_bytes(runner, identity)
+    assert record_bytes(runner, identity) == first
+    fresh = Runner(tiny, Settings(data_root, tmp_path, "cpu", 1))
+    assert record_bytes(fresh, identity) == first
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_independent_of_what_ran_before(variant: str, tiny: Protocol, runner: Runner) -> None:
+    alone = record_bytes(runner, identity_of(tiny, variant))
+    for other in ("ft_cnn", "lecnet"):
+        runner.run(identity_of(tiny, other, seed=1))
+        runner.run(identity_of(tiny, other))
+    torch.manual_seed(12345)
+    assert record_bytes(runner, identity_of(tiny, variant)) == alone
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_another_seed_is_another_run(variant: str, tiny: Protocol, runner: Runner) -> None:
+    first, second = (runner.run(identity_of(tiny, variant, seed))[0] for seed in (0, 1))
+    assert first.order != second.order
+    assert first.sessions != second.sessions
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_predictions_do_not_depend_on_the_evaluation_batch(
+    variant: str, tiny: Protocol, runner: Runner, data_root: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traps 5 and 15: a transductive gate or batch norm over test batches would show here."""
+    identity = identity_of(tiny, variant)
+    _, _, expected = runner.run(identity)
+    monkeypatch.setattr(evaluate, "BATCH", 7)
+    _, _, small = Runner(tiny, Settings(data_root, results, "cpu", 1)).run(identity)
+    assert small == expected
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_evaluation_changes_nothing(variant: str, tiny: Protocol, runner: Runner) -> None:
+    """Evaluated after every session, or only after the last: the same model."""
+    identity = identity_of(tiny, variant)
+    for session, entrant in through_sessions(runner, identity):
+        entrant.stage.evaluator.evaluate(entrant.strategy, session)
+    evaluated = evaluate.state_sha256(entrant.strategy.model)
+    for _, entrant in through_sessions(runner, identity):
+        pass
+    assert evaluate.state_sha256(entrant.strategy.model) == evaluated
+
+
+def batch_norm_state(module: nn.Module) -> list[Tensor]:
+    return [b.clone() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for b in m.buffers()]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_batch_norm_statistics_stay_where_they_are_declared_frozen(variant: str, tiny: Protocol, runner: Runner) -> None:
+    """Trap 1. And they do move where a method declares that they train."""
+    identity = identity_of(tiny, variant)
+    states = [batch_norm_state(entrant.strategy.model) for _, entrant in through_sessions(runner, identity)]
+    assert states[0], "the tiny network has batch norm"
+    same = all(torch.equal(a, b) for a, b in zip(states[0], states[-1], strict=True))
+    assert same == (identity.config.get("batch_norm", "eval") == "eval")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_memory_is_within_its_declared_budget(variant: str, tiny: Protocol, runner: Runner) -> None:
+    for _, entrant in through_sessions(runner, identity_of(tiny, variant)):
+        budget = entrant.strategy.memory_budget
+        assert budget is None or len(entrant.memory.rows) <= budget
+        seen = torch.cat([torch.from_numpy(rows) for rows in entrant.stage.split.train])
+        assert bool(torch.isin(entrant.memory.rows, seen).all())
+
+
+def tensors_within(value: Any, depth: int = 4) -> Iterator[Tensor]:
+    """Tensors that an object holds, in attributes, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_within(item, depth - 1)
+    elif depth and isinstance(value, list | tuple | set):
+        for item in value:
+            yield from tensors_within(item, depth - 1)
+    elif depth and hasattr(value, "__dict__") and not isinstance(value, type):
+        yield from tensors_within(vars(value), depth - 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_keeps_no_image_but_in_its_memory(variant: str, tiny: Protocol, runner: Runner) -> None:
+    for _, entrant in through_sessions(runner, identity_of(tiny, variant)):
+        held = {name: value for name, value in vars(entrant.strategy).items() if name != "kit"}
+        images = [t for t in tensors_within(held) if t.shape[1:] == (1, 8, 8)]
+        assert not images, "a batch of images outlives its session"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_frozen_parameters_are_bit_equal_and_trained_ones_move(variant: str, tiny: Protocol, runner: Runner) -> None:
+    """Trap 13: weight decay or momentum on parameters that are declared frozen."""
+    identity = identity_of(tiny, variant)
+    before: dict[str, Tensor] = {}
+    for session, entrant in through_sessions(runner, identity):
+        model = entrant.strategy.model
+        now = {name: p.detach().clone() for name, p in model.named_parameters()}
+        if session and before:
+            chosen = {id(p) for p in entrant.strategy.trainable()} if trains(identity) else set()
+            for name, parameter in model.named_parameters():
+                if name in before and id(parameter) not in chosen:
+                    old = before[name]
+                    assert torch.equal(old, grown_from(old, now[name])), f"{name} moved in session {session}"
+            moved = [n for n, p in model.named_parameters() if n in before and id(p) in chosen and differs(before[n], now[n])]
+            assert bool(moved) == trains(identity)
+        before = now
+
+
+def trains(identity: Identity) -> bool:
+    return set(TrainConfig.model_fields) <= set(identity.config)
+
+
+def grown_from(old: Tensor, new: Tensor) -> Tensor:
+    """The part of `new` that stands where `old` stood: heads grow at the end."""
+    return new[: len(old)] if old.dim() else new
+
+
+def differs(old: Tensor, new: Tensor) -> bool:
+    return old.shape != new.shape or not torch.equal(old, new)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_docstring_names_a_source(variant: str) -> None:
+    import importlib
+
+    doc = importlib.import_module(f"methods.{variant.partition(':')[0]}").__doc__ or ""
+    assert "methods.md" in doc, "say where the method comes from"

@@ -1,0 +1,115 @@
+"""Backbones, heads, memory: the parts that methods share."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from methods.parts.backbones import build_backbone
+from methods.parts.heads import LinearHead, unit
+from methods.parts.memory import BudgetError, Memory
+from methods.parts.network import Network, set_batch_norm
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size", "feature_dim", "parameters"),
+    [
+        ("resnet20", 3, 32, 64, 271_824),  # methods.md 1.6
+        ("resnet18", 3, 224, 512, 11_176_512),  # methods.md 1.6
+        ("conv4", 1, 28, 64, 9 * 64 * (1 + 3 * 64) + 4 * 2 * 64),
+        ("conv2", 1, 8, 64, 9 * 64 * (1 + 64) + 2 * 2 * 64),
+        ("mlp", 1, 28, 100, 89_610 - 10 * 100 - 10),  # methods.md 1.6 counts the head of ten with biases
+    ],
+)
+def test_backbone_is_what_its_name_says(name: str, channels: int, size: int, feature_dim: int, parameters: int) -> None:
+    """Trap 5: "ResNet18" is three networks."""
+    backbone = build_backbone(name, channels).eval()
+    assert sum(p.numel() for p in backbone.parameters()) == parameters
+    assert backbone.feature_dim == feature_dim
+    assert backbone(torch.zeros(2, channels, size, size)).shape == (2, feature_dim)
+
+
+def test_resnet20_has_no_relu_between_stem_and_first_block() -> None:
+    """methods.md 1.6: gluon's version. The stem may then hand over negative values."""
+    net = build_backbone("resnet20", 3).eval()
+    assert float(net.stem(torch.randn(2, 3, 32, 32)).min()) < 0
+
+
+def test_unknown_backbone_is_named() -> None:
+    with pytest.raises(ValueError, match="resnet19"):
+        build_backbone("resnet19", 3)
+
+
+def test_resnet18_weights_are_loaded_without_the_classifier(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from torchvision.models import resnet18
+
+    donor = resnet18(weights=None)
+    torch.save(donor.state_dict(), tmp_path / "weights.pth")
+    backbone = build_backbone("resnet18", 3, tmp_path / "weights.pth")
+    assert torch.equal(backbone.net.conv1.weight, donor.conv1.weight)
+    assert torch.equal(backbone.net.layer4[1].bn2.weight, donor.layer4[1].bn2.weight)
+
+
+def test_head_normalises_features_but_not_rows() -> None:
+    """methods.md 3.1: z = W n(x); trap 9."""
+    head = LinearHead(2)
+    head.grow(1)
+    head.weight.data = torch.tensor([[3.0, 4.0]])
+    assert head(torch.tensor([[10.0, 0.0]])).item() == pytest.approx(3.0)
+    assert head(torch.tensor([[0.1, 0.0]])).item() == pytest.approx(3.0)
+
+
+def test_head_grows_in_training_only_and_keeps_old_rows() -> None:
+    head = LinearHead(8, new_row_std=0.001)
+    head.grow(3)
+    old = head.weight.detach().clone()
+    experience = SimpleNamespace(classes_seen_so_far=[0, 1, 2, 3, 4], classes_in_this_experience=[3, 4])
+    head.eval().adaptation(experience)
+    assert len(head.weight) == 3
+    head.train().adaptation(experience)
+    assert len(head.weight) == 5
+    assert torch.equal(head.weight[:3], old)
+    assert float(head.weight[3:].abs().max()) < 0.01  # N(0, .001²)
+
+
+def test_unit_rows_have_length_one_and_zero_stays_zero() -> None:
+    x = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    assert torch.allclose(x, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+
+
+def test_memory_counts_and_refuses() -> None:
+    """Trap 8."""
+    memory = Memory(3)
+    memory.keep(torch.tensor([5, 1]))
+    memory.keep(torch.tensor([5, 2]))
+    assert memory.rows.tolist() == [1, 2, 5]
+    with pytest.raises(BudgetError, match="keeps 4 images, but declares a budget of 3"):
+        memory.keep(torch.tensor([9]))
+    assert memory.rows.tolist() == [1, 2, 5]
+    memory.drop(torch.tensor([1, 7]))
+    assert memory.rows.tolist() == [2, 5]
+    unlimited = Memory(None)
+    unlimited.keep(torch.arange(1000))
+    assert len(unlimited.rows) == 1000
+
+
+def test_network_in_bf16_returns_float32_logits_near_the_fp32_ones() -> None:
+    torch.manual_seed(0)
+    net = Network(build_backbone("conv2", 1), 64, "fp32").eval()
+    net.head.grow(4)
+    x = torch.randn(16, 1, 8, 8)
+    exact = net(x)
+    net.precision = "bf16"
+    rough = net(x)
+    assert rough.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    assert torch.allclose(rough, exact, atol=0.05)
+
+
+def test_batch_norm_mode_is_set_apart_from_the_rest() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout()).train()
+    set_batch_norm(net, training=False)
+    assert [m.training for m in net] == [True, False, True]
