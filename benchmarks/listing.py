@@ -47,6 +47,8 @@ def plan_text(request: Request, runs: Sequence[Identity], settings: Settings, wo
         f"{request.protocol.name}, recipe {request.recipe}, split {request.split}, seeds {', '.join(map(str, request.seeds))}: "
         f"{len(runs)} runs, {len(runs) - len(missing)} done, {len(missing)} to do"
     ]
+    if not missing:
+        return lines[0]
     seconds, unknown = 0.0, set()
     bases: dict[tuple[str, int], float] = {}
     for identity in missing:

@@ -36,7 +36,7 @@ def novel_accuracy(correct: Sequence[int], total: Sequence[int], base: int) -> f
 def class_count(correct: Sequence[int], total: Sequence[int], old: int) -> float:
     """TOPIC's and LEC's weighting: micro inside old and new classes, averaged by their number of classes."""
     new = len(total) - old
-    if not new:
+    if not new or not old:
         return micro(correct, total)
     return (micro(correct[:old], total[:old]) * old + micro(correct[old:], total[old:]) * new) / (old + new)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchmarks.errors import UsageError
 from benchmarks.records import Identity
@@ -37,8 +39,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     seeds: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise UsageError(f"seeds {text!r}: write them like 0-9 or 0,2,5-7")
+        if not all(re.fullmatch("[0-9]{1,6}", number) for number in ([first, last] if dash else [first])):
+            raise UsageError(f"seeds {text[:60]!r}: write them like 0-9 or 0,2,5-7")
         span = range(int(first), int(last or first) + 1)
         if not span:
             raise UsageError(f"seeds {text!r}: {part.strip()} runs backwards")
@@ -81,31 +83,41 @@ def make_request(
     protocol: Protocol, recipe: str | None, split: str | None, seeds: str | None, methods: str | None, overrides: Sequence[str]
 ) -> Request:
     """Check names against what there is. Raises UsageError or MethodError with the nearest right name."""
-    recipe = recipe or protocol.recipe
+    recipe = protocol.recipe if recipe is None else recipe
     if recipe not in protocol.recipes:
         raise UsageError(f"{protocol.name}: {unknown('recipe', recipe, list(protocol.recipes))}")
-    split = split or protocol.splits[0]
+    split = protocol.splits[0] if split is None else split
     if split not in protocol.splits:
         raise UsageError(f"{protocol.name}: {unknown('split', split, list(protocol.splits))}")
     variants = parse_methods(methods, protocol)
-    return Request(protocol, recipe, split, parse_seeds(seeds or protocol.seeds), variants, parse_overrides(overrides, variants))
+    return Request(
+        protocol, recipe, split, parse_seeds(protocol.seeds if seeds is None else seeds), variants, parse_overrides(overrides, variants)
+    )
 
 
 def identities(request: Request) -> list[Identity]:
     """One identity a run, seed by seed. Imports the methods. Raises UsageError or MethodError."""
     protocol, recipe = request.protocol, request.settings
-    known = set(method_names())
     for name in recipe.methods:
-        if name.partition(":")[0] not in known:
-            raise UsageError(
-                f"{protocol.name}: recipe {request.recipe} sets methods.{name}, but there is no such method.{nearest(name, sorted(known))}"
-            )
+        try:
+            parse_variant(name)
+        except MethodError as error:
+            raise UsageError(f"{protocol.name}, recipe {request.recipe}, methods.{name}: {error}") from None
     runs = []
     for seed in request.seeds:
         for method, preset in request.variants:
             overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {})}
             runs.append(make_identity(request, method, preset, overrides, seed))
     return runs
+
+
+def refuse_odd(where: str, value: Any, config: type[BaseModel]) -> None:
+    """YAML reads `yes` as true, which is 1 to a number; and NaN never equals itself. Raises UsageError."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} must be a finite number (got {value})")
+    field = config.model_fields.get(where.rpartition(" ")[2])
+    if isinstance(value, bool) and field is not None and field.annotation is not bool:
+        raise UsageError(f"{where} is not a yes-or-no parameter (got {value})")
 
 
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
@@ -120,6 +132,8 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
     values: dict[str, Any] = {}
     for where, layer in layers:
         values.update(layer)
+        for key, value in layer.items():
+            refuse_odd(f"{method}:{preset}, {where}: {key}", value, cls.Config)
         try:
             config = cls.Config.model_validate(values)
         except ValidationError as error:

@@ -41,11 +41,11 @@ class Progress:
 
     def event(self, event: Event) -> None:
         run = (event.variant, event.seed)
+        if run in self.ended_runs:  # every worker sees in turn that a run has been done; some words come late
+            return
         if event.kind in ("start", "progress"):
             self.running[run] = event.text
             self.tick()
-            return
-        if run in self.ended_runs:  # every worker sees in turn that a run has been done
             return
         self.ended_runs.add(run)
         self.running.pop(run, None)

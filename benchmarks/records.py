@@ -141,7 +141,7 @@ def read_record(path: Path) -> Record:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise RecordError(f"{path}: no such record") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole JSON file ({error}); remove it and run again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
@@ -173,17 +173,18 @@ class Store:
         identity = record.identity
         write_atomic(self.path(identity, ".npz"), predictions)
         write_atomic(self.path(identity, ".cost.json"), to_json(costs.model_dump(mode="json")))
-        write_atomic(self.path(identity, ".json"), to_json(record.model_dump(mode="json")))
         self.path(identity, ".failed.json").unlink(missing_ok=True)
+        write_atomic(self.path(identity, ".json"), to_json(record.model_dump(mode="json")))
 
     def save_failure(self, identity: Identity, failure: Failure) -> None:
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
         write_atomic(self.path(identity, ".failed.json"), to_json(content))
+        self.path(identity, ".json").unlink(missing_ok=True)  # of other settings, or it would not have been run
 
     def read_costs(self, identity: Identity) -> Costs | None:
         try:
             return Costs.model_validate(json.loads(self.path(identity, ".cost.json").read_bytes()))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def load(self, protocol: str) -> tuple[list[Record], list[str], list[str]]:
@@ -209,5 +210,5 @@ class Store:
         try:
             content = json.loads(path.read_bytes())
             return f"{content['variant']} seed {content['seed']} ({where.parts[0]}): {content['error']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return f"{where}: failed"

@@ -92,10 +92,14 @@ def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
 def search(
     protocol: Protocol, recipe: str, split: str, variant: str, grid: Sequence[dict[str, Any]], seeds: Sequence[int], settings: Settings
 ) -> str:
-    """Run every grid point on every seed's pseudo-sessions; a Markdown table, the best harmonic mean first."""
+    """Run every grid point on every seed's pseudo-sessions; a Markdown table, the best harmonic mean first.
+
+    All points ever tried stand in results/search/<protocol>-pseudo.md.
+    """
     from benchmarks.plan import Request, make_identity
     from benchmarks.precision import make_deterministic
     from benchmarks.records import Record, Store, read_record
+    from benchmarks.report import write_report
     from benchmarks.report.tables import Section, final_table
     from benchmarks.run import Runner
     from methods.registry import parse_variant
@@ -116,19 +120,20 @@ def search(
                 store.save(*runner.run(identity))
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
             found.setdefault(identity.variant, []).append(read_record(store.path(identity, ".json")))
-    best = sorted(found, key=lambda name: -mean_harmonic(found[name]))
+    write_report(pseudo, settings.results / "search", "python -m benchmarks.search")
+    best = sorted(found, key=lambda name: -last_harmonic(found[name]))
     return final_table(Section(recipe, "canonical-order", {name: found[name] for name in best}))
 
 
-def mean_harmonic(records: Sequence[Any]) -> float:
-    """The criterion: harmonic mean of base and novel accuracy after each novel session, averaged over sessions and seeds.
+def last_harmonic(records: Sequence[Any]) -> float:
+    """The criterion: harmonic mean of base and novel accuracy after the last pseudo-session, averaged over seeds.
 
     Overall accuracy would choose to learn nothing, since BaseOnly is hard to beat in it (methods.md 2.1).
     """
     from benchmarks.metrics import harmonic_mean
 
     base = records[0].identity.sessions.base
-    return float(np.mean([harmonic_mean(s.correct, s.total, base) for record in records for s in record.sessions[1:]]))
+    return float(np.mean([harmonic_mean(record.sessions[-1].correct, record.sessions[-1].total, base) for record in records]))
 
 
 def main(arguments: list[str]) -> int:

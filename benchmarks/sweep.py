@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -10,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,7 @@ def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, work
     missing = missing_runs(runs, store)
     progress.start(len(missing), len(runs) - len(missing), workers)
     if missing and workers == 1:
-        work(protocol, missing, settings, progress.event)
+        work(protocol, missing, settings, progress.event, time.time())
     elif missing:
         in_processes(protocol, missing, settings, workers, progress)
     progress.stop()
@@ -59,15 +61,17 @@ def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, work
     return Outcome(len(runs) - len(missing), len(missing) - failed, failed)
 
 
-def work(protocol: Protocol, runs: Sequence[Identity], settings: Settings, send: Send) -> None:
-    """Do runs until all are done or failed; leave those that another process is at, and look at them again later."""
+def work(protocol: Protocol, runs: Sequence[Identity], settings: Settings, send: Send, started: float) -> None:
+    """Do runs until all are done or failed; leave those that another process is at, and look at them again later.
+
+    `started` is when the sweep began: a run that has failed since is not tried again in it.
+    """
     from benchmarks.precision import make_deterministic
     from benchmarks.run import Runner
 
     make_deterministic(settings.threads)
     store = Store(settings.results)
-    runner: Runner | None = None
-    started = time.time()
+    runner = cache(lambda: Runner(protocol, settings))
     pending = list(runs)
     while pending:
         left = []
@@ -81,7 +85,6 @@ def work(protocol: Protocol, runs: Sequence[Identity], settings: Settings, send:
                     continue
                 if failed_since(store, identity, started):
                     continue
-                runner = runner or Runner(protocol, settings)
                 one_run(runner, store, identity, send)
         if len(left) == len(pending):
             time.sleep(POLL_SECONDS)
@@ -96,12 +99,12 @@ def failed_since(store: Store, identity: Identity, started: float) -> bool:
         return False
 
 
-def one_run(runner: Runner, store: Store, identity: Identity, send: Send) -> None:
+def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send: Send) -> None:
     """Run, store, report. Errors of the run are stored beside where its record would be."""
     variant, seed = identity.variant, identity.seed
     send(Event("start", variant, seed, key=str(identity.stem)))
     try:
-        record, costs, predictions = runner.run(identity, lambda text: send(Event("progress", variant, seed, text)))
+        record, costs, predictions = runner().run(identity, lambda text: send(Event("progress", variant, seed, text)))
         store.save(record, costs, predictions)
     except Exception as error:  # a method may fail in any way; the sweep goes on
         line = (str(error).splitlines() or [""])[0]
@@ -114,7 +117,7 @@ def one_run(runner: Runner, store: Store, identity: Identity, send: Send) -> Non
     send(Event("done", variant, seed, f"{100 * sum(last.correct) / sum(last.total):.2f} %", seconds))
 
 
-def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Settings, events: Any) -> None:
+def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Settings, events: Any, started: float) -> None:
     """A worker process. Ctrl-C is the parent's business."""
     from benchmarks.quiet import hush
 
@@ -127,7 +130,7 @@ def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Setting
             os._exit(1)
         events.put((os.getpid(), event))
 
-    work(protocol, runs, settings, send)
+    work(protocol, runs, settings, send, started)
 
 
 def in_processes(protocol: Protocol, runs: list[Identity], settings: Settings, workers: int, progress: Progress) -> None:
@@ -135,37 +138,44 @@ def in_processes(protocol: Protocol, runs: list[Identity], settings: Settings, w
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
     store = Store(settings.results)
-    by_stem = {str(identity.stem): identity for identity in runs}
-    at: dict[int, str] = {}  # worker -> stem of the run it is at
+    started = time.time()
+    at: dict[int, Identity] = {}  # worker -> the run it is at
+    left = {str(identity.stem): identity for identity in runs}
 
     def spawn(number: int) -> BaseProcess:
-        process = context.Process(target=process_main, args=(protocol, rotated(runs, number, workers), settings, events), daemon=True)
+        arguments = (protocol, rotated(list(left.values()), number, workers), settings, events, started)
+        process = context.Process(target=process_main, args=arguments, daemon=True)
         process.start()
         return process
+
+    def drain(timeout: float) -> None:
+        """Pass on what has been reported, waiting at most `timeout` for the first word."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                pid, event = events.get(timeout=timeout)
+                timeout = 0.0
+                if event.kind == "start":
+                    at[pid] = left[event.key]
+                elif event.kind in ("done", "failed"):
+                    at.pop(pid, None)
+                progress.event(event)
 
     processes = {number: spawn(number) for number in range(workers)}
     try:
         while processes:
-            try:
-                pid, event = events.get(timeout=POLL_SECONDS)
-                if event.kind == "start":
-                    at[pid] = event.key
-                elif event.kind in ("done", "failed"):
-                    at.pop(pid, None)
-                progress.event(event)
-                continue
-            except queue.Empty:
-                progress.tick()
+            drain(POLL_SECONDS)
+            progress.tick()
             for number, process in list(processes.items()):
                 if process.exitcode is None:
                     continue
+                drain(0.0)  # its last words
                 del processes[number]
-                stem = at.pop(process.pid or 0, None)
-                if process.exitcode != 0 and stem is not None:
-                    identity = by_stem[stem]
+                identity = at.pop(process.pid or 0, None)
+                if process.exitcode != 0 and identity is not None:
                     text = f"its process died (exit {process.exitcode}); out of memory?"
                     store.save_failure(identity, Failure(text, ""))
                     progress.event(Event("failed", identity.variant, identity.seed, text))
+                    del left[str(identity.stem)]
                     processes[number] = spawn(number)
     finally:
         for process in processes.values():

@@ -33,7 +33,7 @@ class Entry:
 
 
 def method_names() -> list[str]:
-    return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in NOT_METHODS and not p.stem.startswith("_"))
+    return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in NOT_METHODS and not p.name.startswith(("_", ".")))
 
 
 def read_entry(name: str) -> Entry:
@@ -68,7 +68,7 @@ def literals(node: ast.ClassDef) -> dict[str, Any]:
         if isinstance(target, ast.Name):
             try:
                 found[target.id] = ast.literal_eval(value)
-            except ValueError:
+            except (ValueError, TypeError):
                 found[target.id] = None  # there, but only known once the file runs
     return found
 
@@ -91,7 +91,11 @@ def load_method(name: str) -> type[SessionStrategy]:
     try:
         method = getattr(importlib.import_module(f"methods.{name}"), entry.class_name)
     except Exception as error:  # a user's file may fail in any way
-        raise MethodError(f"methods/{name}.py cannot be imported: {type(error).__name__}: {error}") from error
+        raise MethodError(
+            f"methods/{name}.py cannot be imported: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        ) from error
     if not (isinstance(method, type) and issubclass(method, SessionStrategy)):
         raise MethodError(f"methods/{name}.py: {entry.class_name} must derive from methods.strategy.SessionStrategy")
+    if tuple(method.presets) != entry.presets:
+        raise MethodError(f"methods/{name}.py: {entry.class_name} must write out its presets, even if it shares another method's")
     return method

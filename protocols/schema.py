@@ -6,12 +6,13 @@ Imports nothing of the suite and no torch, so that `--list` and `--help` answer 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 Precision = Literal["auto", "fp32", "bf16"]
+NAME = r"^[a-z0-9][a-z0-9_-]*$"  # becomes part of a path
 
 
 class Strict(BaseModel):
@@ -132,13 +133,13 @@ class Canonical(Strict):
 class Protocol(Strict):
     """One benchmark: data, sessions, backbone, recipes, and who takes part by default."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=NAME)
     title: str
     data: Data
     augment: Augment = Augment(pad=0, jitter=0.0)
     sessions: Sessions
     backbone: Backbone
-    recipes: dict[str, Recipe]
+    recipes: dict[Annotated[str, Field(pattern=NAME)], Recipe]
     recipe: str
     splits: tuple[SplitName, ...] = ("paper",)
     seeds: str = "0-9"

@@ -31,7 +31,8 @@ class Section:
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    frame = pd.DataFrame(rows, columns=list(header))
+    """A GitHub table; a bar inside a cell is escaped."""
+    frame = pd.DataFrame([[cell.replace("|", "\\|") for cell in row] for row in rows], columns=[h.replace("|", "\\|") for h in header])
     alignment = ["left"] + ["right"] * (len(header) - 1)
     return frame.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 

@@ -16,15 +16,19 @@ from protocols.schema import Protocol, PublishedRow
 PAPER_ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "lecnet", "proto")
 
 
-def write_report(protocol: Protocol, results: Path) -> list[Path]:
-    """Write both files and return their paths. Raises RecordError where no record can be used."""
+def write_report(protocol: Protocol, results: Path, command: str | None = None) -> list[Path]:
+    """Write both files and return their paths. `command` is what the head of the table says wrote it.
+
+    Raises RecordError where there is no record at all.
+    """
+    command = command or f"python run_all.py --protocol {protocol.name} --report-only"
     store = Store(results)
     records, faults, failures = store.load(protocol.name)
     if not (records or faults or failures):
         raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
     sections, mixed = make_sections(records)
     published = load_published(protocol.name)
-    lines = [f"# {protocol.title}", "", intro(protocol, results)]
+    lines = [f"# {protocol.title}", "", intro(protocol, command)]
     for section in sections:
         lines += section_lines(section, protocol, published)
     lines += notes("Runs that failed, and are in no mean", failures)
@@ -34,9 +38,9 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
     return [table, *write_costs(protocol, store, sections, results)]
 
 
-def intro(protocol: Protocol, results: Path) -> str:
+def intro(protocol: Protocol, command: str) -> str:
     return (
-        f"Written by `python run_all.py --protocol {protocol.name} --report-only` from the records in "
+        f"Written by `{command}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
         "Means over seeds ± half-width of their 95 % Student-t interval. The last epoch is used everywhere: the test set "
         "chooses nothing. Seconds and memory stand in "
@@ -45,14 +49,18 @@ def intro(protocol: Protocol, results: Path) -> str:
 
 
 def make_sections(records: Sequence[Record]) -> tuple[list[Section], list[str]]:
-    """Records by recipe and split; a variant whose seeds differ in anything but the seed is named and left out."""
-    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    """Records by recipe, split and what lies behind these names; one table never mixes two.
+
+    A variant whose seeds differ in anything but the seed is named and left out.
+    """
+    groups: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
     for record in records:
         identity = record.identity
-        variants = groups.setdefault((identity.recipe, identity.split), {})
+        measured_on = identity.model_dump_json(include={"data", "augment", "sessions", "backbone", "recipe_settings"})
+        variants = groups.setdefault((identity.recipe, identity.split, measured_on), {})
         variants.setdefault(identity.variant, []).append(record)
     sections, mixed = [], []
-    for (recipe, split), variants in sorted(groups.items()):
+    for (recipe, split, _), variants in sorted(groups.items()):
         kept = {}
         for variant in sorted(variants, key=lambda name: (rank(name), name)):
             of_variant = sorted(variants[variant], key=lambda record: record.identity.seed)
@@ -72,6 +80,8 @@ def rank(variant: str) -> int:
 
 
 def section_lines(section: Section, protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
+    columns = section.records[0].identity.sessions.count + 1
+    published = [row for row in published if len(row.accuracy) == columns]  # another number of sessions: another protocol
     lines = ["", f"## Recipe `{section.recipe}`, split `{section.split}`", "", "### Accuracy after each session", ""]
     lines += [accuracy_table(section, published), ""]
     lines += ["### After the last session", "", final_table(section), ""]

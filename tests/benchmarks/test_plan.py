@@ -1,0 +1,324 @@
+"""From a command line to runs: names, precedence of settings, and what makes a run this run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from benchmarks.errors import UsageError
+from benchmarks.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
+from benchmarks.records import Identity
+from benchmarks.settings import Settings
+from methods.registry import MethodError, load_method, method_names
+from protocols.schema import Protocol, Recipe
+
+
+def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
+    """The tiny protocol with its recipe changed."""
+    content = protocol.model_dump(mode="json")
+    content["recipes"]["fast"] |= changes
+    return Protocol.model_validate(content)
+
+
+def runs_of(protocol: Protocol, methods: str, overrides: Sequence[str] = (), seeds: str = "0") -> list[Identity]:
+    return identities(make_request(protocol, None, None, seeds, methods, overrides))
+
+
+# Seeds ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("3", (3,)),
+        ("0-4", (0, 1, 2, 3, 4)),
+        ("0,2,5-7", (0, 2, 5, 6, 7)),
+        ("7,1-3,2", (1, 2, 3, 7)),
+        (" 1 , 2 ", (1, 2)),
+        ("4-4", (4,)),
+        ("007", (7,)),
+        ("0-999", tuple(range(1000))),
+    ],
+)
+def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+BAD_SEEDS = [
+    "",
+    ",",
+    "1,",
+    "a",
+    "1-",
+    "-1",
+    "1-2-3",
+    "3-1",
+    "1.5",
+    "0x1",
+    "1 2",
+    "0-1000",
+    "0-1000000000",
+    "²",
+    "0-" + "9" * 30,
+    "1" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", BAD_SEEDS, ids=lambda text: text[:20])
+def test_bad_seeds(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_seeds(text)
+    assert type(caught.value) is UsageError
+    assert "\n" not in str(caught.value)
+    assert "seeds" in str(caught.value)
+
+
+def test_seeds_that_run_backwards_are_told_so() -> None:
+    with pytest.raises(UsageError, match="3-1 runs backwards"):
+        parse_seeds("0,3-1")
+
+
+# Names ------------------------------------------------------------------------------------------------------------------
+
+
+def test_methods_and_presets(tiny: Protocol) -> None:
+    assert parse_methods("lecnet", tiny) == (("lecnet", "paper"),), "the first preset is the default"
+    assert parse_methods("lecnet:code, base_only", tiny) == (("lecnet", "code"), ("base_only", "default"))
+    assert parse_methods("lecnet,lecnet:paper,lecnet:code", tiny) == (("lecnet", "paper"), ("lecnet", "code")), "each once"
+
+
+def test_without_methods_the_protocols_list_or_all(tiny: Protocol) -> None:
+    assert [name for name, _ in parse_methods(None, tiny)] == method_names()
+    chosen = tiny.model_copy(update={"methods": ("proto:norm_mean", "base_only")})
+    assert parse_methods(None, chosen) == (("proto", "norm_mean"), ("base_only", "default"))
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("lecnt", "'lecnet'"), ("base-only", "'base_only'"), ("lecnet:papr", "'paper'"), ("proto:norm-mean", "'norm_mean'")],
+)
+def test_a_wrong_name_is_answered_with_the_nearest(text: str, near: str, tiny: Protocol) -> None:
+    with pytest.raises(MethodError, match=f"Did you mean {near}") as caught:
+        parse_methods(text, tiny)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "lecnet,", "lecnet,,proto", "../lecnet", "strategy", "registry", "__init__", "lecnet:paper:code", ":paper"]
+)
+def test_what_is_no_method(text: str, tiny: Protocol) -> None:
+    with pytest.raises(MethodError, match="There are: "):
+        parse_methods(text, tiny)
+
+
+def test_recipes_and_splits(tiny: Protocol) -> None:
+    request = make_request(tiny, None, None, None, "base_only", [])
+    assert (request.recipe, request.split, request.seeds) == ("fast", "paper", (0, 1))
+    assert request.settings.epochs == 2
+    assert make_request(tiny, "fast", "canonical-order", "5", "base_only", []).split == "canonical-order"
+    with pytest.raises(UsageError, match=r"'fsat'\. Did you mean 'fast'\? There are: fast\."):
+        make_request(tiny, "fsat", None, None, None, [])
+    with pytest.raises(UsageError, match=r"'canonical-ordr'\. Did you mean 'canonical-order'\?"):
+        make_request(tiny, None, "canonical-ordr", None, None, [])
+    with pytest.raises(UsageError, match="lec"):
+        make_request(tiny, None, "lec", None, None, [])
+
+
+@pytest.mark.parametrize(("recipe", "split", "seeds"), [("", None, None), (None, "", None), (None, None, "")])
+def test_an_empty_option_is_not_the_default(recipe: str | None, split: str | None, seeds: str | None, tiny: Protocol) -> None:
+    """`--seeds "$SEEDS"` with the variable unset must not start ten seeds."""
+    with pytest.raises(UsageError):
+        make_request(tiny, recipe, split, seeds, "base_only", [])
+
+
+# Overrides --------------------------------------------------------------------------------------------------------------
+
+
+def test_overrides_are_yaml_values() -> None:
+    variants = [("ft_cnn", "topic"), ("lecnet", "code")]
+    texts = ["ft_cnn.milestones=[3, 5]", "ft_cnn.batch=null", "lecnet:code.tau_clamp=true", "lecnet.gamma=0.6", "lecnet.gamma=0.7"]
+    assert parse_overrides(texts, variants) == {
+        "ft_cnn": {"milestones": [3, 5], "batch": None},
+        "lecnet:code": {"tau_clamp": True},
+        "lecnet": {"gamma": 0.7},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("lecnet", "METHOD.FIELD=VALUE"),
+        ("gamma=0.6", "METHOD.FIELD=VALUE"),
+        ("lecnet.=0.6", "METHOD.FIELD=VALUE"),
+        (".gamma=0.6", "METHOD.FIELD=VALUE"),
+        ("lecnet.gamma", "METHOD.FIELD=VALUE"),
+        ("lecnt.gamma=0.6", "Did you mean 'lecnet'"),
+        ("lecnet:papr.gamma=0.6", "Did you mean 'lecnet:paper'"),
+        ("proto.mean=unit", "'proto' is not among the methods to run"),
+        ("lecnet.gamma=[0.6", "lecnet.gamma"),
+        ("lecnet.gama=0.6", "'gama'. Did you mean 'gamma'"),
+        ("lecnet.gamma=high", "gamma"),
+        ("lecnet.gamma=", "gamma"),
+        ("lecnet.gamma=[0.6]", "gamma"),
+        ("lecnet.gamma={a: 1}", "gamma"),
+        ("lecnet.lr=-1", "lr"),
+        ("lecnet.lr=0", "lr"),
+        ("lecnet.epochs=2.5", "epochs"),
+        ("lecnet.batch=0", "batch"),
+        ("lecnet.batch_norm=sometimes", "batch_norm"),
+        ("lecnet.milestones=[a]", "milestones"),
+        ("lecnet.tau_clamp=perhaps", "tau_clamp"),
+    ],
+)
+def test_bad_overrides_are_one_line_that_names_the_field(text: str, named: str, tiny: Protocol) -> None:
+    with pytest.raises(UsageError) as caught:
+        runs_of(tiny, "lecnet", [text])
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["lecnet.gamma=.nan", "lecnet.gamma=.inf", "lecnet.lr=.inf", "lecnet.distill_weight=-.inf"])
+def test_a_value_that_is_no_number_is_refused_before_training(text: str, tiny: Protocol) -> None:
+    """NaN equals nothing, so such a run would never count as done; and JSON has neither."""
+    with pytest.raises(UsageError, match=text.partition("=")[0].partition(".")[2]):
+        runs_of(tiny, "lecnet", [text])
+
+
+@pytest.mark.parametrize("text", ["lecnet.lr=yes", "lecnet.epochs=true"])
+def test_yes_is_not_a_rate(text: str, tiny: Protocol) -> None:
+    """YAML reads yes, on and true as a truth value, which must not become 1."""
+    with pytest.raises(UsageError):
+        runs_of(tiny, "lecnet", [text])
+
+
+def test_precedence_class_preset_recipe_command_line(tiny: Protocol) -> None:
+    plain = with_recipe(tiny, methods={})
+    assert [run.config["gamma"] for run in runs_of(plain, "lecnet,lecnet:code")] == [0.8, 0.6], "class's default; preset's"
+    by_recipe = with_recipe(tiny, methods={"lecnet": {"gamma": 0.5, "lr": 0.3}, "lecnet:code": {"gamma": 0.4}})
+    assert [run.config["gamma"] for run in runs_of(by_recipe, "lecnet,lecnet:code")] == [0.5, 0.4]
+    assert [run.config["lr"] for run in runs_of(by_recipe, "lecnet,lecnet:code")] == [0.3, 0.3], "the preset's .005 gives way"
+    assert [run.config["gamma"] for run in runs_of(by_recipe, "lecnet,lecnet:code", ["lecnet.gamma=0.2"])] == [0.2, 0.2]
+    both = ["lecnet:code.gamma=0.1", "lecnet.gamma=0.2"]
+    assert [run.config["gamma"] for run in runs_of(by_recipe, "lecnet,lecnet:code", both)] == [0.2, 0.1], "the narrower wins"
+    assert [run.overrides for run in runs_of(by_recipe, "lecnet,lecnet:code", both)] == [{"gamma": 0.2}, {"gamma": 0.1}]
+
+
+def test_settings_that_nobody_changed_are_the_classes(tiny: Protocol) -> None:
+    (run,) = runs_of(with_recipe(tiny, methods={}), "lecnet:code")
+    assert run.config["tau_init"] == 0.0
+    assert run.config["ratio_weight"] == 0.1
+    assert run.config["momentum"] == 0.9
+    assert run.overrides == {}
+    assert run.base == "projected", "the preset names its base"
+
+
+@pytest.mark.parametrize(
+    ("methods", "named"),
+    [
+        ({"lecnt": {"gamma": 0.5}}, "'lecnet'"),
+        ({"lecnet": {"gama": 0.5}}, "'gamma'"),
+        ({"lecnet": {"gamma": "high"}}, "gamma"),
+        ({"lecnet:papr": {"gamma": 0.5}}, "paper"),
+    ],
+    ids=["method", "field", "value", "preset"],
+)
+def test_a_recipe_that_sets_what_is_not_there(methods: dict[str, Any], named: str, tiny: Protocol) -> None:
+    with pytest.raises((UsageError, MethodError)) as caught:
+        runs_of(with_recipe(tiny, methods=methods), "lecnet")
+    assert "fast" in str(caught.value), "says which recipe"
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# Identity ---------------------------------------------------------------------------------------------------------------
+
+
+def test_one_run_a_seed_and_variant(tiny: Protocol) -> None:
+    runs = runs_of(tiny, "lecnet,lecnet:code,base_only", seeds="0,3")
+    assert [(run.variant, run.seed) for run in runs] == [
+        (variant, seed) for seed in (0, 3) for variant in ("lecnet:paper", "lecnet:code", "base_only:default")
+    ]
+    assert len({run.stem for run in runs}) == len(runs)
+
+
+def other(value: Any) -> Any:
+    """Another value of a parameter's type, within its bounds; None for a choice by name."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if value else 0.25
+    if isinstance(value, (list, tuple)):
+        return [1, 2]
+    return 1 if value is None else None
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> None:
+    (plain,) = runs_of(with_recipe(tiny, methods={}), method)
+    for field, declared in load_method(method).Config.model_fields.items():
+        value = other(plain.config[field])
+        if value is None:  # a choice by name: any other of those declared
+            value = next(choice for choice in declared.annotation.__args__ if choice != plain.config[field])  # type: ignore[union-attr]
+        (by_recipe,) = runs_of(with_recipe(tiny, methods={method: {field: value}}), method)
+        assert by_recipe != plain, field
+        assert by_recipe.config[field] != plain.config[field]
+        assert by_recipe.stem == plain.stem, "the recipe's own setting: it replaces the older record"
+        (by_hand,) = runs_of(with_recipe(tiny, methods={}), method, [f"{method}.{field}={value}"])
+        assert by_hand != plain, field
+        assert by_hand.config == by_recipe.config
+        assert by_hand.stem != plain.stem, "a variant of the command line has its own record"
+        assert by_hand.variant.startswith(f"{plain.variant}[{field}=")
+
+
+RUNTIME = {"data_root", "results", "device", "threads"}
+PRESENTATION = {"title", "notes"}
+CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods"}  # the chosen recipe, split, seed and method are in the identity
+CHECKED_NOT_CHOSEN = {"canonical"}  # facts that the data must show; they change no number
+IN_THE_IDENTITY: dict[str, Any] = {
+    "name": "other",
+    "data": {"source": "digits", "size": 16, "channels": 1, "mean": [0.3053], "std": [0.3760]},
+    "augment": {"pad": 2},
+    "sessions": {"base": 6, "way": 2, "count": 2, "shots": 4},
+    "backbone": {"name": "conv4"},
+}
+
+
+def test_every_setting_is_classified() -> None:
+    """A new field must be put where it belongs: into the identity, or among what changes no number."""
+    assert set(Protocol.model_fields) == set(IN_THE_IDENTITY) | PRESENTATION | CHOSEN_PER_RUN | CHECKED_NOT_CHOSEN
+    assert {field.name for field in fields(Settings)} == RUNTIME
+    assert {field.name for field in fields(Request)} == {"protocol", "recipe", "split", "seeds", "variants", "overrides"}
+
+
+@pytest.mark.parametrize("field", IN_THE_IDENTITY)
+def test_changing_what_is_measured_changes_the_run(field: str, tiny: Protocol) -> None:
+    changed = Protocol.model_validate(tiny.model_dump(mode="json") | {field: IN_THE_IDENTITY[field]})
+    assert runs_of(changed, "base_only") != runs_of(tiny, "base_only")
+
+
+@pytest.mark.parametrize("field", [name for name in Recipe.model_fields if name != "methods"])
+def test_changing_any_field_of_the_recipe_changes_the_run(field: str, tiny: Protocol) -> None:
+    by_name = {"schedule": "constant", "precision": "bf16", "momentum": 0.5, "warmup": 0.5}
+    value = by_name.get(field, other(tiny.recipes["fast"].model_dump(mode="json")[field]))
+    assert runs_of(with_recipe(tiny, **{field: value}), "base_only") != runs_of(tiny, "base_only")
+
+
+@pytest.mark.parametrize("changes", [{"title": "Another"}, {"notes": "A word."}, {"seeds": "0-4"}, {"methods": ["base_only"]}])
+def test_presentation_changes_no_run(changes: dict[str, Any], tiny: Protocol) -> None:
+    changed = Protocol.model_validate(tiny.model_dump(mode="json") | changes)
+    assert runs_of(changed, "base_only") == runs_of(tiny, "base_only")
+
+
+def test_another_methods_settings_change_no_run(tiny: Protocol) -> None:
+    assert runs_of(with_recipe(tiny, methods={"ft_cnn": {"epochs": 9}}), "base_only") == runs_of(tiny, "base_only")
+
+
+def test_identities_survive_their_json(tiny: Protocol) -> None:
+    """What is stored must equal what is asked for, or nothing is ever done: tuples, floats and nulls included."""
+    for run in runs_of(tiny, ",".join(method_names()), ["lecnet.milestones=[1, 2]", "lecnet.branch_init_std=null", "lecnet.gamma=1"]):
+        assert Identity.model_validate_json(run.model_dump_json()) == run

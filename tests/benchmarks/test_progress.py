@@ -1,0 +1,161 @@
+"""What a user sees on stderr, with a clock that the test turns."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from benchmarks import progress
+from benchmarks.progress import Event, Progress, readable
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def started(total: int = 4, workers: int = 1, terminal: bool = False) -> tuple[Progress, io.StringIO]:
+    out = Terminal() if terminal else io.StringIO()
+    shown = Progress(out)
+    shown.start(total, 2, workers)
+    return shown, out
+
+
+def test_says_what_there_is_to_do(clock: Clock) -> None:
+    assert started()[1].getvalue() == "4 runs to do, 2 already done, 1 worker\n"
+    assert started(workers=3)[1].getvalue() == "4 runs to do, 2 already done, 3 workers\n"
+
+
+def test_a_line_a_finished_run(clock: Clock) -> None:
+    shown, out = started()
+    shown.event(Event("start", "lecnet:paper", 3))
+    clock.now += 20
+    shown.event(Event("done", "lecnet:paper", 3, "45.00 %", 12.34))
+    assert out.getvalue().splitlines()[1:] == ["[1/4] lecnet:paper seed 3: 45.00 % in 12.3 s · left about 60 s"]
+
+
+def test_failed_and_foreign_runs(clock: Clock) -> None:
+    shown, out = started()
+    shown.event(Event("failed", "ft_cnn:topic", 0, "ScoreError: session 1: scores are NaN"))
+    shown.event(Event("elsewhere", "ft_cnn:topic", 1))
+    assert out.getvalue().splitlines()[1:] == [
+        "[1/4] ft_cnn:topic seed 0: FAILED: ScoreError: session 1: scores are NaN",
+        "[2/4] ft_cnn:topic seed 1: done by another process",
+    ]
+
+
+def test_no_run_counts_twice(clock: Clock) -> None:
+    """Every worker comes across a finished run in turn and says so."""
+    shown, out = started(workers=3)
+    shown.event(Event("done", "lecnet:paper", 0, "45.00 %", 1.0))
+    for _ in range(2):
+        shown.event(Event("elsewhere", "lecnet:paper", 0))
+    shown.event(Event("done", "lecnet:paper", 1, "46.00 %", 1.0))
+    lines = out.getvalue().splitlines()[1:]
+    assert [line[:5] for line in lines] == ["[1/4]", "[2/4]"]
+    assert shown.ended == 2
+
+
+def test_the_same_seed_of_another_variant_is_another_run(clock: Clock) -> None:
+    shown, _ = started()
+    shown.event(Event("done", "lecnet:paper", 0, "45.00 %", 1.0))
+    shown.event(Event("done", "lecnet:code", 0, "45.00 %", 1.0))
+    assert shown.ended == 2
+
+
+@pytest.mark.parametrize("late", ["progress", "done"])
+def test_a_late_word_does_not_bring_a_finished_run_back(late: str, clock: Clock) -> None:
+    """Workers report through a queue: B may say that A's run is done before A's own last words arrive."""
+    shown, out = started(workers=2)
+    shown.event(Event("start", "lecnet:paper", 0))
+    shown.event(Event("elsewhere", "lecnet:paper", 0))
+    shown.event(Event("progress", "lecnet:paper", 0, "session 2/2, 45.0 %"))
+    if late == "done":
+        shown.event(Event("done", "lecnet:paper", 0, "45.00 %", 1.0))
+    clock.now += 100
+    shown.event(Event("progress", "base_only:default", 0, "session 1/2, 45.0 %"))
+    assert "lecnet:paper" not in out.getvalue().splitlines()[-1]
+    assert shown.ended == 1
+
+
+def test_time_left(clock: Clock) -> None:
+    shown, _ = started()
+    assert shown.time_left() == "?"
+    clock.now += 30
+    shown.event(Event("done", "a:b", 0, "", 1.0))
+    assert shown.time_left() == "2 min"  # three more at 30 s
+    clock.now += 10
+    shown.event(Event("failed", "a:b", 1, ""))
+    assert shown.time_left() == "40 s"  # two more at 20 s
+    shown.event(Event("done", "a:b", 2, "", 1.0))
+    shown.event(Event("done", "a:b", 3, "", 1.0))
+    assert shown.time_left() == "0 s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (42.4, "42 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (420, "7 min"),
+        (5300, "88 min"),
+        (5400, "1 h 30 min"),
+        (12_000, "3 h 20 min"),
+    ],
+)
+def test_readable(seconds: float, text: str) -> None:
+    assert readable(seconds) == text
+
+
+def test_without_a_terminal_the_status_comes_now_and_then(clock: Clock) -> None:
+    shown, out = started()
+    shown.event(Event("start", "lecnet:paper", 0))
+    for number in range(14):
+        clock.now += 1
+        shown.event(Event("progress", "lecnet:paper", 0, f"session {number}"))
+        shown.tick()
+    assert out.getvalue().count("\n") == 1, "nothing but the first line within fifteen seconds"
+    clock.now += 1
+    shown.tick()
+    shown.tick()
+    clock.now += 14
+    shown.tick()
+    assert out.getvalue().splitlines()[1:] == ["(0/4) lecnet:paper seed 0: session 13 · left about ?"]
+    clock.now += 1
+    shown.tick()
+    assert out.getvalue().count("\n") == 3
+    assert "\r" not in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+
+
+def test_nothing_runs_nothing_shows(clock: Clock) -> None:
+    shown, out = started()
+    clock.now += 1000
+    shown.tick()
+    shown.stop()
+    assert out.getvalue().count("\n") == 1
+
+
+def test_on_a_terminal_the_status_line_is_rewritten_and_cleared(clock: Clock) -> None:
+    shown, out = started(terminal=True)
+    shown.event(Event("start", "lecnet:paper", 0))
+    shown.event(Event("progress", "lecnet:paper", 0, "session 1/2, 63.3 %"))
+    assert out.getvalue().endswith("\r\x1b[2K(0/4) lecnet:paper seed 0: session 1/2, 63.3 % · left about ?")
+    shown.event(Event("done", "lecnet:paper", 0, "45.00 %", 1.0))
+    assert "\r\x1b[2K[1/4] lecnet:paper seed 0: 45.00 % in 1.0 s" in out.getvalue()
+    shown.stop()
+    assert out.getvalue().endswith("\r\x1b[2K")

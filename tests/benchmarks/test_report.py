@@ -1,0 +1,400 @@
+"""From records made by hand to Markdown: byte for byte against a golden file, and cell by cell against sums done by hand.
+
+After a change of the layout that is meant, look at `git diff` of what `write_report` gives in `story` and store it as the golden file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.errors import USER_ERRORS, RecordError
+from benchmarks.records import Costs, Failure, Identity, Record, Store
+from benchmarks.report import write, write_report
+from protocols.schema import Protocol, PublishedRow
+
+GOLDEN = Path(__file__).parent.parent / "data" / "golden_tiny.md"
+ACCURACY = "### Accuracy after each session"
+LAST = "### After the last session"
+
+MakeIdentity = Callable[..., Identity]
+MakeRecord = Callable[..., Record]
+Save = Callable[..., None]
+Row = dict[str, str]
+
+# Right answers of ten images a class: sessions 0 (two base classes), 1 and 2 (one class each); one entry a seed.
+BASE_ONLY = [((8, 8), (8, 8, 0), (8, 8, 0, 0)), ((8, 9), (8, 9, 0), (8, 9, 0, 0)), ((9, 9), (9, 9, 0), (9, 9, 0, 0))]
+FT_CNN = [((8, 8), (5, 5, 8), (1, 2, 3, 8)), ((8, 9), (4, 5, 9), (2, 2, 2, 10))]
+LECNET = [((8, 8), (7, 7, 4), (6, 6, 3, 1)), ((8, 9), (8, 7, 4), (7, 6, 3, 2)), ((9, 9), (8, 8, 4), (7, 7, 4, 2))]
+GATES = [
+    ({}, {"gate_mean": 0.50, "tau": 0.5}, {"gate_mean": 0.55, "tau": 0.25}),
+    ({}, {"gate_mean": 0.52, "tau": 0.4}, {"gate_mean": 0.57, "tau": 0.35}),
+    ({}, {"gate_mean": 0.54, "tau": 0.3}, {"gate_mean": 0.62, "tau": 0.45}),
+]
+
+
+def published(method: str, accuracy: Sequence[float | None]) -> PublishedRow:
+    return PublishedRow(
+        method=method,
+        label=method.upper(),
+        source="Paper, Table 1",
+        accuracy=tuple(accuracy),
+        backbone="conv2",
+        split="canonical",
+        seeds="10",
+        selection="test",
+        note="made up",
+    )
+
+
+@pytest.fixture
+def hand(tiny: Protocol) -> Protocol:
+    """The protocol whose records `make_record` makes."""
+    content = tiny.model_dump(mode="json")
+    content |= {"name": "hand", "title": "By hand", "sessions": {"base": 2, "way": 1, "count": 2, "shots": 5}, "notes": "Nobody ran this."}
+    return Protocol.model_validate(content)
+
+
+@pytest.fixture(autouse=True)
+def published_rows(monkeypatch: pytest.MonkeyPatch) -> list[PublishedRow]:
+    """What papers print; a test may add to it. The third figure of Ft-CNN was not printed."""
+    rows = [published("ft_cnn", (83.0, 58.5, None)), published("lecnet", (84.5, 60.0, 50.25)), published("icarl", (1.0, 2.0, 3.0))]
+    monkeypatch.setattr(write, "load_published", lambda name: tuple(rows))
+    return rows
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def save(results: Path, make_record: MakeRecord, costs: Costs) -> Save:
+    """Save one record a seed, 0 upwards."""
+
+    def save_all(variant: str, counts: Sequence[Any], logs: Sequence[Any] | None = None, first_seed: int = 0, **changes: Any) -> None:
+        for number, correct in enumerate(counts):
+            kwargs = {"logs": logs[number]} if logs else {}
+            Store(results).save(make_record(variant, first_seed + number, correct, **kwargs, **changes), costs, b"")
+
+    return save_all
+
+
+@pytest.fixture
+def story(results: Path, save: Save, make_identity: MakeIdentity) -> Path:
+    """Two methods and BaseOnly, three seeds; one run failed, one record damaged, one variant from the command line."""
+    save("lecnet:paper", LECNET, GATES, parameters_added=1000)
+    save("lecnet:paper", LECNET, overrides={"gamma": 0.6}, config={"gamma": 0.6}, parameters_added=1000)
+    save("ft_cnn:topic", FT_CNN)
+    save("base_only:default", BASE_ONLY)
+    store = Store(results)
+    damaged = make_identity("lecnet:paper", 2, overrides={"gamma": 0.6}, config={"gamma": 0.6})
+    store.path(damaged, ".json").write_bytes(b"")
+    store.save_failure(make_identity("ft_cnn:topic", 2), Failure("ScoreError: session 1: scores are NaN", "Traceback"))
+    return results
+
+
+def text_of(protocol: Protocol, results: Path) -> str:
+    return write_report(protocol, results)[0].read_text(encoding="utf-8")
+
+
+def tables(text: str) -> list[list[Row]]:
+    """Every Markdown table, as rows by column name."""
+    found: list[list[Row]] = []
+    header: list[str] | None = None
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            header = None
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if header is None:
+            header = cells
+            found.append([])
+        elif not set(cells[0]) <= set(":-"):
+            found[-1].append(dict(zip(header, cells, strict=True)))
+    return found
+
+
+def table_after(text: str, heading: str) -> list[Row]:
+    return tables(text[text.index(heading) :])[0]
+
+
+def row_of(rows: list[Row], label: str) -> Row:
+    (row,) = [row for row in rows if row["Method"] == label]
+    return row
+
+
+def test_golden(hand: Protocol, story: Path) -> None:
+    assert text_of(hand, story).encode() == GOLDEN.read_bytes()
+
+
+# Cells, worked out by hand. t of 95 % is 4.302653 with two degrees of freedom and 12.7062 with one. ----------------------
+
+
+def test_mean_and_half_width_over_three_seeds(hand: Protocol, story: Path) -> None:
+    row = row_of(table_after(text_of(hand, story), ACCURACY), "LEC-Net (paper)")
+    assert row["Seeds"] == "3"
+    assert row["0"] == "85.00 ± 12.42"  # 80, 85, 90: sd 5; 4.302653 * 5 / sqrt(3)
+    assert row["1"] == "63.33 ± 8.28"  # 18, 19, 20 of 30: sd 10/3
+    assert row["2"] == "45.00 ± 12.42"  # 16, 18, 20 of 40
+    assert row["PD"] == "40.00 ± 0.00"  # 80 - 40, 85 - 45, 90 - 50
+    assert row["Average"] == "64.44 ± 11.04"  # 60, 64.4444, 68.8889: sd 40/9
+
+
+def test_a_missing_seed_is_named_and_the_mean_is_over_the_others(hand: Protocol, story: Path) -> None:
+    text = text_of(hand, story)
+    row = row_of(table_after(text, ACCURACY), "Ft-CNN (topic)")
+    assert row["Seeds"] == "2"
+    assert row["0"] == "82.50 ± 31.77"  # 80, 85: sd 3.53553; 12.7062 * 2.5
+    assert row["1"] == "60.00 ± 0.00"
+    assert row["2"] == "37.50 ± 31.77"  # 14, 16 of 40
+    assert "Ft-CNN (topic) lacks seed 2" in text
+    assert "LEC-Net (paper) lacks" not in text
+    assert "BaseOnly lacks" not in text
+
+
+def test_differences_to_published_rows(hand: Protocol, story: Path) -> None:
+    rows = table_after(text_of(hand, story), ACCURACY)
+    labels = [row["Method"] for row in rows]
+    here = labels.index("LEC-Net (paper)")
+    assert labels[here + 1 : here + 3] == ["↳ published: LECNET, Paper, Table 1", "↳ measured − published"]
+    printed, gap = rows[here + 1], rows[here + 2]
+    assert [printed[column] for column in ("0", "1", "2", "Average", "PD")] == ["84.50", "60.00", "50.25", "64.92", "34.25"]
+    assert [gap[column] for column in ("0", "1", "2")] == ["+0.50", "+3.33", "-5.25"]
+    assert gap["Average"] == "-0.47"  # 64.4444 - 64.9167
+    assert gap["PD"] == "+5.75"  # 40 - 34.25
+
+
+def test_what_was_not_printed_stays_open(hand: Protocol, story: Path) -> None:
+    rows = table_after(text_of(hand, story), ACCURACY)
+    here = [row["Method"] for row in rows].index("Ft-CNN (topic)")
+    printed, gap = rows[here + 1], rows[here + 2]
+    assert [printed[column] for column in ("0", "1", "2", "Average", "PD")] == ["83.00", "58.50", "–", "–", "–"]
+    assert [gap[column] for column in ("0", "1", "2", "Average", "PD")] == ["-0.50", "+1.50", "–", "–", "–"]
+
+
+def test_published_rows_stand_beneath_their_own_method_only(hand: Protocol, story: Path) -> None:
+    text = text_of(hand, story)
+    labels = [row["Method"] for row in table_after(text, ACCURACY)]
+    assert labels == [
+        "BaseOnly",
+        "Ft-CNN (topic)",
+        "↳ published: FT_CNN, Paper, Table 1",
+        "↳ measured − published",
+        "LEC-Net (paper)",
+        "↳ published: LECNET, Paper, Table 1",
+        "↳ measured − published",
+        "LEC-Net (paper, gamma=0.6)",  # no paper printed this
+    ]
+    assert "ICARL" not in text
+
+
+def test_after_the_last_session(hand: Protocol, story: Path) -> None:
+    rows = table_after(text_of(hand, story), LAST)
+    lecnet, base_only = row_of(rows, "LEC-Net (paper)"), row_of(rows, "BaseOnly")
+    assert lecnet["Base"] == "65.00 ± 12.42"  # 60, 65, 70
+    assert lecnet["Novel"] == "25.00 ± 12.42"  # 20, 25, 30
+    assert lecnet["Harmonic mean"] == "36.04 ± 14.91"  # 30, 36.1111, 42: sd 6.00034
+    assert lecnet["All"] == lecnet["All, class-count"] == "45.00 ± 12.42"  # equally many images a class
+    assert lecnet["Forgetting"] == "13.33 ± 7.17"  # base 20, 20, 20 and session 1's class 10, 10, 0: means 15, 15, 10
+    assert (lecnet["Images kept"], lecnet["Parameters added"]) == ("0", "2,000")
+    assert base_only["Novel"] == base_only["Harmonic mean"] == base_only["Forgetting"] == "0.00 ± 0.00"
+    assert base_only["Base"] == "85.00 ± 12.42"
+    assert base_only["All"] == "42.50 ± 6.21"  # 85 * 2/4: the do-nothing control
+
+
+def test_gate_log_is_the_mean_over_seeds(hand: Protocol, story: Path) -> None:
+    (log,) = [table for table in tables(text_of(hand, story)) if any("own log" in column for column in table[0])]
+    by_key = {next(iter(row.values())): row for row in log}
+    assert [by_key["tau"][session] for session in "012"] == ["–", "0.400", "0.350"]
+    assert [by_key["gate_mean"][session] for session in "012"] == ["–", "0.520", "0.580"]
+
+
+def test_base_only_comes_first_in_every_table(hand: Protocol, story: Path) -> None:
+    text = text_of(hand, story)
+    for heading in (ACCURACY, LAST):
+        assert table_after(text, heading)[0]["Method"] == "BaseOnly"
+
+
+def test_one_seed_has_no_interval(hand: Protocol, results: Path, save: Save) -> None:
+    save("lecnet:paper", LECNET[1:2])
+    row = row_of(table_after(text_of(hand, results), ACCURACY), "LEC-Net (paper)")
+    assert [row[column] for column in ("Seeds", "0", "1", "2", "PD")] == ["1", "85.00", "63.33", "45.00", "40.00"]
+
+
+# Nothing is averaged that must not be ----------------------------------------------------------------------------------
+
+
+def test_failed_and_damaged_runs_are_named(hand: Protocol, story: Path) -> None:
+    text = text_of(hand, story)
+    failed = text[text.index("## Runs that failed") : text.index("## Records that cannot be used")]
+    assert "ft_cnn:topic seed 2" in failed
+    assert "scores are NaN" in failed
+    unusable = text[text.index("## Records that cannot be used") :]
+    assert "hand/quick.paper/lecnet-paper-gamma=0.6-" in unusable
+    assert "seed02.json" in unusable
+    assert str(story) not in text, "the same records must give the same bytes wherever they lie"
+
+
+def test_a_damaged_record_is_not_averaged(hand: Protocol, story: Path) -> None:
+    row = row_of(table_after(text_of(hand, story), ACCURACY), "LEC-Net (paper, gamma=0.6)")
+    assert row["Seeds"] == "2"
+    assert row["2"] == "42.50 ± 31.77"  # 40, 45; with the damaged one it would be 45.00
+
+
+def test_no_failures_no_notes(hand: Protocol, results: Path, save: Save) -> None:
+    save("lecnet:paper", LECNET)
+    text = text_of(hand, results)
+    assert "## Runs that failed" not in text
+    assert "## Records that cannot be used" not in text
+    assert "lacks seed" not in text
+
+
+@pytest.mark.parametrize("changed", [{"config": {"lr": 0.5}}, {"version": 2}, {"base": "projected"}])
+def test_seeds_of_different_settings_are_not_averaged(changed: dict[str, Any], hand: Protocol, results: Path, save: Save) -> None:
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET[:2])
+    save("lecnet:paper", LECNET[2:], first_seed=2, **changed)
+    text = text_of(hand, results)
+    assert [row["Method"] for row in table_after(text, ACCURACY)] == ["BaseOnly"]
+    unusable = text[text.index("## Records that cannot be used") :]
+    assert "lecnet:paper" in unusable
+    assert "different settings" in unusable
+
+
+MEASURED_ON: dict[str, Any] = {
+    "recipe_settings": {"epochs": 200, "lr": 0.1},
+    "data": {"source": "digits", "size": 4},
+    "augment": {"pad": 4},
+    "backbone": {"name": "conv4", "pretrained": None},
+    "sessions": {"base": 2, "way": 1, "count": 2, "shots": 1},
+}
+
+
+@pytest.mark.parametrize("field", MEASURED_ON)
+def test_variants_measured_on_different_things_never_share_a_table(field: str, hand: Protocol, results: Path, save: Save) -> None:
+    """A protocol or recipe was edited, and not every method was run again: named, or in a section of its own."""
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET, **{field: MEASURED_ON[field]})
+    for table in tables(text_of(hand, results)):
+        labels = {row.get("Method") for row in table}
+        assert not {"BaseOnly", "LEC-Net (paper)"} <= labels
+
+
+@pytest.mark.parametrize("field", MEASURED_ON)
+def test_seeds_measured_on_different_things_are_not_averaged(field: str, hand: Protocol, results: Path, save: Save) -> None:
+    save("lecnet:paper", LECNET[:2])
+    save("lecnet:paper", LECNET[2:], first_seed=2, **{field: MEASURED_ON[field]})
+    for table in tables(text_of(hand, results)):
+        assert all(row.get("Seeds") != "3" for row in table)
+
+
+def test_records_of_fewer_sessions_break_nothing(hand: Protocol, results: Path, save: Save) -> None:
+    """The protocol had one session when LEC-Net was run."""
+    save("base_only:default", BASE_ONLY)
+    short = [correct[:2] for correct in LECNET]
+    save("lecnet:paper", short, [({}, {})] * 3, sessions={"base": 2, "way": 1, "count": 1, "shots": 5})
+    last = [row.get("2") for table in tables(text_of(hand, results)) for row in table if row.get("Method") == "BaseOnly"]
+    assert "42.50 ± 6.21" in last
+
+
+def test_two_splits_and_two_recipes_never_share_a_table(hand: Protocol, results: Path, save: Save) -> None:
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET)
+    save("lecnet:paper", LECNET[:1], split="canonical-order")
+    save("lecnet:paper", LECNET[1:2], recipe="slow")
+    text = text_of(hand, results)
+    sections = text.split("\n## ")[1:]
+    assert [section.splitlines()[0] for section in sections] == [
+        "Recipe `quick`, split `canonical-order`",
+        "Recipe `quick`, split `paper`",
+        "Recipe `slow`, split `paper`",
+    ]
+    last_session = [row_of(table_after(section, ACCURACY), "LEC-Net (paper)")["2"] for section in sections]
+    assert last_session == ["40.00", "45.00 ± 12.42", "45.00"]
+    assert "BaseOnly" not in sections[0]
+    assert "BaseOnly" not in sections[2]
+    assert "lacks seed" not in text, "holes are looked for inside a section"
+
+
+# The report needs the records alone ------------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_twice_and_from_the_records_alone(hand: Protocol, story: Path) -> None:
+    first = text_of(hand, story)
+    assert text_of(hand, story) == first
+    for path in (story / "records").rglob("*"):
+        if path.name.endswith((".npz", ".cost.json")):
+            path.unlink()
+    assert text_of(hand, story) == first
+    assert write_report(hand, story) == [story / "hand.md"], "no costs, no table of costs"
+
+
+def test_the_order_in_which_runs_ended_changes_nothing(hand: Protocol, tmp_path: Path, make_record: MakeRecord, costs: Costs) -> None:
+    made = [make_record("lecnet:paper", seed, LECNET[seed], GATES[seed]) for seed in range(3)]
+    made += [make_record("base_only:default", seed, BASE_ONLY[seed]) for seed in range(3)]
+    texts = []
+    for name, order in (("one", made), ("two", made[::-1])):
+        for record in order:
+            Store(tmp_path / name).save(record, costs, b"")
+        texts.append(text_of(hand, tmp_path / name))
+    assert texts[0] == texts[1]
+
+
+def test_costs_stand_in_a_file_of_their_own(hand: Protocol, results: Path, save: Save) -> None:
+    save("lecnet:paper", LECNET)
+    table, costs_file = write_report(hand, results)
+    assert costs_file == results / "hand.costs.md"
+    (row,) = tables(costs_file.read_text(encoding="utf-8"))[0]
+    assert row["Method"] == "LEC-Net (paper)"
+    assert row["Base (s)"] == "2.0 (n=3)"
+    assert row["Sessions, training (s)"] == "0.6"
+    assert row["Sessions, testing (s)"] == "0.4"
+    assert row["Peak memory (MiB)"] == "64"
+    assert row["Commits"] == "ffffffff"
+    assert "ffffffff" not in table.read_text(encoding="utf-8")
+
+
+# Odd input -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_report(hand: Protocol, results: Path) -> None:
+    with pytest.raises(RecordError, match="no records yet"):
+        write_report(hand, results)
+    assert not (results / "hand.md").exists()
+
+
+def test_only_damaged_records_give_no_table_but_a_note(hand: Protocol, results: Path, make_identity: MakeIdentity) -> None:
+    path = Store(results).path(make_identity(), ".json")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{")
+    text = text_of(hand, results)
+    assert tables(text) == []
+    assert "lecnet-paper/seed00.json" in text
+
+
+def test_a_published_row_of_another_length_is_no_traceback(
+    hand: Protocol, results: Path, save: Save, published_rows: list[PublishedRow]
+) -> None:
+    """A user's YAML; or one who measures fewer sessions than the paper: an error in one line, or a table without that row."""
+    published_rows[:] = [published("lecnet", (84.5, 60.0))]
+    save("lecnet:paper", LECNET)
+    try:
+        text = text_of(hand, results)
+    except USER_ERRORS as error:
+        assert "LECNET" in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert row_of(table_after(text, ACCURACY), "LEC-Net (paper)")["2"] == "45.00 ± 12.42"
+
+
+def test_a_pipe_in_a_name_does_not_break_the_table(hand: Protocol, results: Path, make_record: MakeRecord, costs: Costs) -> None:
+    record = make_record("lecnet:paper", 0).model_copy(update={"title": "Mine|yours"})
+    Store(results).save(record, costs, b"")
+    lines = text_of(hand, results).splitlines()
+    header = next(number for number, line in enumerate(lines) if line.startswith("| Method"))
+    columns = [line.replace(r"\|", "").count("|") for line in lines[header : header + 3]]
+    assert len(set(columns)) == 1

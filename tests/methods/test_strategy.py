@@ -1,0 +1,104 @@
+"""The plumbing under every method: Avalanche's hooks, optimiser, gradients, batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from avalanche.core import SupervisedPlugin
+
+from benchmarks.plan import identities, make_request
+from benchmarks.run import Entrant, Runner
+from benchmarks.settings import Settings
+from methods.registry import load_method
+from methods.strategy import Kit
+from protocols.schema import Protocol
+
+
+@pytest.fixture
+def entrant(tiny: Protocol, settings: Settings) -> Entrant:
+    return Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", ["ft_cnn.lr=0.05"]))[0])
+
+
+class CountingPlugin(SupervisedPlugin):
+    """Counts the hooks that fire."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        self.calls["experience"] += 1
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        self.calls["epoch"] += 1
+
+    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        self.calls["iteration"] += 1
+
+
+def test_avalanche_plugins_attach(entrant: Entrant) -> None:
+    plugin = CountingPlugin()
+    kit = Kit(entrant.strategy.kit.network, entrant.images, entrant.memory, entrant.strategy.kit.sessions, torch.device("cpu"))
+    strategy = load_method("ft_cnn")(kit=kit, config=entrant.strategy.config, plugins=[plugin])
+    entrant = Entrant(strategy, *(getattr(entrant, name) for name in ENTRANT_FIELDS))
+    for session in range(3):
+        entrant.train(session, 0)
+    assert plugin.calls == {"experience": 3, "epoch": 6, "iteration": 6}  # session 0 is adopted in zero epochs
+
+
+ENTRANT_FIELDS = ("stage", "images", "memory", "environment", "base_parameters", "base_seconds")
+
+
+def test_a_new_optimiser_every_session(entrant: Entrant) -> None:
+    """Trap 12: momentum and schedule start anew."""
+    entrant.train(0, 0)
+    entrant.train(1, 0)
+    first = entrant.strategy.optimizer
+    assert any("momentum_buffer" in state for state in first.state.values())
+    entrant.train(2, 0)
+    second = entrant.strategy.optimizer
+    assert second is not first
+    chosen = {id(p) for group in second.param_groups for p in group["params"]}
+    assert chosen == {id(p) for p in entrant.strategy.model.parameters()}
+    assert second.param_groups[0]["lr"] == 0.05
+
+
+def test_model_is_in_evaluation_mode_after_a_session(entrant: Entrant) -> None:
+    for session in range(2):
+        entrant.train(session, 0)
+        assert not any(module.training for module in entrant.strategy.model.modules())
+
+
+def test_milestones_lower_the_rate(tiny: Protocol, settings: Settings) -> None:
+    overrides = ["ft_cnn.epochs=4", "ft_cnn.milestones=[2]", "ft_cnn.lr=0.1"]
+    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", overrides))[0])
+    entrant.train(0, 0)
+    entrant.train(1, 0)
+    assert entrant.strategy.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_joint_keeps_all_images_and_trains_on_them(tiny: Protocol, settings: Settings) -> None:
+    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "joint_cnn", []))[0])
+    sizes = [len(rows) for rows in entrant.stage.split.train]
+    for session in range(3):
+        entrant.train(session, 0)
+        assert len(entrant.memory.rows) == sum(sizes[: session + 1])
+
+
+def test_proto_rows_are_class_means_of_unaugmented_features(tiny: Protocol, settings: Settings) -> None:
+    """Traps 9 and 11: raw means under the test transform in evaluation mode, base rows replaced too."""
+    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "proto", []))[0])
+    for session in range(2):
+        entrant.train(session, 0)
+    model, tensors = entrant.strategy.model, entrant.stage.tensors
+    for label in (0, 5, 6, 7):
+        session = 0 if label < 6 else 1
+        rows = torch.from_numpy(entrant.stage.split.train[session])
+        rows = rows[tensors.labels[rows] == label]
+        x = (tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
+        with torch.no_grad():
+            expected = model.backbone(x).mean(0)
+        assert torch.allclose(model.head.weight[label], expected, atol=1e-5)

@@ -1,0 +1,175 @@
+"""What the shipped protocols say, against methods.md section 1 and the published rows."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from protocols import load_protocol, load_published, protocol_names
+from protocols.schema import Sessions
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+# sessions (base, way, count, shots), image side, training side, backbone, weights, default split, of methods.md 1.1, 1.5, 1.6, 6.10
+SHIPPED: dict[str, tuple[Any, ...]] = {
+    "cifar100": ((60, 5, 8, 5), 32, None, "resnet20", None, "paper"),
+    "miniimagenet": ((60, 5, 8, 5), 84, None, "resnet18", None, "paper"),
+    "cub200": ((100, 10, 10, 5), 224, 256, "resnet18", "imagenet", "paper"),
+    "omniglot": ((100, 10, 10, 5), 28, None, "conv4", None, "paper"),
+    "digits": ((6, 1, 4, 5), 8, None, "conv2", None, "paper"),
+    "seqmnist": ((2, 2, 4, "all"), 28, None, "mlp", None, "canonical-order"),
+}
+BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000), "cub200": (3000, 2864)}  # methods.md 1.1
+
+# Published method -> its row in published_rows.csv; LEC-Net's tables print TOPIC's starred rows.
+CSV_METHODS = {
+    "ft_cnn": "Ft-CNN",
+    "joint_cnn": "Joint-CNN",
+    "icarl": "iCaRL*",
+    "eeil": "EEIL*",
+    "ncm": "NCM* (=LUCIR)",
+    "topic": "TOPIC (AL+MML)",
+    "lecnet": "LEC-Net",
+    "proto": "Decoupled-Cosine",
+}
+CSV_BACKBONES = {"R20": "resnet20", "R18": "resnet18", "R18-IN": "resnet18, ImageNet"}
+
+
+def test_every_shipped_protocol_is_checked_here() -> None:
+    assert protocol_names() == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_protocol_says_what_the_papers_say(name: str) -> None:
+    protocol = load_protocol(name)
+    s, data = protocol.sessions, protocol.data
+    found = ((s.base, s.way, s.count, s.shots), data.size, data.train_size, protocol.backbone.name, protocol.backbone.pretrained)
+    assert (*found, protocol.splits[0]) == SHIPPED[name]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_ten_seeds_and_a_paper_recipe_by_default(name: str) -> None:
+    protocol = load_protocol(name)
+    assert (protocol.seeds, protocol.recipe) == ("0-9", "paper")
+
+
+@pytest.mark.parametrize("name", BASE_IMAGES)
+def test_lec_net_base_recipe(name: str) -> None:
+    """100 epochs, batch 128, rate 0.1 to 0.01 at 60 (LEC-Net section 4.1)."""
+    recipe = load_protocol(name).recipes["paper"]
+    assert (recipe.epochs, recipe.batch, recipe.lr, recipe.schedule) == (100, 128, 0.1, "step")
+    assert (recipe.milestones, recipe.gamma) == ((60,), 0.1)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_canonical_split_is_offered_with_the_facts_that_prove_it(name: str) -> None:
+    protocol = load_protocol(name)
+    assert ("canonical" in protocol.splits) == (protocol.canonical is not None) == (name in BASE_IMAGES)
+    if protocol.canonical is not None:
+        assert (protocol.canonical.base_train, protocol.canonical.base_test) == BASE_IMAGES[name]
+
+
+def test_only_cub_has_the_ten_released_orders() -> None:
+    assert [name for name in SHIPPED if "lec" in load_protocol(name).splits] == ["cub200"]
+
+
+def test_normalisation() -> None:
+    """methods.md 1.5: TOPIC's on CIFAR, ImageNet's on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
+    cifar = load_protocol("cifar100").data
+    assert (cifar.mean, cifar.std) == ((0.5071, 0.4866, 0.4409), (0.2009, 0.1984, 0.2023))
+    for name in ("cub200", "miniimagenet"):
+        data = load_protocol(name).data
+        assert (data.mean, data.std) == IMAGENET
+    mnist = load_protocol("seqmnist").data
+    assert (mnist.mean, mnist.std) == ((0.0,), (1.0,))
+
+
+def test_augmentation() -> None:
+    """methods.md 1.5: TOPIC's crop on CIFAR, LEC's loaders on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
+    found = {name: load_protocol(name).augment for name in ("cifar100", "cub200", "miniimagenet", "seqmnist")}
+    assert {name: (a.pad, a.flip, a.jitter) for name, a in found.items()} == {
+        "cifar100": (4, True, 0.0),
+        "cub200": (0, True, 0.0),
+        "miniimagenet": (8, True, 0.4),
+        "seqmnist": (0, False, 0.0),
+    }
+
+
+def test_seqmnist_recipe() -> None:
+    """methods.md 6.10: one epoch of plain SGD, batch 10, rate 0.03, for the base and for fine-tuning alike."""
+    recipe = load_protocol("seqmnist").recipes["paper"]
+    assert (recipe.epochs, recipe.batch, recipe.lr, recipe.momentum, recipe.weight_decay) == (1, 10, 0.03, 0.0, 0.0)
+    assert recipe.methods["ft_cnn"].items() >= {"epochs": 1, "batch": 10, "lr": 0.03, "momentum": 0.0, "weight_decay": 0.0}.items()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_published_rows_fit_the_protocol(name: str) -> None:
+    """One value a session, percentages, on a split that the protocol offers or that the paper leaves unknown."""
+    protocol = load_protocol(name)
+    for row in load_published(name):
+        assert len(row.accuracy) == protocol.sessions.count + 1, row.label
+        assert all(value is None or 0 < value < 100 for value in row.accuracy), row.label
+        assert row.split in (*protocol.splits, "unknown"), row.label
+
+
+@pytest.mark.parametrize(("name", "short"), [("cifar100", "cifar100"), ("miniimagenet", "mini"), ("cub200", "cub200")])
+def test_published_rows_equal_the_reference(name: str, short: str, shared: Callable[[str], Path]) -> None:
+    """All of LEC-Net's table ("seed T4, T5, T7" in the reference) and Decoupled-Cosine, to the digit."""
+    methods = {**CSV_METHODS, "ft_cnn": "Ft-CNN (tuned lr)"} if name == "cub200" else CSV_METHODS
+    with shared("../reference/published_rows.csv").open(newline="", encoding="utf-8") as source:
+        rows = {row["method"]: row for row in csv.DictReader(source) if row["dataset"] == short and row["backbone"] != "QuickNet"}
+    printed = {method for method, row in rows.items() if "seed T" in row["source"]} | {"Decoupled-Cosine"}
+    published = load_published(name)
+    assert {methods[row.method] for row in published} == printed
+    assert len(published) == len(printed)
+    for row in published:
+        expected = rows[methods[row.method]]
+        values = tuple(float(expected[f"s{session}"]) for session in range(11) if expected[f"s{session}"])
+        assert row.accuracy == values, row.label
+        assert row.backbone == CSV_BACKBONES.get(expected["backbone"], "resnet20"), row.label  # the paper's "R18" on CIFAR
+
+
+def test_published_seqmnist_rows() -> None:
+    """LEC-Net Table 6, as methods.md 6.10 prints it: only the accuracy after the last task."""
+    last = {row.label: row.accuracy[-1] for row in load_published("seqmnist")}
+    assert last == {"SI": 19.27, "LwF": 19.62, "DER*": 19.61, "LEC-Net": 19.90}
+    assert all(value is None for row in load_published("seqmnist") for value in row.accuracy[:-1])
+
+
+def test_lec_net_on_cub_stands_on_its_own_orders() -> None:
+    """methods.md 1.4: its row averages ten permutations; the rows above it are TOPIC's, on the canonical order."""
+    splits = {row.method: row.split for row in load_published("cub200")}
+    assert splits.pop("lecnet") == "lec"
+    assert set(splits.values()) == {"canonical"}
+
+
+@given(base=st.integers(1, 60), way=st.integers(1, 10), count=st.integers(0, 10))
+def test_session_spans_cover_every_label_once(base: int, way: int, count: int) -> None:
+    sessions = Sessions(base=base, way=way, count=count, shots=1)
+    spans = [sessions.span(session) for session in range(count + 1)]
+    assert [label for span in spans for label in span] == list(range(sessions.classes))
+    assert [len(span) for span in spans] == [base] + [way] * count
+
+
+def test_a_protocol_cannot_be_changed() -> None:
+    protocol = load_protocol("digits")
+    with pytest.raises(ValidationError):
+        protocol.sessions.shots = 50  # type: ignore[misc]
+
+
+def test_protocols_are_read_without_torch() -> None:
+    """So that --help and --list answer at once."""
+    heavy = {"torch", "numpy", "benchmarks", "methods"}
+    code = f"import sys, protocols; protocols.load_protocol('cub200'); print(sorted({heavy} & set(sys.modules)))"
+    root = Path(__file__).resolve().parents[2]
+    answer = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
