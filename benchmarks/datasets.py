@@ -44,18 +44,24 @@ class ImageSet:
 
 def load_images(data: Data, root: Path) -> ImageSet:
     """The protocol's images under `root`, from the cache where it is there. Raises DataError."""
-    found = locate(data, root)
-    identity = f"v{CACHE_VERSION} {found.fingerprint} {data.classes} {data.size} {data.train_size} {data.channels}"
-    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    try:
+        found = locate(data, root)
+    except OSError as error:
+        raise DataError(f"{data.path or data.source}: {error.filename} cannot be read ({error.strerror})") from None
+    facts = (data.source, data.path, data.classes, data.size, data.train_size, data.channels)
+    key = hashlib.sha256(f"v{CACHE_VERSION} {found.fingerprint} {facts}".encode()).hexdigest()[:16]
     name = (data.path or data.source).replace("/", "-")
     folder = root / ".cache" / f"{name}-{data.size}-{key}"
+    cached = read_cache(folder)
+    if cached is not None:
+        return cached
     try:
         with locked(folder.parent / f"{folder.name}.lock", wait=True):
-            if folder.is_dir():
-                cached = read_cache(folder)
-                if cached is not None:
-                    return cached
-                shutil.rmtree(folder)  # damaged: decode again
+            cached = read_cache(folder)  # another process may have been at it
+            if cached is not None:
+                return cached
+            if folder.is_dir():  # damaged: decode again
+                shutil.rmtree(folder)
             raw = found.read()
             write_cache(folder, raw, data)
             fresh = read_cache(folder)
@@ -74,11 +80,13 @@ def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
     for index, item in enumerate(part.images):
         try:
             image = Image.open(item) if isinstance(item, Path) else Image.fromarray(item)
+            if image.mode[0] in "IF":
+                raise ValueError(f"more than 8 bits a channel, mode {image.mode}; convert it")
             image = image.convert(PILLOW_MODES[channels])
             if image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
             pixels = np.asarray(image)
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{item}: not a readable image ({error}); replace it") from None
         result[index] = pixels.transpose(2, 0, 1) if channels == 3 else pixels
     return 255 - result if part.inverted else result
@@ -106,8 +114,9 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
         for name, array in arrays.items():
             np.save(scratch / f"{name}.npy", array)
         hashes = {name: sha256_file(scratch / f"{name}.npy") for name in arrays}
-        index = {"class_names": names, "keys": keys, "sha256": hashes}
-        (scratch / "index.json").write_text(json.dumps(index), encoding="utf-8")
+        index = json.dumps({"class_names": names, "keys": keys, "sha256": hashes})
+        (scratch / "index.json").write_text(f"{hashlib.sha256(index.encode()).hexdigest()} {index}", encoding="utf-8")
+        scratch.chmod(0o755)  # mkdtemp's own mode would hide it from others on the same data root
         os.replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -116,7 +125,10 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
 def read_cache(folder: Path) -> ImageSet | None:
     """The cached images, memory-mapped so that processes share them; None where anything differs from its hash."""
     try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        expected, _, text = (folder / "index.json").read_text(encoding="utf-8").partition(" ")
+        if hashlib.sha256(text.encode()).hexdigest() != expected:
+            return None
+        index = json.loads(text)
         if any(sha256_file(folder / f"{name}.npy") != expected for name, expected in index["sha256"].items()):
             return None
         # copy-on-write: torch wants writable memory, and nobody may change the file

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from benchmarks.errors import UsageError
 from benchmarks.records import Identity
@@ -111,15 +110,6 @@ def identities(request: Request) -> list[Identity]:
     return runs
 
 
-def refuse_odd(where: str, value: Any, config: type[BaseModel]) -> None:
-    """YAML reads `yes` as true, which is 1 to a number; and NaN never equals itself. Raises UsageError."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where} must be a finite number (got {value})")
-    field = config.model_fields.get(where.rpartition(" ")[2])
-    if isinstance(value, bool) and field is not None and field.annotation is not bool:
-        raise UsageError(f"{where} is not a yes-or-no parameter (got {value})")
-
-
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
     """Effective parameters are the class's defaults, then the preset's, the recipe's, and the command line's."""
     protocol, recipe = request.protocol, request.settings
@@ -132,8 +122,6 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
     values: dict[str, Any] = {}
     for where, layer in layers:
         values.update(layer)
-        for key, value in layer.items():
-            refuse_odd(f"{method}:{preset}, {where}: {key}", value, cls.Config)
         try:
             config = cls.Config.model_validate(values)
         except ValidationError as error:

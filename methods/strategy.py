@@ -15,19 +15,17 @@ from typing import Protocol as Interface
 import torch
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.parts.memory import Memory
 from methods.parts.network import Network, set_batch_norm
-from protocols.schema import Sessions
+from protocols.schema import Sessions, Strict
 
 
-class MethodConfig(BaseModel):
+class MethodConfig(Strict):
     """A method's parameters. Every field is part of a run's identity and goes into its record."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TrainConfig(MethodConfig):

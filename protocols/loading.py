@@ -33,27 +33,41 @@ def protocol_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+class UniqueKeys(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key that stands twice is an error: the last one would win unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} stands twice", node.value[index][0].start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)  # derives from SafeLoader
     except FileNotFoundError:
         raise ProtocolError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ProtocolError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}:" if where else ""
-        raise ProtocolError(f"{path}:{line} not valid YAML ({getattr(error, 'problem', error)})") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ProtocolError(f"{path}:{line} not valid YAML ({problem})") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """The first fault of a pydantic error on one line: the key, what is wrong, the nearest right key."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    faults = error.errors()
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = known_keys(model, fault["loc"][:-1]) if model else []
         return f"unknown key {key!r}.{nearest(str(fault['loc'][-1]), known)}"
-    return f"{key}: {fault['msg'].removeprefix('Value error, ')} (got {str(fault['input'])[:80]!r})"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (got {str(fault['input'])[:80]!r})" if key else message
 
 
 def known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -76,7 +90,7 @@ def load_protocol(name: str) -> Protocol:
     Raises ProtocolError with the nearest right name, or with file and key.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if path.parent == FOLDER and name not in protocol_names():
+    if not name.endswith((".yaml", ".yml")) and name not in protocol_names():
         raise ProtocolError(unknown("protocol", name, protocol_names()))
     content = read_yaml(path)
     if not isinstance(content, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -18,7 +18,14 @@ NAME = r"^[a-z0-9][a-z0-9_-]*$"  # becomes part of a path
 class Strict(BaseModel):
     """Immutable, and refuses keys that it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("must not be true or false")
+        return value
 
 
 class Data(Strict):
@@ -74,11 +81,11 @@ class Sessions(Strict):
     count: int = Field(ge=0)
     shots: int | Literal["all"]
 
-    @field_validator("shots")
+    @field_validator("shots", mode="before")
     @classmethod
-    def _at_least_one(cls, shots: int | str) -> int | str:
-        if isinstance(shots, int) and shots < 1:
-            raise ValueError("must be a positive number, or all")
+    def _at_least_one(cls, shots: Any) -> Any:
+        if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
+            raise ValueError("must be a positive whole number, or all")
         return shots
 
     @property
@@ -114,7 +121,7 @@ class Recipe(Strict):
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
     schedule: Literal["step", "onecycle", "constant"] = "step"
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[PositiveInt, ...] = ()
     gamma: float = Field(0.1, gt=0, le=1)
     warmup: float = Field(0.2, gt=0, lt=1, description="onecycle: share of the steps in which the rate rises")
     head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
@@ -125,8 +132,8 @@ class Recipe(Strict):
 class Canonical(Strict):
     """Facts that the canonical split must show before anything is trained (methods.md 1.1-1.3)."""
 
-    base_train: int
-    base_test: int
+    base_train: PositiveInt
+    base_test: PositiveInt
     shots_sha256: str | None = None
 
 
@@ -142,7 +149,7 @@ class Protocol(Strict):
     recipes: dict[Annotated[str, Field(pattern=NAME)], Recipe]
     recipe: str
     splits: tuple[SplitName, ...] = ("paper",)
-    seeds: str = "0-9"
+    seeds: str = Field("0-9", pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")
     methods: tuple[str, ...] | None = None
     canonical: Canonical | None = None
     notes: str = ""

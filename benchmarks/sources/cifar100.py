@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files
+from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files, whole
 from protocols.schema import Data
 
 
@@ -29,7 +29,7 @@ def locate(data: Data, root: Path) -> Found:
         raw = [RawPart(part.data, np.asarray(part.targets, dtype=np.int64)) for part in (train, test)]
         return RawSet(tuple(train.classes), raw[0], raw[1], keys=[str(row) for row in range(len(train.data))])
 
-    return Found(fingerprint_files(root, sorted(folder.glob("[mt]*"))), read)
+    return Found(fingerprint_files(root, sorted(folder.glob("[mt]*"))), whole("cifar100", folder, read))
 
 
 def open_part(root: Path, train: bool, download: bool) -> Any:

@@ -32,6 +32,8 @@ def locate(data: Data, root: Path) -> Found:
     paths, labels, splits = (read_table(folder / name) for name in LISTS[:3])
     if not paths.keys() == labels.keys() == splits.keys():
         raise DataError(f"cub200: the lists of {folder} name different images; unpack {ARCHIVE} anew")
+    if not all(value.isdecimal() for value in labels.values()) or not set(splits.values()) <= {"0", "1"}:
+        raise DataError(f"cub200: {folder / LISTS[1]} or {LISTS[2]} is damaged; unpack {ARCHIVE} anew")
     chosen = [key for key in paths if int(labels[key]) <= wanted]
     if len(names) < wanted or not chosen or max(int(labels[key]) for key in chosen) < wanted:
         raise DataError(f"cub200: {folder} lists only {len(names)} of the {wanted} classes asked for")

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files
+from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files, whole
 from protocols.schema import Data
+
+FILES = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3-ubyte", "labels-idx1-ubyte")]
 
 
 def locate(data: Data, root: Path) -> Found:
     folder = root / "MNIST" / "raw"
-    if not any(folder.glob("train-images*")):
+    if not all((folder / name).is_file() for name in FILES):
         tree = find_tree(root / "mnist", "mnist")
         if tree is not None:
             return tree
@@ -31,7 +33,7 @@ def locate(data: Data, root: Path) -> Found:
         train = part(True)
         return RawSet(tuple(map(str, range(10))), train, part(False), keys=[str(row) for row in range(len(train.classes))])
 
-    return Found(fingerprint_files(root, sorted(folder.glob("*-ubyte"))), read)
+    return Found(fingerprint_files(root, [folder / name for name in FILES]), whole("mnist", folder, read))
 
 
 def open_part(root: Path, train: bool, download: bool) -> Any:

@@ -20,9 +20,9 @@ DRAWINGS = 20
 
 def locate(data: Data, root: Path) -> Found:
     candidates = [root / "omniglot-py", root / "omniglot"]  # torchvision's name, and the archives' own layout
-    folder = next((c for c in candidates if (c / "images_background").is_dir()), None)
+    folder = next((c for c in candidates if (c / "images_background").is_dir() and (c / "images_evaluation").is_dir()), None)
     if folder is None:
-        tree = find_tree(root / "omniglot", "omniglot")
+        tree = find_tree(root / "omniglot", "omniglot", inverted=True)
         if tree is not None:
             return tree
         fetch(

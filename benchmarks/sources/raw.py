@@ -44,24 +44,38 @@ class RawSet:
 
 @dataclass(frozen=True)
 class Found:
-    """Files of a source; `fingerprint` changes when they do (names and sizes), `read` decodes nothing yet."""
+    """Files of a source; `fingerprint` changes when they do (names, sizes and times), `read` decodes nothing yet."""
 
     fingerprint: str
     read: Callable[[], RawSet]
 
 
 def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
-    """Hash of the files' names under `root` and their sizes. Cheap enough for 60,000 files."""
+    """Hash of the files' names under `root`, sizes and times of change. Cheap enough for 60,000 files."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(root).as_posix()} {file.stat().st_size}\n".encode())
+        facts = file.stat()
+        digest.update(f"{file.relative_to(root).as_posix()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def find_tree(folder: Path, name: str, ordered: bool = False) -> Found | None:
+def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], RawSet]:
+    """`read`, with whatever a library raises over damaged files turned into a DataError."""
+
+    def guarded() -> RawSet:
+        try:
+            return read()
+        except Exception as error:
+            raise DataError(f"{name}: {folder} is damaged or incomplete ({error}); remove it and fetch it again") from None
+
+    return guarded
+
+
+def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = False) -> Found | None:
     """`folder/train/<class>/*` and `folder/test/<class>/*`, classes in sorted order; None where there is no such tree.
 
-    `ordered` says that sorted file names are the original order, so that keys `<class>/<file>` can be given.
+    `ordered` says that sorted file names are the original order, so that keys `<class>/<file>` can be given; `inverted`
+    that the images are drawn dark on light.
     """
     parts = {part: folder / part for part in ("train", "test")}
     if not all(path.is_dir() for path in parts.values()):
@@ -84,7 +98,7 @@ def find_tree(folder: Path, name: str, ordered: bool = False) -> Found | None:
     def read() -> RawSet:
         def part(which: str) -> RawPart:
             numbers = np.repeat(np.arange(len(files[which])), [len(of_class) for of_class in files[which]])
-            return RawPart([file for of_class in files[which] for file in of_class], numbers)
+            return RawPart([file for of_class in files[which] for file in of_class], numbers, inverted)
 
         keys = [f"{f.parent.name}/{f.name}" for of_class in files["train"] for f in of_class] if ordered else None
         return RawSet(tuple(classes["train"]), part("train"), part("test"), keys)
