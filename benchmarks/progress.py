@@ -71,6 +71,10 @@ class Progress:
         else:
             self._line(status)
 
+    def note(self, text: str) -> None:
+        """Something that concerns no single run."""
+        self._line(text)
+
     def stop(self) -> None:
         if self.live:
             print("\r\x1b[2K", end="", file=self.out, flush=True)

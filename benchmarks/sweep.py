@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
-import queue
+import pickle
 import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.errors import USER_ERRORS
 from benchmarks.files import locked
@@ -117,69 +118,92 @@ def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send
     send(Event("done", variant, seed, f"{100 * sum(last.correct) / sum(last.total):.2f} %", seconds))
 
 
-def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Settings, events: Any, started: float) -> None:
-    """A worker process. Ctrl-C is the parent's business."""
+def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Settings, parent: Connection, started: float) -> None:
+    """A worker process. Ctrl-C is the launcher's business; a launcher that is gone ends the worker."""
     from benchmarks.quiet import hush
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hush()
-    parent = os.getppid()
 
     def send(event: Event) -> None:
-        if os.getppid() != parent:  # the launcher was killed: do not go on unseen
+        try:
+            parent.send(event)
+        except OSError:  # the launcher was killed: do not go on unseen
             os._exit(1)
-        events.put((os.getpid(), event))
 
     work(protocol, runs, settings, send, started)
+
+
+@dataclass
+class Worker:
+    """A process, the pipe on which it reports, and the run it is at.
+
+    Each has a pipe of its own: a queue shared by all would stay locked for ever when one is killed while it writes.
+    """
+
+    number: int
+    process: BaseProcess
+    events: Connection
+    at: Identity | None = None
+
+    def hear(self) -> Event | None:
+        """The next report; None where the process has ended."""
+        try:
+            event: Event = self.events.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return None
+        return event
 
 
 def in_processes(protocol: Protocol, runs: list[Identity], settings: Settings, workers: int, progress: Progress) -> None:
     """Spawn workers, pass on what they report, and replace one that dies: its run is marked failed, not tried again."""
     context = multiprocessing.get_context("spawn")
-    events = context.Queue()
     store = Store(settings.results)
     started = time.time()
-    at: dict[int, Identity] = {}  # worker -> the run it is at
     left = {str(identity.stem): identity for identity in runs}
 
-    def spawn(number: int) -> BaseProcess:
-        arguments = (protocol, rotated(list(left.values()), number, workers), settings, events, started)
+    def spawn(number: int) -> Worker:
+        receiver, sender = context.Pipe(duplex=False)
+        arguments = (protocol, rotated(list(left.values()), number, workers), settings, sender, started)
         process = context.Process(target=process_main, args=arguments, daemon=True)
         process.start()
-        return process
+        sender.close()  # the worker's copy is the only one: when it ends, the pipe does
+        return Worker(number, process, receiver)
 
-    def drain(timeout: float) -> None:
-        """Pass on what has been reported, waiting at most `timeout` for the first word."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                pid, event = events.get(timeout=timeout)
-                timeout = 0.0
-                if event.kind == "start":
-                    at[pid] = left[event.key]
-                elif event.kind in ("done", "failed"):
-                    at.pop(pid, None)
-                progress.event(event)
+    def bury(worker: Worker) -> None:
+        """Mark the run that a dead worker was at as failed, and put another worker in its place."""
+        worker.process.join()
+        del crew[worker.number]
+        code = worker.process.exitcode
+        if code == 0:
+            return
+        if worker.at is None:
+            progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
+            return
+        text = f"its process died (exit {code}); out of memory?"
+        store.save_failure(worker.at, Failure(text, ""))
+        progress.event(Event("failed", worker.at.variant, worker.at.seed, text))
+        left.pop(str(worker.at.stem), None)
+        crew[worker.number] = spawn(worker.number)
 
-    processes = {number: spawn(number) for number in range(workers)}
+    crew = {number: spawn(number) for number in range(workers)}
     try:
-        while processes:
-            drain(POLL_SECONDS)
+        while crew:
+            ready = connection.wait([worker.events for worker in crew.values()], timeout=POLL_SECONDS)
             progress.tick()
-            for number, process in list(processes.items()):
-                if process.exitcode is None:
+            for worker in [worker for worker in crew.values() if worker.events in ready]:
+                event = worker.hear()
+                if event is None:
+                    bury(worker)
                     continue
-                drain(0.0)  # its last words
-                del processes[number]
-                identity = at.pop(process.pid or 0, None)
-                if process.exitcode != 0 and identity is not None:
-                    text = f"its process died (exit {process.exitcode}); out of memory?"
-                    store.save_failure(identity, Failure(text, ""))
-                    progress.event(Event("failed", identity.variant, identity.seed, text))
-                    del left[str(identity.stem)]
-                    processes[number] = spawn(number)
+                if event.kind == "start":
+                    worker.at = left.get(event.key)
+                elif event.kind in ("done", "failed"):
+                    worker.at = None
+                progress.event(event)
     finally:
-        for process in processes.values():
-            process.kill()
+        for worker in crew.values():
+            worker.process.kill()
 
 
 def rotated(runs: list[Identity], number: int, workers: int) -> list[Identity]:
