@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files, whole
+from benchmarks.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch, whole
 from protocols.schema import Data
 
 
 def locate(data: Data, root: Path) -> Found:
     folder = root / "cifar-100-python"
     if not folder.is_dir():
-        tree = find_tree(root / "cifar100", "cifar100")
-        if tree is not None:
-            return tree
-        fetch(
-            "cifar100",
+        tree = tree_or_fetch(
+            root / "cifar100",
             lambda: open_part(root, train=True, download=True),
             f"Fetch cifar-100-python.tar.gz from the CIFAR page and unpack it in {root}, "
             f"or put images into {root}/cifar100/train/<class>/ and test/<class>/.",
         )
+        if tree is not None:
+            return tree
 
     def read() -> RawSet:
         train, test = (open_part(root, train=part, download=False) for part in (True, False))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.errors import DataError
-from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files
+from benchmarks.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch
 from protocols.schema import Data
 
 ARCHIVE = "CUB_200_2011.tgz"
@@ -20,10 +21,9 @@ LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classe
 def locate(data: Data, root: Path) -> Found:
     folder = root / "CUB_200_2011"
     if not folder.is_dir():
-        tree = find_tree(root / "cub200", "cub200")
+        tree = tree_or_fetch(root / "cub200", lambda: download(root), f"Fetch {ARCHIVE} (md5 {MD5}) from {URL} and unpack it in {root}.")
         if tree is not None:
             return tree
-        fetch("cub200", lambda: download(root), f"Fetch {ARCHIVE} (md5 {MD5}) from {URL} and unpack it in {root}.")
     for name in LISTS:
         if not (folder / name).is_file():
             raise DataError(f"cub200: {folder / name} is missing; unpack {ARCHIVE} anew")
@@ -62,9 +62,11 @@ def read_table(path: Path) -> dict[str, str]:
 
 
 def download(root: Path) -> None:
+    """Fetch the archive, check its MD5, and put the unpacked folder in place in one step."""
     from torchvision.datasets.utils import download_url
 
     root.mkdir(parents=True, exist_ok=True)
     download_url(URL, str(root), ARCHIVE, MD5)
-    with tarfile.open(root / ARCHIVE) as archive:
-        archive.extractall(root, filter="data")  # refuses links and paths that leave the folder
+    with tempfile.TemporaryDirectory(dir=root) as scratch, tarfile.open(root / ARCHIVE) as archive:
+        archive.extractall(scratch, filter="data")  # refuses links and paths that leave the folder
+        (Path(scratch) / "CUB_200_2011").rename(root / "CUB_200_2011")

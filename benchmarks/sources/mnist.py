@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files, whole
+from benchmarks.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch, whole
 from protocols.schema import Data
 
 FILES = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3-ubyte", "labels-idx1-ubyte")]
@@ -16,14 +16,13 @@ FILES = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx
 def locate(data: Data, root: Path) -> Found:
     folder = root / "MNIST" / "raw"
     if not all((folder / name).is_file() for name in FILES):
-        tree = find_tree(root / "mnist", "mnist")
-        if tree is not None:
-            return tree
-        fetch(
-            "mnist",
+        tree = tree_or_fetch(
+            root / "mnist",
             lambda: open_part(root, train=True, download=True),
             f"Fetch the four idx files (train-images-idx3-ubyte and so on) and put them into {folder}.",
         )
+        if tree is not None:
+            return tree
 
     def read() -> RawSet:
         def part(train: bool) -> RawPart:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.errors import DataError
-from benchmarks.sources.raw import Found, RawPart, RawSet, fetch, find_tree, fingerprint_files
+from benchmarks.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch
 from protocols.schema import Data
 
 TRAINING_DRAWINGS = 10
@@ -22,14 +22,14 @@ def locate(data: Data, root: Path) -> Found:
     candidates = [root / "omniglot-py", root / "omniglot"]  # torchvision's name, and the archives' own layout
     folder = next((c for c in candidates if (c / "images_background").is_dir() and (c / "images_evaluation").is_dir()), None)
     if folder is None:
-        tree = find_tree(root / "omniglot", "omniglot", inverted=True)
-        if tree is not None:
-            return tree
-        fetch(
-            "omniglot",
+        tree = tree_or_fetch(
+            root / "omniglot",
             lambda: download(root),
             f"Fetch images_background.zip and images_evaluation.zip of the Omniglot repository and unpack both in {candidates[1]}.",
+            inverted=True,
         )
+        if tree is not None:
+            return tree
         folder = candidates[0]
     characters = [
         character

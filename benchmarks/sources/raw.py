@@ -114,3 +114,11 @@ def fetch(name: str, download: Callable[[], object], advice: str) -> None:
     except Exception as error:  # network libraries raise almost anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{name}: not found, and the download failed ({first[:120]}). {advice}") from None
+
+
+def tree_or_fetch(folder: Path, download: Callable[[], object], advice: str, inverted: bool = False) -> Found | None:
+    """The class tree in `folder`; where there is none, download the original files and return None. Raises DataError."""
+    tree = find_tree(folder, folder.name, inverted=inverted)
+    if tree is None:
+        fetch(folder.name, download, advice)
+    return tree

@@ -525,3 +525,29 @@ def test_digits(tmp_path: Path) -> None:
     digits = load_digits()
     assert loaded.test_classes.tolist() == digits.target[2::3].tolist()
     assert np.abs(loaded.test[:, 0] / 255 - digits.images[2::3] / 16).max() < 0.5 / 255 + 1e-9
+
+
+@pytest.mark.parametrize("inside", ["CUB_200_2011/images.txt", "../escaped.txt"])
+def test_a_cub_archive_is_unpacked_whole_or_not_at_all(inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that leaves the folder is refused, and nothing of such an archive stays."""
+    import tarfile
+
+    from torchvision.datasets import utils
+
+    from benchmarks.sources import cub200
+
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "list").write_text("1 a.jpg")
+    with tarfile.open(root / cub200.ARCHIVE, "w:gz") as archive:
+        archive.add(tmp_path / "list", "CUB_200_2011/classes.txt")
+        archive.add(tmp_path / "list", inside)
+    monkeypatch.setattr(utils, "download_url", lambda *arguments: None)
+    if inside.startswith(".."):
+        with pytest.raises(tarfile.FilterError):
+            cub200.download(root)
+        assert [path.name for path in root.iterdir()] == [cub200.ARCHIVE]
+        assert not (tmp_path / "escaped.txt").exists()
+    else:
+        cub200.download(root)
+        assert (root / inside).read_text() == "1 a.jpg"
