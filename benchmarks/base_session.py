@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks import SUITE_VERSION
 from benchmarks.files import locked, write_atomic
 from benchmarks.loading import Batches
 from benchmarks.streams import torch_seed
@@ -24,7 +25,6 @@ from methods.parts.backbones import build_backbone
 from methods.parts.network import Network
 from protocols.schema import Protocol, Recipe
 
-CODE_VERSION = 1  # raise when base training or a backbone changes what it computes
 BASES = {"linear": False, "projected": True}
 """Base models a method may name: with and without LEC-Net's projection F1."""
 CHECKPOINT_SECONDS = 60.0  # a killed base training loses about this much
@@ -55,7 +55,7 @@ def base_key(
     """The key of one base model. Presentation (titles, notes, methods' settings) is left out: it changes nothing."""
     return BaseKey(
         {
-            "code": CODE_VERSION,
+            "suite": SUITE_VERSION,
             "data": protocol.data.model_dump(mode="json"),
             "augment": protocol.augment.model_dump(mode="json"),
             "images": data_sha256,

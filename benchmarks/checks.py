@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 
 from benchmarks.datasets import load_images
@@ -24,12 +25,18 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     try:
         for folder in (settings.results, settings.data_root):
             folder.mkdir(parents=True, exist_ok=True)
-        probe = settings.results / ".writable.tmp"
-        probe.write_bytes(b"")
-        probe.unlink()
+        tempfile.TemporaryFile(dir=settings.results).close()
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be written ({error.strerror})") from None
     images = load_images(protocol.data, settings.data_root)
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
     find_weights(protocol.backbone, settings.data_root)
+
+
+def images_sha256(protocol: Protocol, settings: Settings) -> str | None:
+    """Hash of the protocol's images here; None where they are not to be had (finished records can still be reported)."""
+    try:
+        return load_images(protocol.data, settings.data_root).sha256
+    except DataError:
+        return None

@@ -1,4 +1,4 @@
-"""The command line. Only argparse is imported before it is known what to do, so that --help and --list answer at once."""
+"""The command line. No torch is imported before it is known what to do, so that --help and --list answer at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.settings import default_data_root
 
 if TYPE_CHECKING:
     from protocols.schema import Protocol
@@ -30,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     p.add_argument("--workers", type=int, help="runs at a time (default: one a core, or one on a GPU)")
     p.add_argument("--threads", type=int, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
-    p.add_argument("--data-root", type=Path, default=Path(os.environ.get("FSCIL_DATA", "data")), help="default: $FSCIL_DATA, or data")
+    p.add_argument("--data-root", type=Path, default=default_data_root(), help="default: $FSCIL_DATA, or data")
     p.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     mode = p.add_mutually_exclusive_group()
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
@@ -88,14 +90,16 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
         print(plan_text(request, runs, settings, default_workers(options, len(runs))))
         return DONE
-    from benchmarks.checks import check_before_training
+    from benchmarks.checks import check_before_training, images_sha256
     from benchmarks.records import Store
     from benchmarks.sweep import missing_runs, sweep
 
-    missing = missing_runs(runs, Store(settings.results))
-    if missing:
-        check_before_training(protocol, missing, settings)
-    outcome = sweep(protocol, runs, settings, default_workers(options, len(missing)), Progress())
+    store = Store(settings.results)
+    if missing_runs(runs, store, None):
+        check_before_training(protocol, runs, settings)
+    images = images_sha256(protocol, settings)
+    missing = missing_runs(runs, store, images)
+    outcome = sweep(protocol, runs, settings, default_workers(options, len(missing)), images, Progress())
     report(options, protocol)
     print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
     return FAILED if outcome.failed else DONE

@@ -60,10 +60,11 @@ class Evaluator:
         strategy.model.eval()
         seen = strategy.kit.sessions.span(session).stop
         predictions, labels = [], []
+        known = self._known(strategy)
         with torch.inference_mode():
             for number in range(session + 1):
                 rows = torch.from_numpy(self._split.test[number])
-                for features in self._embed(strategy, number, rows).split(BATCH):
+                for features in self._embed(strategy, known, number, rows).split(BATCH):
                     scores = strategy.scores(features)
                     if scores.shape != (len(features), seen):
                         raise ScoreError(f"session {session}: scores are {list(scores.shape)}, not {[len(features), seen]}")
@@ -76,21 +77,21 @@ class Evaluator:
         total = np.bincount(label, minlength=seen)
         return Evaluation(predicted.astype(np.int16), tuple(map(int, right)), tuple(map(int, total)))
 
-    def _embed(self, strategy: SessionStrategy, number: int, rows: Tensor) -> Tensor:
+    def _known(self, strategy: SessionStrategy) -> dict[int, Tensor]:
+        """Features remembered for the strategy's backbone as it is now, by session."""
         from methods.strategy import SessionStrategy
 
-        def compute() -> Tensor:
-            parts = [strategy.embed(self._transform.normalise(self._tensors.test[part])) for part in rows.split(BATCH)]
-            return torch.cat(parts)
-
         if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
-            return compute()
+            return {}
         key = state_sha256(strategy.model.backbone)
         if key not in self._features:
             while len(self._features) > 1:  # the base's and the latest
                 self._features.pop(list(self._features)[-1])
             self._features[key] = {}
-        known = self._features[key]
+        return self._features[key]
+
+    def _embed(self, strategy: SessionStrategy, known: dict[int, Tensor], number: int, rows: Tensor) -> Tensor:
         if number not in known:
-            known[number] = compute()
+            parts = [strategy.embed(self._transform.normalise(self._tensors.test[part])) for part in rows.split(BATCH)]
+            known[number] = torch.cat(parts)
         return known[number]

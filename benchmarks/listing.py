@@ -42,7 +42,7 @@ def plan_text(request: Request, runs: Sequence[Identity], settings: Settings, wo
     from benchmarks.sweep import missing_runs
 
     store = Store(settings.results)
-    missing = missing_runs(runs, store)
+    missing = missing_runs(runs, store, None)
     lines = [
         f"{request.protocol.name}, recipe {request.recipe}, split {request.split}, seeds {', '.join(map(str, request.seeds))}: "
         f"{len(runs)} runs, {len(runs) - len(missing)} done, {len(missing)} to do"

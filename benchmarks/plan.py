@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from benchmarks import SUITE_VERSION
+from benchmarks.base_session import BASES
 from benchmarks.errors import UsageError
 from benchmarks.records import Identity
 from methods.registry import MethodError, load_method, method_names, parse_variant
@@ -127,7 +129,11 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         except ValidationError as error:
             raise UsageError(f"{method}:{preset}, {where}: {explain(error, cls.Config)}") from None
     effective = config.model_dump(mode="json")
+    base = cls.bases.get(preset, "linear")
+    if base not in BASES:
+        raise MethodError(f"methods/{method}.py: {unknown('base model', base, list(BASES))}")
     return Identity(
+        suite=SUITE_VERSION,
         protocol=protocol.name,
         data=protocol.data.model_dump(mode="json"),
         augment=protocol.augment.model_dump(mode="json"),
@@ -141,9 +147,6 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         overrides={key: effective[key] for key in overrides},
         config=effective,
         version=cls.version,
-        base=cls.bases.get(preset, "linear"),
+        base=base,
         seed=seed,
     )
-
-
-__all__ = ["MethodError", "Request", "identities", "make_request", "parse_seeds"]

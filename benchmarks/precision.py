@@ -32,7 +32,7 @@ def pick_device(name: str) -> torch.device:
 def has_fast_bf16(device_type: str) -> bool:
     """Whether bf16 is native to the processor (elsewhere it is emulated, and slower than fp32)."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     try:
         words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
@@ -53,14 +53,34 @@ def make_deterministic(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
 
 
 def environment(device: torch.device, precision: str) -> dict[str, str | int]:
     """What a bit-identical repetition needs to have in common. Versions without their build suffix."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
+    facts: dict[str, str | int] = {
         "precision": precision,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name).split("+")[0] for name in PACKAGES},
     }
+    if device.type == "cuda":
+        facts |= {
+            "device": torch.cuda.get_device_name(device),
+            "cuda": str(torch.version.cuda),
+            "cudnn": int(torch.backends.cudnn.version() or 0),
+        }
+    else:
+        facts |= {"device": processor(), "instructions": torch.backends.cpu.get_cpu_capability()}
+    return facts
+
+
+@lru_cache
+def processor() -> str:
+    """The CPU's model name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

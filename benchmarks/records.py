@@ -27,7 +27,7 @@ from benchmarks.files import write_atomic
 from protocols.loading import explain
 from protocols.schema import Sessions, Strict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class SessionResult(Strict):
@@ -43,6 +43,7 @@ class SessionResult(Strict):
 class Identity(Strict):
     """What makes a run this run and no other. Two records of one identity must agree (same environment: byte for byte)."""
 
+    suite: int
     protocol: str
     data: dict[str, Any]
     augment: dict[str, Any]
@@ -77,7 +78,7 @@ class Identity(Strict):
 class Record(Strict):
     """One finished run."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1] = SCHEMA_VERSION
     title: str
     identity: Identity
     order: tuple[int, ...]
@@ -162,12 +163,16 @@ class Store:
         stem = self.root / identity.stem
         return stem.with_name(stem.name + suffix)
 
-    def is_done(self, identity: Identity) -> bool:
-        """Whether a whole record of exactly this identity is there; a damaged or outdated one is run again."""
+    def is_done(self, identity: Identity, images_sha256: str | None = None) -> bool:
+        """Whether a whole record of exactly this identity, and of these images, is there.
+
+        A damaged or outdated one is not: its run is done again. None asks nothing of the images.
+        """
         try:
-            return read_record(self.path(identity, ".json")).identity == identity
+            record = read_record(self.path(identity, ".json"))
         except RecordError:
             return False
+        return record.identity == identity and images_sha256 in (None, record.images_sha256)
 
     def save(self, record: Record, costs: Costs, predictions: bytes) -> None:
         identity = record.identity

@@ -61,7 +61,7 @@ class Entrant:
 
     def train(self, session: int, seed: int) -> None:
         """Hand the session's images to the strategy. All that it draws depends on the seed and the session alone."""
-        self.images.open(torch.from_numpy(self.stage.split.train[session]))
+        self.memory.open(torch.from_numpy(self.stage.split.train[session]))
         torch.manual_seed(torch_seed(seed, f"session{session}"))
         self.strategy.train(self.stage.benchmark.train_stream[session], eval_streams=[])
 
@@ -76,6 +76,12 @@ class Runner:
         self.images = images or load_images(protocol.data, settings.data_root)
         self.weights = find_weights(protocol.backbone, settings.data_root)
         self._stage: tuple[tuple[str, int], Stage] | None = None
+
+    def clock(self) -> float:
+        """Seconds, once the device has done what it was asked."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
 
     def stage(self, split_name: str, seed: int) -> Stage:
         if self._stage is None or self._stage[0] != (split_name, seed):
@@ -105,11 +111,11 @@ class Runner:
 
         def train(network: Network, checkpoint: Checkpoint) -> None:
             nonlocal seconds
-            started = time.perf_counter()
+            started = self.clock()
             rows = torch.from_numpy(split.train[0])
             batches = Batches(tensors.train, tensors.labels, rows, self.transform, recipe.batch, seed, "base")
             train_base(network, batches, recipe, self.device, checkpoint, report)
-            seconds = time.perf_counter() - started
+            seconds = self.clock() - started
 
         progress("base session")
         network = fresh()
@@ -132,15 +138,17 @@ class Runner:
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Run one method with one seed through all sessions. Raises whatever the method raises."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         entrant = self.enter(identity, progress)
         stage, strategy = entrant.stage, entrant.strategy
         results, predictions, train_seconds, test_seconds = [], [], [], []
         for session in range(identity.sessions.count + 1):
-            started = time.perf_counter()
+            started = self.clock()
             entrant.train(session, identity.seed)
-            trained = time.perf_counter()
+            trained = self.clock()
             evaluation = stage.evaluator.evaluate(strategy, session)
-            test_seconds.append(time.perf_counter() - trained)
+            test_seconds.append(self.clock() - trained)
             train_seconds.append(trained - started)
             predictions.append(evaluation.predictions)
             results.append(
@@ -155,7 +163,6 @@ class Runner:
             progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
         packed = pack_predictions(predictions)
         record = Record(
-            schema_version=1,
             title=strategy.title,
             identity=identity,
             order=stage.split.order,
@@ -179,7 +186,9 @@ class Runner:
 
 
 def count_parameters(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    """Numbers that a model carries from session to session: parameters and buffers, batch-norm statistics apart."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(value.numel() for name, value in module.state_dict().items() if not name.endswith(statistics))
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -19,10 +19,6 @@ from methods.parts.memory import Memory
 from protocols.schema import Protocol
 
 
-class LeakError(RuntimeError):
-    """A method asked for images that it may not see now."""
-
-
 @dataclass(frozen=True)
 class Tensors:
     """Images on the device, uint8, and labels int64 in the order of arrival (-1: never shown)."""
@@ -50,28 +46,16 @@ class SessionImages:
 
     def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int) -> None:
         self._tensors, self._transform, self._memory, self._seed = tensors, transform, memory, seed
-        self._session = torch.empty(0, dtype=torch.int64)
-
-    def open(self, rows: Tensor) -> None:
-        """Called by the runner: `rows` are those of the session that begins."""
-        self._session = rows
-
-    def _check(self, rows: Tensor) -> Tensor:
-        rows = rows.cpu()
-        foreign = ~(torch.isin(rows, self._session) | torch.isin(rows, self._memory.rows))
-        if bool(foreign.any()):
-            raise LeakError(f"asked for {int(foreign.sum())} training images outside this session and its memory")
-        return rows
 
     def plain(self, rows: Tensor) -> Tensor:
-        return self._transform.normalise(self._tensors.plain[self._check(rows)])
+        return self._transform.normalise(self._tensors.plain[self._memory.check(rows)])
 
     def labels(self, rows: Tensor) -> Tensor:
-        return self._tensors.labels[self._check(rows)]
+        return self._tensors.labels[self._memory.check(rows)]
 
     def batches(self, rows: Tensor, batch: int, name: str) -> Batches:
         t = self._tensors
-        return Batches(t.train, t.labels, self._check(rows), self._transform, batch, self._seed, name)
+        return Batches(t.train, t.labels, self._memory.check(rows), self._transform, batch, self._seed, name)
 
 
 class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]

@@ -20,8 +20,8 @@ import yaml
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.errors import USER_ERRORS, UsageError
 from benchmarks.quiet import hush
-from benchmarks.settings import Settings
-from benchmarks.splits import make_split
+from benchmarks.settings import Settings, default_data_root
+from benchmarks.splits import make_split, rows_sha256
 from benchmarks.streams import stream
 from protocols.schema import Protocol, Sessions
 
@@ -41,11 +41,11 @@ def pseudo_sessions(sessions: Sessions) -> Sessions:
     return Sessions(base=sessions.base - count * sessions.way, way=sessions.way, count=count, shots=sessions.shots)
 
 
-def pseudo_protocol(protocol: Protocol) -> Protocol:
-    """The protocol that pseudo-sessions follow: same data, transforms, backbone and recipes."""
+def pseudo_protocol(protocol: Protocol, split: str) -> Protocol:
+    """The protocol that pseudo-sessions of this split's base classes follow: same data, transforms, backbone, recipes."""
     return protocol.model_copy(
         update={
-            "name": f"{protocol.name}-pseudo",
+            "name": f"{protocol.name}-{split}-pseudo",
             "title": f"{protocol.title}: pseudo-sessions of base classes",
             "sessions": pseudo_sessions(protocol.sessions),
             "splits": ("canonical-order",),
@@ -74,7 +74,7 @@ def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: i
         train_classes=labels[train_rows],
         test_classes=labels[test_rows],
         keys=None,
-        sha256=f"{images.sha256} pseudo {split.base_sha256}",
+        sha256=f"{images.sha256} pseudo {rows_sha256([train_rows, test_rows])}",
     )
 
 
@@ -94,7 +94,7 @@ def search(
 ) -> str:
     """Run every grid point on every seed's pseudo-sessions; a Markdown table, the best harmonic mean first.
 
-    All points ever tried stand in results/search/<protocol>-pseudo.md.
+    A point that fails is named and left out. All points ever tried stand in results/search/<protocol>-<split>-pseudo.md.
     """
     from benchmarks.plan import Request, make_identity
     from benchmarks.precision import make_deterministic
@@ -106,20 +106,25 @@ def search(
 
     make_deterministic(settings.threads)
     entry, preset = parse_variant(variant)
-    pseudo = pseudo_protocol(protocol)
+    pseudo = pseudo_protocol(protocol, split)
     request = Request(pseudo, recipe, "canonical-order", tuple(seeds), ((entry.name, preset),))
     store = Store(settings.results / "search")
     images = load_images(protocol.data, settings.data_root)
     found: dict[str, list[Record]] = {}
     for seed in seeds:
-        runner: Runner | None = None
+        runner = Runner(pseudo, settings, pseudo_images(protocol, images, split, seed))
         for point in grid:
             identity = make_identity(request, entry.name, preset, point, seed)
-            if not store.is_done(identity):
-                runner = runner or Runner(pseudo, settings, pseudo_images(protocol, images, split, seed))
-                store.save(*runner.run(identity))
+            if not store.is_done(identity, runner.images.sha256):
+                try:
+                    store.save(*runner.run(identity))
+                except Exception as error:  # too high a rate, say: the other points still count
+                    print(f"{identity.variant} seed {seed}: {type(error).__name__}: {error}", file=sys.stderr)
+                    continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
             found.setdefault(identity.variant, []).append(read_record(store.path(identity, ".json")))
+    if not found:
+        raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search", "python -m benchmarks.search")
     best = sorted(found, key=lambda name: -last_harmonic(found[name]))
     return final_table(Section(recipe, "canonical-order", {name: found[name] for name in best}))
@@ -137,7 +142,8 @@ def last_harmonic(records: Sequence[Any]) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    from benchmarks.plan import parse_seeds
+    hush()
+    from benchmarks.plan import make_request
     from methods.registry import MethodError
     from protocols import load_protocol
 
@@ -152,22 +158,13 @@ def main(arguments: list[str]) -> int:
     p.add_argument("--split", help="whose base classes to use (default: the protocol's first)")
     p.add_argument("--device", default="auto")
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--data-root", type=Path, default=Path("data"))
+    p.add_argument("--data-root", type=Path, default=default_data_root())
     p.add_argument("--results", type=Path, default=Path("results"))
     o = p.parse_args(arguments)
-    hush()
     try:
-        protocol = load_protocol(o.protocol)
+        request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
         settings = Settings(o.data_root.resolve(), o.results.resolve(), o.device, o.threads)
-        table = search(
-            protocol,
-            o.recipe or protocol.recipe,
-            o.split or protocol.splits[0],
-            o.method,
-            parse_grid(o.grid),
-            parse_seeds(o.seeds),
-            settings,
-        )
+        table = search(request.protocol, request.recipe, request.split, o.method, parse_grid(o.grid), request.seeds, settings)
     except (*USER_ERRORS, MethodError) as error:
         print(f"search: {error}", file=sys.stderr)
         return 2

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def default_data_root() -> Path:
+    """$FSCIL_DATA, else data/."""
+    return Path(os.environ.get("FSCIL_DATA", "data"))
 
 
 @dataclass(frozen=True)

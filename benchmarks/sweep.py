@@ -40,39 +40,50 @@ class Outcome:
     failed: int
 
 
-def missing_runs(runs: Sequence[Identity], store: Store) -> list[Identity]:
-    return [identity for identity in runs if not store.is_done(identity)]
+def missing_runs(runs: Sequence[Identity], store: Store, images_sha256: str | None) -> list[Identity]:
+    """Runs without a record of these images; None, where the images are not to be had, asks nothing of them."""
+    return [identity for identity in runs if not store.is_done(identity, images_sha256)]
 
 
-def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, workers: int, progress: Progress) -> Outcome:
+def sweep(
+    protocol: Protocol, runs: Sequence[Identity], settings: Settings, workers: int, images_sha256: str | None, progress: Progress
+) -> Outcome:
     """Run what is missing; a run that fails leaves a note and does not stop the others.
 
-    One worker runs in this process; more are spawned, each with the same pinned number of threads, so that results do
-    not depend on how many there are.
+    A single run stays in this process; else workers are spawned, each with the same pinned number of threads, so that
+    results do not depend on how many there are, and what kills one worker leaves the others.
     """
     store = Store(settings.results)
-    missing = missing_runs(runs, store)
+    missing = missing_runs(runs, store, images_sha256)
     progress.start(len(missing), len(runs) - len(missing), workers)
-    if missing and workers == 1:
-        work(protocol, missing, settings, progress.event, time.time())
+    task = Task(protocol, settings, images_sha256, time.time())
+    if len(missing) == 1:
+        work(task, missing, progress.event)
     elif missing:
-        in_processes(protocol, missing, settings, workers, progress)
+        in_processes(task, missing, workers, progress)
     progress.stop()
-    failed = len(missing_runs(missing, store))
+    failed = len(missing_runs(missing, store, images_sha256))
     return Outcome(len(runs) - len(missing), len(missing) - failed, failed)
 
 
-def work(protocol: Protocol, runs: Sequence[Identity], settings: Settings, send: Send, started: float) -> None:
-    """Do runs until all are done or failed; leave those that another process is at, and look at them again later.
+@dataclass(frozen=True)
+class Task:
+    """What all workers of a sweep are told. A run that has failed since `started` is not tried again."""
 
-    `started` is when the sweep began: a run that has failed since is not tried again in it.
-    """
+    protocol: Protocol
+    settings: Settings
+    images_sha256: str | None
+    started: float
+
+
+def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
+    """Do runs until all are done or failed; leave those that another process is at, and look at them again later."""
     from benchmarks.precision import make_deterministic
     from benchmarks.run import Runner
 
-    make_deterministic(settings.threads)
-    store = Store(settings.results)
-    runner = cache(lambda: Runner(protocol, settings))
+    make_deterministic(task.settings.threads)
+    store = Store(task.settings.results)
+    runner = cache(lambda: Runner(task.protocol, task.settings))
     pending = list(runs)
     while pending:
         left = []
@@ -81,10 +92,10 @@ def work(protocol: Protocol, runs: Sequence[Identity], settings: Settings, send:
                 if not mine:
                     left.append(identity)
                     continue
-                if store.is_done(identity):
+                if store.is_done(identity, task.images_sha256):
                     send(Event("elsewhere", identity.variant, identity.seed))
                     continue
-                if failed_since(store, identity, started):
+                if failed_since(store, identity, task.started):
                     continue
                 one_run(runner, store, identity, send)
         if len(left) == len(pending):
@@ -107,7 +118,7 @@ def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send
     try:
         record, costs, predictions = runner().run(identity, lambda text: send(Event("progress", variant, seed, text)))
         store.save(record, costs, predictions)
-    except Exception as error:  # a method may fail in any way; the sweep goes on
+    except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         line = (str(error).splitlines() or [""])[0]
         text = line if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {line}"
         store.save_failure(identity, Failure(text, traceback.format_exc()))
@@ -118,7 +129,7 @@ def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send
     send(Event("done", variant, seed, f"{100 * sum(last.correct) / sum(last.total):.2f} %", seconds))
 
 
-def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Settings, parent: Connection, started: float) -> None:
+def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
     """A worker process. Ctrl-C is the launcher's business; a launcher that is gone ends the worker."""
     from benchmarks.quiet import hush
 
@@ -131,7 +142,7 @@ def process_main(protocol: Protocol, runs: Sequence[Identity], settings: Setting
         except OSError:  # the launcher was killed: do not go on unseen
             os._exit(1)
 
-    work(protocol, runs, settings, send, started)
+    work(task, runs, send)
 
 
 @dataclass
@@ -155,16 +166,15 @@ class Worker:
         return event
 
 
-def in_processes(protocol: Protocol, runs: list[Identity], settings: Settings, workers: int, progress: Progress) -> None:
+def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progress) -> None:
     """Spawn workers, pass on what they report, and replace one that dies: its run is marked failed, not tried again."""
     context = multiprocessing.get_context("spawn")
-    store = Store(settings.results)
-    started = time.time()
+    store = Store(task.settings.results)
     left = {str(identity.stem): identity for identity in runs}
 
     def spawn(number: int) -> Worker:
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (protocol, rotated(list(left.values()), number, workers), settings, sender, started)
+        arguments = (task, rotated(list(left.values()), number, workers), sender)
         process = context.Process(target=process_main, args=arguments, daemon=True)
         process.start()
         sender.close()  # the worker's copy is the only one: when it ends, the pipe does
@@ -181,7 +191,9 @@ def in_processes(protocol: Protocol, runs: list[Identity], settings: Settings, w
             progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
             return
         text = f"its process died (exit {code}); out of memory?"
-        store.save_failure(worker.at, Failure(text, ""))
+        with locked(store.path(worker.at, ".lock"), wait=False) as free:
+            if free and not store.is_done(worker.at, task.images_sha256):  # it may have died after its last word
+                store.save_failure(worker.at, Failure(text, ""))
         progress.event(Event("failed", worker.at.variant, worker.at.seed, text))
         left.pop(str(worker.at.stem), None)
         crew[worker.number] = spawn(worker.number)

@@ -22,7 +22,7 @@ def find_weights(backbone: Backbone, root: Path) -> Path | None:
         raise DataError(f"there are no {backbone.pretrained} weights for backbone {backbone.name}")
     path = root / "weights" / name
     if not path.is_file():
-        fetch(f"{backbone.name} weights", lambda: download(name, path), f"Fetch {URL}{name} and put it at {path}.")
+        fetch(f"{backbone.name} weights", root, lambda: download(name, path), f"Fetch {URL}{name} and put it at {path}.")
     expected = path.stem.rsplit("-", 1)[1]
     if not sha256_file(path).startswith(expected):
         raise DataError(f"{path}: its SHA-256 does not start with {expected}; fetch it again from {URL}{name}")
@@ -32,5 +32,7 @@ def find_weights(backbone: Backbone, root: Path) -> Path | None:
 def download(name: str, path: Path) -> None:
     from torch.hub import download_url_to_file
 
+    if path.is_file():  # another process has been here
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     download_url_to_file(URL + name, str(path), hash_prefix=path.stem.rsplit("-", 1)[1], progress=False)

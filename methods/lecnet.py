@@ -24,7 +24,7 @@ from methods.strategy import SessionStrategy, TrainConfig
 
 
 class LecConfig(TrainConfig):
-    """LEC-Net's parameters. Defaults are those on which paper and release agree, or which the paper states."""
+    """LEC-Net's parameters. Defaults are preset `paper`: what the text states, else what methods.md 5.5 recommends for it."""
 
     lr: float = Field(0.01, gt=0)  # section 4.1; the release has .005
     epochs: int = Field(100, ge=1)  # no. 22, 24: the clean rule; one full batch each, so also the number of steps

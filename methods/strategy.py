@@ -31,7 +31,8 @@ class MethodConfig(Strict):
 class TrainConfig(MethodConfig):
     """Parameters of methods that train in the sessions: SGD, all rows in one batch unless `batch` says otherwise.
 
-    Defaults are TOPIC's (methods.md 3.1). `new_row_std` draws new head rows N(0, std²); None is torch's Linear default.
+    Momentum, Nesterov and weight decay are TOPIC's (methods.md 3.1); batch norm stays in evaluation mode, as DESIGN wants it
+    where no source says otherwise. `new_row_std` draws new head rows N(0, std²); None is torch's Linear default.
     """
 
     epochs: int = Field(100, ge=0)

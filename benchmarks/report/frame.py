@@ -11,7 +11,7 @@ from benchmarks.records import Record
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Columns: variant, label, method, seed, session, accuracy, base, novel, hm, class_count, images_kept, parameters_added."""
+    """Columns: variant, seed, session, accuracy, base, novel, hm, class_count, images_kept, parameters_added."""
     rows = []
     for record in records:
         shape = record.identity.sessions
@@ -19,8 +19,6 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
             rows.append(
                 {
                     "variant": record.identity.variant,
-                    "label": label_of(record),
-                    "method": record.identity.method,
                     "seed": record.identity.seed,
                     "session": number,
                     "accuracy": metrics.micro(s.correct, s.total),

@@ -24,6 +24,12 @@ class Section:
     recipe: str
     split: str
     variants: dict[str, list[Record]]
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """Heading; the digest tells apart sections that share recipe and split."""
+        return f"Recipe `{self.recipe}`, split `{self.split}`" + (f", settings `{self.digest}`" if self.digest else "")
 
     @property
     def records(self) -> list[Record]:
@@ -46,10 +52,6 @@ def interval(values: Iterable[float]) -> str:
     return f"{mean:.2f}" if np.isnan(half) else f"{mean:.2f} ± {half:.2f}"
 
 
-def seeds_text(records: Sequence[Record]) -> str:
-    return str(len(records))
-
-
 def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     """Rows methods, columns sessions 0..T (the layout of the paper's Tables 4, 5, 7), then average and PD."""
     frame = to_frame(section.records)
@@ -61,7 +63,7 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
         averages = table.mean(axis=1)
         drops = [metrics.performance_drop(list(curve)) for _, curve in table.iterrows()]
         cells = [interval(table[s]) for s in sessions]
-        rows.append([label_of(records[0]), seeds_text(records), *cells, interval(averages), interval(drops)])
+        rows.append([label_of(records[0]), str(len(records)), *cells, interval(averages), interval(drops)])
         if records[0].identity.overrides:
             continue  # no paper printed this variant
         for row in (r for r in published if r.method == records[0].identity.method):
@@ -129,7 +131,7 @@ def log_tables(section: Section) -> list[str]:
 
 
 def cost_table(variants: dict[str, list[tuple[Record, Costs]]]) -> str:
-    """Seconds and memory, mean over seeds. `Base` counts only runs that trained it: the others found it in the cache."""
+    """Seconds and memory, mean over seeds; the base's over those runs that trained it."""
     header = ["Method", "Seeds", "Base (s)", "Sessions, training (s)", "Sessions, testing (s)", "Peak memory (MiB)", "Commits"]
     rows = []
     for pairs in variants.values():

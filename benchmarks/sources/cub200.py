@@ -65,6 +65,8 @@ def download(root: Path) -> None:
     """Fetch the archive, check its MD5, and put the unpacked folder in place in one step."""
     from torchvision.datasets.utils import download_url
 
+    if (root / "CUB_200_2011").is_dir():  # another process has been here
+        return
     root.mkdir(parents=True, exist_ok=True)
     download_url(URL, str(root), ARCHIVE, MD5)
     with tempfile.TemporaryDirectory(dir=root) as scratch, tarfile.open(root / ARCHIVE) as archive:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import DataError
+from benchmarks.files import locked
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"}
 
@@ -107,10 +108,14 @@ def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = F
     return Found(fingerprint_files(folder, everything), read)
 
 
-def fetch(name: str, download: Callable[[], object], advice: str) -> None:
-    """Run a download; turn whatever goes wrong into a DataError that says what to fetch and where to put it."""
+def fetch(name: str, root: Path, download: Callable[[], object], advice: str) -> None:
+    """Run a download, one process at a time; whatever goes wrong is a DataError that says what to fetch, and for where.
+
+    A process that had to wait finds the files there: `download` leaves alone what is whole.
+    """
     try:
-        download()
+        with locked(root / ".cache" / f"{name}.fetch.lock".replace(" ", "-"), wait=True):
+            download()
     except Exception as error:  # network libraries raise almost anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{name}: not found, and the download failed ({first[:120]}). {advice}") from None
@@ -120,5 +125,5 @@ def tree_or_fetch(folder: Path, download: Callable[[], object], advice: str, inv
     """The class tree in `folder`; where there is none, download the original files and return None. Raises DataError."""
     tree = find_tree(folder, folder.name, inverted=inverted)
     if tree is None:
-        fetch(folder.name, download, advice)
+        fetch(folder.name, folder.parent, download, advice)
     return tree

@@ -24,6 +24,7 @@ def make_identity() -> MakeIdentity:
     def make(variant: str = "lecnet:paper", seed: int = 0, **changes: Any) -> Identity:
         method, _, preset = variant.partition(":")
         fields: dict[str, Any] = {
+            "suite": 1,
             "protocol": "hand",
             "data": {"source": "digits", "size": 8},
             "augment": {"pad": 1},

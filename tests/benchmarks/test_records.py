@@ -214,6 +214,7 @@ def test_a_record_of_another_protocol_in_this_ones_folder(store: Store, saved: R
 # Identity ---------------------------------------------------------------------------------------------------------------
 
 CHANGES: dict[str, Any] = {
+    "suite": 2,
     "data": {"source": "digits", "size": 9},
     "augment": {"pad": 2},
     "sessions": {"base": 2, "way": 1, "count": 2, "shots": 4},
@@ -229,6 +230,15 @@ CHANGES: dict[str, Any] = {
 def test_a_record_of_other_settings_is_not_this_run(field: str, store: Store, saved: Record, make_identity: MakeIdentity) -> None:
     assert store.is_done(make_identity("lecnet:paper", 3))
     assert not store.is_done(make_identity("lecnet:paper", 3, **{field: CHANGES[field]}))
+
+
+def test_a_record_of_other_images_does_not_count_as_done(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
+    """A folder's images were replaced: same identity, another hash."""
+    store, record = Store(tmp_path), make_record()
+    store.save(record, costs, b"")
+    assert store.is_done(record.identity)
+    assert store.is_done(record.identity, record.images_sha256)
+    assert not store.is_done(record.identity, "d" * 64)
 
 
 def test_every_field_of_an_identity_is_compared_or_stands_in_the_path() -> None:

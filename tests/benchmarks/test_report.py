@@ -266,6 +266,7 @@ def test_seeds_of_different_settings_are_not_averaged(changed: dict[str, Any], h
 
 
 MEASURED_ON: dict[str, Any] = {
+    "suite": 2,
     "recipe_settings": {"epochs": 200, "lr": 0.1},
     "data": {"source": "digits", "size": 4},
     "augment": {"pad": 4},
@@ -398,3 +399,21 @@ def test_a_pipe_in_a_name_does_not_break_the_table(hand: Protocol, results: Path
     header = next(number for number, line in enumerate(lines) if line.startswith("| Method"))
     columns = [line.replace(r"\|", "").count("|") for line in lines[header : header + 3]]
     assert len(set(columns)) == 1
+
+
+@pytest.mark.parametrize("what", ["images_sha256", "precision"])
+def test_other_images_or_another_precision_are_never_averaged(
+    what: str, hand: Protocol, results: Path, save: Save, make_record: MakeRecord, costs: Costs
+) -> None:
+    """A folder's images were replaced, or half of the seeds ran where bf16 is not to be had."""
+    save("lecnet:paper", LECNET[:2])
+    record = make_record("lecnet:paper", 2, LECNET[2])
+    change: dict[str, Any] = {"images_sha256": "e" * 64} if what != "precision" else {"environment": record.environment | {what: "bf16"}}
+    Store(results).save(record.model_copy(update=change), costs, b"")
+    text = text_of(hand, results)
+    assert sorted(row["Seeds"] for table in tables(text) for row in table if row.get("Method") == "LEC-Net (paper)" and "Seeds" in row) == [
+        "1",
+        "2",
+    ]
+    headings = [line for line in text.splitlines() if line.startswith("## Recipe")]
+    assert len(headings) == len(set(headings)) == 2, "sections of one name must tell themselves apart"

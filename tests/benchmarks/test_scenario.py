@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.plan import identities, make_request
 from benchmarks.run import Entrant, Runner
-from benchmarks.scenario import LeakError
 from benchmarks.settings import Settings
+from methods.parts.memory import LeakError
 from protocols.schema import Protocol
 
 
@@ -32,7 +32,7 @@ def test_experiences_carry_the_split(entrant: Entrant, tiny: Protocol) -> None:
 def test_images_of_other_sessions_are_refused(entrant: Entrant) -> None:
     """Past shots that are not in memory, and future classes, are out of reach."""
     splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
-    entrant.images.open(splits[1])
+    entrant.memory.open(splits[1])
     assert len(entrant.images.labels(splits[1])) == 10
     for other in (splits[0][:3], splits[2], torch.cat([splits[1], splits[2][:1]])):
         for ask in (entrant.images.plain, entrant.images.labels, lambda rows: entrant.images.batches(rows, 4, "x")):
@@ -43,8 +43,9 @@ def test_images_of_other_sessions_are_refused(entrant: Entrant) -> None:
 def test_images_in_memory_are_granted(entrant: Entrant) -> None:
     splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
     entrant.memory.budget = 3
+    entrant.memory.open(splits[0])
     entrant.memory.keep(splits[0][:3])
-    entrant.images.open(splits[1])
+    entrant.memory.open(splits[1])
     assert entrant.images.plain(splits[0][:3]).shape == (3, 1, 8, 8)
 
 
@@ -54,3 +55,18 @@ def test_labels_are_positions_in_the_order_of_arrival(entrant: Entrant) -> None:
     for label, number in enumerate(stage.split.order):
         assert set(stage.images.train_classes[(stage.tensors.labels == label).numpy()].tolist()) == {number}
         assert set(stage.images.test_classes[(stage.tensors.test_labels == label).numpy()].tolist()) == {number}
+
+
+def test_memory_takes_only_what_the_session_shows(entrant: Entrant) -> None:
+    """Images of a later session cannot be had by keeping them, nor those dropped be had back."""
+    splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
+    entrant.memory.budget = None
+    entrant.memory.open(splits[0])
+    with pytest.raises(LeakError):
+        entrant.memory.keep(splits[2])
+    entrant.memory.keep(splits[0][:3])
+    entrant.memory.open(splits[1])
+    entrant.memory.drop(splits[0][:1])
+    with pytest.raises(LeakError):
+        entrant.memory.keep(splits[0][:1])
+    assert entrant.memory.rows.tolist() == sorted(splits[0][1:3].tolist())

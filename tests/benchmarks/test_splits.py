@@ -163,8 +163,9 @@ def test_canonical_cub_in_another_file_order_is_refused(cub: Images) -> None:
         make_split(CUB, "canonical", 0, cub.train, cub.test, keys)
 
 
+@pytest.mark.parametrize("split", ["canonical", "paper", "canonical-order", "lec"])
 @pytest.mark.parametrize(("train", "test"), [(4693, 1171), (3000, 2863), (2999, 2864)])
-def test_another_variant_of_cub_is_refused(train: int, test: int, cub: Images) -> None:
+def test_another_variant_of_cub_is_refused(train: int, test: int, split: str, cub: Images) -> None:
     """The one of ViT papers has 4,693 / 1,171 base images (methods.md 1.2); one image more or less is as wrong."""
     everything = np.concatenate([cub.train, cub.test])
     base = np.random.default_rng(0).permutation(np.flatnonzero(everything < 100))
@@ -173,7 +174,7 @@ def test_another_variant_of_cub_is_refused(train: int, test: int, cub: Images) -
     test_rows = np.concatenate([base[-test:], novel[novel >= first_test]])
     keys = [str(row) for row in train_rows]
     with pytest.raises(DataError, match=f"3000 training and 2864 test images, these files give {train} and {test}"):
-        make_split(CUB, "canonical", 0, everything[train_rows], everything[test_rows], keys)
+        make_split(CUB, split, 0, everything[train_rows], everything[test_rows], keys)
 
 
 def test_canonical_hashes_are_sha256() -> None:
@@ -293,7 +294,7 @@ def test_labels_and_class_numbers_are_a_bijection(case: tuple[Protocol, int], se
 
 
 def test_all_images_where_shots_is_all() -> None:
-    protocol = CUB.model_copy(update={"sessions": Sessions(base=2, way=2, count=4, shots="all")})
+    protocol = CUB.model_copy(update={"sessions": Sessions(base=2, way=2, count=4, shots="all"), "canonical": None})
     train = interleaved(10, 7)
     split = make_split(protocol, "paper", 0, train, train)
     assert [len(rows) for rows in split.train] == [14] * 5

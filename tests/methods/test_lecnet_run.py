@@ -77,8 +77,8 @@ def test_tau_gets_no_weight_decay(tiny: Protocol, settings: Settings) -> None:
 
 
 def test_parameters_grow_by_branch_head_and_tau(tiny: Protocol, settings: Settings) -> None:
-    """F1 once (d²), then d² + way*d + 1 a session (methods.md 1.6: 262,144 a session at d = 512)."""
+    """F1 once (d²), then branch d² (methods.md 1.6: 262,144 at d = 512), head way*d, gate d and tau a session."""
     identity, runner = lec_runs(tiny, settings, "lecnet:paper")
     record, _, _ = runner.run(identity)
     d = 64
-    assert [s.parameters_added for s in record.sessions] == [d * d + t * (d * d + 2 * d + 1) for t in range(3)]
+    assert [s.parameters_added for s in record.sessions] == [d * d + t * (d * d + 2 * d + d + 1) for t in range(3)]

@@ -83,6 +83,7 @@ def test_unit_rows_have_length_one_and_zero_stays_zero() -> None:
 def test_memory_counts_and_refuses() -> None:
     """Trap 8."""
     memory = Memory(3)
+    memory.open(torch.arange(10))
     memory.keep(torch.tensor([5, 1]))
     memory.keep(torch.tensor([5, 2]))
     assert memory.rows.tolist() == [1, 2, 5]
@@ -92,6 +93,7 @@ def test_memory_counts_and_refuses() -> None:
     memory.drop(torch.tensor([1, 7]))
     assert memory.rows.tolist() == [2, 5]
     unlimited = Memory(None)
+    unlimited.open(torch.arange(1000))
     unlimited.keep(torch.arange(1000))
     assert len(unlimited.rows) == 1000
 

@@ -1,0 +1,94 @@
+"""Pseudo-sessions: made of base classes and training images alone (methods.md 1.7)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.datasets import load_images
+from benchmarks.errors import UsageError
+from benchmarks.search import parse_grid, pseudo_images, pseudo_protocol, pseudo_sessions
+from benchmarks.splits import make_split
+from protocols import load_protocol
+from protocols.schema import Sessions
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "count"),
+    [("cifar100", 40, 4), ("cub200", 60, 4), ("miniimagenet", 40, 4), ("omniglot", 60, 4), ("digits", 3, 3)],
+)
+def test_at_most_half_of_the_base_becomes_pseudo_novel(name: str, base: int, count: int) -> None:
+    """methods.md 1.7 gives 40 + 4x5 of CIFAR's 60."""
+    whole = load_protocol(name).sessions
+    assert pseudo_sessions(whole) == Sessions(base=base, way=whole.way, count=count, shots=whole.shots)
+
+
+def test_a_base_too_small_is_refused() -> None:
+    with pytest.raises(UsageError, match="too few"):
+        pseudo_sessions(load_protocol("seqmnist").sessions)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_no_novel_class_and_no_test_image_takes_part(seed: int, data_root: Path) -> None:
+    protocol = load_protocol("digits")
+    images = load_images(protocol.data, data_root)
+    pseudo = pseudo_images(protocol, images, "paper", seed)
+    split = make_split(protocol, "paper", seed, images.train_classes, images.test_classes, None)
+    base = images.train[np.isin(images.train_classes, split.order[:6])]
+    pool = {image.tobytes() for image in base}
+    used = [image.tobytes() for image in (*pseudo.train, *pseudo.test)]
+    assert len(used) == len(base)
+    assert set(used) == pool
+    for label, number in enumerate(split.order[:6]):
+        of_label = {image.tobytes() for image in pseudo.train[pseudo.train_classes == label]}
+        assert of_label <= {image.tobytes() for image in images.train[images.train_classes == number]}
+        held_out = int((pseudo.test_classes == label).sum())
+        assert held_out == round(0.1 * (held_out + int((pseudo.train_classes == label).sum())))
+
+
+def test_what_is_searched_on_is_part_of_the_identity(data_root: Path) -> None:
+    """Another split or seed has other base classes; records of one must not pass for the other's."""
+    protocol = load_protocol("digits")
+    images = load_images(protocol.data, data_root)
+    hashes = {pseudo_images(protocol, images, split, seed).sha256 for split in ("paper", "canonical-order") for seed in (0, 1)}
+    assert len(hashes) == 4
+    assert pseudo_protocol(protocol, "paper").name != pseudo_protocol(protocol, "canonical-order").name
+
+
+def test_grid_is_every_combination() -> None:
+    assert parse_grid(["epochs=1,2", "gamma=0.6"]) == [{"epochs": 1, "gamma": 0.6}, {"epochs": 2, "gamma": 0.6}]
+    for bad in ("epochs", "epochs=", "=1"):
+        with pytest.raises(UsageError, match="--grid"):
+            parse_grid([bad])
+
+
+def search(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.search", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path: Path) -> None:
+    common = ["--protocol", "digits", "--seeds", "0", "--data-root", str(data_root), "--results", str(tmp_path)]
+    done = search("--method", "lecnet", "--grid", "epochs=1,12", *common)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if "LEC-Net" in line]
+    assert rows == ["LEC-Net (paper, epochs=12)", "LEC-Net (paper, epochs=1)"]  # one step learns nothing new
+    records = list((tmp_path / "search" / "records").rglob("seed00.json"))
+    assert len(records) == 2
+    assert "epochs=12" in (tmp_path / "search" / "digits-paper-pseudo.md").read_text()
+    before = {path: path.stat().st_mtime_ns for path in records}
+    again = search("--method", "lecnet", "--grid", "epochs=1,12", *common)
+    assert again.stdout == done.stdout
+    assert {path: path.stat().st_mtime_ns for path in records} == before
+
+
+def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:
+    done = search("--protocol", "cifar100", "--method", "lecnet", "--grid", "epochs=1", "--recipe", "quik", "--data-root", str(data_root))
+    assert done.returncode == 2
+    assert done.stderr == "search: cifar100: no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick.\n"
