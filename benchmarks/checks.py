@@ -17,8 +17,8 @@ from protocols.loading import unknown
 from protocols.schema import Protocol
 
 
-def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> None:
-    """Raises UsageError or DataError with what to mend; leaves the decoded images in their cache."""
+def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
+    """Hash of the images, which it leaves decoded in their cache. Raises UsageError or DataError with what to mend."""
     if protocol.backbone.name not in BACKBONES:
         raise UsageError(f"{protocol.name}: {unknown('backbone', protocol.backbone.name, sorted(BACKBONES))}")
     pick_device(settings.device)
@@ -32,6 +32,7 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
     find_weights(protocol.backbone, settings.data_root)
+    return images.sha256
 
 
 def images_sha256(protocol: Protocol, settings: Settings) -> str | None:

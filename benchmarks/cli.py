@@ -95,9 +95,8 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.sweep import missing_runs, sweep
 
     store = Store(settings.results)
-    if missing_runs(runs, store, None):
-        check_before_training(protocol, runs, settings)
-    images = images_sha256(protocol, settings)
+    unfinished = bool(missing_runs(runs, store, None))
+    images = check_before_training(protocol, runs, settings) if unfinished else images_sha256(protocol, settings)
     missing = missing_runs(runs, store, images)
     outcome = sweep(protocol, runs, settings, default_workers(options, len(missing)), images, Progress())
     report(options, protocol)
