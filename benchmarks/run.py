@@ -200,10 +200,14 @@ def peak_memory_mib(device: torch.device) -> float:
 
 @lru_cache
 def git_commit() -> str:
-    """The suite's commit, or 'unknown' outside a git checkout."""
-    here = Path(__file__).parent
+    """The suite's commit, with `+changes` where its code differs from it; 'unknown' outside a git checkout."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changed = git("status", "--porcelain", "--", "benchmarks", "methods", "protocols", "run_all.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return result.stdout.strip()

@@ -136,7 +136,7 @@ def cost_table(variants: dict[str, list[tuple[Record, Costs]]]) -> str:
     rows = []
     for pairs in variants.values():
         trained = [costs.base_seconds for _, costs in pairs if costs.base_seconds]
-        commits = sorted({costs.commit[:8] for _, costs in pairs})
+        commits = sorted({costs.commit[:8] + ("+changes" if costs.commit.endswith("+changes") else "") for _, costs in pairs})
         rows.append(
             [
                 label_of(pairs[0][0]),
