@@ -176,7 +176,7 @@ def cached_base(
             network = fresh()
             checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
             train(network, checkpoint)
-            state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+            state = dict(network.state_dict())
             write_tensors(path, key, state)
             checkpoint.remove()
         return state

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.settings import default_data_root
+from benchmarks.settings import Settings, add_options
 
 if TYPE_CHECKING:
     from protocols.schema import Protocol
@@ -29,11 +28,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     p.add_argument("--workers", type=int, help="runs at a time (default: one a core, or one on a GPU)")
-    p.add_argument("--threads", type=int, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
-    p.add_argument("--data-root", type=Path, default=default_data_root(), help="default: $FSCIL_DATA, or data")
-    p.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    add_options(p)
     mode = p.add_mutually_exclusive_group()
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
@@ -80,15 +76,14 @@ def dispatch(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.plan import identities, make_request
     from benchmarks.progress import Progress
-    from benchmarks.settings import Settings
 
     request = make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set)
     runs = identities(request)
-    settings = Settings(options.data_root.resolve(), options.results.resolve(), options.device, options.threads)
+    settings = Settings.of(options)
     if options.plan:
         from benchmarks.listing import plan_text
 
-        print(plan_text(request, runs, settings, default_workers(options, len(runs))))
+        print(plan_text(request, runs, settings, min(most_workers(options), len(runs))))
         return DONE
     from benchmarks.checks import check_before_training, images_sha256
     from benchmarks.records import Store
@@ -97,8 +92,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     store = Store(settings.results)
     unfinished = bool(missing_runs(runs, store, None))
     images = check_before_training(protocol, runs, settings) if unfinished else images_sha256(protocol, settings)
-    missing = missing_runs(runs, store, images)
-    outcome = sweep(protocol, runs, settings, default_workers(options, len(missing)), images, Progress())
+    outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress())
     report(options, protocol)
     print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
     return FAILED if outcome.failed else DONE
@@ -112,12 +106,12 @@ def report(options: argparse.Namespace, protocol: Protocol) -> int:
     return DONE
 
 
-def default_workers(options: argparse.Namespace, runs: int) -> int:
-    """As many as cores allow at the given threads, no more than there are runs; one on a GPU."""
+def most_workers(options: argparse.Namespace) -> int:
+    """What the user says; else as many as cores allow at the given threads, and one on a GPU."""
     if options.workers is not None:
-        return max(1, min(options.workers, runs))
+        return int(options.workers)
     from benchmarks.precision import pick_device
 
     if pick_device(options.device).type != "cpu":
         return 1
-    return max(1, min(len(os.sched_getaffinity(0)) // options.threads, runs))
+    return max(1, len(os.sched_getaffinity(0)) // options.threads)

@@ -125,8 +125,8 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
 def read_cache(folder: Path) -> ImageSet | None:
     """The cached images, memory-mapped so that processes share them; None where anything differs from its hash."""
     try:
-        expected, _, text = (folder / "index.json").read_text(encoding="utf-8").partition(" ")
-        if hashlib.sha256(text.encode()).hexdigest() != expected:
+        of_index, _, text = (folder / "index.json").read_text(encoding="utf-8").partition(" ")
+        if hashlib.sha256(text.encode()).hexdigest() != of_index:
             return None
         index = json.loads(text)
         if any(sha256_file(folder / f"{name}.npy") != expected for name, expected in index["sha256"].items()):

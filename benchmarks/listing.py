@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from methods.registry import MethodError, method_names, read_entry
@@ -49,27 +50,21 @@ def plan_text(request: Request, runs: Sequence[Identity], settings: Settings, wo
     ]
     if not missing:
         return lines[0]
-    seconds, unknown = 0.0, set()
-    bases: dict[tuple[str, int], float] = {}
-    for identity in missing:
-        lines.append(f"  {identity.variant} seed {identity.seed}")
-    for variant in {identity.variant for identity in missing}:
-        known = [store.read_costs(identity) for identity in runs if identity.variant == variant]
-        costs = [c for c in known if c is not None]
-        todo = [identity for identity in missing if identity.variant == variant]
-        if not costs:
-            unknown.add(variant)
-            continue
-        seconds += len(todo) * sum(sum(c.session_seconds) + sum(c.evaluation_seconds) for c in costs) / len(costs)
-    trained = [c.base_seconds for identity in runs if (c := store.read_costs(identity)) is not None and c.base_seconds]
+    lines += [f"  {identity.variant} seed {identity.seed}" for identity in missing]
+    costs = [(identity, c) for identity in runs if (c := store.read_costs(identity)) is not None]
+    seconds_of = {
+        variant: mean(c.sessions_seconds for identity, c in costs if identity.variant == variant)
+        for variant in {identity.variant for identity, _ in costs}
+    }
+    unknown = {identity.variant for identity in missing} - seconds_of.keys()
+    if all(identity.variant in unknown for identity in missing):
+        return "\n".join([*lines, "no estimate: none of these has been run here before"])
+    seconds = sum(seconds_of.get(identity.variant, 0.0) for identity in missing)
+    trained = [c.base_seconds for _, c in costs if c.base_seconds]
     if trained:
-        bases = {(identity.base, identity.seed): sum(trained) / len(trained) for identity in missing}
-    lines.append(
-        f"estimate: {readable((seconds + sum(bases.values())) / workers)} with {workers} worker{'s' if workers > 1 else ''}, "
-        "if no base session is cached"
-        if seconds
-        else "no estimate: none of these has been run here before"
-    )
-    if unknown and seconds:
+        seconds += mean(trained) * len({(identity.base, identity.seed) for identity in missing})
+    crew = f"{workers} worker{'s' if workers > 1 else ''}"
+    lines.append(f"estimate: {readable(seconds / workers)} with {crew}, if no base session is cached")
+    if unknown:
         lines.append(f"  without {', '.join(sorted(unknown))}, never run here")
     return "\n".join(lines)

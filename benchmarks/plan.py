@@ -104,12 +104,11 @@ def identities(request: Request) -> list[Identity]:
             parse_variant(name)
         except MethodError as error:
             raise UsageError(f"{protocol.name}, recipe {request.recipe}, methods.{name}: {error}") from None
-    runs = []
-    for seed in request.seeds:
-        for method, preset in request.variants:
-            overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {})}
-            runs.append(make_identity(request, method, preset, overrides, seed))
-    return runs
+    of_first_seed = []
+    for method, preset in request.variants:
+        overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {})}
+        of_first_seed.append(make_identity(request, method, preset, overrides, request.seeds[0]))
+    return [identity.model_copy(update={"seed": seed}) for seed in request.seeds for identity in of_first_seed]
 
 
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.errors import UsageError
+from protocols.loading import first_line
 
 PACKAGES = ("torch", "torchvision", "avalanche-lib", "numpy")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -24,20 +25,24 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name}: not to be had here ({str(error).splitlines()[0]})") from None
+        raise UsageError(f"--device {name}: not to be had here ({first_line(error)})") from None
     return device
 
 
 @lru_cache
+def cpuinfo() -> str:
+    """What Linux says of the processors; nothing elsewhere."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 def has_fast_bf16(device_type: str) -> bool:
     """Whether bf16 is native to the processor (elsewhere it is emulated, and slower than fp32)."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return False
-    return bool(words & BF16_FLAGS)
+    return bool(set(cpuinfo().split()) & BF16_FLAGS)
 
 
 def resolve_precision(wanted: str, device: torch.device) -> str:
@@ -75,12 +80,7 @@ def environment(device: torch.device, precision: str) -> dict[str, str | int]:
     return facts
 
 
-@lru_cache
 def processor() -> str:
     """The CPU's model name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    names = [line.partition(":")[2].strip() for line in cpuinfo().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -116,6 +116,11 @@ class Costs(Strict):
     peak_memory_mib: float
     commit: str
 
+    @property
+    def sessions_seconds(self) -> float:
+        """All sessions, training and testing; without the base."""
+        return sum(self.session_seconds) + sum(self.evaluation_seconds)
+
 
 @dataclass(frozen=True)
 class Failure:

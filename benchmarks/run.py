@@ -17,11 +17,11 @@ import torch
 from benchmarks.base_session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.evaluate import Evaluator
-from benchmarks.loading import Batches
+from benchmarks.loading import Batches, Transform
 from benchmarks.metrics import micro
 from benchmarks.precision import environment, pick_device, resolve_precision
 from benchmarks.records import Costs, Identity, Record, SessionResult, pack_predictions
-from benchmarks.scenario import SessionImages, Tensors, make_benchmark, to_device, transform_of
+from benchmarks.scenario import SessionImages, Tensors, make_benchmark, to_device
 from benchmarks.settings import Settings
 from benchmarks.splits import Split, make_split
 from benchmarks.streams import torch_seed
@@ -72,7 +72,7 @@ class Runner:
     def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None) -> None:
         self.protocol, self.settings = protocol, settings
         self.device = pick_device(settings.device)
-        self.transform = transform_of(protocol)
+        self.transform = Transform(protocol.data, protocol.augment)
         self.images = images or load_images(protocol.data, settings.data_root)
         self.weights = find_weights(protocol.backbone, settings.data_root)
         self._stage: tuple[tuple[str, int], Stage] | None = None
@@ -96,7 +96,7 @@ class Runner:
     def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, float]:
         """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache).
 
-        What is returned has always been through the stored tensors, so that a cached base and a new one are alike.
+        It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
         """
         recipe = Recipe.model_validate(identity.recipe_settings)
         seed, seconds = identity.seed, 0.0

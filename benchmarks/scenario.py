@@ -16,7 +16,6 @@ from benchmarks.datasets import ImageSet
 from benchmarks.loading import Batches, Transform
 from benchmarks.splits import Split
 from methods.parts.memory import Memory
-from protocols.schema import Protocol
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,3 @@ def make_benchmark(split: Split, labels: Tensor) -> Any:
         ]
         datasets.append(TaskAwareSupervisedClassificationDataset([_Rows(numbers)], data_attributes=attributes))
     return with_classes_timeline(benchmark_from_datasets(train=datasets))
-
-
-def transform_of(protocol: Protocol) -> Transform:
-    return Transform(protocol.data, protocol.augment)

@@ -11,8 +11,8 @@ import argparse
 import itertools
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -20,10 +20,14 @@ import yaml
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.errors import USER_ERRORS, UsageError
 from benchmarks.quiet import hush
-from benchmarks.settings import Settings, default_data_root
+from benchmarks.settings import Settings, add_options
 from benchmarks.splits import make_split, rows_sha256
 from benchmarks.streams import stream
+from protocols.loading import first_line
 from protocols.schema import Protocol, Sessions
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Request
 
 HELD_OUT = 0.1  # of a class's training images, and no fewer than HELD_OUT_AT_LEAST
 HELD_OUT_AT_LEAST = 3
@@ -89,37 +93,36 @@ def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
     return [dict(point) for point in itertools.product(*axes)]
 
 
-def search(
-    protocol: Protocol, recipe: str, split: str, variant: str, grid: Sequence[dict[str, Any]], seeds: Sequence[int], settings: Settings
-) -> str:
+def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:
     """Run every grid point on every seed's pseudo-sessions; a Markdown table, the best harmonic mean first.
 
     A point that fails is named and left out. All points ever tried stand in results/search/<protocol>-<split>-pseudo.md.
     """
-    from benchmarks.plan import Request, make_identity
+    from benchmarks.plan import make_identity
     from benchmarks.precision import make_deterministic
     from benchmarks.records import Record, Store, read_record
     from benchmarks.report import write_report
     from benchmarks.report.tables import Section, final_table
     from benchmarks.run import Runner
-    from methods.registry import parse_variant
 
     make_deterministic(settings.threads)
-    entry, preset = parse_variant(variant)
-    pseudo = pseudo_protocol(protocol, split)
-    request = Request(pseudo, recipe, "canonical-order", tuple(seeds), ((entry.name, preset),))
+    if len(asked.variants) != 1:
+        raise UsageError("--method: one at a time")
+    [(method, preset)] = asked.variants
+    protocol, pseudo = asked.protocol, pseudo_protocol(asked.protocol, asked.split)
+    request = replace(asked, protocol=pseudo, split="canonical-order")
     store = Store(settings.results / "search")
     images = load_images(protocol.data, settings.data_root)
     found: dict[str, list[Record]] = {}
-    for seed in seeds:
-        runner = Runner(pseudo, settings, pseudo_images(protocol, images, split, seed))
+    for seed in request.seeds:
+        runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:
-            identity = make_identity(request, entry.name, preset, point, seed)
+            identity = make_identity(request, method, preset, point, seed)
             if not store.is_done(identity, runner.images.sha256):
                 try:
                     store.save(*runner.run(identity))
                 except Exception as error:  # too high a rate, say: the other points still count
-                    print(f"{identity.variant} seed {seed}: {type(error).__name__}: {error}", file=sys.stderr)
+                    print(f"{identity.variant} seed {seed}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
             found.setdefault(identity.variant, []).append(read_record(store.path(identity, ".json")))
@@ -127,7 +130,7 @@ def search(
         raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search", "python -m benchmarks.search")
     best = sorted(found, key=lambda name: -last_harmonic(found[name]))
-    return final_table(Section(recipe, "canonical-order", {name: found[name] for name in best}))
+    return final_table(Section(request.recipe, request.split, {name: found[name] for name in best}))
 
 
 def last_harmonic(records: Sequence[Any]) -> float:
@@ -156,15 +159,11 @@ def main(arguments: list[str]) -> int:
     p.add_argument("--seeds", default="0-2")
     p.add_argument("--recipe")
     p.add_argument("--split", help="whose base classes to use (default: the protocol's first)")
-    p.add_argument("--device", default="auto")
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--data-root", type=Path, default=default_data_root())
-    p.add_argument("--results", type=Path, default=Path("results"))
+    add_options(p)
     o = p.parse_args(arguments)
     try:
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
-        settings = Settings(o.data_root.resolve(), o.results.resolve(), o.device, o.threads)
-        table = search(request.protocol, request.recipe, request.split, o.method, parse_grid(o.grid), request.seeds, settings)
+        table = search(request, parse_grid(o.grid), Settings.of(o))
     except (*USER_ERRORS, MethodError) as error:
         print(f"search: {error}", file=sys.stderr)
         return 2

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-
-def default_data_root() -> Path:
-    """$FSCIL_DATA, else data/."""
-    return Path(os.environ.get("FSCIL_DATA", "data"))
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -20,3 +17,17 @@ class Settings:
     results: Path
     device: str = "auto"
     threads: int = 1
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """From the options that `add_options` declares."""
+        return cls(options.data_root.resolve(), options.results.resolve(), options.device, options.threads)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command of the suite has."""
+    add, data_root = parser.add_argument, Path(os.environ.get("FSCIL_DATA", "data"))
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    add("--threads", type=int, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
+    add("--data-root", type=Path, default=data_root, help="default: $FSCIL_DATA, or data")
+    add("--results", type=Path, default=Path("results"), help="default: results")

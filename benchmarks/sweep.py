@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks.errors import USER_ERRORS
 from benchmarks.files import locked
+from benchmarks.metrics import micro
 from benchmarks.progress import Event, Progress
 from benchmarks.records import Failure, Identity, Store
 from benchmarks.settings import Settings
+from protocols.loading import first_line
 from protocols.schema import Protocol
 
 if TYPE_CHECKING:
@@ -48,13 +50,14 @@ def missing_runs(runs: Sequence[Identity], store: Store, images_sha256: str | No
 def sweep(
     protocol: Protocol, runs: Sequence[Identity], settings: Settings, workers: int, images_sha256: str | None, progress: Progress
 ) -> Outcome:
-    """Run what is missing; a run that fails leaves a note and does not stop the others.
+    """Run what is missing, over at most `workers` processes; a run that fails leaves a note and does not stop the others.
 
     A single run stays in this process; else workers are spawned, each with the same pinned number of threads, so that
     results do not depend on how many there are, and what kills one worker leaves the others.
     """
     store = Store(settings.results)
     missing = missing_runs(runs, store, images_sha256)
+    workers = max(1, min(workers, len(missing)))
     progress.start(len(missing), len(runs) - len(missing), workers)
     task = Task(protocol, settings, images_sha256, time.time())
     if len(missing) == 1:
@@ -119,14 +122,12 @@ def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send
         record, costs, predictions = runner().run(identity, lambda text: send(Event("progress", variant, seed, text)))
         store.save(record, costs, predictions)
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
-        line = (str(error).splitlines() or [""])[0]
-        text = line if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {line}"
+        text = first_line(error) if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
         store.save_failure(identity, Failure(text, traceback.format_exc()))
         send(Event("failed", variant, seed, text))
         return
-    seconds = costs.base_seconds + sum(costs.session_seconds) + sum(costs.evaluation_seconds)
     last = record.sessions[-1]
-    send(Event("done", variant, seed, f"{100 * sum(last.correct) / sum(last.total):.2f} %", seconds))
+    send(Event("done", variant, seed, f"{micro(last.correct, last.total):.2f} %", costs.base_seconds + costs.sessions_seconds))
 
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from protocols.loading import unknown
+from protocols.loading import first_line, unknown
 
 if TYPE_CHECKING:
     from methods.strategy import SessionStrategy
@@ -91,9 +91,7 @@ def load_method(name: str) -> type[SessionStrategy]:
     try:
         method = getattr(importlib.import_module(f"methods.{name}"), entry.class_name)
     except Exception as error:  # a user's file may fail in any way
-        raise MethodError(
-            f"methods/{name}.py cannot be imported: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        ) from error
+        raise MethodError(f"methods/{name}.py cannot be imported: {type(error).__name__}: {first_line(error)}") from error
     if not (isinstance(method, type) and issubclass(method, SessionStrategy)):
         raise MethodError(f"methods/{name}.py: {entry.class_name} must derive from methods.strategy.SessionStrategy")
     if tuple(method.presets) != entry.presets:

@@ -24,6 +24,11 @@ def nearest(name: str, known: list[str]) -> str:
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
+def first_line(error: BaseException) -> str:
+    """Of an error's text, which may have none: messages to the user are one line."""
+    return (str(error).splitlines() or [""])[0]
+
+
 def unknown(what: str, name: str, known: list[str]) -> str:
     """`no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick.`"""
     return f"no {what} named {name!r}.{nearest(name, known)} There are: {', '.join(known)}."
@@ -54,7 +59,7 @@ def read_yaml(path: Path) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}:" if where else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or first_line(error)
         raise ProtocolError(f"{path}:{line} not valid YAML ({problem})") from None
 
 
@@ -89,8 +94,9 @@ def load_protocol(name: str) -> Protocol:
 
     Raises ProtocolError with the nearest right name, or with file and key.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not name.endswith((".yaml", ".yml")) and name not in protocol_names():
+    is_file = name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
+    if not is_file and name not in protocol_names():
         raise ProtocolError(unknown("protocol", name, protocol_names()))
     content = read_yaml(path)
     if not isinstance(content, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,10 @@ class Section:
     def records(self) -> list[Record]:
         return [record for records in self.variants.values() for record in records]
 
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        return to_frame(self.records)
+
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     """A GitHub table; a bar inside a cell is escaped."""
@@ -54,7 +59,7 @@ def interval(values: Iterable[float]) -> str:
 
 def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     """Rows methods, columns sessions 0..T (the layout of the paper's Tables 4, 5, 7), then average and PD."""
-    frame = to_frame(section.records)
+    frame = section.frame
     sessions = sorted(frame["session"].unique())
     header = ["Method", "Seeds", *(str(s) for s in sessions), "Average", "PD"]
     rows: list[list[str]] = []
@@ -91,8 +96,7 @@ def published_rows(row: PublishedRow, measured: Sequence[float]) -> list[list[st
 
 def final_table(section: Section) -> str:
     """After the last session: base, novel, their harmonic mean, and what the method kept and added."""
-    frame = to_frame(section.records)
-    last = frame[frame["session"] == frame["session"].max()]
+    last = section.frame[section.frame["session"] == section.frame["session"].max()]
     header = ["Method", "Base", "Novel", "Harmonic mean", "All", "All, class-count", "Forgetting", "Images kept", "Parameters added"]
     rows = []
     for variant, records in section.variants.items():

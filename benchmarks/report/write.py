@@ -38,7 +38,7 @@ def write_report(protocol: Protocol, results: Path, command: str | None = None) 
     published = load_published(protocol.name)
     lines = [f"# {protocol.title}", "", intro(protocol, command)]
     for section in sections:
-        lines += section_lines(section, protocol, published)
+        lines += section_lines(section, published)
     lines += notes("Runs that failed, and are in no mean", failures)
     lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
     table = results / f"{protocol.name}.md"
@@ -92,7 +92,7 @@ def rank(variant: str) -> int:
     return PAPER_ORDER.index(method) if method in PAPER_ORDER else len(PAPER_ORDER)
 
 
-def section_lines(section: Section, protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
+def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
     columns = section.records[0].identity.sessions.count + 1
     published = [row for row in published if len(row.accuracy) == columns]  # another number of sessions: another protocol
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]

@@ -27,8 +27,8 @@ def locate(data: Data, root: Path) -> Found:
     for name in LISTS:
         if not (folder / name).is_file():
             raise DataError(f"cub200: {folder / name} is missing; unpack {ARCHIVE} anew")
-    wanted = data.classes or len(read_table(folder / "classes.txt"))
     names = read_table(folder / "classes.txt")
+    wanted = data.classes or len(names)
     paths, labels, splits = (read_table(folder / name) for name in LISTS[:3])
     if not paths.keys() == labels.keys() == splits.keys():
         raise DataError(f"cub200: the lists of {folder} name different images; unpack {ARCHIVE} anew")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import DataError
 from benchmarks.files import locked
+from protocols.loading import first_line
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"}
 
@@ -117,7 +118,7 @@ def fetch(name: str, root: Path, download: Callable[[], object], advice: str) ->
         with locked(root / ".cache" / f"{name}.fetch.lock".replace(" ", "-"), wait=True):
             download()
     except Exception as error:  # network libraries raise almost anything
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = first_line(error) or type(error).__name__
         raise DataError(f"{name}: not found, and the download failed ({first[:120]}). {advice}") from None
 
 
