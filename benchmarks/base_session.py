@@ -22,11 +22,28 @@ from benchmarks.files import locked, write_atomic
 from benchmarks.loading import Batches
 from benchmarks.streams import torch_seed
 from methods.parts.backbones import build_backbone
+from methods.parts.heads import CosineHead, GrowingHead
 from methods.parts.network import Network
+from methods.parts.path_integral import PathIntegral
 from protocols.schema import Protocol, Recipe
 
-BASES = {"linear": False, "projected": True}
-"""Base models a method may name: with and without LEC-Net's projection F1."""
+
+@dataclass(frozen=True)
+class BaseKind:
+    """What a base model has beside backbone and head: F1, a head of its own (None: the backbone's), SI's path integral."""
+
+    projected: bool = False
+    head: type[GrowingHead] | None = None
+    path: bool = False
+
+
+BASES = {
+    "linear": BaseKind(),
+    "projected": BaseKind(projected=True),  # LEC-Net's release
+    "cosine": BaseKind(head=CosineHead),  # LUCIR
+    "path": BaseKind(path=True),  # SI
+}
+"""Base models a method may name. `linear`, with the head that goes with the backbone, is the one that all share."""
 CHECKPOINT_SECONDS = 60.0  # a killed base training loses about this much
 START, END = 1 / 25, 1e-4 / 25  # onecycle: first and last rate as shares of the highest
 
@@ -62,7 +79,7 @@ def base_key(
             "rows": rows_sha256,
             "classes": protocol.sessions.base,
             "backbone": protocol.backbone.model_dump(mode="json"),
-            "recipe": recipe.model_dump(mode="json", exclude={"methods"}),
+            "recipe": recipe.model_dump(mode="json", exclude={"methods", "bases"}),
             "base": base,
             "seed": seed,
             "environment": environment,
@@ -72,11 +89,14 @@ def base_key(
 
 def build_network(protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, head_gain: float) -> Network:
     """A fresh network with a head of the base classes; its initial values depend on the seed only."""
+    kind = BASES[base]
     torch.manual_seed(torch_seed(seed, "init"))
     backbone = build_backbone(protocol.backbone.name, protocol.data.channels, weights)
-    network = Network(backbone, backbone.feature_dim, precision, projected=BASES[base])
+    network = Network(backbone, precision, kind.head, kind.projected)
     network.head.grow(protocol.sessions.base)
     network.head.weight.data.mul_(head_gain)
+    if kind.path:
+        network.path = PathIntegral(list(network.parameters()))
     return network
 
 
@@ -108,6 +128,7 @@ def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch
         network.parameters(), lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay
     )
     steps = len(batches)
+    path, parameters = network.path, list(network.parameters())
     batches.epoch = checkpoint.resume(network, optimizer)
     for epoch in range(batches.epoch, recipe.epochs):
         total = torch.zeros((), device=device)
@@ -116,7 +137,11 @@ def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch
             loss = F.cross_entropy(network(x), y)
             optimizer.zero_grad()
             loss.backward()
+            if path is not None:
+                path.note_gradient(parameters)
             optimizer.step()
+            if path is not None:
+                path.note_step(parameters)
             total += loss.detach()
         mean = float(total) / steps
         if not math.isfinite(mean):

@@ -83,7 +83,7 @@ class Evaluator:
 
         if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
             return {}
-        key = state_sha256(strategy.model.backbone)
+        key = f"{state_sha256(strategy.model.backbone)} {strategy.model.nine_windows}"
         if key not in self._features:
             while len(self._features) > 1:  # the base's and the latest
                 self._features.pop(list(self._features)[-1])

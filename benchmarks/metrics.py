@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from protocols.schema import Sessions
+
 
 def micro(correct: ArrayLike, total: ArrayLike) -> float:
     """Share of test images answered rightly: the suite's accuracy. NaN over no image."""
@@ -31,6 +33,12 @@ def base_accuracy(correct: Sequence[int], total: Sequence[int], base: int) -> fl
 def novel_accuracy(correct: Sequence[int], total: Sequence[int], base: int) -> float:
     """Accuracy on test images of all novel classes, argmax over all seen; NaN in session 0."""
     return micro(correct[base:], total[base:])
+
+
+def session_accuracies(sessions: Sessions, correct: Sequence[int], total: Sequence[int]) -> list[float]:
+    """Accuracy on the classes that each session so far has brought: one row of the accuracy matrix."""
+    spans = [span for number in range(sessions.count + 1) if (span := sessions.span(number)).stop <= len(total)]
+    return [micro(correct[span.start : span.stop], total[span.start : span.stop]) for span in spans]
 
 
 def class_count(correct: Sequence[int], total: Sequence[int], old: int) -> float:

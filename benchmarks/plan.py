@@ -14,7 +14,7 @@ from benchmarks import SUITE_VERSION
 from benchmarks.base_session import BASES
 from benchmarks.errors import UsageError
 from benchmarks.records import Identity
-from methods.registry import MethodError, load_method, method_names, parse_variant
+from methods.registry import MethodError, load_method, method_names, parse_variant, read_entry
 from protocols.loading import explain, nearest, unknown
 from protocols.schema import Protocol, Recipe
 
@@ -52,8 +52,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str], ...]:
-    """`lecnet,icarl:original` to (method, preset) pairs; None is the protocol's list, or every method that is there."""
-    names = text.split(",") if text is not None else list(protocol.methods or method_names())
+    """`lecnet,icarl:original` to (method, preset) pairs; None is the protocol's list, or every method that it does not leave out."""
+    for name in protocol.without:
+        read_entry(name)
+    everybody = [name for name in method_names() if name not in protocol.without]
+    names = text.split(",") if text is not None else list(protocol.methods or everybody)
     variants = []
     for name in names:
         entry, preset = parse_variant(name)
@@ -104,6 +107,9 @@ def identities(request: Request) -> list[Identity]:
             parse_variant(name)
         except MethodError as error:
             raise UsageError(f"{protocol.name}, recipe {request.recipe}, methods.{name}: {error}") from None
+    for name in recipe.bases:
+        if name not in BASES:
+            raise UsageError(f"{protocol.name}, recipe {request.recipe}, bases: {unknown('base model', name, list(BASES))}")
     of_first_seed = []
     for method, preset in request.variants:
         overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {})}
@@ -139,7 +145,7 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         sessions=protocol.sessions,
         backbone=protocol.backbone.model_dump(mode="json"),
         recipe=request.recipe,
-        recipe_settings=recipe.model_dump(mode="json", exclude={"methods"}),
+        recipe_settings=recipe.model_dump(mode="json", exclude={"bases", "methods"}),
         split=request.split,
         method=method,
         preset=preset,
@@ -147,5 +153,6 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         config=effective,
         version=cls.version,
         base=base,
+        base_settings=recipe.bases.get(base, {}),
         seed=seed,
     )

@@ -58,6 +58,7 @@ class Identity(Strict):
     config: dict[str, Any]
     version: int
     base: str
+    base_settings: dict[str, Any] = {}  # what the recipe changes for this base model alone
     seed: int
 
     @property

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from benchmarks.base_session import Checkpoint, base_key, build_network, cached_
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.evaluate import Evaluator
 from benchmarks.loading import Batches, Transform
-from benchmarks.metrics import micro
+from benchmarks.metrics import micro, session_accuracies
 from benchmarks.precision import environment, pick_device, resolve_precision
 from benchmarks.records import Costs, Identity, Record, SessionResult, pack_predictions
 from benchmarks.scenario import SessionImages, Tensors, make_benchmark, to_device
@@ -29,7 +29,7 @@ from benchmarks.weights import find_weights
 from methods.parts.memory import Memory
 from methods.parts.network import Network
 from methods.registry import load_method
-from methods.strategy import Kit, SessionStrategy
+from methods.strategy import Kit, Selection, SessionStrategy
 from protocols.schema import Protocol, Recipe
 
 Progress = Callable[[str], None]
@@ -45,6 +45,11 @@ class Stage:
     tensors: Tensors
     benchmark: Any
     evaluator: Evaluator
+
+    def oracle(self, strategy: SessionStrategy) -> list[float]:
+        """Test accuracy on the classes of each session so far, in percent: `methods.strategy.Oracle`."""
+        evaluation = self.evaluator.evaluate(strategy, strategy.session)
+        return session_accuracies(strategy.kit.sessions, evaluation.correct, evaluation.total)
 
 
 @dataclass(frozen=True)
@@ -93,18 +98,21 @@ class Runner:
             self._stage = ((split_name, seed), stage)
         return self._stage[1]
 
+    def fresh(self, identity: Identity, env: dict[str, Any]) -> Network:
+        """The network of a run before its base session, on the CPU."""
+        gain = {**identity.recipe_settings, **identity.base_settings}["head_gain"]
+        return build_network(self.protocol, identity.base, str(env["precision"]), identity.seed, self.weights, gain)
+
     def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, float]:
         """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache).
 
         It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
         """
-        recipe = Recipe.model_validate(identity.recipe_settings)
+        recipe = Recipe.model_validate({**identity.recipe_settings, **identity.base_settings})
         seed, seconds = identity.seed, 0.0
         split, tensors = stage.split, stage.tensors
         key = base_key(self.protocol, recipe, identity.base, seed, stage.images.sha256, split.base_sha256, env)
-
-        def fresh() -> Network:
-            return build_network(self.protocol, identity.base, str(env["precision"]), seed, self.weights, recipe.head_gain)
+        fresh = partial(self.fresh, identity, env)
 
         def report(epoch: int, loss: float) -> None:
             progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")
@@ -128,12 +136,14 @@ class Runner:
         stage = self.stage(identity.split, identity.seed)
         env = environment(self.device, resolve_precision(str(identity.recipe_settings["precision"]), self.device))
         network, base_seconds = self.base(identity, stage, env, progress)
-        base_parameters = count_parameters(network)
-        memory = Memory(cls.memory_budget)
+        base_parameters = count_parameters(network) - (count_parameters(network.path) if network.path else 0)
+        config = cls.Config.model_validate(identity.config)
+        memory = Memory(cls.budget(config, identity.sessions))
         images = SessionImages(stage.tensors, self.transform, memory, identity.seed)
-        kit = Kit(network, images, memory, identity.sessions, self.device)
+        oracle = stage.oracle if selection_of(identity) == "oracle_test" else None
+        kit = Kit(network, images, memory, identity.sessions, self.device, partial(self.fresh, identity, env), oracle)
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
-        strategy = cls(kit=kit, config=cls.Config.model_validate(identity.config))
+        strategy = cls(kit=kit, config=config)
         return Entrant(strategy, stage, images, memory, env, base_parameters, base_seconds)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
@@ -170,8 +180,8 @@ class Runner:
             rows_sha256=stage.split.rows_sha256,
             images_sha256=stage.images.sha256,
             environment=entrant.environment,
-            selection="last",
-            memory_budget=strategy.memory_budget,
+            selection=selection_of(identity),
+            memory_budget=entrant.memory.budget,
             sessions=tuple(results),
             predictions_sha256=hashlib.sha256(packed).hexdigest(),
         )
@@ -185,8 +195,13 @@ class Runner:
         return record, costs, packed
 
 
+def selection_of(identity: Identity) -> Selection:
+    """What chooses a session's epoch. Only where the record says so does a method get test accuracies."""
+    return "oracle_test" if identity.config.get("selection") == "oracle_test" else "last"
+
+
 def count_parameters(module: torch.nn.Module) -> int:
-    """Numbers that a model carries from session to session: parameters and buffers, batch-norm statistics apart."""
+    """Numbers that a method makes a model carry: parameters and buffers, but for batch-norm statistics."""
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     return sum(value.numel() for name, value in module.state_dict().items() if not name.endswith(statistics))
 

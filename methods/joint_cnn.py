@@ -6,15 +6,17 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from methods.strategy import SessionStrategy, TrainConfig
 
 
 class JointCnn(SessionStrategy):
-    """The nominal upper bound, as TOPIC ran it: warm start, all base images and all shots, no balancing.
+    """`topic`: the nominal upper bound as TOPIC ran it: warm start, all base images and all shots, no balancing.
 
-    With 500 base images against 5 shots a class it hardly ever predicts a new class, so its curve is BaseOnly's
-    (methods.md 2.1). It keeps every image, and says so.
+    With 500 base images against 5 shots a class it hardly ever predicts a new class, so its curve is BaseOnly's (methods.md 2.1).
+    `balanced` begins each session from the untrained network and balances the classes, by the loss (Balanced Softmax, Ren
+    et al., NeurIPS 2020, Eq. 4) or by showing images of small classes more often. Both keep every image, and say so.
     """
 
     title = "Joint-CNN"
@@ -22,13 +24,39 @@ class JointCnn(SessionStrategy):
 
     class Config(TrainConfig):
         batch: int | None = 128
-        batch_norm: Literal["eval", "train"] = "train"
+        batch_norm: Literal["eval", "train", "last_block"] = "train"
         new_row_std: float | None = 0.001
+        from_scratch: bool = False
+        balance: Literal["none", "loss", "sampling"] = "none"
 
-    presets = {"topic": {}}
+    presets = {"topic": {}, "balanced": {"from_scratch": True, "balance": "loss", "new_row_std": None}}
+
+    def before_session(self) -> None:
+        if self.session and self.config.from_scratch:
+            fresh = self.kit.fresh().to(self.kit.device)
+            fresh.head.new_row_std = self.config.new_row_std
+            self.model.backbone.load_state_dict(fresh.backbone.state_dict())
+            self.model.head = fresh.head  # rows of the base classes; the novel ones grow beside them
+
+    def head_grown(self) -> None:
+        if self.config.from_scratch:
+            base = self.kit.sessions.base
+            weight = self.model.head.weight.data  # the recipe may have lengthened the base's rows: all classes start alike
+            weight[base:] *= weight[:base].norm(dim=1).mean() / weight[base:].norm(dim=1).mean()
 
     def session_rows(self) -> Tensor:
-        return torch.cat([self.kit.memory.rows, self.own_rows])
+        rows = torch.cat([self.kit.memory.rows, self.own_rows])
+        counts = torch.bincount(self.kit.images.labels(rows).cpu())
+        self.class_counts = counts.to(self.kit.device)
+        if self.config.balance != "sampling":
+            return rows
+        repeats = (counts.max() / counts).round().long()
+        return rows.repeat_interleave(repeats[self.kit.images.labels(rows).cpu()])
+
+    def session_loss(self) -> Tensor:
+        if self.config.balance == "loss":
+            return F.cross_entropy(self.mb_output + self.class_counts.log(), self.mb_y)
+        return super().session_loss()
 
     def after_session(self) -> None:
         self.kit.memory.keep(self.own_rows)

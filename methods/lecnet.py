@@ -2,120 +2,63 @@
 
 Two sources disagree: the paper, and the authors' anonymous release without a training script. Where they do, a field
 of `Config` has both values, and the presets `paper` and `code` choose. Numbers in comments are those of the 34
-ambiguities in methods.md 5.5.
+ambiguities in methods.md 5.5; docs/REPRODUCTION.md goes through all of them.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from avalanche.models import DynamicModule
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.parts.heads import unit
+from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
-from methods.parts.network import Network
+from methods.parts.selection import weighted
 from methods.strategy import SessionStrategy, TrainConfig
 
+BETA_RANGE = 20.0  # beta_clock progress: from 1 to 1 + this over the session
 
-class LecConfig(TrainConfig):
+
+class LecConfig(TrainConfig, ExpansionConfig):
     """LEC-Net's parameters. Defaults are preset `paper`: what the text states, else what methods.md 5.5 recommends for it."""
 
     lr: float = Field(0.01, gt=0)  # section 4.1; the release has .005
-    epochs: int = Field(100, ge=1)  # no. 22, 24: the clean rule; one full batch each, so also the number of steps
-    gamma: float = 0.8  # no. 6: coefficient of the old feature in Eq. 4, best in Table 3; the release has .6
-    branch_init_std: float | None = 0.001  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear default
+    epochs: int = Field(100, ge=1)  # no. 22, 24: one full batch each, so also the number of steps
+    stop: Literal["fixed", "shots"] = "fixed"  # no. 22: after `epochs`, or by the shots' own accuracy; selection oracle_test: as published
+    stop_at: float = Field(0.9, gt=0, le=1)  # stop shots: share of the shots predicted rightly in training
+    stop_old: Literal["seen", "base"] = "seen"  # no. 23: "old classes" of the published rule
+    max_epochs: int = Field(1000, ge=1)  # no. 24: where a rule is never met
     beta_warmup: int = Field(0, ge=0)  # no. 8: beta = 1 + max(epoch - warmup, 0); the release holds it for 20
-    tau_init: float = 0.5  # no. 2
-    tau_shared: bool = False  # no. 5: one tau for all sessions, carried over
+    beta_clock: Literal["epoch", "progress"] = "epoch"  # no. 32: with one epoch, beta would stay 1
+    stored_gate: Literal["last_batch", "plain"] = "last_batch"  # no. 13: plain: once more, on un-augmented shots
+    tau_learns: bool = True  # no. 4, 33: fixed in NC
     tau_clamp: bool = True  # no. 3: keep tau within [0, 1]
-    distill_weight: float = 1.0  # no. 19: lambda 1
-    distill_temperature: float = 2.0  # no. 20
-    ratio_weight: float = 0.1  # no. 19: lambda 2, weight of Eq. 7
+    indicator_push: float = 10.0  # NC: N of Eq. 5
+    indicator_norm: Literal["square", "norm"] = "square"  # NC: the appendix differentiates the square, the text prints the norm
+    distill_weight: float = Field(1.0, ge=0)  # no. 19: lambda 1
+    distill_temperature: float = Field(2.0, gt=0)  # no. 20
+    ratio_weight: float = Field(0.1, ge=0)  # no. 19: lambda 2
     freeze_projection: bool = False  # no. 16: Eq. 8 optimises it, the release freezes the backbone only
-
-
-class LecHead(DynamicModule):
-    """Backbone features x [N, d] to logits, through F1, one branch and one head a session.
-
-    Session 0: z_0 = V_0 n(F1 x). Session i >= 1: z_i = V_i n(gamma * F1 x + alpha_i * A_i x), each on its own fused
-    feature (no. 14), so that a new branch leaves old logits alone. alpha_i is a stored vector [d], never computed from
-    test images (no. 11); while session i trains it is sigmoid(beta * batch mean of A_i x) (Eq. 6, no. 9).
-    """
-
-    def __init__(self, network: Network, config: LecConfig) -> None:
-        super().__init__()
-        d = network.feature_dim
-        self.config = config
-        self.projection = nn.Linear(d, d, bias=False)
-        if isinstance(network.projection, nn.Linear):
-            self.projection.weight.data.copy_(network.projection.weight.data)
-        else:
-            # The shared base has no F1: the identity leaves its features, and so its base accuracy, as they are.
-            nn.init.eye_(self.projection.weight)
-        base = network.head.weight.data.clone()
-        self.heads = nn.ParameterList([nn.Parameter(base)])
-        self.branches = nn.ParameterList()
-        self.taus = nn.ParameterList()
-        self.gates: Tensor
-        self.register_buffer("gates", torch.ones(0, d))  # alpha of finished sessions, and of the current one
-        self.beta = 1.0
-        self.alpha = torch.ones(d)
-
-    @property
-    def tau(self) -> nn.Parameter:
-        return self.taus[-1]
-
-    def adaptation(self, experience: Any) -> None:
-        """Append branch, head and gate of a new session (no. 15: one branch a session)."""
-        super().adaptation(experience)
-        if not self.training or len(self.heads) > experience.current_experience:
-            return
-        c, d, like = self.config, self.projection.in_features, self.projection.weight
-        fresh = nn.Linear(d, len(experience.classes_in_this_experience), bias=False)  # no. 21: Linear default
-        branch = nn.Linear(d, d, bias=False)
-        if c.branch_init_std is not None:
-            nn.init.normal_(branch.weight, std=c.branch_init_std)
-        self.heads.append(nn.Parameter(fresh.weight.data.to(like)))
-        self.branches.append(nn.Parameter(branch.weight.data.to(like)))
-        if not (c.tau_shared and len(self.taus)):
-            self.taus.append(nn.Parameter(torch.tensor(c.tau_init).to(like)))
-        self.gates = torch.cat([self.gates, torch.zeros(1, d).to(like)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.projection(x)
-        logits = [F.linear(unit(h), self.heads[0])]
-        newest = len(self.branches) - 1
-        for index, branch in enumerate(self.branches):
-            expanded = F.linear(x, branch)
-            if self.training and index == newest:
-                self.alpha = torch.sigmoid(self.beta * expanded.mean(0))
-                alpha = self.alpha
-            else:
-                alpha = self.gates[index]
-            logits.append(F.linear(unit(self.config.gamma * h + alpha * expanded), self.heads[index + 1]))
-        return torch.cat(logits, dim=1)
-
-    def store_gate(self) -> None:
-        """Keep alpha of the last training batch (no. 13). Without it the branch is switched off at test."""
-        self.alpha = self.alpha.detach()
-        self.gates[-1] = self.alpha
+    freeze_old_heads: bool = False  # no. 16: with the projection frozen too, distillation is a constant
+    train_old_branches: bool = False  # no. 17
+    train_backbone: bool = False  # no. 34
 
 
 class LecNet(SessionStrategy):
-    """Expand by one gated branch a session, distil the old logits, and penalise open nodes beyond a learnt ratio tau.
+    """Expand by one gated branch a session, distil the old logits, and penalise open nodes beyond a ratio tau.
 
     Loss (Eq. 8): cross-entropy + distill_weight * KD + ratio_weight * ReLU(mean alpha - tau). The backbone is frozen,
-    batch norm in evaluation mode, nothing is rehearsed. Layer FC, fusion plus, gate by self-activation.
+    batch norm in evaluation mode, nothing is rehearsed. `oracle` stops as published, on test images; `baseline`, `ne` and `nc`
+    are Table 1's rows, with all else as in `paper`.
     """
 
     title = "LEC-Net"
     Config = LecConfig
+    version = 2
     presets = {
         "paper": {},
         "code": {
@@ -127,65 +70,122 @@ class LecNet(SessionStrategy):
             "tau_shared": True,
             "tau_clamp": False,
         },
+        "baseline": {"gate": "none"},
+        "ne": {"gate": "open"},
+        "nc": {"gate": "learned", "tau_init": 0.6, "tau_learns": False},
+        "oracle": {"selection": "oracle_test"},
     }
     bases = {"code": "projected"}
 
-    def adopt(self, network: Network) -> None:
-        network.head = LecHead(network, self.config)
+    def adopt(self, network: Any) -> None:
+        network.head.new_row_std = self.config.new_row_std
+        network.head = ExpandingHead(network, self.config)
         network.projection = nn.Identity()  # F1 has moved into the head: it sees both x and F1 x
+        network.nine_windows = self.config.layer == "conv3x3"
 
     @property
-    def head(self) -> LecHead:
+    def head(self) -> ExpandingHead:
         return self.model.head
+
+    @property
+    def has_tau(self) -> bool:
+        return self.config.gate in ("self", "learned")
+
+    def session_epochs(self) -> int:
+        fixed = self.config.stop == "fixed" and self.config.selection == "last"
+        return int(self.config.epochs if fixed else self.config.max_epochs)
 
     def before_session(self) -> None:
         if self.session:
-            self.teacher = copy.deepcopy(self.head).eval().requires_grad_(False)
+            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
 
-    def trainable(self) -> Iterable[nn.Parameter]:
+    def trainable(self) -> list[nn.Parameter]:
         """F1, all heads, the newest branch, tau (no. 16, 17); backbone and old branches stay as they are."""
-        projection = [] if self.config.freeze_projection else [self.head.projection.weight]
-        return [*projection, *self.head.heads, self.head.branches[-1], self.head.tau]
+        c, head = self.config, self.head
+        chosen: list[nn.Parameter] = [] if c.freeze_projection else list(head.projection.parameters())
+        for part in head.heads[-1:] if c.freeze_old_heads else head.heads:
+            chosen += part.parameters()
+        chosen += head.branches if c.train_old_branches else head.branches[-1:]
+        if c.gate == "learned":
+            chosen.append(head.indicators[-1])
+        if self.has_tau and c.tau_learns:
+            chosen.append(head.tau)
+        if c.train_backbone:
+            chosen += self.model.backbone.parameters()
+        return chosen
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-        """tau without weight decay, which would be the only force that pushes it down (no. 4)."""
-        weights = [p for p in parameters if p is not self.head.tau]
-        return [*super().parameter_groups(weights), {"params": [self.head.tau], "weight_decay": 0.0}]
+        """tau and s without weight decay: for tau it would be the only force that pushes it down (no. 4)."""
+        free = {id(p) for p in (*self.head.taus, *self.head.indicators)}
+        gates = [p for p in parameters if id(p) in free]
+        weights = [p for p in parameters if id(p) not in free]
+        return [*super().parameter_groups(weights), *([{"params": gates, "weight_decay": 0.0}] if gates else [])]
 
-    def _before_training_epoch(self, **kwargs: Any) -> None:
-        super()._before_training_epoch(**kwargs)
-        epoch = self.clock.train_exp_epochs
-        self.head.beta = 1.0 + max(epoch - self.config.beta_warmup, 0)
+    def before_epoch(self, epoch: int) -> None:
+        self.head.beta = 1.0 + max(epoch - self.config.beta_warmup, 0) if self.config.beta_clock == "epoch" else self.head.beta
+        self.right, self.shown = torch.zeros((), dtype=torch.int64, device=self.kit.device), 0
 
     def forward(self) -> Tensor:
-        with torch.no_grad():
+        if self.config.beta_clock == "progress":
+            steps = self.session_epochs() * len(list(self.own_rows.split(self.config.batch or len(self.own_rows))))
+            self.head.beta = 1.0 + BETA_RANGE * self.clock.train_exp_iterations / steps
+        with torch.set_grad_enabled(self.config.train_backbone):
             self.features = self.model.embed(self.mb_x)
         return self.model.classify(self.features)
 
     def session_loss(self) -> Tensor:
-        c = self.config
-        old = distillation(self.mb_output, self.teacher(self.features), c.distill_temperature)
-        ratio = F.relu(self.head.alpha.mean() - self.head.tau)
-        return F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * old + c.ratio_weight * ratio
+        c, head = self.config, self.head
+        with torch.no_grad():
+            self.right += (self.mb_output.argmax(1) == self.mb_y).sum()
+            self.shown += len(self.mb_y)
+            teacher = self.teacher(self.mb_x) if c.train_backbone else self.teacher.classify(self.features)
+        loss = F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * distillation(self.mb_output, teacher, c.distill_temperature)
+        if self.has_tau:
+            loss = loss + c.ratio_weight * F.relu(head.alpha.mean() - head.tau)
+        if c.gate == "learned":
+            loss = loss + c.ratio_weight * binarising(head.indicators[-1], c.indicator_push, c.indicator_norm)
+        return loss
 
     def _after_update(self, **kwargs: Any) -> None:
-        if self.config.tau_clamp:
+        if self.config.tau_clamp and self.has_tau:
             self.head.tau.data.clamp_(0.0, 1.0)
         super()._after_update(**kwargs)
 
+    def finished(self) -> bool:
+        """The session's rule. As published: novel test accuracy has come up to that of the old classes, then stop (no. 22, 23)."""
+        c = self.config
+        if c.selection == "oracle_test":
+            self.head.store_gate()  # or the new branch would be off
+            *old, novel = self.test_accuracies()
+            old = old[:1] if c.stop_old == "base" else old
+            return novel >= weighted(old, [len(self.kit.sessions.span(t)) for t in range(len(old))])
+        return c.stop == "shots" and int(self.right) >= c.stop_at * self.shown
+
     def after_session(self) -> None:
         if self.session:
+            if self.config.stored_gate == "plain" and len(self.head.branches):
+                alpha = self.head.activation(F.linear(self.embed_rows(self.own_rows), self.head.branches[-1]))
+                self.head.alpha = alpha.mean(0) if alpha.dim() == 2 else alpha
             self.head.store_gate()
+            self.epochs_used = self.clock.train_exp_epochs
             del self.teacher, self.features  # nothing of a session outlives it but head, branch and gate
 
     def session_log(self) -> dict[str, float]:
-        """Mean gate, share of nodes above one half, share outside (.05, .95), and tau."""
+        """Epochs used; mean gate, share of nodes above one half, share outside (.05, .95), and tau."""
         if not self.session:
             return {}
-        gate = self.head.gates[-1]
-        return {
-            "gate_mean": float(gate.mean()),
-            "gate_open": float((gate > 0.5).float().mean()),
-            "gate_saturated": float(((gate < 0.05) | (gate > 0.95)).float().mean()),
-            "tau": float(self.head.tau.detach()),
-        }
+        log = {"epochs": float(self.epochs_used)}
+        if len(self.head.branches):
+            gate = self.head.gates[-1]
+            log["gate_mean"] = float(gate.mean())
+            log["gate_open"] = float((gate > 0.5).float().mean())
+            log["gate_saturated"] = float(((gate < 0.05) | (gate > 0.95)).float().mean())
+        if self.has_tau:
+            log["tau"] = float(self.head.tau.detach())
+        return log
+
+
+def binarising(s: Tensor, push: float, form: str) -> Tensor:
+    """L1 of Eq. 5: sum of (|s_i| - N)², or its root."""
+    squares = ((s.abs() - push) ** 2).sum()
+    return squares.sqrt() if form == "norm" else squares

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from methods.strategy import SessionStrategy
 
 FOLDER = Path(__file__).parent
-NOT_METHODS = {"__init__", "registry", "strategy"}
+NOT_METHODS = {"__init__", "registry", "rehearsal", "strategy"}
 
 
 class MethodError(ValueError):

@@ -7,7 +7,7 @@ runs Avalanche's life-cycle. Only what Avalanche 0.6 does wrongly or slowly for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 from typing import Protocol as Interface
@@ -21,7 +21,11 @@ from torch.nn import functional as F
 
 from methods.parts.memory import Memory
 from methods.parts.network import Network, set_batch_norm
+from methods.parts.selection import BestEpoch
 from protocols.schema import Sessions, Strict
+
+Selection = Literal["last", "oracle_test"]
+"""The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""
 
 
 class MethodConfig(Strict):
@@ -43,8 +47,9 @@ class TrainConfig(MethodConfig):
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
-    batch_norm: Literal["eval", "train"] = "eval"
+    batch_norm: Literal["eval", "train", "last_block"] = "eval"
     new_row_std: float | None = Field(None, ge=0)
+    selection: Selection = "last"
 
 
 class TrainImages(Interface):
@@ -60,15 +65,24 @@ class TrainImages(Interface):
         """Augmented batches [images, labels, zeros]; each iteration is one shuffled epoch of the stream `name`."""
 
 
+Oracle = Callable[["SessionStrategy"], list[float]]
+"""Test accuracy now, in percent, on the classes of each session so far: granted by the runner to `oracle_test` only."""
+
+
 @dataclass(frozen=True)
 class Kit:
-    """All that a strategy is handed: a copy of the base model, training images, memory, the shape of the sessions."""
+    """All that a strategy is handed: a copy of the base model, training images, memory, the shape of the sessions.
+
+    `fresh` makes the network as it was before the base session.
+    """
 
     network: Network
     images: TrainImages
     memory: Memory
     sessions: Sessions
     device: torch.device
+    fresh: Callable[[], Network]
+    oracle: Oracle | None = None
 
 
 class SessionStrategy(SupervisedTemplate):
@@ -84,6 +98,11 @@ class SessionStrategy(SupervisedTemplate):
     """Images of past sessions kept at most; None: all of them."""
     version: ClassVar[int] = 1
     """Raise it when a change of the code changes numbers: older records are then run again."""
+
+    @classmethod
+    def budget(cls, config: Any, sessions: Sessions) -> int | None:
+        """Images kept at most, where it depends on parameters or on the protocol."""
+        return cls.memory_budget
 
     def __init__(self, *, kit: Kit, config: MethodConfig, plugins: Sequence[Any] = ()) -> None:
         self.kit = kit
@@ -108,11 +127,37 @@ class SessionStrategy(SupervisedTemplate):
             network.head.new_row_std = self.config.new_row_std
 
     def before_session(self) -> None:
-        """Before the head grows: keep a teacher, say. The network is in evaluation mode."""
+        """Before the head grows: keep a teacher, say. Evaluation mode, no gradients; in session 0 too."""
+
+    def head_grown(self) -> None:
+        """The head has the session's rows, nothing is trained yet: draw them otherwise, say. Not in session 0."""
 
     def trainable(self) -> Iterable[nn.Parameter]:
         """Parameters that this session's optimiser gets; all others get no gradient."""
         return self.model.parameters()
+
+    def frozen_rows(self) -> int:
+        """Head rows of that many first classes stay bit-equal through the epoch, though the head trains."""
+        return 0
+
+    def session_epochs(self) -> int:
+        """Epochs of a session, at most."""
+        return int(getattr(self.config, "epochs", 0))
+
+    def before_epoch(self, epoch: int) -> None:
+        """Before epoch `epoch` (from 0) of a session. `self.restart(lr)` here begins another phase of training."""
+
+    def finished(self) -> bool:
+        """After an epoch: whether the session ends here. The network is in training mode."""
+        if self.best_epoch is not None:
+            self.best_epoch.offer(self.model, self.test_accuracies(), [len(self.kit.sessions.span(t)) for t in range(self.session + 1)])
+        return False
+
+    def test_accuracies(self) -> list[float]:
+        """By session, the present one last. Raises RuntimeError unless the runner has granted test images."""
+        if self.kit.oracle is None:
+            raise RuntimeError("test images are granted under selection oracle_test only")
+        return self.kit.oracle(self)
 
     def session_rows(self) -> Tensor:
         """Rows that the session trains on: its own images. Add `self.kit.memory.rows` to rehearse."""
@@ -157,9 +202,13 @@ class SessionStrategy(SupervisedTemplate):
     def _before_training_exp(self, **kwargs: Any) -> None:
         self.session = self.experience.current_experience
         # Session 0 is adopted, not trained: all hooks fire on the loaded base model (avalanche.md 3).
-        self.train_epochs = 0 if self.session == 0 else getattr(self.config, "epochs", 0)
+        self.train_epochs = 0 if self.session == 0 else self.session_epochs()
+        chosen_by_test = self.session and getattr(self.config, "selection", "last") == "oracle_test"
+        self.best_epoch = BestEpoch() if chosen_by_test else None
+        self._stop_training = False  # Avalanche leaves it set by a stop at the very last epoch
         self.model.eval()
-        self.before_session()
+        with torch.no_grad():
+            self.before_session()
         self.model.train()
         super()._before_training_exp(**kwargs)
 
@@ -170,18 +219,24 @@ class SessionStrategy(SupervisedTemplate):
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         self.model = self.model_adaptation()
+        if self.session:
+            with torch.no_grad():
+                self.head_grown()
         self.make_optimizer()
 
     def make_optimizer(self, **kwargs: Any) -> None:
         """A fresh optimiser over the trainable parameters: momentum never leaks from one session into the next."""
-        if not self.train_epochs:
-            return
+        if self.train_epochs:
+            self.restart(self.config.lr)
+
+    def restart(self, lr: float) -> None:
+        """A fresh optimiser and schedule from rate `lr` over what is trainable now."""
         self.model.requires_grad_(False)
         chosen = list(self.trainable())
         for parameter in chosen:
             parameter.requires_grad_(True)
         c = self.config
-        self.optimizer = torch.optim.SGD(self.parameter_groups(chosen), lr=c.lr, momentum=c.momentum, nesterov=c.nesterov)
+        self.optimizer = torch.optim.SGD(self.parameter_groups(chosen), lr=lr, momentum=c.momentum, nesterov=c.nesterov)
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(c.milestones), c.lr_decay)
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
@@ -189,17 +244,33 @@ class SessionStrategy(SupervisedTemplate):
         return [{"params": parameters, "weight_decay": self.config.weight_decay}]
 
     def _before_training_epoch(self, **kwargs: Any) -> None:
-        set_batch_norm(self.model, self.config.batch_norm == "train")  # train() has put all modules into training mode
+        self.before_epoch(self.clock.train_exp_epochs)
+        self.model.train()
+        set_batch_norm(self.model, self.config.batch_norm == "train")
+        if self.config.batch_norm == "last_block":
+            set_batch_norm(self.model.backbone.last_block, True)
+        frozen = self.frozen_rows()
+        self._held = [tensor[:frozen].detach().clone() for tensor in self.model.head.class_tensors()] if frozen else []
         super()._before_training_epoch(**kwargs)
+
+    def _after_update(self, **kwargs: Any) -> None:
+        if self._held:  # weight decay and momentum would move them even without a gradient
+            for tensor, held in zip(self.model.head.class_tensors(), self._held, strict=True):
+                tensor.data[: len(held)] = held
+        super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
         self.schedule.step()
+        if self.finished():
+            self.stop_training()
         super()._after_training_epoch(**kwargs)
 
     def criterion(self) -> Tensor:
         return self.session_loss()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
+        if self.best_epoch is not None:
+            self.best_epoch.restore(self.model)
         self.model.eval()
         with torch.no_grad():
             self.after_session()

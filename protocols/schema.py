@@ -111,6 +111,7 @@ class Recipe(Strict):
     """How the base session is trained, and what the methods' own settings become under it.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
+    `bases` maps a base model (benchmarks.base_session.BASES) to values that replace the recipe's for it alone.
     `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 where the processor has it.
     """
 
@@ -126,7 +127,27 @@ class Recipe(Strict):
     warmup: float = Field(0.2, gt=0, lt=1, description="onecycle: share of the steps in which the rate rises")
     head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
     precision: Precision = "fp32"
+    bases: dict[str, dict[str, Any]] = {}
     methods: dict[str, dict[str, Any]] = {}
+
+    @field_validator("bases")
+    @classmethod
+    def _settings_of_a_base(cls, bases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        settings = set(cls.model_fields) - {"bases", "methods"}
+        for base, values in bases.items():
+            if foreign := sorted(set(values) - settings):
+                raise ValueError(f"{base}: {foreign[0]!r} is not among {', '.join(sorted(settings))}")
+        return bases
+
+    @model_validator(mode="after")
+    def _bases_are_recipes(self) -> Self:
+        for base in self.bases:
+            self.for_base(base)
+        return self
+
+    def for_base(self, base: str) -> Recipe:
+        """The settings under which this base model is trained."""
+        return Recipe.model_validate({**self.model_dump(exclude={"bases", "methods"}), **self.bases.get(base, {})})
 
 
 class Canonical(Strict):
@@ -151,6 +172,7 @@ class Protocol(Strict):
     splits: tuple[SplitName, ...] = ("paper",)
     seeds: str = Field("0-9", pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")
     methods: tuple[str, ...] | None = None
+    without: tuple[str, ...] = Field((), description="where `methods` is not given: those of methods/ that do not take part")
     canonical: Canonical | None = None
     notes: str = ""
 

@@ -34,18 +34,16 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def label_of(record: Record) -> str:
-    """`LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)`; the title alone where there is only a default."""
+    """`LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)`; the title alone where there is only a default.
+
+    A dagger marks what test images have chosen.
+    """
     identity = record.identity
     details = [] if identity.preset == "default" else [identity.preset]
     details += [f"{key}={value}" for key, value in sorted(identity.overrides.items())]
-    return record.title + (f" ({', '.join(details)})" if details else "")
+    return record.title + (f" ({', '.join(details)})" if details else "") + (" †" if record.selection == "oracle_test" else "")
 
 
-def forgetting_of(record: Record) -> float:
-    """Mean drop of each session's classes from their best accuracy to their last (metrics.forgetting)."""
-    shape = record.identity.sessions
-    groups = []
-    for number, s in enumerate(record.sessions):
-        spans = [shape.span(j) for j in range(number + 1)]
-        groups.append([metrics.micro(s.correct[g.start : g.stop], s.total[g.start : g.stop]) for g in spans])
-    return metrics.forgetting(groups)
+def matrix_of(record: Record) -> list[list[float]]:
+    """The accuracy matrix: row t, after session t, has the accuracy on the classes of each session j <= t."""
+    return [metrics.session_accuracies(record.identity.sessions, s.correct, s.total) for s in record.sessions]

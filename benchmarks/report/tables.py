@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import metrics
 from benchmarks.records import Costs, Record
-from benchmarks.report.frame import forgetting_of, label_of, to_frame
+from benchmarks.report.frame import label_of, matrix_of, to_frame
 from benchmarks.stats import mean_and_half_width
 from protocols.schema import PublishedRow
 
@@ -101,7 +101,7 @@ def final_table(section: Section) -> str:
     rows = []
     for variant, records in section.variants.items():
         f = last[last["variant"] == variant]
-        forgotten = [forgetting_of(record) for record in records]
+        forgotten = [metrics.forgetting(matrix_of(record)) for record in records]
         rows.append(
             [
                 label_of(records[0]),
@@ -132,6 +132,17 @@ def log_tables(section: Section) -> list[str]:
         header = [f"{label_of(records[0])}: own log, by session", *(str(number) for number in range(count))]
         tables.append(markdown(rows, header))
     return tables
+
+
+def matrix_table(records: Sequence[Record]) -> str:
+    """The accuracy matrix of one variant, mean over seeds."""
+    count = len(records[0].sessions)
+    matrices = [matrix_of(record) for record in records]
+    rows = []
+    for t in range(count):
+        means = [f"{np.mean([matrix[t][j] for matrix in matrices]):.2f}" for j in range(t + 1)]
+        rows.append([str(t), *means, *[NONE] * (count - t - 1)])
+    return markdown(rows, [f"{label_of(records[0])}: after session", *(f"of {j}" for j in range(count))])
 
 
 def cost_table(variants: dict[str, list[tuple[Record, Costs]]]) -> str:

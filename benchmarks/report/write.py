@@ -12,7 +12,7 @@ from benchmarks.files import write_atomic
 from benchmarks.metrics import sampling_half_width
 from benchmarks.records import Record, Store
 from benchmarks.report.frame import label_of
-from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, log_tables, markdown
+from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, log_tables, markdown, matrix_table
 from protocols import load_published
 from protocols.schema import Protocol, PublishedRow
 
@@ -21,7 +21,16 @@ COSTS_INTRO = (
     "Testing: images whose features the process still remembered from the same backbone cost nothing. Memory: the highest "
     "of the process so far (of the GPU, where there is one, during the run)."
 )
-PAPER_ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "lecnet", "proto")
+MATRIX_INTRO = (
+    "Row t, column j: after session t, accuracy in percent on the test images of the classes that session j brought, predicted among "
+    "all classes seen. Means over seeds."
+)
+CLEAN = "The last epoch is used everywhere: the test set chooses nothing."
+ORACLE = (
+    "**† Test images chose when each session of this row ended, as in the published practice: not comparable with the rest.** "
+    "Everywhere else the last epoch is used, and the test set chooses nothing."
+)
+PAPER_ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "si", "lwf", "der", "lecnet", "proto")
 
 
 def write_report(protocol: Protocol, results: Path, command: str | None = None) -> list[Path]:
@@ -36,23 +45,24 @@ def write_report(protocol: Protocol, results: Path, command: str | None = None) 
         raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
     sections, mixed = make_sections(records)
     published = load_published(protocol.name)
-    lines = [f"# {protocol.title}", "", intro(protocol, command)]
+    lines = [f"# {protocol.title}", "", intro(protocol, command, records)]
     for section in sections:
         lines += section_lines(section, published)
     lines += notes("Runs that failed, and are in no mean", failures)
     lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
     table = results / f"{protocol.name}.md"
     write_atomic(table, ("\n".join(lines).rstrip() + "\n").encode())
-    return [table, *write_costs(protocol, store, sections, results)]
+    return [table, *write_matrices(protocol, sections, results), *write_costs(protocol, store, sections, results)]
 
 
-def intro(protocol: Protocol, command: str) -> str:
+def intro(protocol: Protocol, command: str, records: Sequence[Record]) -> str:
     return (
         f"Written by `{command}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
-        "Means over seeds ± half-width of their 95 % Student-t interval. The last epoch is used everywhere: the test set "
-        "chooses nothing. Seconds and memory stand in "
-        f"[{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
+        "Means over seeds ± half-width of their 95 % Student-t interval. "
+        + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
+        + f" Accuracy by session of origin stands in [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
+        f"seconds and memory in [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )
 
 
@@ -136,6 +146,19 @@ def provenance(section: Section) -> list[str]:
 
 def notes(title: str, lines: Sequence[str]) -> list[str]:
     return ["", f"## {title}", "", *(f"- {line}" for line in lines)] if lines else []
+
+
+def write_matrices(protocol: Protocol, sections: Sequence[Section], results: Path) -> list[Path]:
+    lines = [f"# {protocol.title}: accuracy by session of origin", "", MATRIX_INTRO, ""]
+    for section in sections:
+        lines += [f"## {section.name}", ""]
+        for records in section.variants.values():
+            lines += [matrix_table(records), ""]
+    if not sections:
+        return []
+    path = results / f"{protocol.name}.matrix.md"
+    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
+    return [path]
 
 
 def write_costs(protocol: Protocol, store: Store, sections: Sequence[Section], results: Path) -> list[Path]:

@@ -1,5 +1,8 @@
 """Backbones by the name a protocol gives them. Each maps images [N, C, S, S] to features [N, d] and knows `d`.
 
+A backbone is `lower`, everything below its last block, and `upper`, that block: methods that train the last block only
+can run the rest once a session.
+
 "ResNet18" is three different networks in this field (methods.md 1.6), so the names here say what they are, and
 tests hold each to its parameter count.
 """
@@ -12,11 +15,30 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from methods.parts.heads import GrowingHead, LinearHead, PlainHead
+
 
 class Backbone(nn.Module):
-    """Images to features. `feature_dim` is the width of the features."""
+    """Images to features. `feature_dim` is the width of the features, `head` the classifier that goes with the network."""
 
     feature_dim: int
+    head: type[GrowingHead] = LinearHead
+
+    @property
+    def last_block(self) -> nn.Module:
+        """The block that TOPIC's `--fix-conv` leaves to train (methods.md 3.1)."""
+        raise NotImplementedError
+
+    def lower(self, images: Tensor) -> Tensor:
+        """Images to the input of the last block."""
+        raise NotImplementedError
+
+    def upper(self, x: Tensor) -> Tensor:
+        """What `lower` gives to the final map [N, d, h, w]; its mean over positions is the feature."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.upper(self.lower(images)).mean(dim=(2, 3))
 
 
 def conv3x3(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
@@ -61,8 +83,16 @@ class ResNet20(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.stages(self.stem(x)).mean(dim=(2, 3))
+    @property
+    def last_block(self) -> nn.Module:
+        return list(self.stages)[2][2]  # type: ignore[index]
+
+    def lower(self, images: Tensor) -> Tensor:
+        first, second, third = self.stages
+        return third[:2](second(first(self.stem(images))))  # type: ignore[index]
+
+    def upper(self, x: Tensor) -> Tensor:
+        return self.last_block(x)
 
 
 class ResNet18(Backbone):
@@ -76,12 +106,20 @@ class ResNet18(Backbone):
         super().__init__()
         from torchvision.models import resnet18
 
-        net = resnet18(weights=None)
-        net.fc = nn.Identity()
-        self.net = net
+        self.net = resnet18(weights=None)
+        self.net.fc = nn.Identity()  # type: ignore[assignment]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+    @property
+    def last_block(self) -> nn.Module:
+        return self.net.layer4[1]
+
+    def lower(self, images: Tensor) -> Tensor:
+        net = self.net
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        return net.layer4[0](net.layer3(net.layer2(net.layer1(x))))
+
+    def upper(self, x: Tensor) -> Tensor:
+        return self.last_block(x)
 
 
 class ConvNet(Backbone):
@@ -99,14 +137,22 @@ class ConvNet(Backbone):
             layers += [conv3x3(channels if index == 0 else width, width), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
         self.blocks = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(x).mean(dim=(2, 3))
+    @property
+    def last_block(self) -> nn.Module:
+        return self.blocks[-4:]
+
+    def lower(self, images: Tensor) -> Tensor:
+        return self.blocks[:-4](images)
+
+    def upper(self, x: Tensor) -> Tensor:
+        return self.last_block(x)
 
 
 class Mlp(Backbone):
-    """784-100-100 with ReLU and Xavier weights: Seq-MNIST's network without its head (methods.md 6.10)."""
+    """784-100-100 with ReLU and Xavier weights, and a plain linear head: Seq-MNIST's network (methods.md 6.10)."""
 
     feature_dim = 100
+    head = PlainHead
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -116,8 +162,15 @@ class Mlp(Backbone):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+    @property
+    def last_block(self) -> nn.Module:
+        return self.layers[3:]
+
+    def lower(self, images: Tensor) -> Tensor:
+        return self.layers[:3](images)
+
+    def upper(self, x: Tensor) -> Tensor:
+        return self.last_block(x)[:, :, None, None]
 
 
 BACKBONES: dict[str, Callable[[int], Backbone]] = {

@@ -17,39 +17,87 @@ def unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1, eps=NORM_EPS)
 
 
-class LinearHead(DynamicModule):
-    """Bias-free rows on L2-normalised features, rows themselves not normalised, no scale (TOPIC; methods.md 3.1).
+class GrowingHead(DynamicModule):
+    """A classifier with one row a class: `weight` is [classes seen, d]. Growing never touches the old rows.
 
-    `weight` is [classes seen, d]. Growing never touches the old rows. New rows are drawn N(0, `new_row_std`²), or as
-    torch's Linear draws them, uniform within 1/sqrt(d), where `new_row_std` is None.
+    New rows are drawn N(0, `new_row_std`²), or as the head's own rule draws them where `new_row_std` is None.
     """
 
     def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
         super().__init__()
         self.feature_dim = feature_dim
         self.new_row_std = new_row_std
+        self.adapts = True  # with the classes seen; False: whoever owns the head grows it
         self.weight = nn.Parameter(torch.empty(0, feature_dim))
 
-    def new_rows(self, count: int) -> Tensor:
-        rows = torch.empty(count, self.feature_dim)
-        if self.new_row_std is None:
-            bound = self.feature_dim**-0.5
-            return rows.uniform_(-bound, bound)
-        return rows.normal_(0.0, self.new_row_std)
+    def draw_rows(self, rows: Tensor) -> Tensor:
+        """Fill new rows [n, d] in place. As torch's Linear: uniform within 1/sqrt(d)."""
+        bound = self.feature_dim**-0.5
+        return rows.uniform_(-bound, bound)
 
     def grow(self, classes: int) -> None:
         """Have at least `classes` rows."""
         missing = classes - len(self.weight)
         if missing > 0:
-            rows = self.new_rows(missing).to(self.weight)
-            self.weight = nn.Parameter(torch.cat([self.weight.data, rows]))
+            rows = torch.empty(missing, self.feature_dim)
+            rows = self.draw_rows(rows) if self.new_row_std is None else rows.normal_(0.0, self.new_row_std)
+            self.weight = nn.Parameter(torch.cat([self.weight.data, rows.to(self.weight)]))
 
     def adaptation(self, experience: Any) -> None:
         """Avalanche's hook. Grows while training only: evaluation must never change a model (avalanche.md 7)."""
         super().adaptation(experience)
-        if self.training:
+        if self.training and self.adapts:
             self.grow(max(experience.classes_seen_so_far) + 1)
+
+    def class_tensors(self) -> list[Tensor]:
+        """The tensors whose first index is the class."""
+        return [self.weight]
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [N, d] to logits [N, classes seen]."""
+        raise NotImplementedError
+
+
+class LinearHead(GrowingHead):
+    """Bias-free rows on L2-normalised features, rows themselves not normalised, no scale (TOPIC; methods.md 3.1)."""
+
+    def forward(self, features: Tensor) -> Tensor:
         return F.linear(unit(features), self.weight)
+
+
+class CosineHead(GrowingHead):
+    """scale * cos(feature, row), with a learnable scale that starts at 1 (Hou et al., CVPR 2019, Eq. 4; methods.md 4.5)."""
+
+    def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
+        super().__init__(feature_dim, new_row_std)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def cosines(self, features: Tensor) -> Tensor:
+        return F.linear(unit(features), unit(self.weight))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * self.cosines(features)
+
+
+class PlainHead(GrowingHead):
+    """An ordinary linear layer with bias on features as they are (Seq-MNIST's; methods.md 6.10). Rows are Xavier's."""
+
+    def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
+        super().__init__(feature_dim, new_row_std)
+        self.bias = nn.Parameter(torch.empty(0))
+
+    def draw_rows(self, rows: Tensor) -> Tensor:
+        bound = (6 / (self.feature_dim + len(self.weight) + len(rows))) ** 0.5
+        return rows.uniform_(-bound, bound)
+
+    def grow(self, classes: int) -> None:
+        super().grow(classes)
+        zeros = torch.zeros(len(self.weight) - len(self.bias)).to(self.bias)
+        if len(zeros):
+            self.bias = nn.Parameter(torch.cat([self.bias.data, zeros]))
+
+    def class_tensors(self) -> list[Tensor]:
+        return [self.weight, self.bias]
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.weight, self.bias)

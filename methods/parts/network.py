@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from methods.parts.heads import LinearHead
+from methods.parts.backbones import Backbone
+from methods.parts.heads import GrowingHead
+from methods.parts.path_integral import PathIntegral
 
 
 class Network(nn.Module):
@@ -15,22 +17,38 @@ class Network(nn.Module):
 
     The backbone runs in `precision` (fp32 or bf16 autocast) everywhere; features leave it as float32, and projection,
     head and loss are always float32. `projection` is the identity, or the bias-free square layer that LEC-Net's
-    release trains in its base session (methods.md 5.1, F1).
+    release trains in its base session (methods.md 5.1, F1). `path` is there while SI's path integral is kept.
     """
 
-    def __init__(self, backbone: nn.Module, feature_dim: int, precision: str, projected: bool = False) -> None:
+    def __init__(self, backbone: Backbone, precision: str, head: type[GrowingHead] | None = None, projected: bool = False) -> None:
         super().__init__()
+        d = backbone.feature_dim
         self.backbone = backbone
-        self.feature_dim = feature_dim
+        self.feature_dim = d
         self.precision = precision
-        self.projection: nn.Module = nn.Linear(feature_dim, feature_dim, bias=False) if projected else nn.Identity()
-        self.head: Any = LinearHead(feature_dim)  # a method may put another in its place
+        self.nine_windows = False
+        self.projection: nn.Module = nn.Linear(d, d, bias=False) if projected else nn.Identity()
+        self.head: Any = (head or backbone.head)(d)  # a method may put another in its place
+        self.path: PathIntegral | None = None
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images to backbone features [N, d], float32."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features = self.backbone(images)
+        """Images to backbone features [N, d], float32; [N, 9 d] where `nine_windows` is set (see window_means)."""
+        return self.embed_upper(self.embed_lower(images))
+
+    def embed_lower(self, images: Tensor) -> Tensor:
+        """Images to the input of the backbone's last block, in the backbone's precision."""
+        with self._precision(images):
+            return self.backbone.lower(images)
+
+    def embed_upper(self, x: Tensor) -> Tensor:
+        """The rest of `embed`."""
+        with self._precision(x):
+            maps = self.backbone.upper(x)
+            features = window_means(maps) if self.nine_windows else maps.mean(dim=(2, 3))
         return features.float()
+
+    def _precision(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def classify(self, features: Tensor) -> Tensor:
         """Backbone features [N, d] to logits [N, classes seen]."""
@@ -40,10 +58,16 @@ class Network(nn.Module):
         return self.classify(self.embed(images))
 
 
-def freeze(module: nn.Module) -> None:
-    """No gradients, and evaluation mode."""
-    module.requires_grad_(False)
-    module.eval()
+def window_means(maps: Tensor) -> Tensor:
+    """Maps [N, d, h, w] to the nine sums that a 3x3 convolution with padding 1 sees, over h w: [N, 9 d].
+
+    Entry (row, column) of the nine adds up the positions that kernel weight (row, column) meets, so that a bias-free 3x3
+    convolution followed by the mean over positions is one linear layer on the result, exactly.
+    """
+    h, w = maps.shape[2:]
+    cut = [slice(0, -1), slice(None), slice(1, None)]
+    sums = [maps[:, :, rows, columns].sum(dim=(2, 3)) for rows in cut for columns in cut]
+    return torch.cat(sums, dim=1) / (h * w)
 
 
 def set_batch_norm(module: nn.Module, training: bool) -> None:

@@ -1,0 +1,88 @@
+"""EEIL (Castro et al., ECCV 2018), and what TOPIC's tables call EEIL* (methods.md 4.4)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.parts.losses import distillation
+from methods.rehearsal import RehearsalConfig, RehearsalStrategy
+
+
+class Eeil(RehearsalStrategy):
+    """`topic`: iCaRL*'s loss and a little cross-entropy on the anchors. `original`: distillation head by head, then balanced epochs.
+
+    A head of an earlier session is its slice of the logits. In the balanced phase the training set is the memory, every class
+    with as many exemplars, and the teacher is the network as the first phase left it.
+    """
+
+    title = "EEIL"
+
+    class Config(RehearsalConfig):
+        anchor_weight: float = Field(0.004, ge=0)  # `oce`: .004 on CIFAR and CUB, .01 on miniImageNet
+        distill_weight: float = Field(1.0, ge=0)
+        distill_temperature: float = Field(2.0, gt=0)
+        distill_heads: Literal["together", "each"] = "together"
+        balanced_epochs: int = Field(0, ge=0)
+        balanced_lr: float = Field(0.1, gt=0)  # as a share of lr
+        noise: float = Field(0.0, ge=0)  # eta: gradients get N(0, 1) eta / (1 + step)^.55 (FACIL's reading)
+
+    presets = {
+        "topic": {},
+        "original": {
+            "anchor_weight": 0.0,
+            "distill_heads": "each",
+            "balanced_epochs": 40,
+            "noise": 0.3,
+            "train": "all",
+            "batch_norm": "train",
+            "replay": "within",
+            "choose": "herding",
+            "epochs": 90,
+            "milestones": [50, 70],
+            "batch": 128,
+            "new_row_std": None,
+        },
+    }
+
+    def session_epochs(self) -> int:
+        return int(self.config.epochs + self.config.balanced_epochs)
+
+    def before_epoch(self, epoch: int) -> None:
+        self.balanced = epoch >= self.config.epochs
+        if epoch == self.config.epochs:
+            self.model.eval()
+            with torch.no_grad():
+                self.keep_exemplars()
+            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+            rows = self.kit.memory.rows
+            self.dataloader = self.kit.images.batches(rows, self.config.batch or len(rows), f"session{self.session}/balanced")
+            self.restart(self.config.lr * self.config.balanced_lr)
+
+    def session_loss(self) -> Tensor:
+        c = self.config
+        _, old_logits, _, logits = self.old_and_now()
+        old = sum(distillation(logits[:, h], old_logits[:, h], c.distill_temperature) for h in self.heads())
+        loss = F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * old
+        if c.anchor_weight:
+            loss = loss + c.anchor_weight * F.cross_entropy(logits, self.anchor_labels)
+        return loss
+
+    def heads(self) -> list[slice]:
+        """Columns that are distilled together: those the teacher has."""
+        last = self.session if self.balanced else self.session - 1
+        spans = [self.kit.sessions.span(number) for number in range(last + 1)]
+        return [slice(s.start, s.stop) for s in spans] if self.config.distill_heads == "each" else [slice(0, spans[-1].stop)]
+
+    def _before_update(self, **kwargs: Any) -> None:
+        if self.config.noise:
+            scale = self.config.noise / (1 + self.clock.train_exp_iterations) ** 0.55
+            for group in self.optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad += scale * torch.randn_like(parameter)
+        super()._before_update(**kwargs)

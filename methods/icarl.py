@@ -1,0 +1,79 @@
+"""iCaRL (Rebuffi et al., CVPR 2017), and what TOPIC's tables call iCaRL* (methods.md 4.3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.parts.heads import unit
+from methods.parts.losses import distillation
+from methods.rehearsal import RehearsalConfig, RehearsalStrategy
+
+
+class ICarl(RehearsalStrategy):
+    """`topic`: cross-entropy on the shots, distillation on the anchors, argmax. `original`: sigmoids, nearest mean of exemplars.
+
+    What papers on few-shot sessions print as iCaRL* is the first: no cross-entropy on exemplars and no nearest mean.
+    `original` has the paper's losses and rule, the rates of F2M's few-shot re-implementation, and five exemplars a class.
+    """
+
+    title = "iCaRL"
+
+    class Config(RehearsalConfig):
+        loss: Literal["softmax", "sigmoid"] = "softmax"
+        predict: Literal["head", "nearest_mean"] = "head"
+        distill_weight: float = Field(1.0, ge=0)
+        distill_temperature: float = Field(2.0, gt=0)
+
+    presets = {
+        "topic": {},
+        "original": {
+            "loss": "sigmoid",
+            "predict": "nearest_mean",
+            "train": "all",
+            "batch_norm": "train",
+            "replay": "within",
+            "choose": "herding",
+            "epochs": 90,
+            "milestones": [50, 70],
+            "batch": 120,
+            "new_row_std": None,
+        },
+    }
+
+    def session_loss(self) -> Tensor:
+        c = self.config
+        _, old_logits, _, logits = self.old_and_now()
+        if c.loss == "sigmoid":
+            return sigmoid_loss(self.mb_output, self.mb_y, old_logits)
+        return F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * distillation(logits, old_logits, c.distill_temperature)
+
+    def after_session(self) -> None:
+        super().after_session()
+        if self.config.predict == "nearest_mean":
+            rows = self.kit.memory.rows
+            self.model.register_buffer("class_means", class_means(self.embed_rows(rows), self.kit.images.labels(rows), self.classes_seen))
+
+    def scores(self, features: Tensor) -> Tensor:
+        if self.config.predict == "head":
+            return super().scores(features)
+        return -torch.cdist(unit(features), self.model.class_means)
+
+
+def sigmoid_loss(logits: Tensor, labels: Tensor, old_logits: Tensor) -> Tensor:
+    """iCaRL's Algorithm 3 on a batch [N, seen]: old classes learn the old network's sigmoids, new classes the labels.
+
+    Summed over classes as in the paper, mean over the batch.
+    """
+    targets = F.one_hot(labels, logits.shape[1]).to(logits)
+    targets[:, : old_logits.shape[1]] = torch.sigmoid(old_logits)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
+
+
+def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Mean of each class's features of length one, itself brought to length one: [classes, d] (Algorithm 1, section 3.1)."""
+    return unit(torch.stack([unit(features[labels == label]).mean(0) for label in range(classes)]))

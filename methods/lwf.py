@@ -1,0 +1,66 @@
+"""LwF: learning without forgetting (Li and Hoiem, ECCV 2016), class-incremental as in mammoth (methods.md 6.10)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.parts.losses import distillation
+from methods.strategy import SessionStrategy, TrainConfig
+
+
+class Lwf(SessionStrategy):
+    """Cross-entropy over all seen classes + distillation of the old ones on the session's images; new rows warm up alone first.
+
+    The teacher is the network as it was before the session: the warm-up trains new rows only, so the old logits are the same.
+    """
+
+    title = "LwF"
+
+    class Config(TrainConfig):
+        batch_norm: Literal["eval", "train", "last_block"] = "train"
+        warmup_epochs: int = Field(1, ge=0)
+        distill_weight: float = Field(1.0, ge=0)
+        distill_temperature: float = Field(2.0, gt=0)
+
+    presets = {"mammoth": {}}
+
+    def before_session(self) -> None:
+        if self.session:
+            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+
+    def session_epochs(self) -> int:
+        return int(self.config.warmup_epochs + self.config.epochs)
+
+    @property
+    def warming_up(self) -> bool:
+        return self.clock.train_exp_epochs < self.config.warmup_epochs
+
+    def before_epoch(self, epoch: int) -> None:
+        if epoch and epoch == self.config.warmup_epochs:
+            self.restart(self.config.lr)
+
+    def trainable(self) -> Iterable[nn.Parameter]:
+        return self.model.head.parameters() if self.warming_up else self.model.parameters()
+
+    def frozen_rows(self) -> int:
+        return self.kit.sessions.span(self.session).start if self.warming_up else 0
+
+    def session_loss(self) -> Tensor:
+        c = self.config
+        if self.warming_up:  # among the session's own classes
+            old = self.frozen_rows()
+            return F.cross_entropy(self.mb_output[:, old:], self.mb_y - old)
+        with torch.no_grad():
+            teacher = self.teacher(self.mb_x)
+        loss = F.cross_entropy(self.mb_output, self.mb_y)
+        return loss + c.distill_weight * distillation(self.mb_output, teacher, c.distill_temperature)
+
+    def after_session(self) -> None:
+        self.__dict__.pop("teacher", None)

@@ -1,0 +1,106 @@
+"""NCM in TOPIC's and LEC-Net's tables: LUCIR (Hou et al., CVPR 2019), not a class-mean rule (methods.md 4.5).
+
+The name comes from those tables. The true nearest class mean is `proto`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.parts.heads import CosineHead, unit
+from methods.rehearsal import RehearsalConfig, RehearsalStrategy
+
+
+class Ncm(RehearsalStrategy):
+    """`topic`: cross-entropy, and old features held on the anchors. `original`: LUCIR with cosine head, less-forget and margin.
+
+    In `topic` the old head rows are frozen (not on miniImageNet). `original` starts from a base with a cosine head; its
+    learned scale is frozen after the base, because 25 images blow it up. The backbone keeps its last ReLU, which LUCIR drops.
+    """
+
+    title = "NCM"
+
+    class Config(RehearsalConfig):
+        freeze_old_rows: bool = True
+        less_forget: float = Field(50.0, ge=0)  # 50 on CIFAR, 1 on miniImageNet and CUB
+        less_forget_grows: bool = False  # lambda = less_forget * sqrt(|old| / |new|), LUCIR section 3.3
+        margin_weight: float = Field(0.0, ge=0)
+        margin: float = 0.5
+        margin_classes: int = Field(2, ge=1)  # K hardest new classes
+        imprint: bool = False  # new rows start as the mean direction of their images
+
+    presets = {
+        "topic": {},
+        "original": {
+            "less_forget": 5.0,
+            "less_forget_grows": True,
+            "margin_weight": 1.0,
+            "imprint": True,
+            "train": "all",
+            "batch_norm": "train",
+            "replay": "within",
+            "choose": "herding",
+            "epochs": 90,
+            "milestones": [50, 70],
+            "batch": 128,
+            "new_row_std": None,
+        },
+    }
+    bases = {"original": "cosine"}
+
+    def adopt(self, network: Any) -> None:
+        super().adopt(network)
+        if self.config.margin_weight and not isinstance(network.head, CosineHead):
+            raise ValueError("ncm: the margin loss compares cosines, so it needs the cosine head of preset original")
+
+    def before_session(self) -> None:
+        super().before_session()
+        if self.session and self.config.imprint:
+            labels, features = self.kit.images.labels(self.own_rows), unit(self.embed_rows(self.own_rows))
+            self.imprints = [features[labels == label].mean(0) for label in self.kit.sessions.span(self.session)]
+
+    def head_grown(self) -> None:
+        if self.config.imprint:
+            weight = self.model.head.weight.data
+            length = weight[: self.old_classes].norm(dim=1).mean()
+            for label, direction in zip(self.kit.sessions.span(self.session), self.imprints, strict=True):
+                weight[label] = length * unit(direction)
+            del self.imprints
+
+    def trainable(self) -> list[Any]:
+        """All that rehearsal trains but the head's scale."""
+        scale = getattr(self.model.head, "scale", None)
+        return [p for p in super().trainable() if p is not scale]
+
+    def session_loss(self) -> Tensor:
+        c = self.config
+        old_features, _, features, _ = self.old_and_now()
+        forget = 1 - F.cosine_similarity(features, old_features).mean()
+        loss = F.cross_entropy(self.mb_output, self.mb_y) + self.less_forget_weight() * forget
+        if c.margin_weight:
+            cosines = self.mb_output / self.model.head.scale.detach()
+            loss = loss + c.margin_weight * margin_ranking(cosines, self.mb_y, self.old_classes, c.margin_classes, c.margin)
+        return loss
+
+    def less_forget_weight(self) -> float:
+        """Lambda: fixed, or growing with the share of old classes (LUCIR, section 3.3)."""
+        c = self.config
+        return float(c.less_forget * (math.sqrt(self.old_classes / self.kit.sessions.way) if c.less_forget_grows else 1.0))
+
+
+def margin_ranking(cosines: Tensor, labels: Tensor, old: int, hardest: int, margin: float) -> Tensor:
+    """LUCIR's Eq. 8: exemplars of old classes keep `margin` between their class and the `hardest` nearest new classes.
+
+    `cosines` [N, seen], the first `old` columns being old classes. Mean over pairs; 0 where the batch has no exemplar.
+    """
+    exemplars = labels < old
+    if not bool(exemplars.any()):
+        return cosines.sum() * 0.0
+    own = cosines[exemplars].gather(1, labels[exemplars, None])
+    rivals = cosines[exemplars, old:].topk(min(hardest, cosines.shape[1] - old), dim=1).values
+    return F.relu(margin - own + rivals).mean()

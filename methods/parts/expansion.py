@@ -1,0 +1,143 @@
+"""LEC-Net's expandable head: one gated branch and one classifier a session (methods.md 5.1; numbers are those of its 5.5)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from avalanche.models import DynamicModule
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.parts.heads import GrowingHead
+from methods.parts.network import Network
+from protocols.schema import Strict
+
+WINDOWS, CENTRE = 9, 4  # of a 3x3 kernel; features are then the nine window means (methods.parts.network.window_means)
+
+
+class ExpansionConfig(Strict):
+    """How the head expands. Defaults are preset `paper`."""
+
+    gate: Literal["self", "learned", "open", "none"] = "self"  # Eq. 6 (SA), Eq. 5 (NC), alpha = 1 (NE), no branch (Eq. 2)
+    layer: Literal["fc", "conv1x1", "conv3x3"] = "fc"  # Table 2
+    gamma: float = 0.8  # no. 6: coefficient of the old feature in Eq. 4, best in Table 3; the release has .6
+    fusion: Literal["plus", "concat"] = "plus"  # no. 7: the paper's circled plus
+    feature: Literal["session", "global"] = "session"  # no. 14: a fused feature for each session's classes, or one for all
+    branch_init_std: float | None = 0.001  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear default
+    gate_mean: Literal["nodes", "gates"] = "nodes"  # no. 9: mean of a over the batch, then sigmoid; or the other way round
+    test_gate: Literal["stored", "hard", "per_image"] = "stored"  # no. 11, 12
+    indicator_std: float = Field(0.1, ge=0)  # NC: s starts N(0, std²); its sign decides the gate (appendix A.1)
+    tau_init: float = 0.5  # no. 2
+    tau_shared: bool = False  # no. 5: one tau for all sessions, carried over
+
+    @model_validator(mode="after")
+    def _fits(self) -> ExpansionConfig:
+        if self.fusion == "concat" and self.feature == "global":
+            raise ValueError("fusion concat goes with feature session: old heads cannot read a vector that grows")
+        return self
+
+
+class ExpandingHead(DynamicModule):
+    """Backbone features x to logits [N, classes seen], through F1, one branch and one head a session.
+
+    Session 0: z_0 = V_0 n(F1 x). Session i >= 1: z_i = V_i n(gamma * F1 x + alpha_i * A_i x), each on its own fused feature,
+    so that a new branch leaves old logits alone (no. 14). alpha_i is a stored vector [d], never computed from test images
+    unless asked for (no. 11); while session i trains it is sigmoid(beta * batch mean of A_i x) (Eq. 6).
+
+    Layer: a bias-free 1x1 convolution followed by the mean over positions *is* the FC layer on the mean, so `conv1x1` and
+    `fc` are one computation. A 3x3 one is linear in the nine window means that the network then hands over.
+    """
+
+    def __init__(self, network: Network, config: ExpansionConfig) -> None:
+        super().__init__()
+        d = network.feature_dim
+        self.config, self.d = config, d
+        self.head_class: type[GrowingHead] = type(network.head)
+        windows = WINDOWS if config.layer == "conv3x3" else 1
+        self.projection = nn.Linear(windows * d, d, bias=False)
+        # The shared base has no F1: the identity leaves its features, and so its base accuracy, as they are.
+        old = network.projection.weight.data if isinstance(network.projection, nn.Linear) else torch.eye(d)
+        nn.init.zeros_(self.projection.weight)
+        centre = CENTRE if windows == WINDOWS else 0
+        self.projection.weight.data[:, centre * d : (centre + 1) * d] = old
+        network.head.adapts = False
+        self.heads = nn.ModuleList([network.head])
+        self.branches = nn.ParameterList()
+        self.indicators = nn.ParameterList()
+        self.taus = nn.ParameterList()
+        self.gates: Tensor
+        self.register_buffer("gates", torch.ones(0, d))  # alpha of finished sessions, and of the current one
+        self.betas: Tensor
+        self.register_buffer("betas", torch.ones(0))
+        self.beta = 1.0
+        self.alpha = torch.ones(d)
+
+    @property
+    def tau(self) -> nn.Parameter:
+        return self.taus[-1]
+
+    def adaptation(self, experience: Any) -> None:
+        """Append branch, head and gate of a new session (no. 15: one branch a session)."""
+        super().adaptation(experience)
+        if not self.training or len(self.heads) > experience.current_experience:
+            return
+        c, d, like = self.config, self.d, self.projection.weight
+        head = self.head_class(2 * d if c.fusion == "concat" and c.gate != "none" else d)
+        head.grow(len(experience.classes_in_this_experience))  # no. 21: the head's own rule, torch's Linear default
+        head.adapts = False
+        self.heads.append(head.to(like))
+        if c.gate == "none":
+            return
+        branch = nn.Linear(self.projection.in_features, d, bias=False)
+        if c.branch_init_std is not None:
+            nn.init.normal_(branch.weight, std=c.branch_init_std)
+        self.branches.append(nn.Parameter(branch.weight.data.to(like)))
+        self.indicators.append(nn.Parameter((c.indicator_std * torch.randn(d if c.gate == "learned" else 0)).to(like)))
+        if not (c.tau_shared and len(self.taus)):
+            self.taus.append(nn.Parameter(torch.tensor(c.tau_init).to(like)))
+        self.gates = torch.cat([self.gates, torch.zeros(1, d).to(like)])
+        self.betas = torch.cat([self.betas, torch.ones(1).to(like)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.projection(x)
+        gated = [self._gate(index, a := F.linear(x, branch)) * a for index, branch in enumerate(self.branches)]
+        if self.config.feature == "global":
+            fused = self.config.gamma * h + sum(gated) if gated else h
+            return torch.cat([head(fused) for head in self.heads], dim=1)
+        logits = [self.heads[0](h)]
+        for index, head in enumerate(self.heads[1:]):
+            logits.append(head(self._fuse(h, gated[index]) if gated else h))
+        return torch.cat(logits, dim=1)
+
+    def _fuse(self, h: Tensor, gated: Tensor) -> Tensor:
+        old = self.config.gamma * h
+        return torch.cat([old, gated], dim=1) if self.config.fusion == "concat" else old + gated
+
+    def _gate(self, index: int, a: Tensor) -> Tensor:
+        """alpha of a branch whose output is `a` [N, d]: computed while it trains, stored afterwards."""
+        c = self.config
+        if self.training and index == len(self.branches) - 1:
+            gate = self.activation(a)
+            self.alpha = gate.mean(0) if gate.dim() == 2 else gate
+            return gate
+        if c.test_gate == "per_image" and c.gate == "self":
+            return torch.sigmoid(self.betas[index] * a)
+        return (self.gates[index] > 0.5).to(a) if c.test_gate == "hard" else self.gates[index]
+
+    def activation(self, a: Tensor) -> Tensor:
+        """The newest branch's alpha from its outputs [N, d] on a training batch: [d], or [N, d] where gates are averaged."""
+        c = self.config
+        if c.gate == "open":
+            return torch.ones_like(a[0])
+        if c.gate == "learned":
+            return torch.sigmoid(self.indicators[-1])
+        return torch.sigmoid(self.beta * (a.mean(0) if c.gate_mean == "nodes" else a))
+
+    def store_gate(self) -> None:
+        """Keep alpha of the last training batch (no. 13). Without it the branch is switched off at test."""
+        if len(self.branches):
+            self.alpha = self.alpha.detach()
+            self.gates[-1] = self.alpha
+            self.betas[-1] = self.beta

@@ -1,0 +1,86 @@
+"""Neural gas with competitive Hebbian learning, and the images that stand for its nodes (TOPIC, section 3.2; methods.md 4.6).
+
+TOPIC's own code for it was never released: this is written from the description.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+MOST_RANKS = 7.0  # nodes beyond this many alphas move by less than a thousandth of the winner's step: left where they are
+
+
+def fit(features: Tensor, start: Tensor, eta: float, alpha: float, longest_age: int) -> tuple[Tensor, Tensor]:
+    """One pass over `features` [n, d], in order, from nodes at `start` [K, d]: node positions [K, d] and edges [E, 2].
+
+    The node of rank i by distance moves by eta exp(-i / alpha) towards the feature (Martinetz and Schulten, 1991). The two
+    nearest nodes get an edge of age 0; the other edges of the winner age by one and go beyond `longest_age`.
+    """
+    nodes = start.clone()
+    count = len(nodes)
+    reach = min(count, int(MOST_RANKS * alpha) + 1)
+    step = (eta * torch.exp(-torch.arange(reach) / alpha))[:, None]
+    age = torch.full((count, count), -1, dtype=torch.int64)  # -1: no edge
+    for feature in features:
+        near = ((nodes - feature) ** 2).sum(1).argsort()[:reach]
+        nodes[near] += step * (feature - nodes[near])
+        if count > 1:
+            first, second = int(near[0]), int(near[1])
+            edges = age[first]
+            edges[edges >= 0] += 1
+            edges[edges > longest_age] = -1
+            edges[second] = 0
+            age[:, first] = edges
+    return nodes, (age >= 0).triu().nonzero()
+
+
+class NeuralGas(nn.Module):
+    """Nodes in feature space. Buffers, one row a node: centroid and variance [K, d], label and image row [K]; edges [E, 2]."""
+
+    centroids: Tensor
+    variances: Tensor
+    labels: Tensor
+    rows: Tensor
+    edges: Tensor
+
+    def __init__(self, feature_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("centroids", torch.empty(0, feature_dim))
+        self.register_buffer("variances", torch.empty(0, feature_dim))
+        self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("rows", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("edges", torch.empty(0, 2, dtype=torch.int64))
+
+    def add(self, nodes: Tensor, features: Tensor, labels: Tensor, rows: Tensor) -> int:
+        """Take nodes [k, d] in: each gets the variance of the features nearest to it, their commonest label, and of that label's
+        images the one nearest to the node. Nodes that are nearest to no feature stand for nothing and are left out.
+
+        Returns how many were taken; they stand at the end, in the order given.
+        """
+        owner = torch.cdist(features, nodes).argmin(1)
+        taken = []
+        for number, node in enumerate(nodes):
+            own = (owner == number).nonzero().squeeze(1)
+            if not len(own):
+                continue
+            label = labels[own].mode().values
+            candidates = own[labels[own] == label]
+            nearest = candidates[((features[candidates] - node) ** 2).sum(1).argmin()]
+            taken.append((node, features[own].var(0, correction=0), label, rows[nearest]))
+        columns = [torch.stack(column) for column in zip(*taken, strict=True)]
+        for name, column in zip(("centroids", "variances", "labels", "rows"), columns, strict=True):
+            old = getattr(self, name)
+            setattr(self, name, torch.cat([old, column.to(old)]))
+        return len(taken)
+
+    def connect(self, features: Tensor) -> None:
+        """An edge between the two nodes nearest to each feature (competitive Hebbian learning without ageing)."""
+        if len(self.centroids) > 1:
+            pairs = torch.cdist(features, self.centroids).topk(2, largest=False).indices.sort(1).values
+            self.edges = torch.unique(torch.cat([self.edges, pairs.to(self.edges)]), dim=0)
+
+    def rivals(self, first_new: int) -> Tensor:
+        """Edges [E, 2] between a node from `first_new` on (second column) and a node of another class (first column)."""
+        i, j = self.edges.unbind(1)  # i < j by construction
+        return self.edges[(j >= first_new) & (self.labels[i] != self.labels[j])]

@@ -1,0 +1,138 @@
+"""TOPIC (Tao et al., CVPR 2020): neural gas with anchor loss and min-max loss (methods.md 4.6).
+
+A re-implementation: the released code lacks the neural gas, the losses' file and the base script, so it cannot be verified
+against its source. Weights are those of the released scripts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.parts.exemplars import random_choice
+from methods.parts.heads import unit
+from methods.parts.neural_gas import NeuralGas, fit
+from methods.rehearsal import RehearsalConfig, RehearsalStrategy
+
+
+class Topic(RehearsalStrategy):
+    """A graph of nodes over the base features; each node's image holds its feature in place while the last block learns.
+
+    Loss: cross-entropy on the shots + anchor loss (AL: old nodes' images keep their features) + min-max loss (MML: shots come
+    near their class's new node, new nodes keep off the old ones they are linked with). Old head rows and batch norm are frozen.
+    """
+
+    title = "TOPIC"
+
+    class Config(RehearsalConfig):
+        batch_norm: Literal["eval", "train", "last_block"] = "eval"  # the scripts' --wo-bn
+        freeze_old_rows: bool = True  # --fw
+        choose: Literal["neural_gas"] = "neural_gas"  # type: ignore[assignment]  # base_exemplars: nodes of the base; novel_exemplars: nodes a novel class
+        space: Literal["raw", "unit"] = "unit"  # of the features that gas, AL and MML see; the scripts do not say
+        gas_eta: float = Field(0.1, gt=0)
+        gas_alpha: float = Field(10.0, gt=0)
+        gas_age: int = Field(200, ge=1)
+        anchor_weight: float = Field(350.0, ge=0)
+        anchor_form: Literal["script", "inverse"] = "script"  # inverse: Mahalanobis, as the paper writes it (with .5)
+        variance_factor: float = Field(0.9, gt=0)  # script: on dimensions whose variance exceeds .5; .8 on CUB
+        min_weight: float = Field(0.3, ge=0)
+        centre_lr: float = Field(0.1, gt=0)
+        max_weight: float = Field(1e-4, ge=0)
+        max_margin: float = Field(0.5, ge=0)
+
+    presets = {"al_mml": {}, "al": {"min_weight": 0.0, "max_weight": 0.0}}
+
+    @classmethod
+    def budget(cls, config: Any, sessions: Any) -> int | None:
+        return int(config.base_exemplars + config.novel_exemplars * sessions.way * sessions.count)
+
+    def adopt(self, network: Any) -> None:
+        super().adopt(network)
+        network.gas = NeuralGas(network.feature_dim)
+
+    def located(self, features: Tensor) -> Tensor:
+        """Backbone features in the space that the gas lives in."""
+        return unit(features) if self.config.space == "unit" else features
+
+    def before_session(self) -> None:
+        if not self.session:
+            return
+        super().before_session()
+        gas, rows = self.model.gas, self.own_rows
+        self.first_new = len(gas.centroids)
+        order = gas.rows.argsort()  # the memory keeps its rows sorted
+        self.anchor_factors = anchor_factors(gas.variances[order], self.config.anchor_form, self.config.variance_factor)
+        features, labels = self.located(self.embed_rows(rows)), self.kit.images.labels(rows)
+        for label in self.kit.sessions.span(self.session):
+            own = labels == label
+            start = features[own][random_choice(int(own.sum()), self.config.novel_exemplars)]
+            nearest = torch.cdist(features[own], start).argmin(1)
+            means = torch.stack([features[own][nearest == number].mean(0) for number in range(len(start))])
+            gas.add(means, features[own], labels[own], rows.to(labels.device)[own])
+        gas.connect(features)
+        self.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
+
+    def trainable(self) -> list[nn.Parameter]:
+        return [*super().trainable(), self.centres]
+
+    def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+        """The new nodes have a rate of their own, and no weight decay."""
+        weights = [p for p in parameters if p is not self.centres]
+        return [*super().parameter_groups(weights), {"params": [self.centres], "lr": self.config.centre_lr, "weight_decay": 0.0}]
+
+    def session_loss(self) -> Tensor:
+        c, gas = self.config, self.model.gas
+        loss = F.cross_entropy(self.mb_output, self.mb_y)
+        if c.anchor_weight:
+            old, _, now, _ = self.old_and_now()
+            loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.anchor_factors)
+        if c.min_weight:
+            labels = gas.labels[self.first_new :]
+            loss = loss + c.min_weight * min_loss(self.located(self.features), self.mb_y, self.centres, labels)
+        if c.max_weight:
+            nodes = torch.cat([gas.centroids[: self.first_new], self.centres])
+            loss = loss + c.max_weight * max_loss(nodes, gas.rivals(self.first_new), c.max_margin)
+        return loss
+
+    def keep_exemplars(self) -> None:
+        """The images that stand for this session's nodes; the base's nodes are found here."""
+        gas, c = self.model.gas, self.config
+        if self.session:
+            gas.centroids[self.first_new :] = self.centres.detach()
+            self.kit.memory.keep(gas.rows[self.first_new :])
+            del self.centres, self.anchor_factors
+            return
+        rows = self.own_rows
+        features, labels = self.located(self.embed_rows(rows)).cpu(), self.kit.images.labels(rows).cpu()
+        shuffled = features[torch.randperm(len(features))]
+        nodes, _ = fit(shuffled, shuffled[: c.base_exemplars], c.gas_eta, c.gas_alpha, c.gas_age)
+        gas.add(nodes, features, labels, rows)
+        gas.connect(features.to(gas.centroids))
+        self.kit.memory.keep(gas.rows)
+
+
+def anchor_factors(variances: Tensor, form: str, factor: float) -> Tensor:
+    """Weights [n, d] of squared feature changes: the scripts' two values, or the inverse variance."""
+    if form == "inverse":
+        return 1 / variances.clamp_min(1e-3)
+    return torch.where(variances > 0.5, factor, 1.0)
+
+
+def anchor_loss(now: Tensor, old: Tensor, factors: Tensor) -> Tensor:
+    """Mean over nodes and dimensions of factor * (feature now - feature under the old network)², all [n, d]."""
+    return (factors * (now - old) ** 2).mean()
+
+
+def min_loss(features: Tensor, labels: Tensor, nodes: Tensor, node_labels: Tensor) -> Tensor:
+    """Mean squared distance of features [N, d] to the nearest node of their own class."""
+    distances = torch.cdist(features, nodes) ** 2
+    return distances.masked_fill(labels[:, None] != node_labels, torch.inf).min(1).values.mean()
+
+
+def max_loss(nodes: Tensor, pairs: Tensor, margin: float) -> Tensor:
+    """Sum over linked nodes of different classes of what their distance lacks to the margin."""
+    return F.relu(margin - (nodes[pairs[:, 0]] - nodes[pairs[:, 1]]).norm(dim=1)).sum()
