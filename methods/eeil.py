@@ -30,7 +30,9 @@ class Eeil(RehearsalStrategy):
         distill_heads: Literal["together", "each"] = "together"
         balanced_epochs: int = Field(0, ge=0)
         balanced_lr: float = Field(0.1, gt=0)  # as a share of lr
-        noise: float = Field(0.0, ge=0)  # eta: gradients get N(0, 1) eta / (1 + step)^.55 (FACIL's reading)
+        # Gradients get N(0, 1) noise / (1 + step)^.55; the paper has .3, made for increments of thousands of images. FACIL, whose
+        # reading of the formula this is, leaves it off unless asked.
+        noise: float = Field(0.0, ge=0)
 
     presets = {
         "topic": {},
@@ -38,7 +40,6 @@ class Eeil(RehearsalStrategy):
             "anchor_weight": 0.0,
             "distill_heads": "each",
             "balanced_epochs": 40,
-            "noise": 0.3,
             "train": "all",
             "batch_norm": "train",
             "replay": "within",
