@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,6 +34,12 @@ class Eeil(RehearsalStrategy):
         # reading of the formula this is, leaves it off unless asked.
         noise: float = Field(0.0, ge=0)
 
+        @model_validator(mode="after")
+        def _balanced_within(self) -> Self:
+            if self.balanced_epochs and self.replay == "beside":
+                raise ValueError("balanced_epochs need replay: within, since they train on the exemplars")
+            return self
+
     presets = {
         "topic": {},
         "original": {
@@ -59,11 +65,16 @@ class Eeil(RehearsalStrategy):
         if epoch == self.config.epochs:
             self.model.eval()
             with torch.no_grad():
-                self.keep_exemplars()
+                super().keep_exemplars()
             self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
             rows = self.kit.memory.rows
             self.dataloader = self.kit.images.batches(rows, self.config.batch or len(rows), f"session{self.session}/balanced")
             self.restart(self.config.lr * self.config.balanced_lr)
+
+    def keep_exemplars(self) -> None:
+        """Once a session: where there is a balanced phase, its start has chosen them."""
+        if not (self.session and self.config.balanced_epochs):
+            super().keep_exemplars()
 
     def session_loss(self) -> Tensor:
         c = self.config

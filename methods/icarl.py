@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +28,12 @@ class ICarl(RehearsalStrategy):
         predict: Literal["head", "nearest_mean"] = "head"
         distill_weight: float = Field(1.0, ge=0)
         distill_temperature: float = Field(2.0, gt=0)
+
+        @model_validator(mode="after")
+        def _sigmoids_within(self) -> Self:
+            if self.loss == "sigmoid" and self.replay == "beside":
+                raise ValueError("loss sigmoid needs replay: within, since old sigmoids are targets on every image of a batch")
+            return self
 
     presets = {
         "topic": {},
@@ -52,10 +58,19 @@ class ICarl(RehearsalStrategy):
             return sigmoid_loss(self.mb_output, self.mb_y, old_logits)
         return F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * distillation(logits, old_logits, c.distill_temperature)
 
+    def finished(self) -> bool:
+        if self.best_epoch is not None:
+            self.model.eval()
+            with torch.no_grad():
+                self.store_means(self.session_rows())
+        return super().finished()
+
     def after_session(self) -> None:
         super().after_session()
+        self.store_means(self.kit.memory.rows)
+
+    def store_means(self, rows: Tensor) -> None:
         if self.config.predict == "nearest_mean":
-            rows = self.kit.memory.rows
             self.model.register_buffer("class_means", class_means(self.embed_rows(rows), self.kit.images.labels(rows), self.classes_seen))
 
     def scores(self, features: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ class JointCnn(SessionStrategy):
     """`topic`: the nominal upper bound as TOPIC ran it: warm start, all base images and all shots, no balancing.
 
     With 500 base images against 5 shots a class it hardly ever predicts a new class, so its curve is BaseOnly's (methods.md 2.1).
-    `balanced` begins each session from the untrained network and balances the classes, by the loss (Balanced Softmax, Ren
-    et al., NeurIPS 2020, Eq. 4) or by showing images of small classes more often. Both keep every image, and say so.
+    `balanced` begins each session from the untrained network and shows images of small classes more often, so that all
+    classes weigh alike; balancing by the loss is Balanced Softmax (Ren et al., NeurIPS 2020, Eq. 4). Both presets keep every
+    image, and say so.
     """
 
     title = "Joint-CNN"
@@ -29,7 +30,7 @@ class JointCnn(SessionStrategy):
         from_scratch: bool = False
         balance: Literal["none", "loss", "sampling"] = "none"
 
-    presets = {"topic": {}, "balanced": {"from_scratch": True, "balance": "loss", "new_row_std": None}}
+    presets = {"topic": {}, "balanced": {"from_scratch": True, "balance": "sampling", "new_row_std": None}}
 
     def before_session(self) -> None:
         if self.session and self.config.from_scratch:

@@ -32,13 +32,15 @@ class Topic(RehearsalStrategy):
         batch_norm: Literal["eval", "train", "last_block"] = "eval"  # the scripts' --wo-bn
         freeze_old_rows: bool = True  # --fw
         choose: Literal["neural_gas"] = "neural_gas"  # type: ignore[assignment]  # base_exemplars: nodes of the base; novel_exemplars: nodes a novel class
+        replay: Literal["beside"] = "beside"  # type: ignore[assignment]
+        base_exemplars: int = Field(400, ge=1)
         space: Literal["raw", "unit"] = "unit"  # of the features that gas, AL and MML see; the scripts do not say
         gas_eta: float = Field(0.1, gt=0)
         gas_alpha: float = Field(10.0, gt=0)
-        gas_age: int = Field(200, ge=1)
+        gas_age: int = Field(200, ge=1)  # of edges between base nodes; no loss reads these
         anchor_weight: float = Field(350.0, ge=0)
         anchor_form: Literal["script", "inverse"] = "script"  # inverse: Mahalanobis, as the paper writes it (with .5)
-        variance_factor: float = Field(0.9, gt=0)  # script: on dimensions whose variance exceeds .5; .8 on CUB
+        variance_factor: float = Field(0.9, gt=0)  # script: where a variance exceeds .5, never in space unit; .8 on CUB
         min_weight: float = Field(0.3, ge=0)
         centre_lr: float = Field(0.1, gt=0)
         max_weight: float = Field(1e-4, ge=0)
@@ -77,7 +79,7 @@ class Topic(RehearsalStrategy):
         self.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
 
     def trainable(self) -> list[nn.Parameter]:
-        return [*super().trainable(), self.centres]
+        return [*super().trainable(), *([self.centres] if hasattr(self, "centres") else [])]
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """The new nodes have a rate of their own, and no weight decay."""
@@ -109,9 +111,12 @@ class Topic(RehearsalStrategy):
         rows = self.own_rows
         features, labels = self.located(self.embed_rows(rows)).cpu(), self.kit.images.labels(rows).cpu()
         shuffled = features[torch.randperm(len(features))]
-        nodes, _ = fit(shuffled, shuffled[: c.base_exemplars], c.gas_eta, c.gas_alpha, c.gas_age)
-        gas.add(nodes, features, labels, rows)
-        gas.connect(features.to(gas.centroids))
+        nodes, edges = fit(shuffled, shuffled[: c.base_exemplars], c.gas_eta, c.gas_alpha, c.gas_age)
+        place = torch.full((len(nodes),), -1)
+        taken = gas.add(nodes, features, labels, rows)
+        place[taken] = torch.arange(len(taken))
+        edges = place[edges]
+        gas.edges = edges[(edges >= 0).all(1)].to(gas.edges)
         self.kit.memory.keep(gas.rows)
 
 

@@ -192,6 +192,7 @@ class PublishedRow(Strict):
     know to compare it."""
 
     method: str
+    presets: tuple[str, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
     label: str
     source: str
     accuracy: tuple[float | None, ...]

@@ -127,7 +127,8 @@ def test_list_names_protocols_and_methods() -> None:
     text = call("--list").out
     for protocol in (ROOT / "protocols").glob("*.yaml"):
         assert f"  {protocol.stem} " in text
-    for name, presets in {"base_only": "default", "lecnet": "paper, code", "proto": "raw_mean, norm_mean"}.items():
+    listed = {"base_only": "default", "lecnet": "paper, code, baseline, ne, nc, oracle", "proto": "raw_mean, norm_mean"}
+    for name, presets in listed.items():
         assert f"  {name} " in text
         assert f"presets {presets}\n" in text + "\n"
 
@@ -224,7 +225,7 @@ def test_report_only_gives_the_same_table_and_needs_the_records_alone(finished: 
     answer = call("--protocol", str(TINY), "--results", str(copy), "--data-root", str(tmp_path / "none"), "--report-only")
     assert answer.status == 0
     assert (copy / "tiny.md").read_bytes() == expected
-    assert answer.out.splitlines() == [str(copy / "tiny.md")]
+    assert answer.out.splitlines() == [str(copy / "tiny.md"), str(copy / "tiny.matrix.md")], "no costs, no table of costs"
     assert not (tmp_path / "none").exists()
 
 

@@ -12,7 +12,7 @@ from benchmarks.files import write_atomic
 from benchmarks.metrics import sampling_half_width
 from benchmarks.records import Record, Store
 from benchmarks.report.frame import label_of
-from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, log_tables, markdown, matrix_table
+from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, log_tables, markdown, matrix_table, printed
 from protocols import load_published
 from protocols.schema import Protocol, PublishedRow
 
@@ -110,9 +110,10 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     lines += ["### After the last session", "", final_table(section), ""]
     for table in log_tables(section):
         lines += [table, ""]
-    methods = {record.identity.method for record in section.records}
     rows = [
-        [row.label, row.source, row.backbone, row.split, row.seeds, row.selection, row.note] for row in published if row.method in methods
+        [row.label, row.source, row.backbone, row.split, row.seeds, row.selection, row.note]
+        for row in published
+        if any(printed(row, record) for record in section.records)
     ]
     if rows:
         header = ["Published row", "Source", "Backbone", "Split", "Repeats", "Epoch chosen on", "Note"]

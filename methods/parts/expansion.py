@@ -55,6 +55,7 @@ class ExpandingHead(DynamicModule):
         d = network.feature_dim
         self.config, self.d = config, d
         self.head_class: type[GrowingHead] = type(network.head)
+        self.new_row_std = network.head.new_row_std
         windows = WINDOWS if config.layer == "conv3x3" else 1
         self.projection = nn.Linear(windows * d, d, bias=False)
         # The shared base has no F1: the identity leaves its features, and so its base accuracy, as they are.
@@ -84,8 +85,9 @@ class ExpandingHead(DynamicModule):
         if not self.training or len(self.heads) > experience.current_experience:
             return
         c, d, like = self.config, self.d, self.projection.weight
-        head = self.head_class(2 * d if c.fusion == "concat" and c.gate != "none" else d)
-        head.grow(len(experience.classes_in_this_experience))  # no. 21: the head's own rule, torch's Linear default
+        width = 2 * d if c.fusion == "concat" and c.gate != "none" else d
+        head = self.head_class(width, self.new_row_std)  # no. 21: the head's own rule, torch's Linear default, unless asked
+        head.grow(len(experience.classes_in_this_experience))
         head.adapts = False
         self.heads.append(head.to(like))
         if c.gate == "none":

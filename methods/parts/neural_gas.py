@@ -19,7 +19,7 @@ def fit(features: Tensor, start: Tensor, eta: float, alpha: float, longest_age: 
     """
     nodes = start.clone()
     count = len(nodes)
-    reach = min(count, int(MOST_RANKS * alpha) + 1)
+    reach = min(count, max(2, int(MOST_RANKS * alpha) + 1))
     step = (eta * torch.exp(-torch.arange(reach) / alpha))[:, None]
     age = torch.full((count, count), -1, dtype=torch.int64)  # -1: no edge
     for feature in features:
@@ -52,14 +52,14 @@ class NeuralGas(nn.Module):
         self.register_buffer("rows", torch.empty(0, dtype=torch.int64))
         self.register_buffer("edges", torch.empty(0, 2, dtype=torch.int64))
 
-    def add(self, nodes: Tensor, features: Tensor, labels: Tensor, rows: Tensor) -> int:
+    def add(self, nodes: Tensor, features: Tensor, labels: Tensor, rows: Tensor) -> list[int]:
         """Take nodes [k, d] in: each gets the variance of the features nearest to it, their commonest label, and of that label's
         images the one nearest to the node. Nodes that are nearest to no feature stand for nothing and are left out.
 
-        Returns how many were taken; they stand at the end, in the order given.
+        Returns the positions of those taken; they stand at the end, in the order given.
         """
         owner = torch.cdist(features, nodes).argmin(1)
-        taken = []
+        taken, columns_of = [], []
         for number, node in enumerate(nodes):
             own = (owner == number).nonzero().squeeze(1)
             if not len(own):
@@ -67,12 +67,13 @@ class NeuralGas(nn.Module):
             label = labels[own].mode().values
             candidates = own[labels[own] == label]
             nearest = candidates[((features[candidates] - node) ** 2).sum(1).argmin()]
-            taken.append((node, features[own].var(0, correction=0), label, rows[nearest]))
-        columns = [torch.stack(column) for column in zip(*taken, strict=True)]
+            taken.append(number)
+            columns_of.append((node, features[own].var(0, correction=0), label, rows[nearest]))
+        columns = [torch.stack(column) for column in zip(*columns_of, strict=True)]
         for name, column in zip(("centroids", "variances", "labels", "rows"), columns, strict=True):
             old = getattr(self, name)
             setattr(self, name, torch.cat([old, column.to(old)]))
-        return len(taken)
+        return taken
 
     def connect(self, features: Tensor) -> None:
         """An edge between the two nodes nearest to each feature (competitive Hebbian learning without ageing)."""

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 
 from benchmarks import base_session
-from benchmarks.base_session import BaseKey, Checkpoint, base_key, build_network, cached_base, learning_rate, read_tensors, train_base
+from benchmarks.base_session import (
+    BASES,
+    BaseKey,
+    Checkpoint,
+    base_key,
+    build_network,
+    cached_base,
+    learning_rate,
+    read_tensors,
+    train_base,
+)
 from benchmarks.loading import Batches, Transform
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol, Recipe
@@ -149,7 +159,7 @@ def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> Non
 
     fast = tiny.recipes["fast"]
     others = [
-        {"base": "projected"},
+        *({"base": base} for base in BASES if base != "linear"),
         {"seed": 1},
         {"data_sha256": "e"},
         {"rows_sha256": "s"},
@@ -158,11 +168,12 @@ def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> Non
         {"protocol": tiny.model_copy(update={"backbone": tiny.backbone.model_copy(update={"name": "conv4"})})},
         *({"recipe": fast.model_copy(update={name: value})} for name, value in OTHER_RECIPE.items()),
     ]
-    assert OTHER_RECIPE.keys() == Recipe.model_fields.keys() - {"methods"}, "a new field of Recipe: does it change a base?"
+    assert OTHER_RECIPE.keys() == Recipe.model_fields.keys() - {"methods", "bases"}, "a new field of Recipe: does it change a base?"
     assert len({key(**change) for change in others} | {key()}) == len(others) + 1
-    presentation = tiny.model_copy(update={"title": "another", "notes": "n", "methods": ("proto",), "seeds": "7"})
+    presentation = tiny.model_copy(update={"title": "another", "notes": "n", "methods": ("proto",), "without": ("der",), "seeds": "7"})
     assert key(protocol=presentation) == key()
     assert key(recipe=fast.model_copy(update={"methods": {}})) == key()
+    assert key(recipe=fast.model_copy(update={"bases": {"path": {"lr": 1.0}}})) == key(), "what a recipe changes for another base"
 
 
 def test_onecycle_rises_to_its_rate_and_falls_to_nothing_as_torchs_does() -> None:

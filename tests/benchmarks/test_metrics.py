@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchmarks import metrics
+from protocols.schema import Sessions
 
 # Two base classes of 10 and 30 images, one novel class of 20.
 CORRECT, TOTAL = (9, 15, 5), (10, 30, 20)
@@ -98,6 +99,16 @@ def test_forgetting_by_hand() -> None:
     ]
     # best earlier - last: 85 - 65, 60 - 55, 40 - 30
     assert metrics.forgetting(groups) == pytest.approx((20 + 5 + 10) / 3)
+
+
+def test_accuracy_by_session_of_origin_by_hand() -> None:
+    """Two base classes, then one a session: only the sessions that have been, and by images, not by classes."""
+    shape = Sessions(base=2, way=1, count=2, shots=5)
+    assert metrics.session_accuracies(shape, (9, 15), (10, 30)) == pytest.approx([60.0])
+    assert metrics.session_accuracies(shape, (9, 15, 5), (10, 30, 20)) == pytest.approx([60.0, 25.0])
+    assert metrics.session_accuracies(shape, (8, 10, 5, 1), (10, 30, 20, 10)) == pytest.approx([45.0, 25.0, 10.0])
+    pairs = Sessions(base=1, way=2, count=1, shots=5)
+    assert metrics.session_accuracies(pairs, (9, 15, 5), (10, 30, 20)) == pytest.approx([90.0, 40.0])
 
 
 def test_a_group_that_improves_counts_as_negative_forgetting() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.base_session import BASES
 from benchmarks.errors import UsageError
 from benchmarks.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
 from benchmarks.records import Identity
@@ -94,6 +95,23 @@ def test_without_methods_the_protocols_list_or_all(tiny: Protocol) -> None:
     assert [name for name, _ in parse_methods(None, tiny)] == method_names()
     chosen = tiny.model_copy(update={"methods": ("proto:norm_mean", "base_only")})
     assert parse_methods(None, chosen) == (("proto", "norm_mean"), ("base_only", "default"))
+
+
+def test_who_is_left_out_by_default_can_still_be_asked_for(tiny: Protocol) -> None:
+    """Protocol.without: the methods of another protocol's table."""
+    protocol = tiny.model_copy(update={"without": ("der", "si")})
+    assert [name for name, _ in parse_methods(None, protocol)] == [name for name in method_names() if name not in ("der", "si")]
+    assert parse_methods("der,si", protocol) == (("der", "no_buffer"), ("si", "mammoth"))
+    listed = protocol.model_copy(update={"methods": ("si", "proto")})
+    assert [name for name, _ in parse_methods(None, listed)] == ["si", "proto"], "a list says itself who takes part"
+
+
+@pytest.mark.parametrize("methods", [None, "base_only"])
+@pytest.mark.parametrize(("name", "said"), [("derr", "Did you mean 'der'"), ("der:buffer200", "There are: ")])
+def test_leaving_out_what_is_not_there_is_an_error(name: str, said: str, methods: str | None, tiny: Protocol) -> None:
+    with pytest.raises(MethodError, match=said) as caught:
+        parse_methods(methods, tiny.model_copy(update={"without": (name,)}))
+    assert repr(name) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +281,10 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
     for field, declared in load_method(method).Config.model_fields.items():
         value = other(plain.config[field])
         if value is None:  # a choice by name: any other of those declared
-            value = next(choice for choice in declared.annotation.__args__ if choice != plain.config[field])  # type: ignore[union-attr]
+            choices = [choice for choice in declared.annotation.__args__ if choice != plain.config[field]]  # type: ignore[union-attr]
+            if not choices:  # a subclass that leaves one choice only: there is nothing to change
+                continue
+            value = choices[0]
         (by_recipe,) = runs_of(with_recipe(tiny, methods={method: {field: value}}), method)
         assert by_recipe != plain, field
         assert by_recipe.config[field] != plain.config[field]
@@ -277,7 +298,8 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
 
 RUNTIME = {"data_root", "results", "device", "threads"}
 PRESENTATION = {"title", "notes"}
-CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods"}  # the chosen recipe, split, seed and method are in the identity
+# The chosen recipe, split, seed and method are in the identity.
+CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
 CHECKED_NOT_CHOSEN = {"canonical"}  # facts that the data must show; they change no number
 IN_THE_IDENTITY: dict[str, Any] = {
     "name": "other",
@@ -301,14 +323,42 @@ def test_changing_what_is_measured_changes_the_run(field: str, tiny: Protocol) -
     assert runs_of(changed, "base_only") != runs_of(tiny, "base_only")
 
 
-@pytest.mark.parametrize("field", [name for name in Recipe.model_fields if name != "methods"])
+@pytest.mark.parametrize("field", [name for name in Recipe.model_fields if name not in ("methods", "bases")])
 def test_changing_any_field_of_the_recipe_changes_the_run(field: str, tiny: Protocol) -> None:
     by_name = {"schedule": "constant", "precision": "bf16", "momentum": 0.5, "warmup": 0.5}
     value = by_name.get(field, other(tiny.recipes["fast"].model_dump(mode="json")[field]))
     assert runs_of(with_recipe(tiny, **{field: value}), "base_only") != runs_of(tiny, "base_only")
 
 
-@pytest.mark.parametrize("changes", [{"title": "Another"}, {"notes": "A word."}, {"seeds": "0-4"}, {"methods": ["base_only"]}])
+@pytest.mark.parametrize("base", BASES)
+def test_a_recipe_changes_one_base_alone(base: str, tiny: Protocol) -> None:
+    """Recipe.bases: in the identity of the runs that start from it, and of no other."""
+    methods = "base_only,lecnet:code,ncm:original,si"  # one of each kind
+    plain, changed = runs_of(tiny, methods), runs_of(with_recipe(tiny, bases={base: {"epochs": 9, "lr": 0.7}}), methods)
+    assert {run.base for run in plain} == set(BASES)
+    for before, after in zip(plain, changed, strict=True):
+        assert before.base_settings == {}
+        assert after.base_settings == ({"epochs": 9, "lr": 0.7} if before.base == base else {})
+        assert after.model_copy(update={"base_settings": {}}) == before, "the recipe's own settings stay what they are"
+        assert after.stem == before.stem
+
+
+def test_an_unknown_base_is_answered_with_the_nearest(tiny: Protocol) -> None:
+    with pytest.raises(UsageError, match=r"tiny, recipe fast, bases: .*'pth'\. Did you mean 'path'\?") as caught:
+        runs_of(with_recipe(tiny, bases={"pth": {"lr": 0.1}}), "base_only")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bases_settings_are_what_they_mean(tiny: Protocol) -> None:
+    """YAML 1.1 reads 1e-2 as text: a run must neither be done again for it nor trip over it."""
+    (run,) = runs_of(with_recipe(tiny, bases={"path": {"lr": "1e-2", "head_gain": "2e0", "milestones": [1]}}), "si")
+    assert run.base_settings == {"lr": 0.01, "head_gain": 2.0, "milestones": [1]}
+    assert Identity.model_validate_json(run.model_dump_json()) == run
+
+
+@pytest.mark.parametrize(
+    "changes", [{"title": "Another"}, {"notes": "A word."}, {"seeds": "0-4"}, {"methods": ["base_only"]}, {"without": ["der"]}]
+)
 def test_presentation_changes_no_run(changes: dict[str, Any], tiny: Protocol) -> None:
     changed = Protocol.model_validate(tiny.model_dump(mode="json") | changes)
     assert runs_of(changed, "base_only") == runs_of(tiny, "base_only")

@@ -223,6 +223,7 @@ CHANGES: dict[str, Any] = {
     "config": {"lr": 0.02, "gamma": 0.8, "milestones": [3, 5]},
     "version": 2,
     "base": "projected",
+    "base_settings": {"lr": 0.2},
 }
 
 
@@ -239,6 +240,16 @@ def test_a_record_of_other_images_does_not_count_as_done(make_record: MakeRecord
     assert store.is_done(record.identity)
     assert store.is_done(record.identity, record.images_sha256)
     assert not store.is_done(record.identity, "d" * 64)
+
+
+def test_a_record_from_before_bases_had_settings_still_counts(store: Store, saved: Record, make_identity: MakeIdentity) -> None:
+    """Records of release 1 lack `base_settings`: they are of runs without any, and hours of work."""
+    path = store.path(saved.identity, ".json")
+    path.write_bytes(edited(lambda c: c["identity"].pop("base_settings"))(path.read_bytes()))
+    assert b"base_settings" not in path.read_bytes()
+    assert store.load("hand") == ([saved], [], [])
+    assert store.is_done(make_identity("lecnet:paper", 3))
+    assert not store.is_done(make_identity("lecnet:paper", 3, base_settings={"lr": 0.2}))
 
 
 def test_every_field_of_an_identity_is_compared_or_stands_in_the_path() -> None:

@@ -5,6 +5,7 @@ After a change of the layout that is meant, look at `git diff` of what `write_re
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,65 @@ def test_one_seed_has_no_interval(hand: Protocol, results: Path, save: Save) -> 
     assert [row[column] for column in ("Seeds", "0", "1", "2", "PD")] == ["1", "85.00", "63.33", "45.00", "40.00"]
 
 
+def test_accuracy_by_session_of_origin(hand: Protocol, story: Path) -> None:
+    """hand.matrix.md: one table a variant, means over its seeds, nothing above the diagonal."""
+    text = text_of(hand, story)
+    assert "[hand.matrix.md](hand.matrix.md)" in text
+    found = tables((story / "hand.matrix.md").read_text(encoding="utf-8"))
+    lecnet = next(table for table in found if "LEC-Net (paper): after session" in table[0])
+    assert [list(row.values()) for row in lecnet] == [
+        ["0", "85.00", "–", "–"],  # 80, 85, 90
+        ["1", "75.00", "40.00", "–"],  # 14, 15, 16 of 20; 4 of 10
+        ["2", "65.00", "33.33", "16.67"],  # 12, 13, 14 of 20; 3, 3, 4 of 10; 1, 2, 2 of 10
+    ]
+    assert list(lecnet[0]) == ["LEC-Net (paper): after session", "of 0", "of 1", "of 2"]
+    labels = [next(iter(table[0])).partition(": after")[0] for table in found]
+    assert labels == ["BaseOnly", "Ft-CNN (topic)", "LEC-Net (paper)", "LEC-Net (paper, gamma=0.6)"]
+
+
+def test_forgetting_follows_from_the_matrix(hand: Protocol, story: Path) -> None:
+    """FT_CNN by hand: seed 0 80 -> 15 and 80 -> 30, seed 1 85 -> 20 and 90 -> 20: means 57.5 and 67.5."""
+    row = row_of(table_after(text_of(hand, story), LAST), "Ft-CNN (topic)")
+    assert row["Forgetting"].startswith("62.50 ±")
+
+
+def test_what_test_images_chose_is_marked_in_every_file(
+    hand: Protocol, results: Path, save: Save, make_record: MakeRecord, costs: Costs
+) -> None:
+    """methods.md 10, first trap: `last` and `oracle_test` are never to be mixed up."""
+    save("base_only:default", BASE_ONLY)
+    assert "the test set chooses nothing" in text_of(hand, results)
+    assert "†" not in "".join(path.read_text(encoding="utf-8") for path in write_report(hand, results))
+    for seed, correct in enumerate(LECNET):
+        Store(results).save(make_record("lecnet:oracle", seed, correct).model_copy(update={"selection": "oracle_test"}), costs, b"")
+    files = [path.read_text(encoding="utf-8") for path in write_report(hand, results)]
+    assert len(files) == 3
+    for text in files:
+        assert "LEC-Net (oracle) †" in text
+        assert "BaseOnly †" not in text
+    intro = files[0].split("\n## ")[0]
+    assert "**† Test images chose when each session of this row ended" in intro
+    assert "The last epoch is used everywhere" not in intro
+    assert row_of(table_after(files[0], ACCURACY), "LEC-Net (oracle) †")["2"] == "45.00 ± 12.42"
+
+
+def test_a_published_row_stands_beneath_its_presets_only(
+    hand: Protocol, results: Path, save: Save, published_rows: list[PublishedRow]
+) -> None:
+    """And beneath a run whose epoch test images chose, as the paper's did; but not beneath other changes of the command line."""
+    published_rows[:] = [published("lecnet", (84.5, 60.0, 50.25)).model_copy(update={"presets": ("paper",)})]
+    save("lecnet:paper", LECNET)
+    save("lecnet:baseline", LECNET)
+    save("lecnet:paper", LECNET, overrides={"selection": "oracle_test"}, config={"selection": "oracle_test"})
+    save("lecnet:paper", LECNET, overrides={"gamma": 0.6, "selection": "oracle_test"}, config={"gamma": 0.6})
+    labels = [row["Method"] for row in table_after(text_of(hand, results), ACCURACY)]
+    beneath = {before for before, label in itertools.pairwise(labels) if label.startswith("↳ published")}
+    assert beneath == {"LEC-Net (paper)", "LEC-Net (paper, selection=oracle_test)"}
+    (results / "records" / "hand").rename(results / "records" / "gone")
+    save("lecnet:baseline", LECNET)
+    assert "What the published rows stand on" not in text_of(hand, results)
+
+
 # Nothing is averaged that must not be ----------------------------------------------------------------------------------
 
 
@@ -253,7 +313,7 @@ def test_no_failures_no_notes(hand: Protocol, results: Path, save: Save) -> None
     assert "lacks seed" not in text
 
 
-@pytest.mark.parametrize("changed", [{"config": {"lr": 0.5}}, {"version": 2}, {"base": "projected"}])
+@pytest.mark.parametrize("changed", [{"config": {"lr": 0.5}}, {"version": 2}, {"base": "projected"}, {"base_settings": {"lr": 0.2}}])
 def test_seeds_of_different_settings_are_not_averaged(changed: dict[str, Any], hand: Protocol, results: Path, save: Save) -> None:
     save("base_only:default", BASE_ONLY)
     save("lecnet:paper", LECNET[:2])
@@ -291,6 +351,14 @@ def test_seeds_measured_on_different_things_are_not_averaged(field: str, hand: P
     save("lecnet:paper", LECNET[2:], first_seed=2, **{field: MEASURED_ON[field]})
     for table in tables(text_of(hand, results)):
         assert all(row.get("Seeds") != "3" for row in table)
+
+
+def test_a_base_of_its_own_settings_stays_in_the_section(hand: Protocol, results: Path, save: Save) -> None:
+    """SI trains its base at another rate: the rows are still to be compared."""
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET, base="path", base_settings={"lr": 0.2})
+    rows = table_after(text_of(hand, results), ACCURACY)
+    assert {"BaseOnly", "LEC-Net (paper)"} <= {row["Method"] for row in rows}
 
 
 def test_records_of_fewer_sessions_break_nothing(hand: Protocol, results: Path, save: Save) -> None:
@@ -331,7 +399,7 @@ def test_the_same_bytes_twice_and_from_the_records_alone(hand: Protocol, story: 
         if path.name.endswith((".npz", ".cost.json")):
             path.unlink()
     assert text_of(hand, story) == first
-    assert write_report(hand, story) == [story / "hand.md"], "no costs, no table of costs"
+    assert write_report(hand, story) == [story / "hand.md", story / "hand.matrix.md"], "no costs, no table of costs"
 
 
 def test_the_order_in_which_runs_ended_changes_nothing(hand: Protocol, tmp_path: Path, make_record: MakeRecord, costs: Costs) -> None:
@@ -347,7 +415,7 @@ def test_the_order_in_which_runs_ended_changes_nothing(hand: Protocol, tmp_path:
 
 def test_costs_stand_in_a_file_of_their_own(hand: Protocol, results: Path, save: Save) -> None:
     save("lecnet:paper", LECNET)
-    table, costs_file = write_report(hand, results)
+    table, _, costs_file = write_report(hand, results)
     assert costs_file == results / "hand.costs.md"
     (row,) = tables(costs_file.read_text(encoding="utf-8"))[0]
     assert row["Method"] == "LEC-Net (paper)"

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
 from benchmarks import run
+from benchmarks.plan import identities, make_request
+from benchmarks.records import Identity
+from benchmarks.run import Runner
+from benchmarks.settings import Settings
+from protocols.schema import Protocol
 
 
 @pytest.mark.parametrize(("status", "expected"), [("", "abc"), (" M methods/proto.py", "abc+changes"), (None, "unknown")])
@@ -22,3 +28,82 @@ def test_commit_says_whether_the_code_was_changed(status: str | None, expected: 
     run.git_commit.cache_clear()
     assert run.git_commit() == expected
     run.git_commit.cache_clear()
+
+
+def identity_of(protocol: Protocol, variant: str, *overrides: str) -> Identity:
+    return identities(make_request(protocol, None, None, "0", variant, overrides))[0]
+
+
+def with_bases(protocol: Protocol, **bases: dict[str, Any]) -> Protocol:
+    recipe = protocol.recipes["fast"].model_copy(update={"bases": bases})
+    return protocol.model_copy(update={"recipes": {"fast": recipe}})
+
+
+def test_a_bases_own_settings_train_it_and_no_other(tiny: Protocol, settings: Settings) -> None:
+    """Recipe.bases: the cache must give neither the shared base to who changed it, nor the changed one to the others."""
+    said: list[str] = []
+
+    def enter(protocol: Protocol, variant: str) -> bool:
+        """Whether the base was trained for it."""
+        said.clear()
+        return Runner(protocol, settings).enter(identity_of(protocol, variant), said.append).base_seconds > 0
+
+    changed = with_bases(tiny, projected={"epochs": 1})
+    assert enter(tiny, "base_only")
+    assert enter(tiny, "lecnet:code")
+    assert said[-1].startswith("base session, epoch 2/2")
+    assert enter(changed, "lecnet:code"), "another recipe is another base"
+    assert said[-1].startswith("base session, epoch 1/1")
+    assert not enter(changed, "base_only"), "the shared base is the same as before"
+    assert not enter(tiny, "lecnet:code")
+
+
+@pytest.mark.parametrize("setting", [{"head_gain": 5.0}, {"lr": 0.05}, {"momentum": 0.5}, {"milestones": (1,)}], ids=str)
+def test_every_setting_of_a_base_has_its_effect(setting: dict[str, Any], tiny: Protocol, settings: Settings) -> None:
+    """A setting that is taken, recorded and without effect would be a false record."""
+    plain = Runner(tiny, settings).enter(identity_of(tiny, "lecnet:code"))
+    changed = with_bases(tiny, projected=setting)
+    entrant = Runner(changed, settings).enter(identity_of(changed, "lecnet:code"))
+    before, after = plain.strategy.kit.network.state_dict(), entrant.strategy.kit.network.state_dict()
+    assert any(not bool((before[name] == after[name]).all()) for name in before)
+
+
+@pytest.mark.parametrize(("override", "budget"), [("buffer=7", 7), ("buffer=0", 0)])
+def test_the_budget_in_the_record_is_that_of_the_parameters(override: str, budget: int, tiny: Protocol, settings: Settings) -> None:
+    """Trap 8: the class's own figure says nothing where a parameter sets it."""
+    record, _, _ = Runner(tiny, settings).run(identity_of(tiny, "der:buffer200", f"der.{override}"))
+    assert record.memory_budget == budget
+    assert [session.images_kept for session in record.sessions] == [budget] * 3
+
+
+def test_budgets_depend_on_the_protocol_too(tiny: Protocol, settings: Settings) -> None:
+    """40 base images and one for each of 2 x 2 novel classes (tests/data/tiny.yaml)."""
+    record, _, _ = Runner(tiny, settings).run(identity_of(tiny, "icarl:topic"))
+    assert record.memory_budget == 44
+    assert [session.images_kept for session in record.sessions] == [40, 42, 44]
+
+
+@pytest.mark.parametrize("variant", ["ft_cnn", "lecnet:paper", "base_only"])
+def test_test_images_are_granted_to_nobody_who_does_not_say_so(variant: str, tiny: Protocol, settings: Settings) -> None:
+    entrant = Runner(tiny, settings).enter(identity_of(tiny, variant))
+    assert entrant.strategy.kit.oracle is None
+    with pytest.raises(RuntimeError, match="oracle_test only"):
+        entrant.strategy.test_accuracies()
+
+
+def test_a_record_says_what_chose_its_epochs(tiny: Protocol, settings: Settings) -> None:
+    runner = Runner(tiny, settings)
+    assert runner.run(identity_of(tiny, "ft_cnn"))[0].selection == "last"
+    assert runner.run(identity_of(tiny, "ft_cnn", "ft_cnn.selection=oracle_test"))[0].selection == "oracle_test"
+    assert runner.run(identity_of(tiny, "base_only"))[0].selection == "last"
+
+
+def test_fresh_is_the_network_before_its_base_session(tiny: Protocol, settings: Settings) -> None:
+    """Methods that start over need it with the head gain of their own base."""
+    plain = Runner(tiny, settings).enter(identity_of(tiny, "base_only")).strategy.kit
+    network = plain.fresh()
+    assert not bool((network.head.weight == plain.network.head.weight).all())
+    assert bool((network.head.weight == plain.fresh().head.weight).all()), "the seed's, every time"
+    changed = with_bases(tiny, linear={"head_gain": 2.0})
+    gained = Runner(changed, settings).enter(identity_of(changed, "base_only")).strategy.kit.fresh()
+    assert bool((gained.head.weight == 2 * network.head.weight).all())

@@ -10,15 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.lecnet import LecConfig, LecHead, LecNet
+from methods.lecnet import LecConfig, LecNet
+from methods.parts.backbones import Backbone
+from methods.parts.expansion import ExpandingHead
 from methods.parts.network import Network
 
 D = 4
 
 
+class Maps(Backbone):
+    """Its images are the maps [N, D, h, w] themselves."""
+
+    feature_dim = D
+
+
 def network(projected: bool = False) -> Network:
     torch.manual_seed(0)
-    net = Network(nn.Flatten(), D, "fp32", projected)
+    net = Network(Maps(), "fp32", projected=projected)
     net.head.grow(3)
     return net
 
@@ -29,12 +37,19 @@ def experience(session: int, classes: list[int]) -> SimpleNamespace:
     )
 
 
-def head_after(sessions: int, projected: bool = False, **config: object) -> LecHead:
+def head_after(sessions: int, projected: bool = False, **config: object) -> ExpandingHead:
     """A head with 3 base classes and two classes for each further session, in training mode."""
-    head = LecHead(network(projected), LecConfig(**config)).train()
+    head = ExpandingHead(network(projected), LecConfig(**config)).train()
     for session in range(1, sessions + 1):
         head.adaptation(experience(session, [1 + 2 * session, 2 + 2 * session]))
     return head
+
+
+def rows(head: ExpandingHead, session: int) -> Tensor:
+    """V of a session."""
+    weight = head.heads[session].weight
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 def by_hand(v: Tensor, weight: Tensor) -> Tensor:
@@ -51,7 +66,7 @@ def test_base_logits_survive_adoption_on_the_shared_base() -> None:
     net = network()
     x = torch.randn(5, D)
     expected = net.classify(x)
-    head = LecHead(net, LecConfig())
+    head = ExpandingHead(net, LecConfig())
     assert torch.equal(head.projection.weight, torch.eye(D))
     assert torch.allclose(head(x), expected)
 
@@ -60,7 +75,7 @@ def test_base_logits_survive_adoption_of_a_trained_projection() -> None:
     net = network(projected=True)
     x = torch.randn(5, D)
     expected = net.classify(x)
-    assert torch.allclose(LecHead(net, LecConfig())(x), expected)
+    assert torch.allclose(ExpandingHead(net, LecConfig())(x), expected)
 
 
 def test_gate_is_the_sigmoid_of_beta_times_the_batch_mean() -> None:
@@ -83,8 +98,8 @@ def test_fusion_is_gamma_old_plus_gated_new() -> None:
     x = torch.randn(2, D)
     logits = head(x)
     h, a = x @ head.projection.weight.T, x @ head.branches[0].T
-    assert torch.allclose(logits[:, :3], by_hand(h, head.heads[0]), atol=1e-5)
-    assert torch.allclose(logits[:, 3:], by_hand(0.6 * h + head.alpha * a, head.heads[1]), atol=1e-5)
+    assert torch.allclose(logits[:, :3], by_hand(h, rows(head, 0)), atol=1e-5)
+    assert torch.allclose(logits[:, 3:], by_hand(0.6 * h + head.alpha * a, rows(head, 1)), atol=1e-5)
 
 
 def test_test_time_uses_the_stored_gate_whatever_the_batch() -> None:
@@ -105,7 +120,7 @@ def test_without_storing_the_branch_is_switched_off() -> None:
     x = torch.randn(3, D)
     head(x)
     head.eval()
-    assert torch.allclose(head(x)[:, 3:], by_hand(x, head.heads[1]), atol=1e-5)
+    assert torch.allclose(head(x)[:, 3:], by_hand(x, rows(head, 1)), atol=1e-5)
 
 
 def test_a_new_branch_leaves_old_logits_alone() -> None:
@@ -139,7 +154,7 @@ def test_tau_is_per_session_or_shared(shared: bool, expected: int) -> None:
     assert len(head_after(3, tau_shared=shared).taus) == expected
 
 
-def strategy(config: LecConfig, head: LecHead) -> LecNet:
+def strategy(config: LecConfig, head: ExpandingHead) -> LecNet:
     """A strategy with just enough around it to compute its loss."""
     lec = LecNet.__new__(LecNet)
     lec.config = config
@@ -156,7 +171,8 @@ def ratio_gradients(tau: float, alpha: float) -> tuple[float, float]:
     lec.mbatch = [torch.zeros(1, D), torch.zeros(1, dtype=torch.int64)]
     lec.mb_output = torch.zeros(1, 5)
     lec.features = torch.randn(1, D)
-    lec.teacher = lambda x: torch.zeros(1, 3)
+    lec.teacher = SimpleNamespace(classify=lambda x: torch.zeros(1, 3))
+    lec.right, lec.shown = torch.zeros((), dtype=torch.int64), 0
     lec.session_loss().backward()
     assert head.tau.grad is not None and head.alpha.grad is not None
     return float(head.tau.grad), float(head.alpha.grad[0])

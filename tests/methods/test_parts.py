@@ -100,7 +100,7 @@ def test_memory_counts_and_refuses() -> None:
 
 def test_network_in_bf16_returns_float32_logits_near_the_fp32_ones() -> None:
     torch.manual_seed(0)
-    net = Network(build_backbone("conv2", 1), 64, "fp32").eval()
+    net = Network(build_backbone("conv2", 1), "fp32").eval()
     net.head.grow(4)
     x = torch.randn(16, 1, 8, 8)
     exact = net(x)

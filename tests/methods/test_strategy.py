@@ -13,7 +13,6 @@ from benchmarks.plan import identities, make_request
 from benchmarks.run import Entrant, Runner
 from benchmarks.settings import Settings
 from methods.registry import load_method
-from methods.strategy import Kit
 from protocols.schema import Protocol
 
 
@@ -41,8 +40,7 @@ class CountingPlugin(SupervisedPlugin):
 
 def test_avalanche_plugins_attach(entrant: Entrant) -> None:
     plugin = CountingPlugin()
-    kit = Kit(entrant.strategy.kit.network, entrant.images, entrant.memory, entrant.strategy.kit.sessions, torch.device("cpu"))
-    strategy = load_method("ft_cnn")(kit=kit, config=entrant.strategy.config, plugins=[plugin])
+    strategy = load_method("ft_cnn")(kit=entrant.strategy.kit, config=entrant.strategy.config, plugins=[plugin])
     entrant = Entrant(strategy, *(getattr(entrant, name) for name in ENTRANT_FIELDS))
     for session in range(3):
         entrant.train(session, 0)

@@ -47,6 +47,7 @@ VALID: dict[str, Any] = {  # every key there is
             "warmup": 0.2,
             "head_gain": 1.0,
             "precision": "fp32",
+            "bases": {"projected": {"lr": 0.2}},
             "methods": {"ft_cnn": {"lr": 0.1}},
         }
     },
@@ -54,6 +55,7 @@ VALID: dict[str, Any] = {  # every key there is
     "splits": ["paper"],
     "seeds": "0-9",
     "methods": ["ft_cnn"],
+    "without": ["der"],
     "canonical": {"base_train": 30, "base_test": 30, "shots_sha256": "0" * 64},
     "notes": "none",
 }
@@ -243,6 +245,29 @@ def test_wrong_choice_is_answered_with_the_right_ones(path: Path_, value: Any, r
 def test_values_that_do_not_go_together(path: Path_, value: Any, tmp_path: Path) -> None:
     message = refused(tmp_path, changed(path, value))
     assert path[-1] in message.split(" (got")[0], message
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"projected": {"lrr": 0.1}}, "lrr"),
+        ({"projected": {"methods": {}}}, "methods"),
+        ({"projected": {"bases": {}}}, "bases"),
+        ({"projected": {"precision": "bf16"}}, "precision"),  # one for the whole run: a base of its own would be without effect
+        ({"projected": {"lr": -1}}, "lr"),
+        ({"projected": {"lr": True}}, "lr"),
+        ({"projected": {"epochs": "many"}}, "epochs"),
+        ({"projected": 7}, "projected"),
+        ({"path": {"lr": 0.1}, "projected": {"schedule": "steps"}}, "schedule"),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_of_a_base_is_named_with_its_base(settings: dict[str, Any], named: str, tmp_path: Path) -> None:
+    """The recipe has an lr of its own: to say `recipes.paper.lr` would send the user to the wrong line."""
+    message = refused(tmp_path, changed(("recipes", "paper", "bases"), settings))
+    said = message.split(" (got")[0]
+    for word in ("recipes.paper", "bases", "projected", named):
+        assert re.search(rf"\b{re.escape(word)}\b", said), message
 
 
 @pytest.mark.parametrize("source", ["cifar100", "digits"])

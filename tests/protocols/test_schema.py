@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from benchmarks.plan import parse_methods
+from methods.registry import read_entry
 from protocols import load_protocol, load_published, protocol_names
 from protocols.schema import Sessions
 
@@ -30,7 +32,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
 }
 BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000), "cub200": (3000, 2864)}  # methods.md 1.1
 
-# Published method -> its row in published_rows.csv; LEC-Net's tables print TOPIC's starred rows.
+# Published method, or one preset of it -> its row in published_rows.csv; LEC-Net's tables print TOPIC's starred rows.
 CSV_METHODS = {
     "ft_cnn": "Ft-CNN",
     "joint_cnn": "Joint-CNN",
@@ -40,6 +42,7 @@ CSV_METHODS = {
     "topic": "TOPIC (AL+MML)",
     "lecnet": "LEC-Net",
     "proto": "Decoupled-Cosine",
+    "topic:al": "TOPIC-AL",  # of TOPIC's own tables
 }
 CSV_BACKBONES = {"R20": "resnet20", "R18": "resnet18", "R18-IN": "resnet18, ImageNet"}
 
@@ -123,19 +126,36 @@ def test_published_rows_fit_the_protocol(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "short"), [("cifar100", "cifar100"), ("miniimagenet", "mini"), ("cub200", "cub200")])
 def test_published_rows_equal_the_reference(name: str, short: str, shared: Callable[[str], Path]) -> None:
-    """All of LEC-Net's table ("seed T4, T5, T7" in the reference) and Decoupled-Cosine, to the digit."""
+    """All of LEC-Net's table ("seed T4, T5, T7" in the reference), TOPIC-AL and Decoupled-Cosine, to the digit."""
     methods = {**CSV_METHODS, "ft_cnn": "Ft-CNN (tuned lr)"} if name == "cub200" else CSV_METHODS
     with shared("../reference/published_rows.csv").open(newline="", encoding="utf-8") as source:
         rows = {row["method"]: row for row in csv.DictReader(source) if row["dataset"] == short and row["backbone"] != "QuickNet"}
-    printed = {method for method, row in rows.items() if "seed T" in row["source"]} | {"Decoupled-Cosine"}
+    printed = {method for method, row in rows.items() if "seed T" in row["source"]} | {"Decoupled-Cosine", "TOPIC-AL"}
     published = load_published(name)
-    assert {methods[row.method] for row in published} == printed
+    names = [methods.get(f"{row.method}:{','.join(row.presets)}", methods[row.method]) for row in published]
+    assert set(names) == printed
     assert len(published) == len(printed)
-    for row in published:
-        expected = rows[methods[row.method]]
+    for row, in_csv in zip(published, names, strict=True):
+        expected = rows[in_csv]
         values = tuple(float(expected[f"s{session}"]) for session in range(11) if expected[f"s{session}"])
         assert row.accuracy == values, row.label
         assert row.backbone == CSV_BACKBONES.get(expected["backbone"], "resnet20"), row.label  # the paper's "R18" on CIFAR
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_published_rows_stand_beside_presets_that_there_are(name: str) -> None:
+    """A misspelt preset would hide the row from every table."""
+    for row in load_published(name):
+        assert set(row.presets) <= set(read_entry(row.method).presets), row.label
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_seqmnists_methods_take_part_nowhere_else(name: str) -> None:
+    """SI, LwF and DER are rows of LEC-Net's Table 6 alone; and every name that a protocol gives is a method."""
+    taking_part = {method for method, _ in parse_methods(None, load_protocol(name))}
+    assert ({"si", "lwf", "der"} <= taking_part) == (name == "seqmnist")
+    assert {"base_only", "ft_cnn", "joint_cnn", "lecnet", "proto"} <= taking_part
+    assert ({"icarl", "eeil", "ncm", "topic"} & taking_part == set()) == (name == "seqmnist")
 
 
 def test_published_seqmnist_rows() -> None:

@@ -1,0 +1,191 @@
+"""Joint-CNN: where each session starts from, and how its two ways of balancing weigh the classes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from avalanche.core import SupervisedPlugin
+from torch import Tensor
+
+from benchmarks.plan import identities, make_request
+from benchmarks.run import Entrant, Runner
+from benchmarks.scenario import SessionImages
+from benchmarks.settings import Settings
+from methods.joint_cnn import JointCnn
+from protocols.schema import Protocol
+
+
+def enter(protocol: Protocol, settings: Settings, variant: str, *overrides: str) -> Entrant:
+    return Runner(protocol, settings).enter(identities(make_request(protocol, None, None, "0", variant, list(overrides)))[0])
+
+
+def state_of(model: Any) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+class FirstStep(SupervisedPlugin):
+    """State before the first step of a session, and whether the model was in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: dict[str, Tensor] = {}
+
+    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+        assert strategy.model.training
+        self.state = self.state or state_of(strategy.model)
+
+
+def first_states(entrant: Entrant) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """For sessions 1 and 2: the state as the session before left it, and the state at the session's first step."""
+    states = []
+    entrant.train(0, 0)
+    for session in (1, 2):
+        before, spy = state_of(entrant.strategy.model), FirstStep()
+        entrant.strategy.plugins.append(spy)
+        entrant.train(session, 0)
+        entrant.strategy.plugins.remove(spy)
+        states.append((before, spy.state))
+    return states
+
+
+def counts_until(entrant: Entrant, session: int) -> list[int]:
+    """Images of each class seen, counted on the split."""
+    rows = torch.cat([torch.from_numpy(rows) for rows in entrant.stage.split.train[: session + 1]])
+    labels = entrant.stage.tensors.labels[rows].tolist()
+    return [labels.count(label) for label in range(6 + 2 * session)]
+
+
+def test_topic_starts_from_where_the_last_session_ended(tiny: Protocol, settings: Settings) -> None:
+    """methods.md 4.2: warm start; new rows are N(0, .001²) beside untouched old ones."""
+    for before, first in first_states(enter(tiny, settings, "joint_cnn:topic")):
+        assert before.keys() == first.keys()
+        for name, value in before.items():
+            assert torch.equal(first[name][: len(value)] if name == "head.weight" else first[name], value), name
+        assert len(first["head.weight"]) == len(before["head.weight"]) + 2
+        new = first["head.weight"][-2:]
+        assert 0.0005 < float(new.std()) < 0.002
+
+
+@pytest.mark.parametrize("balance", ["loss", "sampling", "none"])
+def test_from_scratch_starts_every_session_from_the_untrained_network(balance: str, tiny: Protocol, settings: Settings) -> None:
+    """Backbone, batch-norm statistics and base rows are those of kit.fresh(); all new rows are as long as base rows on average."""
+    entrant = enter(tiny, settings, "joint_cnn:balanced", f"joint_cnn:balanced.balance={balance}")
+    fresh = entrant.strategy.kit.fresh().state_dict()
+    for session, (before, first) in enumerate(first_states(entrant), start=1):
+        assert fresh.keys() == first.keys()
+        for name, value in fresh.items():
+            assert torch.equal(first[name][: len(value)], value) if value.dim() else torch.equal(first[name], value), name
+        assert not torch.equal(first["backbone.blocks.0.weight"], before["backbone.blocks.0.weight"])
+        assert not torch.equal(first["backbone.blocks.1.running_mean"], before["backbone.blocks.1.running_mean"])
+        rows = first["head.weight"]
+        assert len(rows) == 6 + 2 * session
+        lengths = rows.norm(dim=1)
+        assert lengths[6:].mean().item() == pytest.approx(lengths[:6].mean().item(), rel=1e-4)
+        assert not torch.equal(rows[6:8], before["head.weight"][6:8]), "rows of an earlier session begin anew too"
+        assert len({tuple(row) for row in rows.tolist()}) == len(rows)
+
+
+def test_from_scratch_trains_what_it_reset(tiny: Protocol, settings: Settings) -> None:
+    """The optimiser holds the head that was put in, not the one thrown away."""
+    entrant = enter(tiny, settings, "joint_cnn:balanced")
+    fresh = entrant.strategy.kit.fresh().state_dict()
+    for session in (0, 1):
+        entrant.train(session, 0)
+    strategy = entrant.strategy
+    chosen = {id(p) for group in strategy.optimizer.param_groups for p in group["params"]}
+    assert chosen == {id(p) for p in strategy.model.parameters()}
+    assert not torch.isclose(strategy.model.head.weight[:6], fresh["head.weight"], atol=1e-4).all(1).any()
+
+
+def test_balanced_softmax_by_hand(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ren et al., Eq. 4: -log(n_y e^z_y / sum n_c e^z_c) with n_c the training images of class c, shots and base alike."""
+    sessions: list[int] = []
+    original = JointCnn.session_loss
+
+    def spy(self: JointCnn) -> Tensor:
+        loss = original(self)
+        n = torch.tensor(counts_until(entrant, self.session), dtype=torch.float32)
+        assert n[6:].tolist() == [5.0] * (2 * self.session)
+        assert float(n[:6].min()) > 50
+        powers = n * self.mb_output.exp()
+        chosen = powers[torch.arange(len(self.mb_y)), self.mb_y] / powers.sum(1)
+        assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-4)
+        sessions.append(self.session)
+        return loss
+
+    monkeypatch.setattr(JointCnn, "session_loss", spy)
+    entrant = enter(tiny, settings, "joint_cnn:balanced")
+    for session in range(3):
+        entrant.train(session, 0)
+    images = [sum(counts_until(entrant, session)) for session in (1, 2)]
+    assert [sessions.count(session) for session in (1, 2)] == [2 * math.ceil(count / 128) for count in images]
+
+
+@pytest.mark.parametrize("variant", ["topic", "sampling"])
+def test_plain_cross_entropy_where_the_loss_does_not_balance(
+    variant: str, tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, losses = JointCnn.session_loss, []
+
+    def spy(self: JointCnn) -> Tensor:
+        loss = original(self)
+        chosen = self.mb_output.softmax(1)[torch.arange(len(self.mb_y)), self.mb_y]
+        assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-5)
+        losses.append(loss)
+        return loss
+
+    monkeypatch.setattr(JointCnn, "session_loss", spy)
+    overrides = {"topic": (), "sampling": ("joint_cnn.balance=sampling", "joint_cnn.from_scratch=true")}[variant]
+    entrant = enter(tiny, settings, "joint_cnn", *overrides)
+    for session in (0, 1):
+        entrant.train(session, 0)
+    assert losses
+
+
+def test_sampling_shows_every_class_about_as_often(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image stands for max n / n_c of its class, to the nearest whole number; every image of a class equally often."""
+    asked: list[Tensor] = []
+    batches = SessionImages.batches
+
+    def spy(self: SessionImages, rows: Tensor, batch: int, name: str) -> Any:
+        asked.append(rows.clone())
+        return batches(self, rows, batch, name)
+
+    monkeypatch.setattr(SessionImages, "batches", spy)
+    entrant = enter(tiny, settings, "joint_cnn", "joint_cnn.balance=sampling")
+    for session in range(3):
+        entrant.train(session, 0)
+    assert len(asked) == 2
+    for session, rows in enumerate(asked, start=1):
+        labels, own = entrant.stage.tensors.labels, counts_until(entrant, session)
+        shown = torch.bincount(labels[rows], minlength=len(own)).tolist()
+        for n, count in zip(own, shown, strict=True):
+            assert abs(count - max(own)) <= n / 2
+            assert count % n == 0
+        assert min(shown[6:]) > 20 * 5 - 5, "shots are repeated"
+        times = torch.unique(rows, return_counts=True)[1]
+        assert len(times) == sum(own), "no image is left out"
+        assert sorted(times.tolist()) == sorted(count // n for n, count in zip(own, shown, strict=True) for _ in range(n))
+
+
+def test_unbalanced_training_shows_every_image_once(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both for `topic` and where the loss balances: base images and shots in one epoch, each once."""
+    asked: list[Tensor] = []
+    batches = SessionImages.batches
+
+    def spy(self: SessionImages, rows: Tensor, batch: int, name: str) -> Any:
+        asked.append(rows.clone())
+        return batches(self, rows, batch, name)
+
+    monkeypatch.setattr(SessionImages, "batches", spy)
+    for variant in ("joint_cnn:topic", "joint_cnn:balanced"):
+        asked.clear()
+        entrant = enter(tiny, settings, variant)
+        for session in range(3):
+            entrant.train(session, 0)
+        split = entrant.stage.split.train
+        for session, rows in enumerate(asked, start=1):
+            assert sorted(rows.tolist()) == sorted(row for part in split[: session + 1] for row in part.tolist())

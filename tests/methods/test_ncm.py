@@ -1,0 +1,241 @@
+"""NCM, which is LUCIR: less-forget, frozen rows, margin ranking and imprinting by hand, and what a session does with them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.plan import identities, make_request
+from benchmarks.run import Entrant, Runner
+from benchmarks.settings import Settings
+from methods.ncm import Ncm, margin_ranking
+from methods.parts.heads import CosineHead, LinearHead
+from protocols.schema import Protocol, Sessions
+
+Enter = Callable[..., Entrant]
+Rows = list[list[float]]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by this file's tests, so that each base is trained once."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture
+def enter(tiny: Protocol, data_root: Path, results: Path) -> Enter:
+    def enter(variant: str, *overrides: str) -> Entrant:
+        texts = [f"ncm.{text}" for text in overrides]
+        runner = Runner(tiny, Settings(data_root, results, "cpu", 1))
+        return runner.enter(identities(make_request(tiny, None, None, "0", variant, texts))[0])
+
+    return enter
+
+
+def softmax(row: list[float]) -> list[float]:
+    whole = sum(math.exp(value) for value in row)
+    return [math.exp(value) / whole for value in row]
+
+
+def label_loss(logits: Rows, labels: list[int]) -> float:
+    """Cross-entropy, written out."""
+    return -sum(math.log(softmax(row)[label]) for row, label in zip(logits, labels, strict=True)) / len(logits)
+
+
+def plain(entrant: Entrant, rows: Tensor) -> Tensor:
+    """Images under the test transform, from the data set itself."""
+    return (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
+
+
+def forgotten(now: Rows, old: Rows) -> float:
+    """1 - cosine between features now and before, mean over images."""
+    return sum(1 - cosine(a, b) for a, b in zip(now, old, strict=True)) / len(now)
+
+
+def train_watched(entrant: Entrant, monkeypatch: pytest.MonkeyPatch, expected: Callable[[Any, Any], float]) -> list[tuple[float, float]]:
+    """Train all sessions; (loss, `expected(strategy, network before the session)`) of every step."""
+    seen: list[tuple[float, float]] = []
+    old: list[Any] = []
+    original = Ncm.session_loss
+
+    def session_loss(self: Ncm) -> Tensor:
+        value = expected(self, old[-1])  # before the loss itself moves batch-norm statistics
+        loss = original(self)
+        seen.append((float(loss.detach()), value))
+        return loss
+
+    monkeypatch.setattr(Ncm, "session_loss", session_loss)
+    for session in range(3):
+        old.append(copy.deepcopy(entrant.strategy.model).eval())
+        entrant.train(session, 0)
+    return seen
+
+
+@pytest.mark.parametrize("overrides", [[], ["less_forget=3"]])
+def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
+    overrides: list[str], enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """methods.md 4.5: weight 50 whatever the session, 1 - cosine to the old features, no margin loss; from raw images, step by step."""
+    entrant = enter("ncm", *overrides)
+    weight = 3.0 if overrides else 50.0
+    shares: list[float] = []
+
+    def expected(strategy: Any, old: Any) -> float:
+        images = plain(entrant, entrant.memory.rows)
+        with torch.no_grad():
+            now, before = copy.deepcopy(strategy.model).embed(images).tolist(), old.embed(images).tolist()
+        assert len(strategy.mb_y) == 10, "shots only: anchors stand beside them"
+        shares.append(forgotten(now, before))
+        return label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + weight * shares[-1]
+
+    seen = train_watched(entrant, monkeypatch, expected)
+    assert len(seen) == 2 * 3
+    assert max(shares) > 1e-3, "features do move"
+    for loss, value in seen:
+        assert loss == pytest.approx(value, abs=1e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["ncm", "ncm:original"])
+def test_old_rows_are_frozen_bit_for_bit(variant: str, enter: Enter) -> None:
+    """Trap 13: weight decay and momentum are on, and move them as soon as they are not held (`--fw` is off on miniImageNet)."""
+    for frozen in (True, False):
+        entrant = enter(variant, f"freeze_old_rows={str(frozen).lower()}", "weight_decay=0.01")
+        entrant.train(0, 0)
+        assert entrant.strategy.config.momentum == 0.9
+        for session in (1, 2):
+            before = entrant.strategy.model.head.weight.detach().clone()
+            entrant.train(session, 0)
+            after = entrant.strategy.model.head.weight.detach()
+            same = [torch.equal(a, b) for a, b in zip(before, after[: len(before)], strict=True)]
+            assert all(same) if frozen else not any(same)
+            assert float(after[len(before) :].norm(dim=1).min()) > 0.01, "new rows are drawn with .001, and learn"
+
+
+def test_freezing_old_rows_is_the_default() -> None:
+    assert all(Ncm.Config(**preset).freeze_old_rows for preset in Ncm.presets.values())
+
+
+@pytest.mark.parametrize(
+    ("sessions", "old", "expected"),
+    [(Sessions(base=60, way=5, count=8, shots=5), 60, 5 * math.sqrt(12)), (Sessions(base=100, way=10, count=10, shots=5), 190, 21.7945)],
+)
+def test_lambda_grows_with_the_share_of_old_classes(sessions: Sessions, old: int, expected: float) -> None:
+    """LUCIR, section 3.3: 5 sqrt(|old| / |new|), 5 x 3.46 in CIFAR's first session; the adaptation's is 50 throughout."""
+    kit = SimpleNamespace(sessions=sessions)
+    grows: Any = SimpleNamespace(config=Ncm.Config(**Ncm.presets["original"]), old_classes=old, kit=kit)
+    fixed: Any = SimpleNamespace(config=Ncm.Config(), old_classes=old, kit=kit)
+    assert Ncm.less_forget_weight(grows) == pytest.approx(expected)
+    assert Ncm.less_forget_weight(fixed) == 50
+
+
+def test_margin_ranking_by_hand() -> None:
+    """Eq. 8, margin .5, two hardest new classes: .9 against .6 and .2 lacks .2 and 0; .1 against .3 and -.9 lacks .7 and 0. The
+    third image is a shot, and the third new class never among the two hardest.
+    """
+    cosines = torch.tensor([[0.9, 0.95, 0.2, 0.6, 0.1], [0.0, 0.1, 0.3, -0.95, -0.9], [0.0, 0.0, 0.9, 0.9, 0.9]], requires_grad=True)
+    loss = margin_ranking(cosines, torch.tensor([0, 1, 4]), 2, 2, 0.5)
+    assert loss.item() == pytest.approx((0.2 + 0.0 + 0.7 + 0.0) / 4)
+    loss.backward()
+    assert cosines.grad is not None
+    by_hand = [[-0.25, 0.0, 0.0, 0.25, 0.0], [0.0, -0.25, 0.25, 0.0, 0.0], [0.0] * 5]
+    for row, expected in zip(cosines.grad.tolist(), by_hand, strict=True):
+        assert row == pytest.approx(expected)
+
+
+def test_margin_ranking_without_exemplars_or_with_few_new_classes() -> None:
+    """A batch of shots costs nothing, and gradients are zeros rather than NaN; K beyond the new classes is all of them."""
+    cosines = torch.tensor([[0.3, 0.2, 0.1]], requires_grad=True)
+    loss = margin_ranking(cosines, torch.tensor([2]), 2, 2, 0.5)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert cosines.grad is not None and not bool(cosines.grad.any())
+    assert margin_ranking(cosines, torch.tensor([1]), 2, 2, 0.5).item() == pytest.approx(0.5 - 0.2 + 0.1)
+
+
+def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cross-entropy and less-forget over the whole batch, margins on cosines (the scale taken out) of exemplars."""
+    entrant = enter("ncm:original", "margin=1.5")
+    margins: list[float] = []
+
+    def expected(strategy: Any, old: Any) -> float:
+        labels, rows = strategy.mb_y.tolist(), strategy.model.head.weight.tolist()
+        first_new = 4 + 2 * strategy.session
+        assert strategy.mb_y.bincount().tolist() == [5] * (first_new + 2)
+        features = strategy.features.tolist()
+        cosines = [[cosine(feature, row) for row in rows] for feature in features]
+        lacking = []
+        for row, label in zip(cosines, labels, strict=True):
+            if label < first_new:
+                lacking += [max(0.0, 1.5 - row[label] + rival) for rival in sorted(row[first_new:])[-2:]]
+        margins.append(sum(lacking) / len(lacking))
+        with torch.no_grad():
+            before = old.embed(strategy.mb_x).tolist()
+        scale = float(strategy.model.head.scale)
+        ce = label_loss([[scale * value for value in row] for row in cosines], labels)
+        return ce + 5 * math.sqrt(first_new / 2) * forgotten(features, before) + margins[-1]
+
+    seen = train_watched(entrant, monkeypatch, expected)
+    assert len(seen) == 2 * 3
+    assert min(margins) > 0
+    for loss, value in seen:
+        assert loss == pytest.approx(value, abs=1e-4, rel=1e-4)
+
+
+def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean direction of the five plain images under the old network (trap 11), as long as old rows are on average."""
+    entrant = enter("ncm:original")
+    grown: list[Tensor] = []
+    original = Ncm.head_grown
+
+    def head_grown(self: Ncm) -> None:
+        original(self)
+        grown.append(self.model.head.weight.detach().clone())
+
+    monkeypatch.setattr(Ncm, "head_grown", head_grown)
+    labels = entrant.stage.tensors.labels
+    for session in range(3):
+        old = copy.deepcopy(entrant.strategy.model).eval()
+        entrant.train(session, 0)
+        if not session:
+            continue
+        rows = torch.from_numpy(entrant.stage.split.train[session])
+        length = sum(math.hypot(*row) for row in old.head.weight.tolist()) / len(old.head.weight)
+        assert torch.equal(grown[-1][: len(old.head.weight)], old.head.weight)
+        for label in (4 + 2 * session, 5 + 2 * session):
+            with torch.no_grad():
+                features = old.embed(plain(entrant, rows[labels[rows] == label])).tolist()
+            units = [[v / math.hypot(*row) for v in row] for row in features]
+            mean = [sum(column) / 5 for column in zip(*units, strict=True)]
+            assert grown[-1][label].tolist() == pytest.approx([length * v / math.hypot(*mean) for v in mean], abs=1e-4)
+    assert len(grown) == 2
+
+
+def test_original_starts_from_a_cosine_base_whose_scale_is_frozen(enter: Enter) -> None:
+    """The base learns the scale; 25 images would blow it up (methods.md 4.5)."""
+    entrant = enter("ncm:original")
+    head = entrant.strategy.model.head
+    assert isinstance(head, CosineHead) and head.scale.item() > 1.1
+    scale = head.scale.detach().clone()
+    for session in range(3):
+        entrant.train(session, 0)
+        assert torch.equal(entrant.strategy.model.head.scale, scale)
+    assert isinstance(enter("ncm").strategy.model.head, LinearHead)
+
+
+def test_margin_without_a_cosine_head_is_refused(enter: Enter, tiny: Protocol) -> None:
+    """It is spelt right, so an identity is made of it; the runner says what is wrong before any session."""
+    assert identities(make_request(tiny, None, None, "0", "ncm", ["ncm.margin_weight=1"]))[0].base == "linear"
+    with pytest.raises(ValueError, match="margin loss compares cosines, so it needs the cosine head of preset original"):
+        enter("ncm", "margin_weight=1")
