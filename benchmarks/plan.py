@@ -153,6 +153,6 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         config=effective,
         version=cls.version,
         base=base,
-        base_settings=recipe.bases.get(base, {}),
+        base_settings={key: recipe.for_base(base).model_dump(mode="json")[key] for key in recipe.bases.get(base, {})},
         seed=seed,
     )

@@ -122,13 +122,16 @@ class LecNet(SessionStrategy):
         return [*super().parameter_groups(weights), *([{"params": gates, "weight_decay": 0.0}] if gates else [])]
 
     def before_epoch(self, epoch: int) -> None:
-        self.head.beta = 1.0 + max(epoch - self.config.beta_warmup, 0) if self.config.beta_clock == "epoch" else self.head.beta
+        if self.config.beta_clock == "epoch":
+            self.head.beta = 1.0 + max(epoch - self.config.beta_warmup, 0)
+        elif epoch == 0:
+            rows = len(self.own_rows)
+            self.steps = self.session_epochs() * -(-rows // (self.config.batch or rows))
         self.right, self.shown = torch.zeros((), dtype=torch.int64, device=self.kit.device), 0
 
     def forward(self) -> Tensor:
         if self.config.beta_clock == "progress":
-            steps = self.session_epochs() * len(list(self.own_rows.split(self.config.batch or len(self.own_rows))))
-            self.head.beta = 1.0 + BETA_RANGE * self.clock.train_exp_iterations / steps
+            self.head.beta = 1.0 + BETA_RANGE * self.clock.train_exp_iterations / self.steps
         with torch.set_grad_enabled(self.config.train_backbone):
             self.features = self.model.embed(self.mb_x)
         return self.model.classify(self.features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.parts.losses import distillation
+from methods.parts.network import set_batch_norm
 from methods.strategy import SessionStrategy, TrainConfig
 
 
@@ -45,6 +46,14 @@ class Lwf(SessionStrategy):
     def before_epoch(self, epoch: int) -> None:
         if epoch and epoch == self.config.warmup_epochs:
             self.restart(self.config.lr)
+
+    def _before_training_epoch(self, **kwargs: Any) -> None:
+        super()._before_training_epoch(**kwargs)
+        if self.warming_up:  # all but the new rows is frozen, statistics too
+            set_batch_norm(self.model, False)
+
+    def finished(self) -> bool:
+        return not self.warming_up and super().finished()
 
     def trainable(self) -> Iterable[nn.Parameter]:
         return self.model.head.parameters() if self.warming_up else self.model.parameters()

@@ -244,7 +244,8 @@ class SessionStrategy(SupervisedTemplate):
         return [{"params": parameters, "weight_decay": self.config.weight_decay}]
 
     def _before_training_epoch(self, **kwargs: Any) -> None:
-        self.before_epoch(self.clock.train_exp_epochs)
+        if not self._stop_training:  # Avalanche comes here once more before it ends a session early
+            self.before_epoch(self.clock.train_exp_epochs)
         self.model.train()
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":

@@ -76,15 +76,17 @@ class Topic(RehearsalStrategy):
             means = torch.stack([features[own][nearest == number].mean(0) for number in range(len(start))])
             gas.add(means, features[own], labels[own], rows.to(labels.device)[own])
         gas.connect(features)
-        self.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
+        gas.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
 
     def trainable(self) -> list[nn.Parameter]:
-        return [*super().trainable(), *([self.centres] if hasattr(self, "centres") else [])]
+        chosen = [*super().trainable(), *self.model.gas.parameters()]
+        return list({id(p): p for p in chosen}.values())  # with train: all, the nodes are among them already
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """The new nodes have a rate of their own, and no weight decay."""
-        weights = [p for p in parameters if p is not self.centres]
-        return [*super().parameter_groups(weights), {"params": [self.centres], "lr": self.config.centre_lr, "weight_decay": 0.0}]
+        centres = self.model.gas.centres
+        weights = [p for p in parameters if p is not centres]
+        return [*super().parameter_groups(weights), {"params": [centres], "lr": self.config.centre_lr, "weight_decay": 0.0}]
 
     def session_loss(self) -> Tensor:
         c, gas = self.config, self.model.gas
@@ -94,9 +96,9 @@ class Topic(RehearsalStrategy):
             loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.anchor_factors)
         if c.min_weight:
             labels = gas.labels[self.first_new :]
-            loss = loss + c.min_weight * min_loss(self.located(self.features), self.mb_y, self.centres, labels)
+            loss = loss + c.min_weight * min_loss(self.located(self.features), self.mb_y, gas.centres, labels)
         if c.max_weight:
-            nodes = torch.cat([gas.centroids[: self.first_new], self.centres])
+            nodes = torch.cat([gas.centroids[: self.first_new], gas.centres])
             loss = loss + c.max_weight * max_loss(nodes, gas.rivals(self.first_new), c.max_margin)
         return loss
 
@@ -104,9 +106,9 @@ class Topic(RehearsalStrategy):
         """The images that stand for this session's nodes; the base's nodes are found here."""
         gas, c = self.model.gas, self.config
         if self.session:
-            gas.centroids[self.first_new :] = self.centres.detach()
+            gas.centroids[self.first_new :] = gas.centres.detach()
             self.kit.memory.keep(gas.rows[self.first_new :])
-            del self.centres, self.anchor_factors
+            del gas.centres, self.anchor_factors
             return
         rows = self.own_rows
         features, labels = self.located(self.embed_rows(rows)).cpu(), self.kit.images.labels(rows).cpu()

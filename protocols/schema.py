@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, ValidationInfo, field_validator, model_validator
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -133,7 +133,7 @@ class Recipe(Strict):
     @field_validator("bases")
     @classmethod
     def _settings_of_a_base(cls, bases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        settings = set(cls.model_fields) - {"bases", "methods"}
+        settings = set(cls.model_fields) - {"bases", "methods", "precision"}
         for base, values in bases.items():
             if foreign := sorted(set(values) - settings):
                 raise ValueError(f"{base}: {foreign[0]!r} is not among {', '.join(sorted(settings))}")
@@ -142,7 +142,12 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _bases_are_recipes(self) -> Self:
         for base in self.bases:
-            self.for_base(base)
+            try:
+                self.for_base(base)
+            except ValidationError as error:
+                fault = error.errors()[0]
+                where = ".".join(str(part) for part in ("bases", base, *fault["loc"]))
+                raise ValueError(f"{where}: {fault['msg'].removeprefix('Value error, ')}") from None
         return self
 
     def for_base(self, base: str) -> Recipe:

@@ -135,6 +135,10 @@ def provenance(section: Section) -> list[str]:
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")
     settings = records[0].identity.recipe_settings
     lines.append("- Base session: " + ", ".join(f"{key} {value}" for key, value in settings.items()) + ".")
+    for of_variant in section.variants.values():
+        if own := of_variant[0].identity.base_settings:
+            changed = ", ".join(f"{key} {value}" for key, value in own.items())
+            lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
     backbone = records[0].identity.backbone
     lines.append(
         f"- Backbone: {backbone['name']}, " + (f"pre-trained on {backbone['pretrained']}." if backbone["pretrained"] else "from scratch.")

@@ -97,7 +97,7 @@ class ExpandingHead(DynamicModule):
             nn.init.normal_(branch.weight, std=c.branch_init_std)
         self.branches.append(nn.Parameter(branch.weight.data.to(like)))
         self.indicators.append(nn.Parameter((c.indicator_std * torch.randn(d if c.gate == "learned" else 0)).to(like)))
-        if not (c.tau_shared and len(self.taus)):
+        if c.gate != "open" and not (c.tau_shared and len(self.taus)):
             self.taus.append(nn.Parameter(torch.tensor(c.tau_init).to(like)))
         self.gates = torch.cat([self.gates, torch.zeros(1, d).to(like)])
         self.betas = torch.cat([self.betas, torch.ones(1).to(like)])

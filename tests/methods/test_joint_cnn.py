@@ -117,7 +117,7 @@ def test_balanced_softmax_by_hand(tiny: Protocol, settings: Settings, monkeypatc
         return loss
 
     monkeypatch.setattr(JointCnn, "session_loss", spy)
-    entrant = enter(tiny, settings, "joint_cnn:balanced")
+    entrant = enter(tiny, settings, "joint_cnn:balanced", "joint_cnn:balanced.balance=loss")
     for session in range(3):
         entrant.train(session, 0)
     images = [sum(counts_until(entrant, session)) for session in (1, 2)]
@@ -172,7 +172,7 @@ def test_sampling_shows_every_class_about_as_often(tiny: Protocol, settings: Set
 
 
 def test_unbalanced_training_shows_every_image_once(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both for `topic` and where the loss balances: base images and shots in one epoch, each once."""
+    """Also where the loss balances: base images and shots in one epoch, each once."""
     asked: list[Tensor] = []
     batches = SessionImages.batches
 
@@ -181,9 +181,9 @@ def test_unbalanced_training_shows_every_image_once(tiny: Protocol, settings: Se
         return batches(self, rows, batch, name)
 
     monkeypatch.setattr(SessionImages, "batches", spy)
-    for variant in ("joint_cnn:topic", "joint_cnn:balanced"):
+    for balance in ("none", "loss"):
         asked.clear()
-        entrant = enter(tiny, settings, variant)
+        entrant = enter(tiny, settings, "joint_cnn:topic", f"joint_cnn:topic.balance={balance}")
         for session in range(3):
             entrant.train(session, 0)
         split = entrant.stage.split.train

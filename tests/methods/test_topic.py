@@ -197,7 +197,7 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
         for row, a, b in zip(entrant.memory.rows.tolist(), now, old, strict=True):
             for x, y, v in zip(a, b, variance[row], strict=True):
                 anchor += (1 / max(v, 1e-3) if form == "inverse" else 0.9 if v > 0.5 else 1.0) * (x - y) ** 2 / (64 * len(now))
-        nodes = [*gas.centroids[:first].tolist(), *self.centres.tolist()]
+        nodes = [*gas.centroids[:first].tolist(), *self.model.gas.centres.tolist()]
         near, far = 0.0, 0.0
         for feature, label in zip(shots, self.mb_y.tolist(), strict=True):
             own = [nodes[i] for i in range(first, len(nodes)) if int(gas.labels[i]) == label]
@@ -209,7 +209,7 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
         parts.append((350 * anchor, 0.3 * near, 0.02 * far))
         loss = original(self)
         seen.append((float(loss.detach()), value + (0.0 if variant == "topic:al" else parts[-1][1] + parts[-1][2])))
-        centres.append(self.centres.detach().clone())
+        centres.append(self.model.gas.centres.detach().clone())
         return loss
 
     monkeypatch.setattr(Topic, "session_loss", session_loss)
