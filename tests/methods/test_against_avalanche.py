@@ -16,16 +16,16 @@ import torch
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
 from avalanche.benchmarks.utils import ConstantSequence, DataAttribute, TaskAwareSupervisedClassificationDataset
 from avalanche.benchmarks.utils.data_attribute import TaskLabels
-from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.supervised import Cumulative, LwF, Naive
 from torch import Tensor, nn
 
-from benchmarks.plan import identities, make_request
 from benchmarks.run import Entrant, Runner
 from benchmarks.settings import Settings
 from methods.parts.network import Network
 from protocols.schema import Augment, Protocol
+from tests.methods.by_hand import plain
+from tests.methods.runs import Start, identity_of, train_under
 
 LR, EPOCHS, WEIGHT_DECAY = 0.1, 5, 1e-2
 COMMON = (f"lr={LR}", f"epochs={EPOCHS}", f"weight_decay={WEIGHT_DECAY}", "batch=null", "new_row_std=0.05")
@@ -39,28 +39,15 @@ def unaugmented(tiny: Protocol, backbone: str) -> Protocol:
     )
 
 
-class Start(SupervisedPlugin):
-    """A copy of the network when its head has grown and nothing is trained yet."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network: Any = None
-
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        self.network = self.network or copy.deepcopy(strategy.model)
-
-
 def ours(protocol: Protocol, settings: Settings, method: str, *overrides: str) -> tuple[Entrant, Network, Network]:
     """The entrant after session 1, its network before the session, and its network at the first step."""
-    request = make_request(protocol, None, None, "0", method, [f"{method}.{o}" for o in (*COMMON, *overrides)])
-    entrant = Runner(protocol, settings).enter(identities(request)[0])
+    entrant = Runner(protocol, settings).enter(identity_of(protocol, method, *COMMON, *overrides))
     entrant.train(0, 0)
-    before, spy = copy.deepcopy(entrant.strategy.model), Start()
-    entrant.strategy.plugins.append(spy)
-    entrant.train(1, 0)
+    before = copy.deepcopy(entrant.strategy.model)
+    first = train_under(entrant, 1, Start()).network
     assert len(before.head.weight) == 6
-    assert len(spy.network.head.weight) == 8
-    return entrant, before, spy.network
+    assert len(first.head.weight) == 8
+    return entrant, before, first
 
 
 def experiences(entrant: Entrant) -> list[Any]:
@@ -68,7 +55,7 @@ def experiences(entrant: Entrant) -> list[Any]:
     tensors, datasets = entrant.stage.tensors, []
     for part in entrant.stage.split.train[:2]:
         rows = torch.from_numpy(part)
-        x, y = (tensors.plain[rows].float() / 255 - 0.3053) / 0.3760, tensors.labels[rows]
+        x, y = plain(entrant, rows), tensors.labels[rows]
         attributes = [DataAttribute(y.tolist(), "targets"), TaskLabels(ConstantSequence(0, len(y)))]
         items = list(zip(x, y.tolist(), strict=True))
         datasets.append(TaskAwareSupervisedClassificationDataset([items], data_attributes=attributes))  # type: ignore[list-item]

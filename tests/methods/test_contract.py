@@ -11,30 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import evaluate
-from benchmarks.plan import identities, make_request
 from benchmarks.records import Identity, to_json
 from benchmarks.run import Entrant, Runner
 from benchmarks.settings import Settings
-from methods.registry import load_method, method_names, read_entry
+from methods.registry import load_method
 from methods.strategy import SessionStrategy, TrainConfig
 from protocols.schema import Protocol
-
-VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
-
-
-def identity_of(protocol: Protocol, variant: str, seed: int = 0) -> Identity:
-    return identities(make_request(protocol, None, None, str(seed), variant, []))[0]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
-    return Runner(tiny, Settings(data_root, results, "cpu", 1))
+from tests.methods.runs import VARIANTS, identity_of
 
 
 def record_bytes(runner: Runner, identity: Identity) -> tuple[bytes, bytes]:
@@ -81,7 +64,7 @@ def test_independent_of_what_ran_before(variant: str, tiny: Protocol, runner: Ru
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_another_seed_is_another_run(variant: str, tiny: Protocol, runner: Runner) -> None:
-    first, second = (runner.run(identity_of(tiny, variant, seed))[0] for seed in (0, 1))
+    first, second = (runner.run(identity_of(tiny, variant, seed=seed))[0] for seed in (0, 1))
     assert first.order != second.order
     assert first.sessions != second.sessions
 

@@ -8,48 +8,27 @@ from typing import Any
 
 import pytest
 import torch
-from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from benchmarks.evaluate import state_sha256
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
+from benchmarks.run import Entrant
 from methods.der import Der
 from methods.parts.memory import Memory
-from protocols.schema import Protocol
-
-
-def enter(protocol: Protocol, settings: Settings, variant: str, *overrides: str) -> Entrant:
-    return Runner(protocol, settings).enter(identities(make_request(protocol, None, None, "0", variant, list(overrides)))[0])
+from tests.methods.by_hand import label_loss_of, plain
+from tests.methods.runs import Enter, Start, after_loss, train_all, train_under
 
 
 def plain_logits(entrant: Entrant, model: Any, rows: Tensor) -> Tensor:
     """What a model in evaluation mode gives un-augmented training images, one by one, past all of the suite's plumbing."""
-    x = (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
     model = copy.deepcopy(model).eval()
     with torch.no_grad():
-        return model(x)
+        return model(plain(entrant, rows))
 
 
-class FirstEpoch(SupervisedPlugin):
-    """The model as it stands when a session's head has grown and nothing is trained yet."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model: Any = None
-
-    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        self.model = self.model or copy.deepcopy(strategy.model)
-
-
-def test_without_a_buffer_it_is_fine_tuning_to_the_byte(tiny: Protocol, settings: Settings) -> None:
+def test_without_a_buffer_it_is_fine_tuning_to_the_byte(enter: Enter) -> None:
     """LEC-Net's DER* (methods.md 6.10): no replay term, no draw from any stream, the same weights after every session."""
     settings_of_both = ("epochs=3", "lr=0.05", "new_row_std=0.001")
-    ft, der, replaying = (
-        enter(tiny, settings, variant, *(f"{variant.partition(':')[0]}.{s}" for s in settings_of_both))
-        for variant in ("ft_cnn", "der:no_buffer", "der:buffer200")
-    )
+    ft, der, replaying = (enter(variant, *settings_of_both) for variant in ("ft_cnn", "der:no_buffer", "der:buffer200"))
     for session in range(3):
         hashes = []
         for entrant in (ft, der, replaying):
@@ -61,9 +40,9 @@ def test_without_a_buffer_it_is_fine_tuning_to_the_byte(tiny: Protocol, settings
 
 
 @pytest.mark.parametrize("buffer", [0, 1, 30, 5000])
-def test_buffer_is_within_its_declared_budget(buffer: int, tiny: Protocol, settings: Settings) -> None:
+def test_buffer_is_within_its_declared_budget(buffer: int, enter: Enter) -> None:
     """Trap 8. As full as it can be, and of images seen so far only."""
-    entrant = enter(tiny, settings, "der", f"der.buffer={buffer}")
+    entrant = enter("der", f"buffer={buffer}")
     assert entrant.memory.budget == buffer
     seen = 0
     for session in range(3):
@@ -115,21 +94,18 @@ def test_reservoir_is_uniform_over_all_images_whatever_the_sessions(sizes: tuple
         assert part.mean().item() / draws == pytest.approx(chance, abs=0.012)
 
 
-def test_stored_logits_follow_the_memory_and_widen_with_the_head(tiny: Protocol, settings: Settings) -> None:
+def test_stored_logits_follow_the_memory_and_widen_with_the_head(enter: Enter) -> None:
     """Kept images keep the logits of their own session's end; columns of new classes are those of the rows as drawn."""
-    entrant = enter(tiny, settings, "der", "der.buffer=400", "der.new_row_std=0.1")
+    entrant = enter("der", "buffer=400", "new_row_std=0.1")
     strategy, memory = entrant.strategy, entrant.memory
     expected: dict[int, Tensor] = {}
     replaced = kept = 0
     for session in range(3):
-        spy = FirstEpoch()
-        strategy.plugins.append(spy)
-        entrant.train(session, 0)
-        strategy.plugins.remove(spy)
+        drawn_only = train_under(entrant, session, Start()).network
         rows = memory.rows.tolist()
         if session:
-            drawn = plain_logits(entrant, spy.model, torch.tensor(list(expected)))
-            assert spy.model.stored_logits.shape == (len(expected), 6 + 2 * session)
+            drawn = plain_logits(entrant, drawn_only, torch.tensor(list(expected)))
+            assert drawn_only.stored_logits.shape == (len(expected), 6 + 2 * session)
             for index, row in enumerate(expected):
                 expected[row] = torch.cat([expected[row], drawn[index, -2:]])
         now = plain_logits(entrant, strategy.model, memory.rows)
@@ -143,42 +119,37 @@ def test_stored_logits_follow_the_memory_and_widen_with_the_head(tiny: Protocol,
     assert not torch.allclose(stored, now, atol=1e-2), "the network has moved on since"
 
 
-def test_replay_term_by_hand(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_term_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cross-entropy on the shots + alpha times the mean square over images and columns (Eq. 6); here over the whole buffer."""
     losses: list[Tensor] = []
-    original = Der.session_loss
 
-    def spy(self: Der) -> Tensor:
+    def look(self: Der, loss: Tensor) -> None:
         rows, model = self.kit.memory.rows, copy.deepcopy(self.model)
-        x = (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
-        z = model(x)  # batch norm over the batch, as in training
+        z = model(plain(entrant, rows))  # batch norm over the batch, as in training
         replay = ((z - model.stored_logits) ** 2).sum() / (len(rows) * z.shape[1])
-        own = -self.mb_output.log_softmax(1)[torch.arange(len(self.mb_y)), self.mb_y].mean()
-        loss = original(self)
+        own = label_loss_of(self.mb_output, self.mb_y)
         assert loss.item() == pytest.approx((own + 20 * replay).item(), rel=1e-4)
         assert 20 * replay.item() > 0.01 * own.item()
         assert set(self.mb_y.tolist()) == set(self.kit.sessions.span(self.session)), "replayed images are not in the batch"
         losses.append(loss)
-        return loss
 
-    monkeypatch.setattr(Der, "session_loss", spy)
-    entrant = enter(tiny, settings, "der", "der.buffer=12", "der.replay_batch=12", "der.alpha=20")
-    for session in range(3):
-        entrant.train(session, 0)
+    after_loss(monkeypatch, Der, look)
+    entrant = enter("der", "buffer=12", "replay_batch=12", "alpha=20")
+    train_all(entrant)
     assert len(losses) == 2 * 3
 
 
-def test_each_step_replays_a_few_different_images(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    entrant = enter(tiny, settings, "der", "der.buffer=20", "der.replay_batch=4", "der.epochs=8")
+def test_each_step_replays_a_few_different_images(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    entrant = enter("der", "buffer=20", "replay_batch=4", "epochs=8")
     entrant.train(0, 0)
     kept, asked = set(entrant.memory.rows.tolist()), []
     images = entrant.strategy.kit.images
-    plain = images.plain
+    original = images.plain
 
     def spy(rows: Tensor) -> Tensor:
         if entrant.strategy.model.training:
             asked.append(rows.tolist())
-        return plain(rows)
+        return original(rows)
 
     monkeypatch.setattr(images, "plain", spy)
     entrant.train(1, 0)

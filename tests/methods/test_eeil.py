@@ -3,64 +3,18 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
+from benchmarks.run import Entrant
 from methods.eeil import Eeil
-from protocols.schema import Protocol
-
-Enter = Callable[..., Entrant]
-Rows = list[list[float]]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def enter(tiny: Protocol, data_root: Path, results: Path) -> Enter:
-    def enter(variant: str, *overrides: str) -> Entrant:
-        texts = [f"eeil.{text}" for text in overrides]
-        runner = Runner(tiny, Settings(data_root, results, "cpu", 1))
-        return runner.enter(identities(make_request(tiny, None, None, "0", variant, texts))[0])
-
-    return enter
-
-
-def softmax(row: list[float]) -> list[float]:
-    whole = sum(math.exp(value) for value in row)
-    return [math.exp(value) / whole for value in row]
-
-
-def label_loss(logits: Rows, labels: list[int]) -> float:
-    """Cross-entropy, written out."""
-    return -sum(math.log(softmax(row)[label]) for row, label in zip(logits, labels, strict=True)) / len(logits)
-
-
-def soft_loss(logits: Rows, teacher: Rows, temperature: float) -> float:
-    """Distillation over the teacher's columns, written out: no T², no other column."""
-    total = 0.0
-    for row, old in zip(logits, teacher, strict=True):
-        target, now = softmax([v / temperature for v in old]), softmax([v / temperature for v in row[: len(old)]])
-        total -= sum(t * math.log(p) for t, p in zip(target, now, strict=True))
-    return total / len(logits)
-
-
-def plain(entrant: Entrant, rows: Tensor) -> Tensor:
-    """Images under the test transform, from the data set itself."""
-    return (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
+from tests.methods.by_hand import Rows, label_loss, plain, soft_loss
+from tests.methods.runs import Enter, before_loss, train_all
 
 
 @dataclass
@@ -168,20 +122,17 @@ def test_balanced_phase_follows_with_equal_counts_and_a_tenth_of_the_rate(enter:
 def test_balanced_phase_has_a_fresh_optimiser_and_goes_on_training(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 12 within a session: no momentum of phase one, the schedule counts anew, the network is in training mode."""
     entrant = enter("eeil:original", "milestones=[2]")
-    original = Eeil.session_loss
     optimisers: list[Any] = []
 
-    def session_loss(strategy: Any) -> Tensor:
+    def look(strategy: Any) -> None:
         assert strategy.model.training
         if strategy.optimizer not in optimisers:
             assert not strategy.optimizer.state, "momentum is left from another phase"
             optimisers.append(strategy.optimizer)
         assert strategy.optimizer.param_groups[0]["lr"] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.01][strategy.clock.train_exp_epochs])
-        return original(strategy)
 
-    monkeypatch.setattr(Eeil, "session_loss", session_loss)
-    for session in range(3):
-        entrant.train(session, 0)
+    before_loss(monkeypatch, Eeil, look)
+    train_all(entrant)
     assert len(optimisers) == 4
 
 
@@ -199,8 +150,7 @@ def added_to_gradients(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> lis
         added.append(torch.cat([(p.grad - b).flatten() for p, b in zip(strategy.model.parameters(), before, strict=True)]))
 
     monkeypatch.setattr(Eeil, "_before_update", before_update)
-    for session in range(2):
-        entrant.train(session, 0)
+    train_all(entrant, 2)
     return added
 
 
@@ -224,9 +174,7 @@ def test_noise_changes_the_run_and_is_off_by_default(enter: Enter) -> None:
     """FACIL leaves it off unless asked."""
     rows = []
     for noise in (0.0, 0.3):
-        entrant = enter("eeil:original", f"noise={noise}")
-        for session in range(2):
-            entrant.train(session, 0)
+        entrant = train_all(enter("eeil:original", f"noise={noise}"), 2)
         rows.append(entrant.strategy.model.head.weight.detach().clone())
     assert not torch.equal(rows[0], rows[1])
     assert all(Eeil.Config(**preset).noise == 0 for preset in Eeil.presets.values())

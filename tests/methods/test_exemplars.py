@@ -4,66 +4,34 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
 from methods.parts.exemplars import herding, random_choice
 from methods.parts.memory import LeakError
 from methods.registry import load_method
-from protocols.schema import Protocol, Sessions
+from protocols.schema import Sessions
+from tests.methods.by_hand import mean_row, plain, unit_rows
+from tests.methods.runs import Enter, before_loss, train_all
 
-Enter = Callable[..., Entrant]
 BESIDE = ("icarl", "eeil", "ncm")  # TOPIC's adaptations: 40 base images in `tiny`, and one a novel class
 WITHIN = ("icarl:original", "eeil:original", "ncm:original")
 CIFAR = Sessions(base=60, way=5, count=8, shots=5)
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def enter(tiny: Protocol, data_root: Path, results: Path) -> Enter:
-    def enter(variant: str, *overrides: str) -> Entrant:
-        texts = [f"{variant.partition(':')[0]}.{text}" for text in overrides]
-        runner = Runner(tiny, Settings(data_root, results, "cpu", 1))
-        return runner.enter(identities(make_request(tiny, None, None, "0", variant, texts))[0])
-
-    return enter
-
-
-def watch(monkeypatch: pytest.MonkeyPatch, variant: str, look: Callable[[Any], None]) -> None:
-    """Call `look(strategy)` before every session_loss."""
-    cls: Any = load_method(variant.partition(":")[0])
-    original = cls.session_loss
-
-    def session_loss(self: Any) -> Tensor:
-        look(self)
-        return original(self)
-
-    monkeypatch.setattr(cls, "session_loss", session_loss)
-
-
 def greedy(rows: list[list[float]], most: int) -> list[int]:
     """iCaRL's Algorithm 4 written out, over features brought to length one."""
-    units = [[v / math.hypot(*row) for v in row] for row in rows]
-    mean = [sum(column) / len(units) for column in zip(*units, strict=True)]
+    units = unit_rows(rows)
+    mean = mean_row(units)
     order: list[int] = []
     while len(order) < min(most, len(rows)):
         gaps = {}
         for candidate in set(range(len(rows))) - set(order):
             members = [units[i] for i in [*order, candidate]]
-            gaps[candidate] = math.dist([sum(column) / len(members) for column in zip(*members, strict=True)], mean)
+            gaps[candidate] = math.dist(mean_row(members), mean)
         order.append(min(gaps, key=lambda candidate: gaps[candidate]))
     return order
 
@@ -152,7 +120,7 @@ def test_teacher_is_the_old_network_in_eval_mode_without_gradient(variant: str, 
         assert before[2].requires_grad and before[3].requires_grad
         seen.append(strategy.session)
 
-    watch(monkeypatch, variant, look)
+    before_loss(monkeypatch, type(entrant.strategy), look)
     for session in range(3):
         old.append(copy.deepcopy(entrant.strategy.model))
         entrant.train(session, 0)
@@ -172,8 +140,7 @@ def test_anchors_are_plain_images_through_the_whole_network(
 
     def look(strategy: Any) -> None:
         rows = entrant.memory.rows
-        images = (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
-        images = images.to(memory_format=torch.channels_last)
+        images = plain(entrant, rows).to(memory_format=torch.channels_last)
         with torch.no_grad():
             features = old[-1].embed(images)
         assert torch.allclose(strategy.old_features, features, atol=1e-6)
@@ -187,7 +154,7 @@ def test_anchors_are_plain_images_through_the_whole_network(
             assert not torch.allclose(whole, strategy.old_features, atol=1e-6), "nothing trains"
         seen.append(strategy.session)
 
-    watch(monkeypatch, variant, look)
+    before_loss(monkeypatch, type(entrant.strategy), look)
     for session in range(3):
         old.append(copy.deepcopy(entrant.strategy.model).eval())
         entrant.train(session, 0)
@@ -214,9 +181,8 @@ def test_exemplars_are_in_the_batches(variant: str, enter: Enter, monkeypatch: p
     """`within`: three of each old class and all five shots of the new; here in one batch, augmented."""
     entrant = enter(variant, "per_class=3")
     batches: list[list[int]] = []
-    watch(monkeypatch, variant, lambda strategy: batches.append(strategy.mb_y.bincount().tolist()))
-    entrant.train(0, 0)
-    entrant.train(1, 0)
+    before_loss(monkeypatch, type(entrant.strategy), lambda strategy: batches.append(strategy.mb_y.bincount().tolist()))
+    train_all(entrant, 2)
     assert batches[0] == [3] * 6 + [5] * 2
 
 

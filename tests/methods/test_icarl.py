@@ -4,82 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
 from methods.icarl import ICarl, class_means, sigmoid_loss
 from methods.parts.losses import distillation
-from protocols.schema import Protocol
-
-Enter = Callable[..., Entrant]
-Rows = list[list[float]]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def enter(tiny: Protocol, data_root: Path, results: Path) -> Enter:
-    def enter(variant: str, *overrides: str) -> Entrant:
-        texts = [f"icarl.{text}" for text in overrides]
-        runner = Runner(tiny, Settings(data_root, results, "cpu", 1))
-        return runner.enter(identities(make_request(tiny, None, None, "0", variant, texts))[0])
-
-    return enter
-
-
-def softmax(row: list[float]) -> list[float]:
-    whole = sum(math.exp(value) for value in row)
-    return [math.exp(value) / whole for value in row]
-
-
-def label_loss(logits: Rows, labels: list[int]) -> float:
-    """Cross-entropy, written out."""
-    return -sum(math.log(softmax(row)[label]) for row, label in zip(logits, labels, strict=True)) / len(logits)
-
-
-def soft_loss(logits: Rows, teacher: Rows, temperature: float) -> float:
-    """Distillation over the teacher's columns, written out: no T², no other column."""
-    total = 0.0
-    for row, old in zip(logits, teacher, strict=True):
-        target, now = softmax([v / temperature for v in old]), softmax([v / temperature for v in row[: len(old)]])
-        total -= sum(t * math.log(p) for t, p in zip(target, now, strict=True))
-    return total / len(logits)
-
-
-def plain(entrant: Entrant, rows: Tensor) -> Tensor:
-    """Images under the test transform, from the data set itself."""
-    return (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
-
-
-def train_watched(entrant: Entrant, monkeypatch: pytest.MonkeyPatch, expected: Callable[[Any, Any], float]) -> list[tuple[float, float]]:
-    """Train all sessions; (loss, `expected(strategy, network before the session)`) of every step."""
-    seen: list[tuple[float, float]] = []
-    old: list[Any] = []
-    original = ICarl.session_loss
-
-    def session_loss(self: ICarl) -> Tensor:
-        value = expected(self, old[-1])  # before the loss itself moves batch-norm statistics
-        loss = original(self)
-        seen.append((float(loss.detach()), value))
-        return loss
-
-    monkeypatch.setattr(ICarl, "session_loss", session_loss)
-    for session in range(3):
-        old.append(copy.deepcopy(entrant.strategy.model).eval())
-        entrant.train(session, 0)
-    return seen
+from tests.methods.by_hand import Rows, label_loss, label_loss_of, mean_row, plain, rows_of, soft_loss, softmax, unit, unit_rows
+from tests.methods.runs import Enter, after_loss, losses_beside, train_all
 
 
 def test_distillation_by_hand_without_the_square_of_the_temperature() -> None:
@@ -119,7 +53,7 @@ def test_topic_loss_is_cross_entropy_of_shots_and_distillation_of_anchors(
         assert len(strategy.mb_y) == 10, "shots only: anchors stand beside them"
         return label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + weight * soft_loss(now, before, 2.0)
 
-    seen = train_watched(entrant, monkeypatch, expected)
+    seen = losses_beside(entrant, monkeypatch, expected)
     assert len(seen) == 2 * 3
     for loss, value in seen:
         assert loss == pytest.approx(value, abs=1e-4)
@@ -128,27 +62,22 @@ def test_topic_loss_is_cross_entropy_of_shots_and_distillation_of_anchors(
 def test_new_rows_learn_from_the_shots_alone(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 16, in a session: less the shots' cross-entropy, the loss has a gradient in every old row and in no new one."""
     entrant = enter("icarl")
-    original, steps = ICarl.session_loss, []
+    steps: list[tuple[float, float]] = []
 
-    def session_loss(self: ICarl) -> Tensor:
-        loss = original(self)
-        shots = -self.mb_output.log_softmax(1)[torch.arange(10), self.mb_y].mean()
-        (gradient,) = torch.autograd.grad(loss - shots, self.model.head.weight, retain_graph=True)
-        steps.append((gradient[: self.old_classes].norm(dim=1).min().item(), gradient[self.old_classes :].abs().max().item()))
-        return loss
+    def look(strategy: Any, loss: Tensor) -> None:
+        shots, old = label_loss_of(strategy.mb_output, strategy.mb_y), strategy.old_classes
+        (gradient,) = torch.autograd.grad(loss - shots, strategy.model.head.weight, retain_graph=True)
+        steps.append((gradient[:old].norm(dim=1).min().item(), gradient[old:].abs().max().item()))
 
-    monkeypatch.setattr(ICarl, "session_loss", session_loss)
-    for session in range(2):
-        entrant.train(session, 0)
+    after_loss(monkeypatch, ICarl, look)
+    train_all(entrant, 2)
     assert all(new < 1e-6 for _, new in steps)
     assert all(old > 1e-4 for old, _ in steps[1:])  # in the first step nothing is forgotten yet
 
 
 def test_topic_predicts_by_the_head(enter: Enter) -> None:
     """iCaRL* has no nearest mean: the score of a class is its row times the feature's direction."""
-    entrant = enter("icarl")
-    for session in range(2):
-        entrant.train(session, 0)
+    entrant = train_all(enter("icarl"), 2)
     feature = [0.5 * i - 3 for i in range(64)]
     length = math.hypot(*feature)
     rows = entrant.strategy.model.head.weight.tolist()
@@ -193,7 +122,7 @@ def test_original_learns_old_sigmoids_on_exemplars_and_shots(enter: Enter, monke
             before = old(strategy.mb_x).tolist()
         return written_sigmoid_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist(), before)
 
-    seen = train_watched(entrant, monkeypatch, expected)
+    seen = losses_beside(entrant, monkeypatch, expected)
     assert len(seen) == 2 * 3
     for loss, value in seen:
         assert loss == pytest.approx(value, abs=1e-4)
@@ -221,13 +150,11 @@ def test_original_keeps_herded_exemplars_and_predicts_the_nearest_of_their_means
         means = []
         for label in range(seen):
             own = [row for row, kept in zip(exemplars, labels[entrant.memory.rows].tolist(), strict=True) if kept == label]
-            units = [[v / math.hypot(*row) for v in row] for row in own]
-            mean = [sum(column) / 5 for column in zip(*units, strict=True)]
-            means.append([v / math.hypot(*mean) for v in mean])
+            assert len(own) == 5
+            means.append(unit(mean_row(unit_rows(own))))
         scores = strategy.scores(queries)
         for query, score in zip(queries.tolist(), scores.tolist(), strict=True):
-            direction = [v / math.hypot(*query) for v in query]
-            assert score == pytest.approx([-math.dist(direction, mean) for mean in means], abs=1e-4)
+            assert score == pytest.approx([-math.dist(unit(query), mean) for mean in means], abs=1e-4)
 
 
 def test_original_herds_under_the_network_as_the_session_left_it(enter: Enter) -> None:
@@ -237,8 +164,7 @@ def test_original_herds_under_the_network_as_the_session_left_it(enter: Enter) -
     for session, classes in enumerate([range(6), range(6, 8), range(8, 10)]):
         entrant.train(session, 0)
         for label in classes:
-            rows = torch.from_numpy(entrant.stage.split.train[session])
-            rows = rows[labels[rows] == label]
+            rows = rows_of(entrant, session, label)
             with torch.no_grad():
                 features = entrant.strategy.model.backbone(plain(entrant, rows))
             directions = features / features.pow(2).sum(1, keepdim=True).sqrt()

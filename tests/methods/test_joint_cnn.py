@@ -10,16 +10,11 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
+from benchmarks.run import Entrant
 from benchmarks.scenario import SessionImages
-from benchmarks.settings import Settings
 from methods.joint_cnn import JointCnn
-from protocols.schema import Protocol
-
-
-def enter(protocol: Protocol, settings: Settings, variant: str, *overrides: str) -> Entrant:
-    return Runner(protocol, settings).enter(identities(make_request(protocol, None, None, "0", variant, list(overrides)))[0])
+from tests.methods.by_hand import label_loss_of
+from tests.methods.runs import Enter, after_loss, train_all, train_under
 
 
 def state_of(model: Any) -> dict[str, Tensor]:
@@ -43,11 +38,8 @@ def first_states(entrant: Entrant) -> list[tuple[dict[str, Tensor], dict[str, Te
     states = []
     entrant.train(0, 0)
     for session in (1, 2):
-        before, spy = state_of(entrant.strategy.model), FirstStep()
-        entrant.strategy.plugins.append(spy)
-        entrant.train(session, 0)
-        entrant.strategy.plugins.remove(spy)
-        states.append((before, spy.state))
+        before = state_of(entrant.strategy.model)
+        states.append((before, train_under(entrant, session, FirstStep()).state))
     return states
 
 
@@ -58,9 +50,23 @@ def counts_until(entrant: Entrant, session: int) -> list[int]:
     return [labels.count(label) for label in range(6 + 2 * session)]
 
 
-def test_topic_starts_from_where_the_last_session_ended(tiny: Protocol, settings: Settings) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The rows of which each session has its batches made."""
+    asked: list[Tensor] = []
+    batches = SessionImages.batches
+
+    def spy(self: SessionImages, rows: Tensor, batch: int, name: str) -> Any:
+        asked.append(rows.clone())
+        return batches(self, rows, batch, name)
+
+    monkeypatch.setattr(SessionImages, "batches", spy)
+    return asked
+
+
+def test_topic_starts_from_where_the_last_session_ended(enter: Enter) -> None:
     """methods.md 4.2: warm start; new rows are N(0, .001²) beside untouched old ones."""
-    for before, first in first_states(enter(tiny, settings, "joint_cnn:topic")):
+    for before, first in first_states(enter("joint_cnn:topic")):
         assert before.keys() == first.keys()
         for name, value in before.items():
             assert torch.equal(first[name][: len(value)] if name == "head.weight" else first[name], value), name
@@ -70,9 +76,9 @@ def test_topic_starts_from_where_the_last_session_ended(tiny: Protocol, settings
 
 
 @pytest.mark.parametrize("balance", ["loss", "sampling", "none"])
-def test_from_scratch_starts_every_session_from_the_untrained_network(balance: str, tiny: Protocol, settings: Settings) -> None:
+def test_from_scratch_starts_every_session_from_the_untrained_network(balance: str, enter: Enter) -> None:
     """Backbone, batch-norm statistics and base rows are those of kit.fresh(); all new rows are as long as base rows on average."""
-    entrant = enter(tiny, settings, "joint_cnn:balanced", f"joint_cnn:balanced.balance={balance}")
+    entrant = enter("joint_cnn:balanced", f"balance={balance}")
     fresh = entrant.strategy.kit.fresh().state_dict()
     for session, (before, first) in enumerate(first_states(entrant), start=1):
         assert fresh.keys() == first.keys()
@@ -88,25 +94,22 @@ def test_from_scratch_starts_every_session_from_the_untrained_network(balance: s
         assert len({tuple(row) for row in rows.tolist()}) == len(rows)
 
 
-def test_from_scratch_trains_what_it_reset(tiny: Protocol, settings: Settings) -> None:
+def test_from_scratch_trains_what_it_reset(enter: Enter) -> None:
     """The optimiser holds the head that was put in, not the one thrown away."""
-    entrant = enter(tiny, settings, "joint_cnn:balanced")
+    entrant = enter("joint_cnn:balanced")
     fresh = entrant.strategy.kit.fresh().state_dict()
-    for session in (0, 1):
-        entrant.train(session, 0)
+    train_all(entrant, 2)
     strategy = entrant.strategy
     chosen = {id(p) for group in strategy.optimizer.param_groups for p in group["params"]}
     assert chosen == {id(p) for p in strategy.model.parameters()}
     assert not torch.isclose(strategy.model.head.weight[:6], fresh["head.weight"], atol=1e-4).all(1).any()
 
 
-def test_balanced_softmax_by_hand(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_balanced_softmax_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ren et al., Eq. 4: -log(n_y e^z_y / sum n_c e^z_c) with n_c the training images of class c, shots and base alike."""
     sessions: list[int] = []
-    original = JointCnn.session_loss
 
-    def spy(self: JointCnn) -> Tensor:
-        loss = original(self)
+    def look(self: JointCnn, loss: Tensor) -> None:
         n = torch.tensor(counts_until(entrant, self.session), dtype=torch.float32)
         assert n[6:].tolist() == [5.0] * (2 * self.session)
         assert float(n[:6].min()) > 50
@@ -114,50 +117,33 @@ def test_balanced_softmax_by_hand(tiny: Protocol, settings: Settings, monkeypatc
         chosen = powers[torch.arange(len(self.mb_y)), self.mb_y] / powers.sum(1)
         assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-4)
         sessions.append(self.session)
-        return loss
 
-    monkeypatch.setattr(JointCnn, "session_loss", spy)
-    entrant = enter(tiny, settings, "joint_cnn:balanced", "joint_cnn:balanced.balance=loss")
-    for session in range(3):
-        entrant.train(session, 0)
+    after_loss(monkeypatch, JointCnn, look)
+    entrant = enter("joint_cnn:balanced", "balance=loss")
+    train_all(entrant)
     images = [sum(counts_until(entrant, session)) for session in (1, 2)]
     assert [sessions.count(session) for session in (1, 2)] == [2 * math.ceil(count / 128) for count in images]
 
 
 @pytest.mark.parametrize("variant", ["topic", "sampling"])
-def test_plain_cross_entropy_where_the_loss_does_not_balance(
-    variant: str, tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original, losses = JointCnn.session_loss, []
+def test_plain_cross_entropy_where_the_loss_does_not_balance(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses: list[Tensor] = []
 
-    def spy(self: JointCnn) -> Tensor:
-        loss = original(self)
-        chosen = self.mb_output.softmax(1)[torch.arange(len(self.mb_y)), self.mb_y]
-        assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-5)
+    def look(self: JointCnn, loss: Tensor) -> None:
+        assert loss.item() == pytest.approx(label_loss_of(self.mb_output, self.mb_y).item(), rel=1e-5)
         losses.append(loss)
-        return loss
 
-    monkeypatch.setattr(JointCnn, "session_loss", spy)
-    overrides = {"topic": (), "sampling": ("joint_cnn.balance=sampling", "joint_cnn.from_scratch=true")}[variant]
-    entrant = enter(tiny, settings, "joint_cnn", *overrides)
-    for session in (0, 1):
-        entrant.train(session, 0)
+    after_loss(monkeypatch, JointCnn, look)
+    overrides = {"topic": (), "sampling": ("balance=sampling", "from_scratch=true")}[variant]
+    entrant = enter("joint_cnn", *overrides)
+    train_all(entrant, 2)
     assert losses
 
 
-def test_sampling_shows_every_class_about_as_often(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampling_shows_every_class_about_as_often(enter: Enter, asked: list[Tensor]) -> None:
     """An image stands for max n / n_c of its class, to the nearest whole number; every image of a class equally often."""
-    asked: list[Tensor] = []
-    batches = SessionImages.batches
-
-    def spy(self: SessionImages, rows: Tensor, batch: int, name: str) -> Any:
-        asked.append(rows.clone())
-        return batches(self, rows, batch, name)
-
-    monkeypatch.setattr(SessionImages, "batches", spy)
-    entrant = enter(tiny, settings, "joint_cnn", "joint_cnn.balance=sampling")
-    for session in range(3):
-        entrant.train(session, 0)
+    entrant = enter("joint_cnn", "balance=sampling")
+    train_all(entrant)
     assert len(asked) == 2
     for session, rows in enumerate(asked, start=1):
         labels, own = entrant.stage.tensors.labels, counts_until(entrant, session)
@@ -171,21 +157,12 @@ def test_sampling_shows_every_class_about_as_often(tiny: Protocol, settings: Set
         assert sorted(times.tolist()) == sorted(count // n for n, count in zip(own, shown, strict=True) for _ in range(n))
 
 
-def test_unbalanced_training_shows_every_image_once(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unbalanced_training_shows_every_image_once(enter: Enter, asked: list[Tensor]) -> None:
     """Also where the loss balances: base images and shots in one epoch, each once."""
-    asked: list[Tensor] = []
-    batches = SessionImages.batches
-
-    def spy(self: SessionImages, rows: Tensor, batch: int, name: str) -> Any:
-        asked.append(rows.clone())
-        return batches(self, rows, batch, name)
-
-    monkeypatch.setattr(SessionImages, "batches", spy)
     for balance in ("none", "loss"):
         asked.clear()
-        entrant = enter(tiny, settings, "joint_cnn:topic", f"joint_cnn:topic.balance={balance}")
-        for session in range(3):
-            entrant.train(session, 0)
+        entrant = enter("joint_cnn:topic", f"balance={balance}")
+        train_all(entrant)
         split = entrant.stage.split.train
         for session, rows in enumerate(asked, start=1):
             assert sorted(rows.tolist()) == sorted(row for part in split[: session + 1] for row in part.tolist())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,45 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.lecnet import LecConfig, LecNet
-from methods.parts.backbones import Backbone
 from methods.parts.expansion import ExpandingHead
-from methods.parts.network import Network
-
-D = 4
-
-
-class Maps(Backbone):
-    """Its images are the maps [N, D, h, w] themselves."""
-
-    feature_dim = D
-
-
-def network(projected: bool = False) -> Network:
-    torch.manual_seed(0)
-    net = Network(Maps(), "fp32", projected=projected)
-    net.head.grow(3)
-    return net
-
-
-def experience(session: int, classes: list[int]) -> SimpleNamespace:
-    return SimpleNamespace(
-        current_experience=session, classes_in_this_experience=classes, classes_seen_so_far=list(range(max(classes) + 1))
-    )
+from methods.parts.losses import distillation
+from tests.methods.lec import D, experience, loss_of, network, part
 
 
 def head_after(sessions: int, projected: bool = False, **config: object) -> ExpandingHead:
     """A head with 3 base classes and two classes for each further session, in training mode."""
-    head = ExpandingHead(network(projected), LecConfig(**config)).train()
+    head = ExpandingHead(network(projected=projected), LecConfig(**config)).train()
     for session in range(1, sessions + 1):
-        head.adaptation(experience(session, [1 + 2 * session, 2 + 2 * session]))
+        head.adaptation(experience(session))
     return head
-
-
-def rows(head: ExpandingHead, session: int) -> Tensor:
-    """V of a session."""
-    weight = head.heads[session].weight
-    assert isinstance(weight, Tensor)
-    return weight
 
 
 def by_hand(v: Tensor, weight: Tensor) -> Tensor:
@@ -98,8 +69,8 @@ def test_fusion_is_gamma_old_plus_gated_new() -> None:
     x = torch.randn(2, D)
     logits = head(x)
     h, a = x @ head.projection.weight.T, x @ head.branches[0].T
-    assert torch.allclose(logits[:, :3], by_hand(h, rows(head, 0)), atol=1e-5)
-    assert torch.allclose(logits[:, 3:], by_hand(0.6 * h + head.alpha * a, rows(head, 1)), atol=1e-5)
+    assert torch.allclose(logits[:, :3], by_hand(h, part(head, 0).weight), atol=1e-5)
+    assert torch.allclose(logits[:, 3:], by_hand(0.6 * h + head.alpha * a, part(head, 1).weight), atol=1e-5)
 
 
 def test_test_time_uses_the_stored_gate_whatever_the_batch() -> None:
@@ -120,7 +91,7 @@ def test_without_storing_the_branch_is_switched_off() -> None:
     x = torch.randn(3, D)
     head(x)
     head.eval()
-    assert torch.allclose(head(x)[:, 3:], by_hand(x, rows(head, 1)), atol=1e-5)
+    assert torch.allclose(head(x)[:, 3:], by_hand(x, part(head, 1).weight), atol=1e-5)
 
 
 def test_a_new_branch_leaves_old_logits_alone() -> None:
@@ -131,7 +102,7 @@ def test_a_new_branch_leaves_old_logits_alone() -> None:
     head.eval()
     before = head(x)
     head.train()
-    head.adaptation(experience(2, [5, 6]))
+    head.adaptation(experience(2))
     head(x)
     head.store_gate()
     head.eval()
@@ -160,6 +131,7 @@ def strategy(config: LecConfig, head: ExpandingHead) -> LecNet:
     lec.config = config
     lec.model = nn.Module()
     lec.model.head = head
+    lec.right, lec.shown = torch.zeros((), dtype=torch.int64), 0
     return lec
 
 
@@ -168,12 +140,7 @@ def ratio_gradients(tau: float, alpha: float) -> tuple[float, float]:
     head = head_after(1, tau_init=tau)
     lec = strategy(LecConfig(distill_weight=0.0, ratio_weight=0.1), head)
     head.alpha = torch.full((D,), alpha, requires_grad=True)
-    lec.mbatch = [torch.zeros(1, D), torch.zeros(1, dtype=torch.int64)]
-    lec.mb_output = torch.zeros(1, 5)
-    lec.features = torch.randn(1, D)
-    lec.teacher = SimpleNamespace(classify=lambda x: torch.zeros(1, 3))
-    lec.right, lec.shown = torch.zeros((), dtype=torch.int64), 0
-    lec.session_loss().backward()
+    loss_of(lec, torch.zeros(1, 5), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3)).backward()
     assert head.tau.grad is not None and head.alpha.grad is not None
     return float(head.tau.grad), float(head.alpha.grad[0])
 
@@ -186,8 +153,6 @@ def test_tau_only_rises_until_it_meets_the_gate() -> None:
 
 def test_distillation_acts_on_old_columns_only() -> None:
     """Trap 16: new rows get no gradient from it."""
-    from methods.parts.losses import distillation
-
     logits = torch.randn(4, 6, requires_grad=True)
     teacher = torch.randn(4, 4)
     loss = distillation(logits, teacher, 2.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,70 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.lecnet import LecConfig, LecNet, binarising
-from methods.parts.backbones import Backbone, build_backbone
+from methods.parts.backbones import build_backbone
 from methods.parts.expansion import ExpandingHead
 from methods.parts.heads import LinearHead, PlainHead, unit
 from methods.parts.losses import distillation
-from methods.parts.network import Network
-
-D = 4
-
-
-class Maps(Backbone):
-    """Its images are the maps [N, d, h, w] themselves."""
-
-    def __init__(self, feature_dim: int) -> None:
-        super().__init__()
-        self.feature_dim = feature_dim
-
-    def lower(self, images: Tensor) -> Tensor:
-        return images
-
-    def upper(self, x: Tensor) -> Tensor:
-        return x
-
-
-def adopted(backbone: Backbone | None = None, sessions: int = 0, d: int = D, **config: Any) -> LecNet:
-    """LEC-Net on a network with 3 base classes and two more a session, with just enough around it to compute its loss."""
-    torch.manual_seed(0)
-    network = Network(backbone or Maps(d), "fp32")
-    network.head.grow(3)
-    lec = LecNet.__new__(LecNet)
-    lec.config, lec.model = LecConfig(**config), network
-    lec.adopt(network)
-    lec.right, lec.shown = torch.zeros((), dtype=torch.int64), 0
-    for session in range(1, sessions + 1):
-        grow(lec.head, session)
-    return lec
-
-
-def grow(head: ExpandingHead, session: int) -> None:
-    """Close the session before, and open this one with a branch that is not small."""
-    if session > 1:
-        head.store_gate()
-    classes = [1 + 2 * session, 2 + 2 * session]
-    head.train().adaptation(
-        SimpleNamespace(current_experience=session, classes_in_this_experience=classes, classes_seen_so_far=range(max(classes) + 1))
-    )
-    for branch in head.branches[-1:]:
-        torch.nn.init.normal_(branch)
-    head.projection.weight.data.normal_()
-    head(torch.randn(5, head.projection.in_features))
+from tests.methods.lec import D, Maps, adopted, grow, loss_of, network, part
 
 
 def head_after(sessions: int, **config: Any) -> ExpandingHead:
     return adopted(sessions=sessions, **config).head
-
-
-def loss_of(lec: LecNet, logits: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
-    lec.mbatch, lec.mb_output, lec.features = [torch.empty(0), labels], logits, torch.empty(0)
-    lec.teacher = SimpleNamespace(classify=lambda features: teacher)
-    return lec.session_loss()
-
-
-def part(head: ExpandingHead, session: int) -> Any:
-    """The classifier of a session's classes."""
-    return head.heads[session]
 
 
 def v(head: ExpandingHead, session: int, fused: Tensor) -> Tensor:
@@ -153,7 +97,7 @@ def test_gradients_of_the_appendix(form: str, tau: float) -> None:
 @pytest.mark.parametrize("form", ["square", "norm"])
 def test_the_sign_at_the_start_decides_ncs_gates(form: str) -> None:
     """A.1, what the paper blames on NC; and why the square is taken: under the printed norm nothing is decided (methods.md 5.3)."""
-    lec = adopted(d=512, sessions=1, gate="learned", tau_init=0.6, indicator_norm=form)
+    lec = adopted(Maps(512), sessions=1, gate="learned", tau_init=0.6, indicator_norm=form)
     s = lec.head.indicators[-1]
     start = s.detach().clone()
     optimizer = torch.optim.SGD([s], lr=0.01, momentum=0.9, nesterov=True)
@@ -293,11 +237,9 @@ def test_a_3x3_convolution_through_window_means(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("layer", ["fc", "conv1x1", "conv3x3"])
 def test_base_logits_survive_adoption_by_any_layer(layer: str) -> None:
     """The kernel's centre is the identity: the base accuracy is everybody's."""
-    torch.manual_seed(0)
-    network = Network(Maps(D), "fp32")
-    network.head.grow(3)  # as `adopted` draws it
     maps = torch.randn(5, D, 3, 3)
-    assert torch.allclose(adopted(layer=layer).model(maps), network(maps), atol=1e-6)
+    base = network()  # as `adopted` draws it
+    assert torch.allclose(adopted(layer=layer).model(maps), base(maps), atol=1e-6)
 
 
 def test_a_head_with_a_bias_keeps_it_and_reads_features_as_they_are() -> None:

@@ -11,18 +11,13 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from benchmarks.evaluate import state_sha256
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
+from benchmarks.run import Entrant
 from methods.lwf import Lwf
 from methods.parts.losses import distillation
-from protocols.schema import Protocol
+from tests.methods.by_hand import label_loss_of
+from tests.methods.runs import Enter, after_loss, before_loss, train_all, train_under
 
 OLD = 6  # base classes of the tiny protocol, and so the teacher's columns in session 1
-
-
-def enter(protocol: Protocol, settings: Settings, variant: str, *overrides: str) -> Entrant:
-    return Runner(protocol, settings).enter(identities(make_request(protocol, None, None, "0", variant, list(overrides)))[0])
 
 
 def snapshot(strategy: Any) -> dict[str, Tensor]:
@@ -58,10 +53,7 @@ class Epochs(SupervisedPlugin):
 def watched_session(entrant: Entrant) -> Epochs:
     """Session 1 under watch."""
     entrant.train(0, 0)
-    spy = Epochs()
-    entrant.strategy.plugins.append(spy)
-    entrant.train(1, 0)
-    return spy
+    return train_under(entrant, 1, Epochs())
 
 
 def softened(logits: Tensor, temperature: float) -> Tensor:
@@ -81,51 +73,45 @@ def test_distillation_by_hand() -> None:
 
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_loss_is_cross_entropy_and_distillation_of_the_old_slice_at_t_2(
-    weight: float, tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    weight: float, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trap 16: new columns get nothing from the distillation. The teacher is the network as the last session left it."""
-    entrant = enter(tiny, settings, "lwf", f"lwf.distill_weight={weight}")
+    entrant = enter("lwf", f"distill_weight={weight}")
     entrant.train(0, 0)
     teacher, losses = copy.deepcopy(entrant.strategy.model).eval(), list[float]()
-    original = Lwf.session_loss
 
-    def spy(self: Lwf) -> Tensor:
-        loss = original(self)
+    def look(self: Lwf, loss: Tensor) -> None:
         if self.warming_up:
-            return loss
+            return
         z, y = self.mb_output, self.mb_y
         with torch.no_grad():
             old = teacher(self.mb_x)
         assert old.shape == (10, OLD)
         assert z.shape == (10, OLD + 2)
-        own = -softened(z, 1.0)[torch.arange(len(y)), y].log().mean()
+        own = label_loss_of(z, y)
         distilled = -(softened(old, 2.0) * softened(z[:, :OLD], 2.0).log()).sum(1).mean()
         assert loss.item() == pytest.approx((own + weight * distilled).item(), rel=1e-5)
         (gradient,) = torch.autograd.grad(loss - own, z, retain_graph=True)
         assert float(gradient[:, OLD:].abs().max()) < 1e-7
         assert float(gradient[:, :OLD].abs().max()) > 1e-4 or not losses, "at the first step student and teacher may agree"
         losses.append(loss.item())
-        return loss
 
-    monkeypatch.setattr(Lwf, "session_loss", spy)
+    after_loss(monkeypatch, Lwf, look)
     entrant.train(1, 0)
     assert len(losses) == 3
 
 
-def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(
-    tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """avalanche.md 0, no. 3: a teacher in training mode distils from other statistics, and changes its own."""
-    original, seen = Lwf.session_loss, []
+    seen: list[str] = []
 
-    def spy(self: Lwf) -> Tensor:
+    def look(self: Lwf) -> None:
         assert not any(module.training for module in self.teacher.modules())
         assert not any(p.requires_grad for p in self.teacher.parameters())
         seen.append(state_sha256(self.teacher))
-        return original(self)
 
-    monkeypatch.setattr(Lwf, "session_loss", spy)
-    entrant = enter(tiny, settings, "lwf")
+    before_loss(monkeypatch, Lwf, look)
+    entrant = enter("lwf")
     for session in range(3):
         before = state_sha256(entrant.strategy.model)
         entrant.train(session, 0)
@@ -134,9 +120,9 @@ def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(
         seen.clear()
 
 
-def test_warm_up_trains_new_rows_only(tiny: Protocol, settings: Settings) -> None:
+def test_warm_up_trains_new_rows_only(enter: Enter) -> None:
     """methods.md 6.10: new rows for an epoch, the rest frozen. Trap 13: weight decay and momentum move nothing else either."""
-    entrant = enter(tiny, settings, "lwf", "lwf.warmup_epochs=2", "lwf.weight_decay=0.1")
+    entrant = enter("lwf", "warmup_epochs=2", "weight_decay=0.1")
     spy = watched_session(entrant)
     before, after = spy.start[0], spy.end[1]
     for name, _ in entrant.strategy.model.named_parameters():
@@ -149,9 +135,9 @@ def test_warm_up_trains_new_rows_only(tiny: Protocol, settings: Settings) -> Non
     assert not torch.equal(end["backbone.blocks.0.weight"], after["backbone.blocks.0.weight"]), "and the backbone"
 
 
-def test_batch_norm_statistics_stay_through_the_warm_up(tiny: Protocol, settings: Settings) -> None:
+def test_batch_norm_statistics_stay_through_the_warm_up(enter: Enter) -> None:
     """Trap 1, and methods.md 6.10: all but the new rows is frozen while they warm up."""
-    spy = watched_session(enter(tiny, settings, "lwf"))
+    spy = watched_session(enter("lwf"))
     for name, value in spy.start[0].items():
         if "running" in name or "num_batches" in name:
             assert torch.equal(spy.end[0][name], value), name
@@ -159,9 +145,9 @@ def test_batch_norm_statistics_stay_through_the_warm_up(tiny: Protocol, settings
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 2])
-def test_training_starts_anew_after_the_warm_up(warmup: int, tiny: Protocol, settings: Settings) -> None:
+def test_training_starts_anew_after_the_warm_up(warmup: int, enter: Enter) -> None:
     """Trap 12: another optimiser over all weights, without momentum, at the full rate and the start of its schedule."""
-    spy = watched_session(enter(tiny, settings, "lwf", f"lwf.warmup_epochs={warmup}", "lwf.milestones=[2]"))
+    spy = watched_session(enter("lwf", f"warmup_epochs={warmup}", "milestones=[2]"))
     assert len(spy.rates) == warmup + 3
     assert spy.rates == pytest.approx([0.1] * warmup + [0.1, 0.1, 0.01])
     assert spy.momenta[0] == spy.momenta[warmup] == 0
@@ -171,11 +157,10 @@ def test_training_starts_anew_after_the_warm_up(warmup: int, tiny: Protocol, set
     assert all(len(names) == 7 for names in spy.trained[warmup:])  # two convolutions, two batch norms, the head
 
 
-def test_warm_up_loss_is_among_the_sessions_own_classes(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, losses = Lwf.session_loss, []
+def test_warm_up_loss_is_among_the_sessions_own_classes(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses: list[float] = []
 
-    def spy(self: Lwf) -> Tensor:
-        loss = original(self)
+    def look(self: Lwf, loss: Tensor) -> None:
         if self.warming_up:
             old = OLD + 2 * (self.session - 1)
             chosen = softened(self.mb_output[:, old:], 1.0)
@@ -184,24 +169,19 @@ def test_warm_up_loss_is_among_the_sessions_own_classes(tiny: Protocol, settings
             first, second = (-chosen[self.mb_y == old + k, k].log() for k in (0, 1))
             assert loss.item() == pytest.approx(torch.cat([first, second]).mean().item(), rel=1e-5)
             losses.append(loss.item())
-        return loss
 
-    monkeypatch.setattr(Lwf, "session_loss", spy)
-    entrant = enter(tiny, settings, "lwf", "lwf.warmup_epochs=2")
-    for session in range(3):
-        entrant.train(session, 0)
+    after_loss(monkeypatch, Lwf, look)
+    train_all(enter("lwf", "warmup_epochs=2"))
     assert len(losses) == 4  # two sessions of two epochs
     assert losses[1] < losses[0]
 
 
-def test_without_warm_up_and_distillation_it_is_fine_tuning(tiny: Protocol, settings: Settings) -> None:
+def test_without_warm_up_and_distillation_it_is_fine_tuning(enter: Enter) -> None:
     """The same bytes as Ft-CNN; either part alone changes them."""
 
     def end(variant: str, *overrides: str) -> str:
-        entrant = enter(tiny, settings, variant, *(f"{variant}.{o}" for o in (*overrides, "epochs=3", "new_row_std=null")))
-        for session in range(3):
-            entrant.train(session, 0)
-        return state_sha256(entrant.strategy.model)
+        entrant = enter(variant, *overrides, "epochs=3", "new_row_std=null")
+        return state_sha256(train_all(entrant).strategy.model)
 
     plain = end("ft_cnn")
     assert end("lwf", "warmup_epochs=0", "distill_weight=0") == plain

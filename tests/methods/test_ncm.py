@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,74 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
 from methods.ncm import Ncm, margin_ranking
 from methods.parts.heads import CosineHead, LinearHead
 from protocols.schema import Protocol, Sessions
-
-Enter = Callable[..., Entrant]
-Rows = list[list[float]]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def enter(tiny: Protocol, data_root: Path, results: Path) -> Enter:
-    def enter(variant: str, *overrides: str) -> Entrant:
-        texts = [f"ncm.{text}" for text in overrides]
-        runner = Runner(tiny, Settings(data_root, results, "cpu", 1))
-        return runner.enter(identities(make_request(tiny, None, None, "0", variant, texts))[0])
-
-    return enter
-
-
-def softmax(row: list[float]) -> list[float]:
-    whole = sum(math.exp(value) for value in row)
-    return [math.exp(value) / whole for value in row]
-
-
-def label_loss(logits: Rows, labels: list[int]) -> float:
-    """Cross-entropy, written out."""
-    return -sum(math.log(softmax(row)[label]) for row, label in zip(logits, labels, strict=True)) / len(logits)
-
-
-def plain(entrant: Entrant, rows: Tensor) -> Tensor:
-    """Images under the test transform, from the data set itself."""
-    return (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
-
-
-def cosine(a: list[float], b: list[float]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
+from tests.methods.by_hand import Rows, cosine, label_loss, mean_row, plain, rows_of, unit, unit_rows
+from tests.methods.runs import Enter, identity_of, losses_beside
 
 
 def forgotten(now: Rows, old: Rows) -> float:
     """1 - cosine between features now and before, mean over images."""
     return sum(1 - cosine(a, b) for a, b in zip(now, old, strict=True)) / len(now)
-
-
-def train_watched(entrant: Entrant, monkeypatch: pytest.MonkeyPatch, expected: Callable[[Any, Any], float]) -> list[tuple[float, float]]:
-    """Train all sessions; (loss, `expected(strategy, network before the session)`) of every step."""
-    seen: list[tuple[float, float]] = []
-    old: list[Any] = []
-    original = Ncm.session_loss
-
-    def session_loss(self: Ncm) -> Tensor:
-        value = expected(self, old[-1])  # before the loss itself moves batch-norm statistics
-        loss = original(self)
-        seen.append((float(loss.detach()), value))
-        return loss
-
-    monkeypatch.setattr(Ncm, "session_loss", session_loss)
-    for session in range(3):
-        old.append(copy.deepcopy(entrant.strategy.model).eval())
-        entrant.train(session, 0)
-    return seen
 
 
 @pytest.mark.parametrize("overrides", [[], ["less_forget=3"]])
@@ -100,7 +40,7 @@ def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
         shares.append(forgotten(now, before))
         return label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + weight * shares[-1]
 
-    seen = train_watched(entrant, monkeypatch, expected)
+    seen = losses_beside(entrant, monkeypatch, expected)
     assert len(seen) == 2 * 3
     assert max(shares) > 1e-3, "features do move"
     for loss, value in seen:
@@ -186,7 +126,7 @@ def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatc
         ce = label_loss([[scale * value for value in row] for row in cosines], labels)
         return ce + 5 * math.sqrt(first_new / 2) * forgotten(features, before) + margins[-1]
 
-    seen = train_watched(entrant, monkeypatch, expected)
+    seen = losses_beside(entrant, monkeypatch, expected)
     assert len(seen) == 2 * 3
     assert min(margins) > 0
     for loss, value in seen:
@@ -204,21 +144,19 @@ def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -
         grown.append(self.model.head.weight.detach().clone())
 
     monkeypatch.setattr(Ncm, "head_grown", head_grown)
-    labels = entrant.stage.tensors.labels
     for session in range(3):
         old = copy.deepcopy(entrant.strategy.model).eval()
         entrant.train(session, 0)
         if not session:
             continue
-        rows = torch.from_numpy(entrant.stage.split.train[session])
         length = sum(math.hypot(*row) for row in old.head.weight.tolist()) / len(old.head.weight)
         assert torch.equal(grown[-1][: len(old.head.weight)], old.head.weight)
         for label in (4 + 2 * session, 5 + 2 * session):
             with torch.no_grad():
-                features = old.embed(plain(entrant, rows[labels[rows] == label])).tolist()
-            units = [[v / math.hypot(*row) for v in row] for row in features]
-            mean = [sum(column) / 5 for column in zip(*units, strict=True)]
-            assert grown[-1][label].tolist() == pytest.approx([length * v / math.hypot(*mean) for v in mean], abs=1e-4)
+                features = old.embed(plain(entrant, rows_of(entrant, session, label))).tolist()
+            assert len(features) == 5
+            direction = unit(mean_row(unit_rows(features)))
+            assert grown[-1][label].tolist() == pytest.approx([length * v for v in direction], abs=1e-4)
     assert len(grown) == 2
 
 
@@ -236,6 +174,6 @@ def test_original_starts_from_a_cosine_base_whose_scale_is_frozen(enter: Enter) 
 
 def test_margin_without_a_cosine_head_is_refused(enter: Enter, tiny: Protocol) -> None:
     """It is spelt right, so an identity is made of it; the runner says what is wrong before any session."""
-    assert identities(make_request(tiny, None, None, "0", "ncm", ["ncm.margin_weight=1"]))[0].base == "linear"
+    assert identity_of(tiny, "ncm", "margin_weight=1").base == "linear"
     with pytest.raises(ValueError, match="margin loss compares cosines, so it needs the cosine head of preset original"):
         enter("ncm", "margin_weight=1")

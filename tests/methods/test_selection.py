@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,31 +12,12 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
 from benchmarks.evaluate import state_sha256
-from benchmarks.plan import identities, make_request
-from benchmarks.records import Identity
 from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
 from methods.parts.selection import BestEpoch, weighted
-from methods.registry import method_names, read_entry
 from methods.strategy import SessionStrategy
 from protocols.schema import Protocol
-
-VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
-
-
-def identity_of(protocol: Protocol, variant: str, *overrides: str) -> Identity:
-    return identities(make_request(protocol, None, None, "0", variant, list(overrides)))[0]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
-    return Runner(tiny, Settings(data_root, results, "cpu", 1))
+from tests.methods.by_hand import normalised
+from tests.methods.runs import VARIANTS, Enter, Run, identity_of, train_all
 
 
 def chosen_by(accuracies: list[tuple[float, float]]) -> int | None:
@@ -109,8 +89,8 @@ def test_test_images_are_granted_to_oracle_test_only(variant: str, tiny: Protoco
 
 
 @pytest.mark.parametrize("selection", ["last", "oracle_test"])
-def test_the_record_says_what_chose_the_epochs(selection: str, tiny: Protocol, runner: Runner) -> None:
-    record, _, _ = runner.run(identity_of(tiny, "ft_cnn", f"ft_cnn.selection={selection}"))
+def test_the_record_says_what_chose_the_epochs(selection: str, run: Run) -> None:
+    record = run("ft_cnn", f"selection={selection}")
     assert record.selection == selection
     assert record.identity.config["selection"] == selection
 
@@ -145,9 +125,9 @@ def scripted(entrant: Entrant, accuracies: dict[int, list[list[float]]]) -> Epoc
         ([[60, 10], [60, 11], [60, 12]], 2),
     ],
 )
-def test_session_ends_at_the_epoch_that_was_chosen(accuracies: list[list[float]], epoch: int, tiny: Protocol, runner: Runner) -> None:
+def test_session_ends_at_the_epoch_that_was_chosen(accuracies: list[list[float]], epoch: int, enter: Enter) -> None:
     """In the last two cases the last epoch stands: it is the best, or the rule is never met."""
-    entrant = runner.enter(identity_of(tiny, "ft_cnn", "ft_cnn.selection=oracle_test"))
+    entrant = enter("ft_cnn", "selection=oracle_test")
     spy = scripted(entrant, {1: accuracies, 2: [[60, 60, 10], [60, 60, 70], [50, 50, 50]]})
     entrant.train(0, 0)
     assert spy.states == []
@@ -159,21 +139,20 @@ def test_session_ends_at_the_epoch_that_was_chosen(accuracies: list[list[float]]
     assert state_sha256(entrant.strategy.model) == spy.states[1]
 
 
-def test_oracle_gives_the_evaluators_accuracies_and_disturbs_no_training(tiny: Protocol, runner: Runner) -> None:
+def test_oracle_gives_the_evaluators_accuracies_and_disturbs_no_training(enter: Enter) -> None:
     """Epoch by epoch the same weights as without it; what it answers is what the session's end would be scored."""
     spies = {}
     for selection in ("last", "oracle_test"):
-        entrant = runner.enter(identity_of(tiny, "ft_cnn", f"ft_cnn.selection={selection}"))
+        entrant = enter("ft_cnn", f"selection={selection}")
         spies[selection] = EpochEnds()
         entrant.strategy.plugins.append(spies[selection])
-        for session in (0, 1):
-            entrant.train(session, 0)
+        train_all(entrant, 2)
     assert len(spies["last"].states) == 3
     assert spies["last"].states == spies["oracle_test"].states
     accuracies = entrant.strategy.test_accuracies()
     x, y = entrant.stage.tensors.test, entrant.stage.tensors.test_labels
     with torch.no_grad():
-        predicted: Tensor = entrant.strategy.model((x.float() / 255 - 0.3053) / 0.3760).argmax(1)
+        predicted: Tensor = entrant.strategy.model(normalised(x)).argmax(1)
     parts = [(y >= 0) & (y < 6), (y == 6) | (y == 7)]
     assert accuracies == pytest.approx([100 * (predicted[part] == y[part]).float().mean().item() for part in parts], abs=1e-3)
 
@@ -187,19 +166,18 @@ def test_oracle_gives_the_evaluators_accuracies_and_disturbs_no_training(tiny: P
         ([10.0, 20.0, 30.0, 40.0, 50.0], 5),  # never: after max_epochs
     ],
 )
-def test_lecnet_stops_when_novel_has_come_up_to_old(novel: list[float], epochs: int, tiny: Protocol, runner: Runner) -> None:
-    entrant = runner.enter(identity_of(tiny, "lecnet:oracle"))
+def test_lecnet_stops_when_novel_has_come_up_to_old(novel: list[float], epochs: int, enter: Enter) -> None:
+    entrant = enter("lecnet:oracle")
     spy = scripted(entrant, {1: [[60.0, n] for n in novel]})
-    for session in (0, 1):
-        entrant.train(session, 0)
+    train_all(entrant, 2)
     assert len(spy.states) == epochs
     assert entrant.strategy.session_log()["epochs"] == epochs
 
 
 @pytest.mark.parametrize(("stop_old", "epochs"), [("seen", 2), ("base", 3)])
-def test_lecnets_old_classes_are_all_before_or_the_base(stop_old: str, epochs: int, tiny: Protocol, runner: Runner) -> None:
+def test_lecnets_old_classes_are_all_before_or_the_base(stop_old: str, epochs: int, enter: Enter) -> None:
     """No. 23: 6 classes of 60 and 2 of 20 are 50 over all seen."""
-    entrant = runner.enter(identity_of(tiny, "lecnet:oracle", f"lecnet:oracle.stop_old={stop_old}"))
+    entrant = enter("lecnet:oracle", f"stop_old={stop_old}")
     spy = scripted(entrant, {1: [[0.0, 0.0]], 2: [[60.0, 20.0, novel] for novel in (45.0, 55.0, 65.0, 99.0, 99.0)]})
     for session in range(3):
         spy.states.clear()

@@ -16,18 +16,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from benchmarks import base_session, run
 from benchmarks.base_session import BaseKey, Checkpoint, build_network, cached_base, train_base
 from benchmarks.loading import Batches, Transform
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner, count_parameters
+from benchmarks.run import Runner, count_parameters
 from benchmarks.settings import Settings
 from methods.parts.network import Network
 from methods.parts.path_integral import PathIntegral, regrown
 from protocols.schema import Augment, Data, Protocol, Recipe
+from tests.methods.runs import Enter, Run, identity_of, train_all, train_under
 
 XI = 0.9
-
-
-def enter(protocol: Protocol, settings: Settings, variant: str, *overrides: str) -> Entrant:
-    return Runner(protocol, settings).enter(identities(make_request(protocol, None, None, "0", variant, list(overrides)))[0])
 
 
 def flat(tensors: Any) -> Tensor:
@@ -61,14 +57,6 @@ class Steps(SupervisedPlugin):
     def integral(self) -> Tensor:
         """Sum over steps of gradient times what the step took away."""
         return sum((g * (b - a) for g, b, a in zip(self.task, self.before, self.after, strict=True)), torch.zeros(()))
-
-
-def train_with_spy(entrant: Entrant, session: int) -> Steps:
-    spy = Steps()
-    entrant.strategy.plugins.append(spy)
-    entrant.train(session, 0)
-    entrant.strategy.plugins.remove(spy)
-    return spy
 
 
 def test_quadratic_problem_by_hand() -> None:
@@ -123,12 +111,12 @@ def test_regrown_keeps_every_number_with_its_parameter() -> None:
     assert regrown(flat_old, [2, 4, 2, 1], now).tolist() == expected
 
 
-def test_importance_is_the_direct_path_integral(tiny: Protocol, settings: Settings) -> None:
+def test_importance_is_the_direct_path_integral(enter: Enter) -> None:
     """Of the task's loss alone, not of the pull, and counted from the session's own start."""
-    entrant = enter(tiny, settings, "si", "si.c=50", "si.clip=0.05")
+    entrant = enter("si", "c=50", "clip=0.05")
     entrant.train(0, 0)
     for session in (1, 2):
-        spy = train_with_spy(entrant, session)
+        spy = train_under(entrant, session, Steps())
         assert len(spy.task) == 3
         way = spy.after[-1] - spy.before[0]
         expected = spy.importance + spy.integral().clamp(min=0) / (way**2 + XI)
@@ -139,13 +127,12 @@ def test_importance_is_the_direct_path_integral(tiny: Protocol, settings: Settin
         assert float((gained > 0).float().mean()) > 0.1
 
 
-def test_gradient_is_pulled_to_old_weights_and_clipped_by_value(tiny: Protocol, settings: Settings) -> None:
+def test_gradient_is_pulled_to_old_weights_and_clipped_by_value(enter: Enter) -> None:
     """grad + 2 c Omega (theta - theta*), then into [-clip, clip] value by value (methods.md 6.10)."""
     c, clip = 50.0, 0.02
-    entrant = enter(tiny, settings, "si", f"si.c={c}", f"si.clip={clip}")
-    for session in (0, 1):
-        entrant.train(session, 0)
-    spy = train_with_spy(entrant, 2)
+    entrant = enter("si", f"c={c}", f"clip={clip}")
+    train_all(entrant, 2)
+    spy = train_under(entrant, 2, Steps())
     assert torch.equal(spy.applied[0], spy.task[0].clamp(-clip, clip)), "at the start there is nothing to pull"
     for task, applied, now in zip(spy.task, spy.applied, spy.before, strict=True):
         pull = 2 * c * spy.importance * (now - spy.before[0])
@@ -154,13 +141,13 @@ def test_gradient_is_pulled_to_old_weights_and_clipped_by_value(tiny: Protocol, 
     assert float((pull.abs() / (task.abs() + 1e-6)).max()) > 0.1, "the pull is too weak to be seen: choose a larger c"
 
 
-def test_new_rows_begin_without_importance_and_old_ones_keep_theirs(tiny: Protocol, settings: Settings) -> None:
-    entrant = enter(tiny, settings, "si")
+def test_new_rows_begin_without_importance_and_old_ones_keep_theirs(enter: Enter) -> None:
+    entrant = enter("si")
     entrant.train(0, 0)
     model = entrant.strategy.model
     names = [name for name, _ in model.named_parameters()]
     old = dict(zip(names, model.importance.split([p.numel() for p in model.parameters()]), strict=True))
-    spy = train_with_spy(entrant, 1)
+    spy = train_under(entrant, 1, Steps())
     new = dict(zip(names, spy.importance.split([p.numel() for p in model.parameters()]), strict=True))
     for name in names:
         size = old[name].numel()
@@ -169,33 +156,31 @@ def test_new_rows_begin_without_importance_and_old_ones_keep_theirs(tiny: Protoc
     assert len(new["head.weight"]) - len(old["head.weight"]) == 2 * 64
 
 
-def test_without_a_pull_it_is_fine_tuning_with_clipping(tiny: Protocol, settings: Settings) -> None:
+def test_without_a_pull_it_is_fine_tuning_with_clipping(enter: Enter) -> None:
     """c = 0 and a clip that never acts: the same bytes as Ft-CNN; with c they part."""
     same = ["epochs=3", "lr=0.01", "new_row_std=null"]
     models = [
-        enter(tiny, settings, "ft_cnn", *(f"ft_cnn.{s}" for s in same)),
-        enter(tiny, settings, "si", *(f"si.{s}" for s in same), "si.c=0", "si.clip=1000000.0"),
-        enter(tiny, settings, "si", *(f"si.{s}" for s in same), "si.c=1000", "si.clip=1000000.0"),
+        enter("ft_cnn", *same),
+        enter("si", *same, "c=0", "clip=1000000.0"),
+        enter("si", *same, "c=1000", "clip=1000000.0"),
     ]
     weights = []
     for entrant in models:
-        for session in range(3):
-            entrant.train(session, 0)
-        weights.append(flat(entrant.strategy.model.parameters()))
+        weights.append(flat(train_all(entrant).strategy.model.parameters()))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_everything_si_carries_is_counted(tiny: Protocol, settings: Settings) -> None:
+def test_everything_si_carries_is_counted(tiny: Protocol, run: Run) -> None:
     """Trap 8: omega, start and importance are three numbers a weight; the two new rows come on top."""
-    record, _, _ = Runner(tiny, settings).run(identities(make_request(tiny, None, None, "0", "si", []))[0])
+    record = run("si")
     base = count_parameters(build_network(tiny, "linear", "fp32", 0, None, 1.0))
     assert [s.parameters_added for s in record.sessions] == [3 * (base + t * 2 * 64) + t * 2 * 64 for t in range(3)]
 
 
-def test_base_with_a_path_has_the_same_weights_as_the_shared_one(tiny: Protocol, settings: Settings) -> None:
-    shared = enter(tiny, settings, "ft_cnn").strategy.model.state_dict()
-    with_path = enter(tiny, settings, "si").strategy.model.state_dict()
+def test_base_with_a_path_has_the_same_weights_as_the_shared_one(tiny: Protocol, enter: Enter) -> None:
+    shared = enter("ft_cnn").strategy.model.state_dict()
+    with_path = enter("si").strategy.model.state_dict()
     assert with_path.keys() - shared.keys() == {"path.omega", "path.start", "importance"}
     assert all(torch.equal(with_path[name], value) for name, value in shared.items())
     untrained = build_network(tiny, "linear", "fp32", 0, None, 1.0)
@@ -248,13 +233,14 @@ def test_base_training_keeps_the_direct_path_integral_and_session_0_takes_it_ove
 ) -> None:
     """Both when the base was just trained and when it came from the cache."""
     steps: list[tuple[Tensor, Tensor, Tensor]] = []
+    runner, identity = Runner(tiny, settings), identity_of(tiny, "si")
     with every_step(steps):
-        first = enter(tiny, settings, "si").strategy.model
+        first = runner.enter(identity).strategy.model
     assert len(steps) > 10
     omega = sum((g.double() * (b.double() - a.double()) for g, b, a in steps), torch.zeros(()).double())
     assert torch.allclose(first.path.omega.double(), omega, rtol=1e-3, atol=1e-7)
     monkeypatch.setattr(run, "train_base", None)  # a second training would fail
-    entrant = enter(tiny, settings, "si")
+    entrant = Runner(tiny, settings).enter(identity)
     assert torch.equal(entrant.strategy.model.path.omega, first.path.omega)
     entrant.train(0, 0)
     expected = omega.clamp(min=0) / ((steps[-1][2] - steps[0][1]).double() ** 2 + XI)

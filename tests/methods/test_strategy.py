@@ -9,16 +9,15 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
+from benchmarks.run import Entrant
 from methods.registry import load_method
-from protocols.schema import Protocol
+from tests.methods.by_hand import plain, rows_of
+from tests.methods.runs import Enter, train_all
 
 
 @pytest.fixture
-def entrant(tiny: Protocol, settings: Settings) -> Entrant:
-    return Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", ["ft_cnn.lr=0.05"]))[0])
+def entrant(enter: Enter) -> Entrant:
+    return enter("ft_cnn", "lr=0.05")
 
 
 class CountingPlugin(SupervisedPlugin):
@@ -42,8 +41,7 @@ def test_avalanche_plugins_attach(entrant: Entrant) -> None:
     plugin = CountingPlugin()
     strategy = load_method("ft_cnn")(kit=entrant.strategy.kit, config=entrant.strategy.config, plugins=[plugin])
     entrant = Entrant(strategy, *(getattr(entrant, name) for name in ENTRANT_FIELDS))
-    for session in range(3):
-        entrant.train(session, 0)
+    train_all(entrant)
     assert plugin.calls == {"experience": 3, "epoch": 6, "iteration": 6}  # session 0 is adopted in zero epochs
 
 
@@ -70,33 +68,25 @@ def test_model_is_in_evaluation_mode_after_a_session(entrant: Entrant) -> None:
         assert not any(module.training for module in entrant.strategy.model.modules())
 
 
-def test_milestones_lower_the_rate(tiny: Protocol, settings: Settings) -> None:
-    overrides = ["ft_cnn.epochs=4", "ft_cnn.milestones=[2]", "ft_cnn.lr=0.1"]
-    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", overrides))[0])
-    entrant.train(0, 0)
-    entrant.train(1, 0)
+def test_milestones_lower_the_rate(enter: Enter) -> None:
+    entrant = train_all(enter("ft_cnn", "epochs=4", "milestones=[2]", "lr=0.1"), 2)
     assert entrant.strategy.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
-def test_joint_keeps_all_images_and_trains_on_them(tiny: Protocol, settings: Settings) -> None:
-    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "joint_cnn", []))[0])
+def test_joint_keeps_all_images_and_trains_on_them(enter: Enter) -> None:
+    entrant = enter("joint_cnn")
     sizes = [len(rows) for rows in entrant.stage.split.train]
     for session in range(3):
         entrant.train(session, 0)
         assert len(entrant.memory.rows) == sum(sizes[: session + 1])
 
 
-def test_proto_rows_are_class_means_of_unaugmented_features(tiny: Protocol, settings: Settings) -> None:
+def test_proto_rows_are_class_means_of_unaugmented_features(enter: Enter) -> None:
     """Traps 9 and 11: raw means under the test transform in evaluation mode, base rows replaced too."""
-    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "proto", []))[0])
-    for session in range(2):
-        entrant.train(session, 0)
-    model, tensors = entrant.strategy.model, entrant.stage.tensors
+    entrant = train_all(enter("proto"), 2)
+    model = entrant.strategy.model
     for label in (0, 5, 6, 7):
-        session = 0 if label < 6 else 1
-        rows = torch.from_numpy(entrant.stage.split.train[session])
-        rows = rows[tensors.labels[rows] == label]
-        x = (tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
+        rows = rows_of(entrant, 0 if label < 6 else 1, label)
         with torch.no_grad():
-            expected = model.backbone(x).mean(0)
+            expected = model.backbone(plain(entrant, rows)).mean(0)
         assert torch.allclose(model.head.weight[label], expected, atol=1e-5)

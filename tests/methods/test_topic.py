@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
 from methods.parts.neural_gas import NeuralGas, fit
 from methods.topic import Topic, anchor_factors, anchor_loss, max_loss, min_loss
-from protocols.schema import Protocol
-
-Enter = Callable[..., Entrant]
-Rows = list[list[float]]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def enter(tiny: Protocol, data_root: Path, results: Path) -> Enter:
-    def enter(variant: str, *overrides: str) -> Entrant:
-        texts = [f"topic.{text}" for text in overrides]
-        runner = Runner(tiny, Settings(data_root, results, "cpu", 1))
-        return runner.enter(identities(make_request(tiny, None, None, "0", variant, texts))[0])
-
-    return enter
-
-
-def label_loss(logits: Rows, labels: list[int]) -> float:
-    """Cross-entropy, written out."""
-    return sum(math.log(sum(map(math.exp, row))) - row[label] for row, label in zip(logits, labels, strict=True)) / len(logits)
-
-
-def plain(entrant: Entrant, rows: Tensor) -> Tensor:
-    """Images under the test transform, from the data set itself."""
-    return (entrant.stage.tensors.plain[rows].float() / 255 - 0.3053) / 0.3760
-
-
-def unit_rows(features: Tensor) -> Rows:
-    return [[v / math.hypot(*row) for v in row] for row in features.tolist()]
+from tests.methods.by_hand import Rows, label_loss, mean_row, plain, rows_of, unit_rows
+from tests.methods.runs import Enter, losses_beside, train_all
 
 
 def column(*values: float) -> Tensor:
@@ -180,18 +142,16 @@ def test_max_loss_by_hand() -> None:
 def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """CE + 350 AL + .3 min + 1e-4 max (methods.md 4.6), from raw images; `al` ends with the second. Factors meet their own images."""
     entrant = enter(variant, f"anchor_form={form}", "max_margin=1.5", *([] if variant == "topic:al" else ["max_weight=0.02"]), "lr=0.01")
-    original = Topic.session_loss
-    seen: list[tuple[float, float]] = []
     parts: list[tuple[float, float, float]] = []
     centres: list[Tensor] = []
 
-    def session_loss(self: Any) -> Tensor:
+    def expected(self: Any, before: Any) -> float:
         gas, first = self.model.gas, self.first_new
         images = plain(entrant, entrant.memory.rows)
         with torch.no_grad():
-            now = unit_rows(self.model.embed(images))
-            old = unit_rows(before.embed(images))
-            shots = unit_rows(self.model.embed(self.mb_x))
+            now = unit_rows(self.model.embed(images).tolist())
+            old = unit_rows(before.embed(images).tolist())
+            shots = unit_rows(self.model.embed(self.mb_x).tolist())
         variance = dict(zip(gas.rows.tolist(), gas.variances.tolist(), strict=True))
         anchor = 0.0
         for row, a, b in zip(entrant.memory.rows.tolist(), now, old, strict=True):
@@ -207,15 +167,10 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
                 far += max(0.0, 1.5 - math.dist(nodes[i], nodes[j]))
         value = label_loss(self.mb_output.tolist(), self.mb_y.tolist()) + 350 * anchor
         parts.append((350 * anchor, 0.3 * near, 0.02 * far))
-        loss = original(self)
-        seen.append((float(loss.detach()), value + (0.0 if variant == "topic:al" else parts[-1][1] + parts[-1][2])))
         centres.append(self.model.gas.centres.detach().clone())
-        return loss
+        return value + (0.0 if variant == "topic:al" else parts[-1][1] + parts[-1][2])
 
-    monkeypatch.setattr(Topic, "session_loss", session_loss)
-    entrant.train(0, 0)
-    before = copy.deepcopy(entrant.strategy.model).eval()
-    entrant.train(1, 0)
+    seen = losses_beside(entrant, monkeypatch, expected, sessions=2)
     assert len(seen) == 3
     assert min(map(max, zip(*parts, strict=True))) > 0.01, "every part counts"
     for loss, value in seen:
@@ -261,15 +216,13 @@ def test_gas_through_the_sessions(enter: Enter) -> None:
 def test_new_nodes_start_at_class_means_and_follow_their_images(enter: Enter) -> None:
     """Zero epochs leave them there; their rate is their own, without weight decay."""
     still, moved = enter("topic", "epochs=0"), enter("topic", "centre_lr=0.07")
-    for session in range(2):
-        still.train(session, 0)
-        moved.train(session, 0)
-    rows = torch.from_numpy(still.stage.split.train[1])
+    for entrant in (still, moved):
+        train_all(entrant, 2)
     for node, label in ((-2, 6), (-1, 7)):
         with torch.no_grad():
-            own = unit_rows(still.strategy.model.embed(plain(still, rows[still.stage.tensors.labels[rows] == label])))
-        mean = [sum(values) / 5 for values in zip(*own, strict=True)]
-        assert still.strategy.model.gas.centroids[node].tolist() == pytest.approx(mean, abs=1e-5)
+            own = unit_rows(still.strategy.model.embed(plain(still, rows_of(still, 1, label))).tolist())
+        assert len(own) == 5
+        assert still.strategy.model.gas.centroids[node].tolist() == pytest.approx(mean_row(own), abs=1e-5)
     assert not torch.equal(still.strategy.model.gas.centroids[-2:], moved.strategy.model.gas.centroids[-2:])
     group = moved.strategy.optimizer.param_groups[-1]
     assert (group["lr"], group["weight_decay"], [len(p) for p in group["params"]]) == (0.07, 0.0, [2])

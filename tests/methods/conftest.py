@@ -1,0 +1,65 @@
+"""Entering methods in the tiny protocol; what a file's tests share is trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.records import Record
+from benchmarks.run import Entrant, Runner, Stage
+from benchmarks.settings import Settings
+from protocols.schema import Protocol
+from tests.methods.runs import Enter, Run, identity_of
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by a file's tests, so that each base is trained once."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture
+def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
+    return Runner(tiny, Settings(data_root, results, "cpu", 1))
+
+
+@pytest.fixture
+def enter(tiny: Protocol, runner: Runner) -> Enter:
+    """enter(variant, *overrides): the entrant before session 0. An override is `field=value` of the variant's method."""
+
+    def enter(variant: str, *overrides: str) -> Entrant:
+        return runner.enter(identity_of(tiny, variant, *overrides))
+
+    return enter
+
+
+@pytest.fixture
+def run(tiny: Protocol, runner: Runner) -> Run:
+    """run(variant, *overrides): the record of a whole run."""
+
+    def run(variant: str, *overrides: str) -> Record:
+        return runner.run(identity_of(tiny, variant, *overrides))[0]
+
+    return run
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, list[list[float]]]], list[int]]:
+    """Test images that answer LEC-Net as a test says, one row an epoch (the last for ever); returns the list of sessions asked for."""
+
+    def script(answers: dict[int, list[list[float]]]) -> list[int]:
+        asked: list[int] = []
+
+        def oracle(self: Stage, strategy: Any) -> list[float]:
+            assert float(strategy.head.gates[-1].min()) > 0, "the gate must be stored first, or the new branch is off (methods.md 5.1)"
+            asked.append(strategy.session)
+            rows = answers[strategy.session]
+            return rows[min(asked.count(strategy.session), len(rows)) - 1]
+
+        monkeypatch.setattr(Stage, "oracle", oracle)
+        return asked
+
+    return script

@@ -1,0 +1,93 @@
+"""Running a method on the tiny protocol, session by session, under a test's eyes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from avalanche.core import SupervisedPlugin
+from torch import Tensor
+
+from benchmarks.plan import identities, make_request
+from benchmarks.records import Identity, Record
+from benchmarks.run import Entrant
+from methods.registry import method_names, read_entry
+from protocols.schema import Protocol
+
+VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
+
+Enter = Callable[..., Entrant]  # (variant, *overrides), of conftest.py as `Run` is
+Run = Callable[..., Record]
+Spy = TypeVar("Spy", bound=SupervisedPlugin)
+
+
+def identity_of(protocol: Protocol, variant: str, *overrides: str, seed: int = 0) -> Identity:
+    """Of a variant with overrides `field=value` of its method."""
+    texts = [f"{variant.partition(':')[0]}.{text}" for text in overrides]
+    return identities(make_request(protocol, None, None, str(seed), variant, texts))[0]
+
+
+def train_all(entrant: Entrant, sessions: int = 3) -> Entrant:
+    for session in range(sessions):
+        entrant.train(session, 0)
+    return entrant
+
+
+def train_under(entrant: Entrant, session: int, spy: Spy) -> Spy:
+    """Train one session with a plugin attached."""
+    entrant.strategy.plugins.append(spy)
+    entrant.train(session, 0)
+    entrant.strategy.plugins.remove(spy)
+    return spy
+
+
+class Start(SupervisedPlugin):
+    """A copy of the network when its head has grown and nothing is trained yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network: Any = None
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        self.network = self.network or copy.deepcopy(strategy.model)
+
+
+def before_loss(monkeypatch: pytest.MonkeyPatch, method: Any, look: Callable[[Any], object]) -> None:
+    """Call `look(strategy)` before every session_loss, which moves batch-norm statistics."""
+    original = method.session_loss
+
+    def session_loss(self: Any) -> Tensor:
+        look(self)
+        return original(self)
+
+    monkeypatch.setattr(method, "session_loss", session_loss)
+
+
+def after_loss(monkeypatch: pytest.MonkeyPatch, method: Any, look: Callable[[Any, Tensor], object]) -> None:
+    """Call `look(strategy, loss)` after every session_loss."""
+    original = method.session_loss
+
+    def session_loss(self: Any) -> Tensor:
+        loss = original(self)
+        look(self, loss)
+        return loss
+
+    monkeypatch.setattr(method, "session_loss", session_loss)
+
+
+def losses_beside(
+    entrant: Entrant, monkeypatch: pytest.MonkeyPatch, expected: Callable[[Any, Any], float], sessions: int = 3
+) -> list[tuple[float, float]]:
+    """Train; (loss, `expected(strategy, network before the session)`) of every step."""
+    method = type(entrant.strategy)
+    values: list[float] = []
+    losses: list[float] = []
+    old: list[Any] = []
+    before_loss(monkeypatch, method, lambda strategy: values.append(expected(strategy, old[-1])))
+    after_loss(monkeypatch, method, lambda strategy, loss: losses.append(float(loss.detach())))
+    for session in range(sessions):
+        old.append(copy.deepcopy(entrant.strategy.model).eval())
+        entrant.train(session, 0)
+    return list(zip(losses, values, strict=True))
