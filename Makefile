@@ -1,4 +1,4 @@
-# make demo: install, then run the digits protocol.   make test, make lint: in the same environment.
+# make demo: install, then run the digits protocol into demo/.   make test, make lint: in the same environment.
 PYTHON ?= python3
 VENV ?= .venv
 STAMP := $(VENV)/.installed
@@ -14,7 +14,7 @@ $(STAMP): requirements.lock
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(VENV)/bin/python run_all.py
+	$(VENV)/bin/python run_all.py --results demo
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest

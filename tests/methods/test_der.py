@@ -101,11 +101,11 @@ def test_stored_logits_follow_the_memory_and_widen_with_the_head(enter: Enter) -
     expected: dict[int, Tensor] = {}
     replaced = kept = 0
     for session in range(3):
-        drawn_only = train_under(entrant, session, Start()).network
+        start = train_under(entrant, session, Start()).network
         rows = memory.rows.tolist()
         if session:
-            drawn = plain_logits(entrant, drawn_only, torch.tensor(list(expected)))
-            assert drawn_only.stored_logits.shape == (len(expected), 6 + 2 * session)
+            drawn = plain_logits(entrant, start, torch.tensor(list(expected)))
+            assert start.stored_logits.shape == (len(expected), 6 + 2 * session)
             for index, row in enumerate(expected):
                 expected[row] = torch.cat([expected[row], drawn[index, -2:]])
         now = plain_logits(entrant, strategy.model, memory.rows)
@@ -123,14 +123,14 @@ def test_replay_term_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> N
     """Cross-entropy on the shots + alpha times the mean square over images and columns (Eq. 6); here over the whole buffer."""
     losses: list[Tensor] = []
 
-    def look(self: Der, loss: Tensor) -> None:
-        rows, model = self.kit.memory.rows, copy.deepcopy(self.model)
+    def look(strategy: Der, loss: Tensor) -> None:
+        rows, model = strategy.kit.memory.rows, copy.deepcopy(strategy.model)
         z = model(plain(entrant, rows))  # batch norm over the batch, as in training
         replay = ((z - model.stored_logits) ** 2).sum() / (len(rows) * z.shape[1])
-        own = label_loss_of(self.mb_output, self.mb_y)
+        own = label_loss_of(strategy.mb_output, strategy.mb_y)
         assert loss.item() == pytest.approx((own + 20 * replay).item(), rel=1e-4)
         assert 20 * replay.item() > 0.01 * own.item()
-        assert set(self.mb_y.tolist()) == set(self.kit.sessions.span(self.session)), "replayed images are not in the batch"
+        assert set(strategy.mb_y.tolist()) == set(strategy.kit.sessions.span(strategy.session)), "replayed images are not in the batch"
         losses.append(loss)
 
     after_loss(monkeypatch, Der, look)

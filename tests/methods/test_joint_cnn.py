@@ -109,14 +109,14 @@ def test_balanced_softmax_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch)
     """Ren et al., Eq. 4: -log(n_y e^z_y / sum n_c e^z_c) with n_c the training images of class c, shots and base alike."""
     sessions: list[int] = []
 
-    def look(self: JointCnn, loss: Tensor) -> None:
-        n = torch.tensor(counts_until(entrant, self.session), dtype=torch.float32)
-        assert n[6:].tolist() == [5.0] * (2 * self.session)
+    def look(strategy: JointCnn, loss: Tensor) -> None:
+        n = torch.tensor(counts_until(entrant, strategy.session), dtype=torch.float32)
+        assert n[6:].tolist() == [5.0] * (2 * strategy.session)
         assert float(n[:6].min()) > 50
-        powers = n * self.mb_output.exp()
-        chosen = powers[torch.arange(len(self.mb_y)), self.mb_y] / powers.sum(1)
+        powers = n * strategy.mb_output.exp()
+        chosen = powers[torch.arange(len(strategy.mb_y)), strategy.mb_y] / powers.sum(1)
         assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-4)
-        sessions.append(self.session)
+        sessions.append(strategy.session)
 
     after_loss(monkeypatch, JointCnn, look)
     entrant = enter("joint_cnn:balanced", "balance=loss")
@@ -129,8 +129,8 @@ def test_balanced_softmax_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch)
 def test_plain_cross_entropy_where_the_loss_does_not_balance(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[Tensor] = []
 
-    def look(self: JointCnn, loss: Tensor) -> None:
-        assert loss.item() == pytest.approx(label_loss_of(self.mb_output, self.mb_y).item(), rel=1e-5)
+    def look(strategy: JointCnn, loss: Tensor) -> None:
+        assert loss.item() == pytest.approx(label_loss_of(strategy.mb_output, strategy.mb_y).item(), rel=1e-5)
         losses.append(loss)
 
     after_loss(monkeypatch, JointCnn, look)

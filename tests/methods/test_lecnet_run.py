@@ -1,4 +1,4 @@
-"""LEC-Net inside a run: schedule, teacher, logged gates, what trains."""
+"""LEC-Net inside a run: schedule, teacher, logged gates, when a session ends."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_beta_grows_with_the_epoch_and_the_teacher_is_in_eval_mode(
     """No. 8, and avalanche.md's third finding: a teacher in training mode distils from other statistics."""
     seen: list[float] = []
 
-    def look(self: LecNet) -> None:
-        seen.append(self.head.beta)
-        assert not self.teacher.training
-        assert not any(p.requires_grad for p in self.teacher.parameters())
-        assert self.teacher.classify(self.features).shape[1] == self.mb_output.shape[1] - 2
+    def look(strategy: LecNet) -> None:
+        seen.append(strategy.head.beta)
+        assert not strategy.teacher.training
+        assert not any(p.requires_grad for p in strategy.teacher.parameters())
+        assert strategy.teacher.classify(strategy.features).shape[1] == strategy.mb_output.shape[1] - 2
 
     before_loss(monkeypatch, LecNet, look)
     run("lecnet", f"beta_warmup={warmup}")
@@ -106,8 +106,8 @@ def test_stop_by_the_shots_own_accuracy(batch: str, stop_at: float, run: Run, mo
     seen: list[tuple[int, int]] = []
     finished = LecNet.finished
 
-    def count(self: LecNet) -> None:
-        seen.append((int((self.mb_output.argmax(1) == self.mb_y).sum()), len(self.mb_y)))
+    def count(strategy: LecNet) -> None:
+        seen.append((int((strategy.mb_output.argmax(1) == strategy.mb_y).sum()), len(strategy.mb_y)))
 
     def close(self: LecNet) -> bool:
         assert sum(shown for _, shown in seen) == 10
@@ -148,8 +148,8 @@ def test_the_stored_gate_is_of_the_beta_that_trained(stop: str, enter: Enter, mo
     """No. 13, plain: once more, on un-augmented shots. A session that stops early must not count an epoch that it never ran."""
     trained: dict[int, float] = {}
 
-    def look(self: LecNet) -> None:
-        trained[self.session] = self.head.beta
+    def look(strategy: LecNet) -> None:
+        trained[strategy.session] = strategy.head.beta
 
     before_loss(monkeypatch, LecNet, look)
     overrides = ["stored_gate=plain", f"stop={stop}", "stop_at=0.3", "lr=0.1", "max_epochs=60"]

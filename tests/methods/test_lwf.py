@@ -80,12 +80,12 @@ def test_loss_is_cross_entropy_and_distillation_of_the_old_slice_at_t_2(
     entrant.train(0, 0)
     teacher, losses = copy.deepcopy(entrant.strategy.model).eval(), list[float]()
 
-    def look(self: Lwf, loss: Tensor) -> None:
-        if self.warming_up:
+    def look(strategy: Lwf, loss: Tensor) -> None:
+        if strategy.warming_up:
             return
-        z, y = self.mb_output, self.mb_y
+        z, y = strategy.mb_output, strategy.mb_y
         with torch.no_grad():
-            old = teacher(self.mb_x)
+            old = teacher(strategy.mb_x)
         assert old.shape == (10, OLD)
         assert z.shape == (10, OLD + 2)
         own = label_loss_of(z, y)
@@ -105,10 +105,10 @@ def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: En
     """avalanche.md 0, no. 3: a teacher in training mode distils from other statistics, and changes its own."""
     seen: list[str] = []
 
-    def look(self: Lwf) -> None:
-        assert not any(module.training for module in self.teacher.modules())
-        assert not any(p.requires_grad for p in self.teacher.parameters())
-        seen.append(state_sha256(self.teacher))
+    def look(strategy: Lwf) -> None:
+        assert not any(module.training for module in strategy.teacher.modules())
+        assert not any(p.requires_grad for p in strategy.teacher.parameters())
+        seen.append(state_sha256(strategy.teacher))
 
     before_loss(monkeypatch, Lwf, look)
     entrant = enter("lwf")
@@ -160,13 +160,13 @@ def test_training_starts_anew_after_the_warm_up(warmup: int, enter: Enter) -> No
 def test_warm_up_loss_is_among_the_sessions_own_classes(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[float] = []
 
-    def look(self: Lwf, loss: Tensor) -> None:
-        if self.warming_up:
-            old = OLD + 2 * (self.session - 1)
-            chosen = softened(self.mb_output[:, old:], 1.0)
+    def look(strategy: Lwf, loss: Tensor) -> None:
+        if strategy.warming_up:
+            old = OLD + 2 * (strategy.session - 1)
+            chosen = softened(strategy.mb_output[:, old:], 1.0)
             assert chosen.shape == (10, 2)
-            assert set(self.mb_y.tolist()) == {old, old + 1}
-            first, second = (-chosen[self.mb_y == old + k, k].log() for k in (0, 1))
+            assert set(strategy.mb_y.tolist()) == {old, old + 1}
+            first, second = (-chosen[strategy.mb_y == old + k, k].log() for k in (0, 1))
             assert loss.item() == pytest.approx(torch.cat([first, second]).mean().item(), rel=1e-5)
             losses.append(loss.item())
 

@@ -145,29 +145,29 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
     parts: list[tuple[float, float, float]] = []
     centres: list[Tensor] = []
 
-    def expected(self: Any, before: Any) -> float:
-        gas, first = self.model.gas, self.first_new
+    def expected(strategy: Any, before: Any) -> float:
+        gas, first = strategy.model.gas, strategy.first_new
         images = plain(entrant, entrant.memory.rows)
         with torch.no_grad():
-            now = unit_rows(self.model.embed(images).tolist())
+            now = unit_rows(strategy.model.embed(images).tolist())
             old = unit_rows(before.embed(images).tolist())
-            shots = unit_rows(self.model.embed(self.mb_x).tolist())
+            shots = unit_rows(strategy.model.embed(strategy.mb_x).tolist())
         variance = dict(zip(gas.rows.tolist(), gas.variances.tolist(), strict=True))
         anchor = 0.0
         for row, a, b in zip(entrant.memory.rows.tolist(), now, old, strict=True):
             for x, y, v in zip(a, b, variance[row], strict=True):
                 anchor += (1 / max(v, 1e-3) if form == "inverse" else 0.9 if v > 0.5 else 1.0) * (x - y) ** 2 / (64 * len(now))
-        nodes = [*gas.centroids[:first].tolist(), *self.model.gas.centres.tolist()]
+        nodes = [*gas.centroids[:first].tolist(), *strategy.model.gas.centres.tolist()]
         near, far = 0.0, 0.0
-        for feature, label in zip(shots, self.mb_y.tolist(), strict=True):
+        for feature, label in zip(shots, strategy.mb_y.tolist(), strict=True):
             own = [nodes[i] for i in range(first, len(nodes)) if int(gas.labels[i]) == label]
             near += min(math.dist(feature, node) for node in own) ** 2 / len(shots)
         for i, j in gas.edges.tolist():
             if j >= first and int(gas.labels[i]) != int(gas.labels[j]):
                 far += max(0.0, 1.5 - math.dist(nodes[i], nodes[j]))
-        value = label_loss(self.mb_output.tolist(), self.mb_y.tolist()) + 350 * anchor
+        value = label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + 350 * anchor
         parts.append((350 * anchor, 0.3 * near, 0.02 * far))
-        centres.append(self.model.gas.centres.detach().clone())
+        centres.append(strategy.model.gas.centres.detach().clone())
         return value + (0.0 if variant == "topic:al" else parts[-1][1] + parts[-1][2])
 
     seen = losses_beside(entrant, monkeypatch, expected, sessions=2)
