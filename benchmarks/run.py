@@ -99,9 +99,10 @@ class Runner:
         return self._stage[1]
 
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Network:
-        """The network of a run before its base session, on the CPU."""
+        """The network of a run before its base session, on the CPU. Torch's global generators stay where they are."""
         gain = {**identity.recipe_settings, **identity.base_settings}["head_gain"]
-        return build_network(self.protocol, identity.base, str(env["precision"]), identity.seed, self.weights, gain)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            return build_network(self.protocol, identity.base, str(env["precision"]), identity.seed, self.weights, gain)
 
     def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, float]:
         """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache).

@@ -28,16 +28,18 @@ class Eeil(RehearsalStrategy):
         distill_weight: float = Field(1.0, ge=0)
         distill_temperature: float = Field(2.0, gt=0)
         distill_heads: Literal["together", "each"] = "together"
-        balanced_epochs: int = Field(0, ge=0)
+        balanced_epochs: int = Field(0, ge=0)  # milestones count anew in them
         balanced_lr: float = Field(0.1, gt=0)  # as a share of lr
         # Gradients get N(0, 1) noise / (1 + step)^.55; the paper has .3, made for increments of thousands of images. FACIL, whose
         # reading of the formula this is, leaves it off unless asked.
         noise: float = Field(0.0, ge=0)
 
         @model_validator(mode="after")
-        def _balanced_within(self) -> Self:
+        def _phases_fit_replay(self) -> Self:
             if self.balanced_epochs and self.replay == "beside":
                 raise ValueError("balanced_epochs need replay: within, since they train on the exemplars")
+            if self.anchor_weight and self.replay == "within":
+                raise ValueError("anchor_weight needs replay: beside; exemplars within the batch have their cross-entropy already")
             return self
 
     presets = {

@@ -10,7 +10,7 @@ from methods.strategy import SessionStrategy, TrainConfig
 class FtCnn(SessionStrategy):
     """The lower bound: cross-entropy on the shots over all seen classes; no memory, nothing frozen, batch norm training.
 
-    How far it collapses hangs on the rate, so there are two: TOPIC's .1 and, as `slow`, a tenth of it. TOPIC's schedules per
+    How far it collapses hangs on the rate, so there are two: TOPIC's and, as `slow`, a tenth of it. TOPIC's schedules per
     data set stand in the protocols' recipes. Its epoch was chosen on the test set; here it is the last.
     """
 

@@ -30,9 +30,11 @@ class ICarl(RehearsalStrategy):
         distill_temperature: float = Field(2.0, gt=0)
 
         @model_validator(mode="after")
-        def _sigmoids_within(self) -> Self:
+        def _rules_fit_exemplars(self) -> Self:
             if self.loss == "sigmoid" and self.replay == "beside":
                 raise ValueError("loss sigmoid needs replay: within, since old sigmoids are targets on every image of a batch")
+            if self.predict == "nearest_mean" and self.choose == "random":
+                raise ValueError("predict nearest_mean needs choose: herding, or a class may have no exemplar")
             return self
 
     presets = {

@@ -33,17 +33,15 @@ class Lwf(SessionStrategy):
     presets = {"mammoth": {}}
 
     def before_session(self) -> None:
+        self.warming_up = self.config.warmup_epochs > 0  # Avalanche's clock still counts the last session
         if self.session:
             self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
 
     def session_epochs(self) -> int:
         return int(self.config.warmup_epochs + self.config.epochs)
 
-    @property
-    def warming_up(self) -> bool:
-        return self.clock.train_exp_epochs < self.config.warmup_epochs
-
     def before_epoch(self, epoch: int) -> None:
+        self.warming_up = epoch < self.config.warmup_epochs
         if epoch and epoch == self.config.warmup_epochs:
             self.restart(self.config.lr)
 

@@ -6,9 +6,9 @@ The name comes from those tables. The true nearest class mean is `proto`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,6 +33,12 @@ class Ncm(RehearsalStrategy):
         margin: float = 0.5
         margin_classes: int = Field(2, ge=1)  # K hardest new classes
         imprint: bool = False  # new rows start as the mean direction of their images
+
+        @model_validator(mode="after")
+        def _margin_within(self) -> Self:
+            if self.margin_weight and self.replay == "beside":
+                raise ValueError("margin_weight needs replay: within (preset original), since exemplars of the batch are ranked")
+            return self
 
     presets = {
         "topic": {},

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from methods.parts.exemplars import herding, random_choice
@@ -34,6 +34,12 @@ class RehearsalConfig(TrainConfig):
     base_exemplars: int = Field(400, ge=0)  # random choice: base images in total
     novel_exemplars: int = Field(1, ge=0)  # random choice: images a novel class
     per_class: int = Field(5, ge=1)  # herding: images a class, base and novel
+
+    @model_validator(mode="after")
+    def _frozen_below(self) -> Self:
+        if self.train == "last_block" and self.batch_norm == "train":
+            raise ValueError("train last_block freezes what is below it: batch_norm must be last_block or eval, or train: all")
+        return self
 
 
 class RehearsalStrategy(SessionStrategy):

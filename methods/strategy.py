@@ -133,7 +133,7 @@ class SessionStrategy(SupervisedTemplate):
         """The head has the session's rows, nothing is trained yet: draw them otherwise, say. Not in session 0."""
 
     def trainable(self) -> Iterable[nn.Parameter]:
-        """Parameters that this session's optimiser gets; all others get no gradient."""
+        """Parameters that this session's optimiser gets; all others get no gradient. `self.clock` still counts the last session."""
         return self.model.parameters()
 
     def frozen_rows(self) -> int:

@@ -34,12 +34,13 @@ class Topic(RehearsalStrategy):
         choose: Literal["neural_gas"] = "neural_gas"  # type: ignore[assignment]  # base_exemplars: nodes of the base; novel_exemplars: nodes a novel class
         replay: Literal["beside"] = "beside"  # type: ignore[assignment]
         base_exemplars: int = Field(400, ge=1)
+        novel_exemplars: int = Field(1, ge=1)
         space: Literal["raw", "unit"] = "unit"  # of the features that gas, AL and MML see; the scripts do not say
         gas_eta: float = Field(0.1, gt=0)
         gas_alpha: float = Field(10.0, gt=0)
         gas_age: int = Field(200, ge=1)  # of edges between base nodes; no loss reads these
         anchor_weight: float = Field(350.0, ge=0)
-        anchor_form: Literal["script", "inverse"] = "script"  # inverse: Mahalanobis, as the paper writes it (with .5)
+        anchor_form: Literal["script", "inverse"] = "script"  # inverse: the paper's sum of Mahalanobis distances (weight .5)
         variance_factor: float = Field(0.9, gt=0)  # script: where a variance exceeds .5, never in space unit; .8 on CUB
         min_weight: float = Field(0.3, ge=0)
         centre_lr: float = Field(0.1, gt=0)
@@ -93,7 +94,7 @@ class Topic(RehearsalStrategy):
         loss = F.cross_entropy(self.mb_output, self.mb_y)
         if c.anchor_weight:
             old, _, now, _ = self.old_and_now()
-            loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.anchor_factors)
+            loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.anchor_factors, c.anchor_form)
         if c.min_weight:
             labels = gas.labels[self.first_new :]
             loss = loss + c.min_weight * min_loss(self.located(self.features), self.mb_y, gas.centres, labels)
@@ -129,9 +130,10 @@ def anchor_factors(variances: Tensor, form: str, factor: float) -> Tensor:
     return torch.where(variances > 0.5, factor, 1.0)
 
 
-def anchor_loss(now: Tensor, old: Tensor, factors: Tensor) -> Tensor:
-    """Mean over nodes and dimensions of factor * (feature now - feature under the old network)², all [n, d]."""
-    return (factors * (now - old) ** 2).mean()
+def anchor_loss(now: Tensor, old: Tensor, factors: Tensor, form: str) -> Tensor:
+    """factor * (feature now - feature under the old network)², all [n, d]: mean over both (scripts), or summed (inverse, the paper)."""
+    squares = factors * (now - old) ** 2
+    return squares.sum() if form == "inverse" else squares.mean()
 
 
 def min_loss(features: Tensor, labels: Tensor, nodes: Tensor, node_labels: Tensor) -> Tensor:

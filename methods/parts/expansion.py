@@ -43,8 +43,9 @@ class ExpandingHead(DynamicModule):
     """Backbone features x to logits [N, classes seen], through F1, one branch and one head a session.
 
     Session 0: z_0 = V_0 n(F1 x). Session i >= 1: z_i = V_i n(gamma * F1 x + alpha_i * A_i x), each on its own fused feature,
-    so that a new branch leaves old logits alone (no. 14). alpha_i is a stored vector [d], never computed from test images
-    unless asked for (no. 11); while session i trains it is sigmoid(beta * batch mean of A_i x) (Eq. 6).
+    so that a new branch leaves old logits alone (no. 14); n is what the network's head does to features: length one, or nothing
+    on Seq-MNIST. alpha_i is a stored vector [d], never computed from test images unless asked for (no. 11); while session i
+    trains it is sigmoid(beta * batch mean of A_i x) (Eq. 6).
 
     Layer: a bias-free 1x1 convolution followed by the mean over positions *is* the FC layer on the mean, so `conv1x1` and
     `fc` are one computation. A 3x3 one is linear in the nine window means that the network then hands over.
