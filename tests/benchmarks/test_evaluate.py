@@ -54,6 +54,22 @@ def test_wrong_scores_are_refused(scores, message: str, entrant: Entrant, monkey
         entrant.stage.evaluator.evaluate(entrant.strategy, 0)
 
 
+def test_the_same_rule_predicts_in_every_session(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap 10: session 0 judged by another head than the one that goes on (FACT's table gains two points by it)."""
+    asked: list[int] = []
+
+    def scores(features: Tensor) -> Tensor:
+        asked.append(entrant.strategy.session)
+        return torch.zeros(len(features), entrant.strategy.classes_seen).index_fill(1, torch.tensor([3]), 1.0)
+
+    monkeypatch.setattr(entrant.strategy, "scores", scores)
+    for session in range(2):
+        if session:
+            entrant.train(session, 0)
+        assert set(entrant.stage.evaluator.evaluate(entrant.strategy, session).predictions.tolist()) == {3}
+    assert set(asked) == {0, 1}
+
+
 def test_features_are_remembered_while_the_backbone_is_the_same(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_embedded(monkeypatch)
     evaluator = entrant.stage.evaluator

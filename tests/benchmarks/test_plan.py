@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -13,7 +14,8 @@ from benchmarks.errors import UsageError
 from benchmarks.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
 from benchmarks.records import Identity
 from benchmarks.settings import Settings
-from methods.registry import MethodError, load_method, method_names
+from methods.registry import MethodError, load_method, method_names, read_entry
+from protocols import load_protocol, protocol_names
 from protocols.schema import Protocol, Recipe
 
 
@@ -277,7 +279,11 @@ def other(value: Any) -> Any:
 
 NEEDS: dict[tuple[str, str], dict[str, Any]] = {  # parameters that are refused without others
     ("icarl", "loss"): {"replay": "within"},
-    ("eeil", "balanced_epochs"): {"replay": "within"},
+    ("icarl", "predict"): {"choose": "herding"},
+    ("eeil", "balanced_epochs"): {"replay": "within", "anchor_weight": 0.0},
+    ("eeil", "replay"): {"anchor_weight": 0.0},
+    ("ncm", "margin_weight"): {"replay": "within"},
+    ("topic", "batch_norm"): {"train": "all"},
 }
 
 
@@ -301,6 +307,36 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
         assert by_hand.config == by_recipe.config
         assert by_hand.stem != plain.stem, "a variant of the command line has its own record"
         assert by_hand.variant.startswith(f"{plain.variant}[{field}=")
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_no_two_presets_of_a_method_are_one_run(name: str) -> None:
+    """A recipe's value for a method goes over the preset's: `ft_cnn: {lr: ...}` would make `slow` as fast as `topic`."""
+    protocol = load_protocol(name)
+    for recipe in protocol.recipes:
+        for method in method_names():
+            variants = ",".join(f"{method}:{preset}" for preset in read_entry(method).presets)
+            runs = identities(make_request(protocol, recipe, None, "0", variants, []))
+            seen = {(json.dumps(run.config, sort_keys=True), run.base) for run in runs}
+            assert len(seen) == len(runs), f"{method} under {recipe}"
+
+
+@pytest.mark.parametrize(
+    ("variant", "text", "message"),
+    [
+        ("eeil", "eeil.balanced_epochs=2", "need replay: within"),
+        ("eeil:original", "eeil.anchor_weight=0.1", "needs replay: beside"),
+        ("icarl", "icarl.loss=sigmoid", "needs replay: within"),
+        ("icarl:original", "icarl.choose=random", "needs choose: herding"),
+        ("ncm", "ncm.margin_weight=1", "needs replay: within"),
+        ("ncm:original", "ncm.replay=beside", "needs replay: within"),
+        ("topic", "topic.novel_exemplars=0", "novel_exemplars"),
+        ("icarl", "icarl.batch_norm=train", "batch_norm must be last_block or eval"),
+    ],
+)
+def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, variant: str, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        runs_of(tiny, variant, [text])
 
 
 RUNTIME = {"data_root", "results", "device", "threads"}

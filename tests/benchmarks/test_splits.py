@@ -131,7 +131,7 @@ def test_lec_has_ten_orders() -> None:
 
 @pytest.mark.parametrize("images", CANONICAL_POSITIONS)
 def test_canonical_positions(images: int) -> None:
-    """They count the class's own images in file order, whatever the class, the seed, and the rows' numbers."""
+    """Trap 7. They count the class's own images in file order, whatever the class, the seed, and the rows' numbers."""
     rows = np.arange(images, dtype=np.int64) * 3 + 11
     for seed, number in ((0, 60), (7, 99)):
         drawn = draw_shots(rows, 5, "canonical", seed, number, random.Random(0))
@@ -231,6 +231,7 @@ def test_same_seed_same_split(case: tuple[Protocol, int], seed: int) -> None:
 
 
 def test_other_seed_other_order_and_other_shots() -> None:
+    """Trap 4: the order is the seed's, and its hash, which goes into the record, tells."""
     protocol = protocol_of(60, 5, 8, 5)
     train = interleaved(100, 50)
     splits = [make_split(protocol, "paper", seed, train, train) for seed in range(10)]

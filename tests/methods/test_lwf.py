@@ -50,10 +50,11 @@ class Epochs(SupervisedPlugin):
         self.end.append(snapshot(strategy))
 
 
-def watched_session(entrant: Entrant) -> Epochs:
-    """Session 1 under watch."""
-    entrant.train(0, 0)
-    return train_under(entrant, 1, Epochs())
+def watched_session(entrant: Entrant, session: int = 1) -> Epochs:
+    """One session under watch, after those before it."""
+    for earlier in range(session):
+        entrant.train(earlier, 0)
+    return train_under(entrant, session, Epochs())
 
 
 def softened(logits: Tensor, temperature: float) -> Tensor:
@@ -120,18 +121,24 @@ def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: En
         seen.clear()
 
 
-def test_warm_up_trains_new_rows_only(enter: Enter) -> None:
-    """methods.md 6.10: new rows for an epoch, the rest frozen. Trap 13: weight decay and momentum move nothing else either."""
+@pytest.mark.parametrize("session", [1, 2])
+def test_warm_up_trains_new_rows_only(session: int, enter: Enter) -> None:
+    """methods.md 6.10: new rows for an epoch, the rest frozen. Trap 13: weight decay and momentum move nothing else either.
+
+    In session 2 too, though Avalanche's clock still counts session 1 when the optimiser is made.
+    """
     entrant = enter("lwf", "warmup_epochs=2", "weight_decay=0.1")
-    spy = watched_session(entrant)
+    spy = watched_session(entrant, session)
+    old = OLD + 2 * (session - 1)
+    assert all(names == {"head.weight"} for names in spy.trained[:2])
     before, after = spy.start[0], spy.end[1]
     for name, _ in entrant.strategy.model.named_parameters():
         if name != "head.weight":
             assert torch.equal(before[name], after[name]), name
-    assert torch.equal(before["head.weight"][:OLD], after["head.weight"][:OLD])
-    assert not torch.isclose(before["head.weight"][OLD:], after["head.weight"][OLD:]).all(1).any()
+    assert torch.equal(before["head.weight"][:old], after["head.weight"][:old])
+    assert not torch.isclose(before["head.weight"][old:], after["head.weight"][old:]).all(1).any()
     end = spy.end[-1]
-    assert not torch.equal(end["head.weight"][:OLD], after["head.weight"][:OLD]), "afterwards old rows train"
+    assert not torch.equal(end["head.weight"][:old], after["head.weight"][:old]), "afterwards old rows train"
     assert not torch.equal(end["backbone.blocks.0.weight"], after["backbone.blocks.0.weight"]), "and the backbone"
 
 

@@ -25,7 +25,7 @@ from methods.parts.network import Network, set_batch_norm
     ],
 )
 def test_backbone_is_what_its_name_says(name: str, channels: int, size: int, feature_dim: int, parameters: int) -> None:
-    """Trap 5: "ResNet18" is three networks."""
+    """methods.md 10, no. 5: "ResNet18" is three networks."""
     backbone = build_backbone(name, channels).eval()
     assert sum(p.numel() for p in backbone.parameters()) == parameters
     assert backbone.feature_dim == feature_dim
@@ -54,7 +54,7 @@ def test_resnet18_weights_are_loaded_without_the_classifier(tmp_path) -> None:  
 
 
 def test_head_normalises_features_but_not_rows() -> None:
-    """methods.md 3.1: z = W n(x); trap 9."""
+    """methods.md 3.1: z = W n(x); methods.md 10, no. 9."""
     head = LinearHead(2)
     head.grow(1)
     head.weight.data = torch.tensor([[3.0, 4.0]])

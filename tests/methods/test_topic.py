@@ -102,12 +102,14 @@ def test_links_and_rivals() -> None:
 
 
 def test_anchor_factors_and_anchor_loss_by_hand() -> None:
-    """Scripts: .9 above a variance of .5, else 1. Paper: its inverse, with a floor. Mean over nodes and dimensions; pulled back."""
+    """Scripts: .9 above a variance of .5, else 1. Paper: its inverse, with a floor. Mean over all, or the sum; pulled back."""
     variances = torch.tensor([[0.6, 0.5, 0.25, 0.0]])
     assert anchor_factors(variances, "script", 0.9)[0].tolist() == pytest.approx([0.9, 1.0, 1.0, 1.0])
     assert anchor_factors(variances, "inverse", 0.9)[0].tolist() == pytest.approx([1 / 0.6, 2.0, 4.0, 1000.0])
     now = torch.tensor([[1.0, 2.0], [0.0, -1.0]], requires_grad=True)
-    loss = anchor_loss(now, torch.tensor([[0.0, 2.0], [0.5, 1.0]]), torch.tensor([[0.9, 1.0], [4.0, 2.0]]))
+    old, factors = torch.tensor([[0.0, 2.0], [0.5, 1.0]]), torch.tensor([[0.9, 1.0], [4.0, 2.0]])
+    assert anchor_loss(now, old, factors, "inverse").item() == pytest.approx(0.9 * 1 + 0 + 4 * 0.25 + 2 * 4), "the paper's sum"
+    loss = anchor_loss(now, old, factors, "script")
     assert loss.item() == pytest.approx((0.9 * 1 + 0 + 4 * 0.25 + 2 * 4) / 4)
     loss.backward()
     assert now.grad is not None
@@ -141,7 +143,15 @@ def test_max_loss_by_hand() -> None:
 @pytest.mark.parametrize(("variant", "form"), [("topic", "script"), ("topic", "inverse"), ("topic:al", "script")])
 def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """CE + 350 AL + .3 min + 1e-4 max (methods.md 4.6), from raw images; `al` ends with the second. Factors meet their own images."""
-    entrant = enter(variant, f"anchor_form={form}", "max_margin=1.5", *([] if variant == "topic:al" else ["max_weight=0.02"]), "lr=0.01")
+    weight = 0.5 if form == "inverse" else 350
+    entrant = enter(
+        variant,
+        f"anchor_form={form}",
+        f"anchor_weight={weight}",
+        "max_margin=1.5",
+        *([] if variant == "topic:al" else ["max_weight=0.02"]),
+        "lr=0.01",
+    )
     parts: list[tuple[float, float, float]] = []
     centres: list[Tensor] = []
 
@@ -153,10 +163,10 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
             old = unit_rows(before.embed(images).tolist())
             shots = unit_rows(strategy.model.embed(strategy.mb_x).tolist())
         variance = dict(zip(gas.rows.tolist(), gas.variances.tolist(), strict=True))
-        anchor = 0.0
+        anchor, share = 0.0, 1 if form == "inverse" else 64 * len(now)
         for row, a, b in zip(entrant.memory.rows.tolist(), now, old, strict=True):
             for x, y, v in zip(a, b, variance[row], strict=True):
-                anchor += (1 / max(v, 1e-3) if form == "inverse" else 0.9 if v > 0.5 else 1.0) * (x - y) ** 2 / (64 * len(now))
+                anchor += (1 / max(v, 1e-3) if form == "inverse" else 0.9 if v > 0.5 else 1.0) * (x - y) ** 2 / share
         nodes = [*gas.centroids[:first].tolist(), *strategy.model.gas.centres.tolist()]
         near, far = 0.0, 0.0
         for feature, label in zip(shots, strategy.mb_y.tolist(), strict=True):
@@ -165,8 +175,8 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
         for i, j in gas.edges.tolist():
             if j >= first and int(gas.labels[i]) != int(gas.labels[j]):
                 far += max(0.0, 1.5 - math.dist(nodes[i], nodes[j]))
-        value = label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + 350 * anchor
-        parts.append((350 * anchor, 0.3 * near, 0.02 * far))
+        value = label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + weight * anchor
+        parts.append((weight * anchor, 0.3 * near, 0.02 * far))
         centres.append(strategy.model.gas.centres.detach().clone())
         return value + (0.0 if variant == "topic:al" else parts[-1][1] + parts[-1][2])
 

@@ -86,7 +86,7 @@ def test_only_cub_has_the_ten_released_orders() -> None:
 
 
 def test_normalisation() -> None:
-    """methods.md 1.5: TOPIC's on CIFAR, ImageNet's on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
+    """Trap 6. methods.md 1.5: TOPIC's on CIFAR, ImageNet's on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
     cifar = load_protocol("cifar100").data
     assert (cifar.mean, cifar.std) == ((0.5071, 0.4866, 0.4409), (0.2009, 0.1984, 0.2023))
     for name in ("cub200", "miniimagenet"):
