@@ -52,8 +52,9 @@ class LecNet(SessionStrategy):
     """Expand by one gated branch a session, distil the old logits, and penalise open nodes beyond a ratio tau.
 
     Loss (Eq. 8): cross-entropy + distill_weight * KD + ratio_weight * ReLU(mean alpha - tau). The backbone is frozen,
-    batch norm in evaluation mode, nothing is rehearsed. `oracle` stops as published, on test images; `baseline`, `ne` and `nc`
-    are Table 1's rows, with all else as in `paper`.
+    batch norm in evaluation mode, nothing is rehearsed. `frozen` reads no. 16 the other way: F1 and old heads stand still, too, so
+    that distillation is a constant. `oracle` stops as published, on test images; `baseline`, `ne` and `nc` are Table 1's rows,
+    with all else as in `paper`.
     """
 
     title = "LEC-Net"
@@ -70,6 +71,7 @@ class LecNet(SessionStrategy):
             "tau_shared": True,
             "tau_clamp": False,
         },
+        "frozen": {"freeze_projection": True, "freeze_old_heads": True},
         "baseline": {"gate": "none"},
         "ne": {"gate": "open"},
         "nc": {"gate": "learned", "tau_init": 0.6, "tau_learns": False},
