@@ -40,10 +40,11 @@ class JointCnn(SessionStrategy):
             self.model.head = fresh.head  # rows of the base classes; the novel ones grow beside them
 
     def head_grown(self) -> None:
-        if self.config.from_scratch:
-            base = self.kit.sessions.base
-            weight = self.model.head.weight.data  # the recipe may have lengthened the base's rows: all classes start alike
-            weight[base:] *= weight[:base].norm(dim=1).mean() / weight[base:].norm(dim=1).mean()
+        """Where classes are to weigh alike, new rows start as long as those that are there (trained, or lengthened by the recipe)."""
+        if self.config.balance != "none":
+            old = self.kit.sessions.base if self.config.from_scratch else self.kit.sessions.span(self.session).start
+            weight = self.model.head.weight.data
+            weight[old:] *= weight[:old].norm(dim=1).mean() / weight[old:].norm(dim=1).mean()
 
     def session_rows(self) -> Tensor:
         rows = torch.cat([self.kit.memory.rows, self.own_rows])
