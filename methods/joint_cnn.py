@@ -41,7 +41,7 @@ class JointCnn(SessionStrategy):
 
     def head_grown(self) -> None:
         """Where classes are to weigh alike, new rows start as long as those that are there (trained, or lengthened by the recipe)."""
-        if self.config.balance != "none":
+        if self.config.from_scratch or self.config.balance != "none":
             old = self.kit.sessions.base if self.config.from_scratch else self.kit.sessions.span(self.session).start
             weight = self.model.head.weight.data
             weight[old:] *= weight[:old].norm(dim=1).mean() / weight[old:].norm(dim=1).mean()

@@ -166,3 +166,14 @@ def test_unbalanced_training_shows_every_image_once(enter: Enter, asked: list[Te
         split = entrant.stage.split.train
         for session, rows in enumerate(asked, start=1):
             assert sorted(rows.tolist()) == sorted(row for part in split[: session + 1] for row in part.tolist())
+
+
+@pytest.mark.parametrize("balance", ["loss", "sampling", "none"])
+def test_warm_start_gives_new_rows_the_length_of_the_old_where_classes_weigh_alike(balance: str, enter: Enter) -> None:
+    """Trap 2: long base rows leave short new ones no chance in a short session."""
+    entrant = enter("joint_cnn:balanced", f"balance={balance}", "from_scratch=false", "new_row_std=0.001")
+    for before, first in first_states(entrant):
+        old = len(before["head.weight"])
+        lengths = first["head.weight"].norm(dim=1)
+        ratio = (lengths[old:].mean() / lengths[:old].mean()).item()
+        assert (ratio == pytest.approx(1.0, rel=1e-4)) == (balance != "none")
