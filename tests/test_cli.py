@@ -127,7 +127,7 @@ def test_list_names_protocols_and_methods() -> None:
     text = call("--list").out
     for protocol in (ROOT / "protocols").glob("*.yaml"):
         assert f"  {protocol.stem} " in text
-    listed = {"base_only": "default", "lecnet": "paper, code, baseline, ne, nc, oracle", "proto": "raw_mean, norm_mean"}
+    listed = {"base_only": "default", "lecnet": "paper, code, frozen, baseline, ne, nc, oracle", "proto": "raw_mean, norm_mean"}
     for name, presets in listed.items():
         assert f"  {name} " in text
         assert f"presets {presets}\n" in text + "\n"
