@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Literal, Self
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.parts.losses import distillation
+from methods.parts.network import frozen_copy
 from methods.rehearsal import RehearsalConfig, RehearsalStrategy
 
 
@@ -68,7 +68,7 @@ class Eeil(RehearsalStrategy):
             self.model.eval()
             with torch.no_grad():
                 super().keep_exemplars()
-            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+            self.teacher = frozen_copy(self.model)
             rows = self.kit.memory.rows
             self.dataloader = self.kit.images.batches(rows, self.config.batch or len(rows), f"session{self.session}/balanced")
             self.restart(self.config.lr * self.config.balanced_lr)

@@ -42,18 +42,19 @@ class JointCnn(SessionStrategy):
     def head_grown(self) -> None:
         """Where classes are to weigh alike, new rows start as long as those that are there (trained, or lengthened by the recipe)."""
         if self.config.from_scratch or self.config.balance != "none":
-            old = self.kit.sessions.base if self.config.from_scratch else self.kit.sessions.span(self.session).start
+            old = self.kit.sessions.base if self.config.from_scratch else self.old_classes
             weight = self.model.head.weight.data
             weight[old:] *= weight[:old].norm(dim=1).mean() / weight[old:].norm(dim=1).mean()
 
     def session_rows(self) -> Tensor:
         rows = torch.cat([self.kit.memory.rows, self.own_rows])
-        counts = torch.bincount(self.kit.images.labels(rows).cpu())
+        labels = self.kit.images.labels(rows).cpu()
+        counts = torch.bincount(labels)
         self.class_counts = counts.to(self.kit.device)
         if self.config.balance != "sampling":
             return rows
         repeats = (counts.max() / counts).round().long()
-        return rows.repeat_interleave(repeats[self.kit.images.labels(rows).cpu()])
+        return rows.repeat_interleave(repeats[labels])
 
     def session_loss(self) -> Tensor:
         if self.config.balance == "loss":

@@ -7,7 +7,6 @@ ambiguities in methods.md 5.5; docs/REPRODUCTION.md goes through all of them.
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Literal
 
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
+from methods.parts.network import frozen_copy
 from methods.parts.selection import weighted
 from methods.strategy import SessionStrategy, TrainConfig
 
@@ -99,7 +99,7 @@ class LecNet(SessionStrategy):
 
     def before_session(self) -> None:
         if self.session:
-            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+            self.teacher = frozen_copy(self.model)
 
     def trainable(self) -> list[nn.Parameter]:
         """F1, all heads, the newest branch, tau (no. 16, 17); backbone and old branches stay as they are."""
@@ -163,7 +163,7 @@ class LecNet(SessionStrategy):
             self.head.store_gate()  # or the new branch would be off
             *old, novel = self.test_accuracies()
             old = old[:1] if c.stop_old == "base" else old
-            return novel >= weighted(old, [len(self.kit.sessions.span(t)) for t in range(len(old))])
+            return novel >= weighted(old, self.classes_by_session[: len(old)])
         return c.stop == "shots" and int(self.right) >= c.stop_at * self.shown
 
     def after_session(self) -> None:

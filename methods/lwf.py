@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.parts.losses import distillation
-from methods.parts.network import set_batch_norm
+from methods.parts.network import frozen_copy, set_batch_norm
 from methods.strategy import SessionStrategy, TrainConfig
 
 
@@ -35,7 +34,7 @@ class Lwf(SessionStrategy):
     def before_session(self) -> None:
         self.warming_up = self.config.warmup_epochs > 0  # Avalanche's clock still counts the last session
         if self.session:
-            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+            self.teacher = frozen_copy(self.model)
 
     def session_epochs(self) -> int:
         return int(self.config.warmup_epochs + self.config.epochs)
@@ -57,7 +56,7 @@ class Lwf(SessionStrategy):
         return self.model.head.parameters() if self.warming_up else self.model.parameters()
 
     def frozen_rows(self) -> int:
-        return self.kit.sessions.span(self.session).start if self.warming_up else 0
+        return self.old_classes if self.warming_up else 0
 
     def session_loss(self) -> Tensor:
         c = self.config

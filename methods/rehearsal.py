@@ -7,7 +7,6 @@ stand *beside* the shots, un-augmented, for the distillation terms alone; only t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
@@ -16,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from methods.parts.exemplars import herding, random_choice
+from methods.parts.network import frozen_copy
 from methods.strategy import SessionStrategy, TrainConfig
 from protocols.schema import Sessions
 
@@ -53,16 +53,11 @@ class RehearsalStrategy(SessionStrategy):
             return int(config.per_class * sessions.classes)
         return int(config.base_exemplars + config.novel_exemplars * sessions.way * sessions.count)
 
-    @property
-    def old_classes(self) -> int:
-        """Classes of earlier sessions."""
-        return self.kit.sessions.span(self.session).start
-
     def before_session(self) -> None:
         if not self.session:
             return
         if self.config.replay == "within":
-            self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+            self.teacher = frozen_copy(self.model)
             return
         # Un-augmented and below what trains: the same in every step, so computed once.
         rows = self.kit.memory.rows

@@ -150,7 +150,7 @@ class SessionStrategy(SupervisedTemplate):
     def finished(self) -> bool:
         """After an epoch: whether the session ends here. The network is in training mode."""
         if self.best_epoch is not None:
-            self.best_epoch.offer(self.model, self.test_accuracies(), [len(self.kit.sessions.span(t)) for t in range(self.session + 1)])
+            self.best_epoch.offer(self.model, self.test_accuracies(), self.classes_by_session)
         return False
 
     def test_accuracies(self) -> list[float]:
@@ -188,6 +188,16 @@ class SessionStrategy(SupervisedTemplate):
     def own_rows(self) -> Tensor:
         """Rows of the images that the current session brings."""
         return torch.tensor(list(self.experience.dataset.row), dtype=torch.int64)
+
+    @property
+    def old_classes(self) -> int:
+        """Classes of earlier sessions."""
+        return self.kit.sessions.span(self.session).start
+
+    @property
+    def classes_by_session(self) -> list[int]:
+        """How many classes each session so far has brought, the current one last."""
+        return [len(self.kit.sessions.span(number)) for number in range(self.session + 1)]
 
     @property
     def classes_seen(self) -> int:

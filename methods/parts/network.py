@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from methods.parts.backbones import Backbone
 from methods.parts.heads import GrowingHead
 from methods.parts.path_integral import PathIntegral
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Network(nn.Module):
@@ -68,6 +71,11 @@ def window_means(maps: Tensor) -> Tensor:
     cut = [slice(0, -1), slice(None), slice(1, None)]
     sums = [maps[:, :, rows, columns].sum(dim=(2, 3)) for rows in cut for columns in cut]
     return torch.cat(sums, dim=1) / (h * w)
+
+
+def frozen_copy(module: M) -> M:
+    """A teacher: the module as it is now, in evaluation mode and without gradients."""
+    return copy.deepcopy(module).eval().requires_grad_(False)
 
 
 def set_batch_norm(module: nn.Module, training: bool) -> None:
