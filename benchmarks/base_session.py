@@ -24,6 +24,7 @@ from benchmarks.streams import torch_seed
 from methods.parts.backbones import build_backbone
 from methods.parts.heads import CosineHead, GrowingHead
 from methods.parts.network import Network
+from methods.parts.optimizer import sgd
 from methods.parts.path_integral import PathIntegral
 from protocols.schema import Protocol, Recipe
 
@@ -124,9 +125,8 @@ def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch
     Raises FloatingPointError when the loss is no longer a number.
     """
     to_fast_layout(network, device).train()
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay
-    )
+    settings = recipe.model_dump(include={"lr", "momentum", "nesterov", "weight_decay"})
+    optimizer = sgd(network.parameters(), device, **settings)
     steps = len(batches)
     path, parameters = network.path, list(network.parameters())
     batches.epoch = checkpoint.resume(network, optimizer)

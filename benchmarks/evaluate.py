@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.features import BaseFeatures, embed_all, state_sha256
 from benchmarks.loading import Transform
 from benchmarks.scenario import Tensors
 from benchmarks.splits import Split
@@ -18,7 +18,7 @@ from benchmarks.splits import Split
 if TYPE_CHECKING:
     from methods.strategy import SessionStrategy
 
-BATCH = 500
+BATCH = 500  # features scored at once
 
 
 class ScoreError(RuntimeError):
@@ -34,32 +34,27 @@ class Evaluation:
     total: tuple[int, ...]
 
 
-def state_sha256(module: nn.Module) -> str:
-    """Hash of all parameters and buffers, in name order."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 class Evaluator:
     """Holds the test images of one split.
 
     Features are remembered per backbone, by the hash of its weights and statistics: while a method leaves the backbone
-    alone (or several methods share one), only the images of new sessions are embedded. Batches never cross sessions, so
-    that what is computed does not depend on what was remembered.
+    alone (or several methods share one), only the images of new sessions are embedded; those of the base model come with it.
+    Batches never cross sessions, so that what is computed does not depend on what was remembered.
     """
 
     def __init__(self, tensors: Tensors, split: Split, transform: Transform) -> None:
         self._tensors, self._split, self._transform = tensors, split, transform
         self._features: dict[str, dict[int, Tensor]] = {}
 
+    def remember(self, base: BaseFeatures) -> None:
+        """Take over the features that are stored with a base model."""
+        self._of_backbone(f"{base.backbone} {False}").update(base.test)
+
     def evaluate(self, strategy: SessionStrategy, session: int) -> Evaluation:
         """Test images of sessions 0..`session`, predicted among all classes seen. Raises ScoreError."""
         strategy.model.eval()
         seen = strategy.kit.sessions.span(session).stop
-        predictions, labels = [], []
+        predictions, labels, broken = [], [], []
         known = self._known(strategy)
         with torch.inference_mode():
             for number in range(session + 1):
@@ -68,10 +63,11 @@ class Evaluator:
                     scores = strategy.scores(features)
                     if scores.shape != (len(features), seen):
                         raise ScoreError(f"session {session}: scores are {list(scores.shape)}, not {[len(features), seen]}")
-                    if bool(torch.isnan(scores).any()):
-                        raise ScoreError(f"session {session}: scores are NaN")
+                    broken.append(torch.isnan(scores).any())
                     predictions.append(scores.argmax(1))
                 labels.append(self._tensors.test_labels[rows])
+        if bool(torch.stack(broken).any()):
+            raise ScoreError(f"session {session}: scores are NaN")
         predicted, label = torch.cat(predictions).cpu().numpy(), torch.cat(labels).cpu().numpy()
         right = np.bincount(label[predicted == label], minlength=seen)
         total = np.bincount(label, minlength=seen)
@@ -83,7 +79,9 @@ class Evaluator:
 
         if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
             return {}
-        key = f"{state_sha256(strategy.model.backbone)} {strategy.model.nine_windows}"
+        return self._of_backbone(f"{state_sha256(strategy.model.backbone)} {strategy.model.nine_windows}")
+
+    def _of_backbone(self, key: str) -> dict[int, Tensor]:
         if key not in self._features:
             while len(self._features) > 1:  # the base's and the latest
                 self._features.pop(list(self._features)[-1])
@@ -92,6 +90,5 @@ class Evaluator:
 
     def _embed(self, strategy: SessionStrategy, known: dict[int, Tensor], number: int, rows: Tensor) -> Tensor:
         if number not in known:
-            parts = [strategy.embed(self._transform.normalise(self._tensors.test[part])) for part in rows.split(BATCH)]
-            known[number] = torch.cat(parts)
+            known[number] = embed_all(strategy.embed, self._tensors.test, rows, self._transform)
         return known[number]

@@ -133,7 +133,7 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
             config = cls.Config.model_validate(values)
         except ValidationError as error:
             raise UsageError(f"{method}:{preset}, {where}: {explain(error, cls.Config)}") from None
-    effective = config.model_dump(mode="json")
+    effective = config.effective()
     base = cls.bases.get(preset, "linear")
     if base not in BASES:
         raise MethodError(f"methods/{method}.py: {unknown('base model', base, list(BASES))}")
@@ -149,7 +149,7 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         split=request.split,
         method=method,
         preset=preset,
-        overrides={key: effective[key] for key in overrides},
+        overrides={key: value for key, value in config.model_dump(mode="json").items() if key in overrides},
         config=effective,
         version=cls.version,
         base=base,

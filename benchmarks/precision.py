@@ -61,14 +61,19 @@ def make_deterministic(threads: int) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
 
 
-def environment(device: torch.device, precision: str) -> dict[str, str | int]:
-    """What a bit-identical repetition needs to have in common. Versions without their build suffix."""
+def environment(device: torch.device, precision: str, compiler: str | None = None) -> dict[str, str | int]:
+    """What a bit-identical repetition needs to have in common. Versions without their build suffix.
+
+    `compiler` is there only where long trainings are compiled.
+    """
     facts: dict[str, str | int] = {
         "precision": precision,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name).split("+")[0] for name in PACKAGES},
     }
+    if compiler is not None:
+        facts["compiler"] = compiler
     if device.type == "cuda":
         facts |= {
             "device": torch.cuda.get_device_name(device),

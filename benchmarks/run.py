@@ -7,7 +7,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from benchmarks.base_session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
+from benchmarks.compiling import compiler_for, compiling_pays
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.evaluate import Evaluator
+from benchmarks.features import BaseFeatures, base_features
 from benchmarks.loading import Batches, Transform
 from benchmarks.metrics import micro, session_accuracies
 from benchmarks.precision import environment, pick_device, resolve_precision
@@ -98,14 +100,20 @@ class Runner:
             self._stage = ((split_name, seed), stage)
         return self._stage[1]
 
+    def environment(self, identity: Identity, stage: Stage) -> dict[str, str | int]:
+        """What the run's bits depend on beside its identity."""
+        recipe = Recipe.model_validate(identity.recipe_settings)
+        compiler = compiler_for(self.protocol, recipe, len(stage.split.train[0]), self.device) if self.settings.compile else None
+        return environment(self.device, resolve_precision(recipe.precision, self.device), compiler)
+
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Network:
         """The network of a run before its base session, on the CPU. Torch's global generators stay where they are."""
         gain = {**identity.recipe_settings, **identity.base_settings}["head_gain"]
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             return build_network(self.protocol, identity.base, str(env["precision"]), identity.seed, self.weights, gain)
 
-    def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, float]:
-        """A copy of the base model that this run adopts, and the seconds spent on training it (0: from the cache).
+    def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, BaseFeatures, float]:
+        """A copy of the base model that this run adopts, its features, and the seconds spent on training it (0: from the cache).
 
         It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
         """
@@ -123,26 +131,32 @@ class Runner:
             started = self.clock()
             rows = torch.from_numpy(split.train[0])
             batches = Batches(tensors.train, tensors.labels, rows, self.transform, recipe.batch, seed, "base")
+            network.compiled_batch = recipe.batch if "compiler" in env else 0
             train_base(network, batches, recipe, self.device, checkpoint, report)
             seconds = self.clock() - started
 
         progress("base session")
         network = fresh()
-        network.load_state_dict(cached_base(self.settings.results / ".base", key, fresh, train))
-        return to_fast_layout(network.eval(), self.device), seconds
+        folder = self.settings.results / ".base"
+        network.load_state_dict(cached_base(folder, key, fresh, train))
+        to_fast_layout(network.eval(), self.device)
+        return network, base_features(folder, key, network, tensors, split, self.transform), seconds
 
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Entrant:
         """The method of this run on its base model, before session 0."""
         cls = load_method(identity.method)
         stage = self.stage(identity.split, identity.seed)
-        env = environment(self.device, resolve_precision(str(identity.recipe_settings["precision"]), self.device))
-        network, base_seconds = self.base(identity, stage, env, progress)
+        env = self.environment(identity, stage)
+        network, features, base_seconds = self.base(identity, stage, env, progress)
+        stage.evaluator.remember(features)
         base_parameters = count_parameters(network) - (count_parameters(network.path) if network.path else 0)
         config = cls.Config.model_validate(identity.config)
         memory = Memory(cls.budget(config, identity.sessions))
-        images = SessionImages(stage.tensors, self.transform, memory, identity.seed)
+        images = SessionImages(stage.tensors, self.transform, memory, identity.seed, features)
         oracle = stage.oracle if selection_of(identity) == "oracle_test" else None
         kit = Kit(network, images, memory, identity.sessions, self.device, partial(self.fresh, identity, env), oracle)
+        if "compiler" in env:
+            kit = replace(kit, pays=partial(compiling_pays, self.protocol.data.size))
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
         strategy = cls(kit=kit, config=config)
         return Entrant(strategy, stage, images, memory, env, base_parameters, base_seconds)

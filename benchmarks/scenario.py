@@ -6,16 +6,21 @@ current session and those in its own memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.datasets import ImageSet
-from benchmarks.loading import Batches, Transform
+from benchmarks.loading import Batches, Transform, embedding_size
 from benchmarks.splits import Split
 from methods.parts.memory import Memory
+from methods.parts.network import Network
+
+if TYPE_CHECKING:
+    from benchmarks.features import BaseFeatures
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,8 @@ def to_device(images: ImageSet, split: Split, device: torch.device) -> Tensors:
 class SessionImages:
     """The training images that a strategy may touch: the current session's, and those in its memory."""
 
-    def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int) -> None:
-        self._tensors, self._transform, self._memory, self._seed = tensors, transform, memory, seed
+    def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int, base: BaseFeatures | None = None) -> None:
+        self._tensors, self._transform, self._memory, self._seed, self._base = tensors, transform, memory, seed, base
 
     def plain(self, rows: Tensor) -> Tensor:
         return self._transform.normalise(self._tensors.plain[self._memory.check(rows)])
@@ -52,9 +57,25 @@ class SessionImages:
     def labels(self, rows: Tensor) -> Tensor:
         return self._tensors.labels[self._memory.check(rows)]
 
-    def batches(self, rows: Tensor, batch: int, name: str) -> Batches:
-        t = self._tensors
-        return Batches(t.train, t.labels, self._memory.check(rows), self._transform, batch, self._seed, name)
+    def pieces(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return rows.split(embedding_size(self._transform.data.size, self._tensors.plain.device))
+
+    def stored_features(self, rows: Tensor, network: Network) -> Tensor | None:
+        rows = self._memory.check(rows)
+        return None if self._base is None else self._base.of_train(rows, network)
+
+    def batches(
+        self,
+        rows: Tensor,
+        batch: int,
+        name: str,
+        *,
+        below: Callable[[Tensor], Tensor] | None = None,
+        views: int | None = None,
+        epochs: int | None = None,
+    ) -> Batches:
+        t, rows = self._tensors, self._memory.check(rows)
+        return Batches(t.train, t.labels, rows, self._transform, batch, self._seed, name, below=below, views=views, epochs=epochs)
 
 
 class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]

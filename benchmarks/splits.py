@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ class Split:
         return table[classes]
 
 
-def rows_sha256(parts: list[Rows]) -> str:
+def rows_sha256(parts: Iterable[Rows]) -> str:
     digest = hashlib.sha256()
     for rows in parts:
         digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())

@@ -69,8 +69,7 @@ class Eeil(RehearsalStrategy):
             with torch.no_grad():
                 super().keep_exemplars()
             self.teacher = frozen_copy(self.model)
-            rows = self.kit.memory.rows
-            self.dataloader = self.kit.images.batches(rows, self.config.batch or len(rows), f"session{self.session}/balanced")
+            self.load(self.kit.memory.rows, f"session{self.session}/balanced")
             self.restart(self.config.lr * self.config.balanced_lr)
 
     def keep_exemplars(self) -> None:

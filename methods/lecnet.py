@@ -18,7 +18,7 @@ from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
 from methods.parts.selection import weighted
-from methods.strategy import SessionStrategy, TrainConfig
+from methods.strategy import Below, SessionStrategy, TrainConfig
 
 BETA_RANGE = 20.0  # beta_clock progress: from 1 to 1 + this over the session
 
@@ -116,6 +116,10 @@ class LecNet(SessionStrategy):
             chosen += self.model.backbone.parameters()
         return chosen
 
+    def below(self) -> Below | None:
+        """The backbone, unless it or its statistics move."""
+        return None if self.config.train_backbone or self.config.batch_norm != "eval" else self.model.embed
+
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """tau and s without weight decay: for tau it would be the only force that pushes it down (no. 4)."""
         free = {id(p) for p in (*self.head.taus, *self.head.indicators)}
@@ -134,8 +138,11 @@ class LecNet(SessionStrategy):
     def forward(self) -> Tensor:
         if self.config.beta_clock == "progress":
             self.head.beta = 1.0 + BETA_RANGE * self.clock.train_exp_iterations / self.steps
-        with torch.set_grad_enabled(self.config.train_backbone):
-            self.features = self.model.embed(self.mb_x)
+        if self.stands:
+            self.features = self.mb_x
+        else:
+            with torch.set_grad_enabled(self.config.train_backbone):
+                self.features = self.model.embed(self.mb_x)
         return self.model.classify(self.features)
 
     def session_loss(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -44,8 +44,8 @@ class Lwf(SessionStrategy):
         if epoch and epoch == self.config.warmup_epochs:
             self.restart(self.config.lr)
 
-    def _before_training_epoch(self, **kwargs: Any) -> None:
-        super()._before_training_epoch(**kwargs)
+    def set_modes(self) -> None:
+        super().set_modes()
         if self.warming_up:  # all but the new rows is frozen, statistics too
             set_batch_norm(self.model, False)
 

@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from methods.parts.exemplars import herding, random_choice
-from methods.parts.network import frozen_copy
-from methods.strategy import SessionStrategy, TrainConfig
+from methods.parts.network import Network, frozen_copy
+from methods.strategy import Below, SessionStrategy, TrainConfig
 from protocols.schema import Sessions
 
 
@@ -61,7 +61,7 @@ class RehearsalStrategy(SessionStrategy):
             return
         # Un-augmented and below what trains: the same in every step, so computed once.
         rows = self.kit.memory.rows
-        images = [self.kit.images.plain(part) for part in rows.split(500)]
+        images = [self.kit.images.plain(part) for part in self.kit.images.pieces(rows)]
         below = [self.model.embed_lower(part) if self.config.train == "last_block" else part for part in images]
         self.anchors = torch.cat(below) if below else torch.empty(0)
         self.anchor_labels = self.kit.images.labels(rows)
@@ -78,12 +78,20 @@ class RehearsalStrategy(SessionStrategy):
             features = self.embed_anchors()
             return self.old_features, self.old_logits, features, self.model.classify(features)
         with torch.no_grad():
-            old_features = self.teacher.embed(self.mb_x)
+            old_features = self.embed_batch(self.teacher)
             old_logits = self.teacher.classify(old_features)
         return old_features, old_logits, self.features, self.mb_output
 
+    def below(self) -> Below | None:
+        """All below the last block, where only that trains: the config lets no statistics move there."""
+        return self.model.embed_lower if self.config.train == "last_block" else None
+
+    def embed_batch(self, network: Network) -> Tensor:
+        """Features of the batch under the network as it is now, or a teacher, which below is the same."""
+        return network.embed_upper(self.mb_x) if self.stands else network.embed(self.mb_x)
+
     def forward(self) -> Tensor:
-        self.features = self.model.embed(self.mb_x)
+        self.features = self.embed_batch(self.model)
         return self.model.classify(self.features)
 
     def session_rows(self) -> Tensor:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from methods.parts.memory import Memory
 from methods.parts.network import Network, set_batch_norm
+from methods.parts.optimizer import sgd
 from methods.parts.selection import BestEpoch
 from protocols.schema import Sessions, Strict
 
@@ -28,15 +29,27 @@ Selection = Literal["last", "oracle_test"]
 """The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""
 
 
+LATER: dict[str, Any] = {"later": True}
+"""Marks a field that came after the first records. Its default is what those runs did, so it is left out of an identity."""
+
+
 class MethodConfig(Strict):
     """A method's parameters. Every field is part of a run's identity and goes into its record."""
+
+    def effective(self) -> dict[str, Any]:
+        """All values as JSON has them, but for fields marked LATER that have their default."""
+        later = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == LATER}
+        return self.model_dump(
+            mode="json", exclude={name for name in later if getattr(self, name) == type(self).model_fields[name].default}
+        )
 
 
 class TrainConfig(MethodConfig):
     """Parameters of methods that train in the sessions: SGD, all rows in one batch unless `batch` says otherwise.
 
     Momentum, Nesterov and weight decay are TOPIC's (methods.md 3.1); batch norm stays in evaluation mode, as DESIGN wants it
-    where no source says otherwise. `new_row_std` draws new head rows N(0, std²); None is torch's Linear default.
+    where no source says otherwise. `new_row_std` draws new head rows N(0, std²); None is torch's Linear default. `views` is
+    how many augmented epochs are drawn and shown in turn, each seen by what stands still below once; None draws every epoch anew.
     """
 
     epochs: int = Field(100, ge=0)
@@ -50,6 +63,11 @@ class TrainConfig(MethodConfig):
     batch_norm: Literal["eval", "train", "last_block"] = "eval"
     new_row_std: float | None = Field(None, ge=0)
     selection: Selection = "last"
+    views: int | None = Field(None, ge=1, json_schema_extra=LATER)
+
+
+Below = Callable[[Tensor], Tensor]
+"""A part of the network, from images [N, C, S, S] to what the rest of it reads."""
 
 
 class TrainImages(Interface):
@@ -61,8 +79,20 @@ class TrainImages(Interface):
     def labels(self, rows: Tensor) -> Tensor:
         """Labels (positions in the class order), int64 [n]."""
 
-    def batches(self, rows: Tensor, batch: int, name: str) -> Iterable[list[Tensor]]:
-        """Augmented batches [images, labels, zeros]; each iteration is one shuffled epoch of the stream `name`."""
+    def pieces(self, rows: Tensor) -> Iterable[Tensor]:
+        """The rows, cut into as many as a network should embed at once."""
+
+    def stored_features(self, rows: Tensor, network: Network) -> Tensor | None:
+        """Features of plain images as they were stored with the base model; None for another backbone or other rows."""
+
+    def batches(
+        self, rows: Tensor, batch: int, name: str, *, below: Below | None = None, views: int | None = None, epochs: int | None = None
+    ) -> Iterable[list[Tensor]]:
+        """Augmented batches [images, labels, zeros]; each iteration is one shuffled epoch of the stream `name`.
+
+        `below` stands still meanwhile: its outputs take the images' place. `views` epochs are drawn and then shown in turn
+        (None: each is drawn anew); there will be `epochs` at most.
+        """
 
 
 Oracle = Callable[["SessionStrategy"], list[float]]
@@ -73,7 +103,8 @@ Oracle = Callable[["SessionStrategy"], list[float]]
 class Kit:
     """All that a strategy is handed: a copy of the base model, training images, memory, the shape of the sessions.
 
-    `fresh` makes the network as it was before the base session.
+    `fresh` makes the network as it was before the base session. `pays` says whether a training that shows so many images is
+    worth compiling.
     """
 
     network: Network
@@ -83,6 +114,7 @@ class Kit:
     device: torch.device
     fresh: Callable[[], Network]
     oracle: Oracle | None = None
+    pays: Callable[[int], bool] = lambda images: False
 
 
 class SessionStrategy(SupervisedTemplate):
@@ -118,6 +150,7 @@ class SessionStrategy(SupervisedTemplate):
             plugins=list(plugins),
             evaluator=EvaluationPlugin(),
         )
+        self.plugins.remove(self.evaluator)  # without metrics it only copies the experience, ten times an iteration
 
     # Hooks: what methods differ in ------------------------------------------------------------------------------------
 
@@ -135,6 +168,14 @@ class SessionStrategy(SupervisedTemplate):
     def trainable(self) -> Iterable[nn.Parameter]:
         """Parameters that this session's optimiser gets; all others get no gradient. `self.clock` still counts the last session."""
         return self.model.parameters()
+
+    def below(self) -> Below | None:
+        """The part of the network that stands still all session long, if any: its outputs are what `self.mb_x` then holds.
+
+        Computed for many batches at once, and once a view under `views`. Asked once a session, and called in evaluation mode of
+        batch norm; whoever gives one overrides `forward` to go on from there (`self.stands` says whether mb_x is below's output).
+        """
+        return None
 
     def frozen_rows(self) -> int:
         """Head rows of that many first classes stay bit-equal through the epoch, though the head trains."""
@@ -204,10 +245,13 @@ class SessionStrategy(SupervisedTemplate):
         """Including those of the current session."""
         return self.kit.sessions.span(self.session).stop
 
-    def embed_rows(self, rows: Tensor, batch: int = 500) -> Tensor:
+    def embed_rows(self, rows: Tensor) -> Tensor:
         """Features [n, d] of training images under the test transform, in evaluation mode."""
-        parts = [self.embed(self.kit.images.plain(part)) for part in rows.split(batch)]
-        return torch.cat(parts)
+        if type(self).embed is SessionStrategy.embed and not self.model.training:
+            stored = self.kit.images.stored_features(rows, self.model)
+            if stored is not None:
+                return stored
+        return torch.cat([self.embed(self.kit.images.plain(part)) for part in self.kit.images.pieces(rows)])
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         self.session = self.experience.current_experience
@@ -224,8 +268,15 @@ class SessionStrategy(SupervisedTemplate):
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         if self.train_epochs:
-            rows = self.session_rows()
-            self.dataloader = self.kit.images.batches(rows, self.config.batch or len(rows), f"session{self.session}")
+            self.load(self.session_rows(), f"session{self.session}")
+
+    def load(self, rows: Tensor, stream: str) -> None:
+        """Train on these rows from the next epoch on."""
+        below, c = self.below(), self.config
+        self.stands = below is not None
+        batch = c.batch or len(rows)
+        self.model.compiled_batch = batch if not self.stands and self.kit.pays(len(rows) * self.train_epochs) else 0
+        self.dataloader = self.kit.images.batches(rows, batch, stream, below=below, views=c.views, epochs=self.train_epochs)
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         self.model = self.model_adaptation()
@@ -246,8 +297,10 @@ class SessionStrategy(SupervisedTemplate):
         for parameter in chosen:
             parameter.requires_grad_(True)
         c = self.config
-        self.optimizer = torch.optim.SGD(self.parameter_groups(chosen), lr=lr, momentum=c.momentum, nesterov=c.nesterov)
-        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(c.milestones), c.lr_decay)
+        self.optimizer = sgd(self.parameter_groups(chosen), self.kit.device, lr=lr, momentum=c.momentum, nesterov=c.nesterov)
+        stones = list(c.milestones)
+        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, stones, c.lr_decay) if stones else None
+        self._modes_stand = False
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups; override to exempt parameters from weight decay."""
@@ -256,13 +309,19 @@ class SessionStrategy(SupervisedTemplate):
     def _before_training_epoch(self, **kwargs: Any) -> None:
         if not self._stop_training:  # Avalanche comes here once more before it ends a session early
             self.before_epoch(self.clock.train_exp_epochs)
+        if not (self._modes_stand and self.model.training):
+            self.set_modes()
+        frozen = self.frozen_rows()
+        self._held = [tensor[:frozen].detach().clone() for tensor in self.model.head.class_tensors()] if frozen else []
+        super()._before_training_epoch(**kwargs)
+
+    def set_modes(self) -> None:
+        """Training mode, with batch norm as the config says: when a phase begins, and after evaluations within it."""
         self.model.train()
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":
             set_batch_norm(self.model.backbone.last_block, True)
-        frozen = self.frozen_rows()
-        self._held = [tensor[:frozen].detach().clone() for tensor in self.model.head.class_tensors()] if frozen else []
-        super()._before_training_epoch(**kwargs)
+        self._modes_stand = True
 
     def _after_update(self, **kwargs: Any) -> None:
         if self._held:  # weight decay and momentum would move them even without a gradient
@@ -271,7 +330,8 @@ class SessionStrategy(SupervisedTemplate):
         super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
-        self.schedule.step()
+        if self.schedule is not None:
+            self.schedule.step()
         if self.finished():
             self.stop_training()
         super()._after_training_epoch(**kwargs)

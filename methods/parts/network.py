@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +23,9 @@ class Network(nn.Module):
 
     The backbone runs in `precision` (fp32 or bf16 autocast) everywhere; features leave it as float32, and projection,
     head and loss are always float32. `projection` is the identity, or the bias-free square layer that LEC-Net's
-    release trains in its base session (methods.md 5.1, F1). `path` is there while SI's path integral is kept.
+    release trains in its base session (methods.md 5.1, F1). `path` is there while SI's path integral is kept. Training batches of
+    `compiled_batch` images go through the compiled backbone (0: none does); the bits differ from those of the plain one, so
+    whoever sets it writes down that it is compiled.
     """
 
     def __init__(self, backbone: Backbone, precision: str, head: type[GrowingHead] | None = None, projected: bool = False) -> None:
@@ -30,13 +35,16 @@ class Network(nn.Module):
         self.feature_dim = d
         self.precision = precision
         self.nine_windows = False
+        self.compiled_batch = 0
         self.projection: nn.Module = nn.Linear(d, d, bias=False) if projected else nn.Identity()
         self.head: Any = (head or backbone.head)(d)  # a method may put another in its place
         self.path: PathIntegral | None = None
 
     def embed(self, images: Tensor) -> Tensor:
         """Images to backbone features [N, d], float32; [N, 9 d] where `nine_windows` is set (see window_means)."""
-        return self.embed_upper(self.embed_lower(images))
+        if len(images) == self.compiled_batch and torch.is_grad_enabled():
+            return compiled_embed(images.device.type)(self, images)
+        return plain_embed(self, images)
 
     def embed_lower(self, images: Tensor) -> Tensor:
         """Images to the input of the backbone's last block, in the backbone's precision."""
@@ -50,8 +58,8 @@ class Network(nn.Module):
             features = window_means(maps) if self.nine_windows else maps.mean(dim=(2, 3))
         return features.float()
 
-    def _precision(self, x: Tensor) -> torch.autocast:
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+    def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
+        return torch.autocast(x.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def classify(self, features: Tensor) -> Tensor:
         """Backbone features [N, d] to logits [N, classes seen]."""
@@ -59,6 +67,16 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.embed(images))
+
+
+def plain_embed(network: Network, images: Tensor) -> Tensor:
+    return network.embed_upper(network.embed_lower(images))
+
+
+@cache
+def compiled_embed(device_type: str) -> Callable[[Network, Tensor], Tensor]:
+    """`plain_embed`, compiled once a shape and mode, whichever network runs it. On a GPU its kernels are replayed as one graph."""
+    return torch.compile(plain_embed, dynamic=False, mode="reduce-overhead" if device_type == "cuda" else None)
 
 
 def window_means(maps: Tensor) -> Tensor:

@@ -1,0 +1,72 @@
+"""Features of un-augmented images under the base model: computed once, stored with it, shared by all methods that leave it alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.base_session import BaseKey, read_tensors, write_tensors
+from benchmarks.files import locked
+from benchmarks.loading import Transform, embedding_size
+from benchmarks.scenario import Tensors
+from benchmarks.splits import Split, rows_sha256
+from methods.parts.network import Network
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Hash of all parameters and buffers, in name order."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class BaseFeatures:
+    """What the base backbone makes of the base training images [n, d] (in the split's order) and of each session's test images."""
+
+    backbone: str  # state_sha256
+    train_rows: Tensor
+    train: Tensor
+    test: dict[int, Tensor]
+
+    def is_of(self, network: Network) -> bool:
+        """Whether the network's backbone is still the base's, bit for bit."""
+        return not network.nine_windows and state_sha256(network.backbone) == self.backbone
+
+    def of_train(self, rows: Tensor, network: Network) -> Tensor | None:
+        """Features of exactly the base training images, in their order; None for anything else."""
+        return self.train if torch.equal(rows, self.train_rows) and self.is_of(network) else None
+
+
+def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, rows: Tensor, transform: Transform) -> Tensor:
+    """Features of the rows of uint8 `images`, a fitting number at once."""
+    size = embedding_size(transform.data.size, images.device)
+    return torch.cat([embed(transform.normalise(images[part])) for part in rows.split(size)])
+
+
+def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensors, split: Split, transform: Transform) -> BaseFeatures:
+    """Read what is stored with the base model of this key, else compute and store it; one process does, others wait.
+
+    `network` is the base model, in evaluation mode.
+    """
+    backbone = state_sha256(network.backbone)
+    key = BaseKey({**base.fields, "features_of": backbone, "test": rows_sha256(split.test)})
+    rows = torch.from_numpy(split.train[0])
+    path = folder / f"{key.stem}.features"
+    with locked(path.with_suffix(".lock"), wait=True):
+        state = read_tensors(path, key)
+        if state is None:
+            with torch.no_grad():
+                state = {"train": embed_all(network.embed, tensors.plain, rows, transform)}
+                for number, of_session in enumerate(split.test):
+                    state[f"test{number}"] = embed_all(network.embed, tensors.test, torch.from_numpy(of_session), transform)
+            write_tensors(path, key, state)
+    state = {name: value.to(tensors.test.device) for name, value in state.items()}
+    return BaseFeatures(backbone, rows, state["train"], {number: state[f"test{number}"] for number in range(len(split.test))})
