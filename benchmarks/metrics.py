@@ -6,7 +6,7 @@ classes. The prediction behind them is the argmax over all classes seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 from protocols.schema import Sessions
 
 
-def micro(correct: ArrayLike, total: ArrayLike) -> float:
+def micro(correct: Iterable[int], total: Iterable[int]) -> float:
     """Share of test images answered rightly: the suite's accuracy. NaN over no image."""
-    images = float(np.sum(total))
-    return 100.0 * float(np.sum(correct)) / images if images else float("nan")
+    images = float(sum(total))  # Python's sum: a report asks a hundred thousand times, for short tuples
+    return 100.0 * float(sum(correct)) / images if images else float("nan")
 
 
 def macro(correct: ArrayLike, total: ArrayLike) -> float:

@@ -86,7 +86,7 @@ def sigmoid_loss(logits: Tensor, labels: Tensor, old_logits: Tensor) -> Tensor:
 
     Summed over classes as in the paper, mean over the batch.
     """
-    targets = F.one_hot(labels, logits.shape[1]).to(logits)
+    targets = (labels[:, None] == torch.arange(logits.shape[1], device=labels.device)).to(logits)
     targets[:, : old_logits.shape[1]] = torch.sigmoid(old_logits)
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
 

@@ -104,9 +104,8 @@ def margin_ranking(cosines: Tensor, labels: Tensor, old: int, hardest: int, marg
 
     `cosines` [N, seen], the first `old` columns being old classes. Mean over pairs; 0 where the batch has no exemplar.
     """
-    exemplars = labels < old
-    if not bool(exemplars.any()):
-        return cosines.sum() * 0.0
-    own = cosines[exemplars].gather(1, labels[exemplars, None])
-    rivals = cosines[exemplars, old:].topk(min(hardest, cosines.shape[1] - old), dim=1).values
-    return F.relu(margin - own + rivals).mean()
+    exemplars = (labels < old)[:, None]
+    own = cosines.gather(1, labels[:, None])
+    rivals = cosines[:, old:].topk(min(hardest, cosines.shape[1] - old), dim=1).values
+    lacking = F.relu(margin - own + rivals) * exemplars  # masked, not picked: a GPU need not tell how many there are
+    return lacking.sum() / (exemplars.sum() * rivals.shape[1]).clamp_min(1)

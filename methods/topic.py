@@ -77,6 +77,7 @@ class Topic(RehearsalStrategy):
             means = torch.stack([features[own][nearest == number].mean(0) for number in range(len(start))])
             gas.add(means, features[own], labels[own], rows.to(labels.device)[own])
         gas.connect(features)
+        self.rivals = gas.rivals(self.first_new)
         gas.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
 
     def trainable(self) -> list[nn.Parameter]:
@@ -100,7 +101,7 @@ class Topic(RehearsalStrategy):
             loss = loss + c.min_weight * min_loss(self.located(self.features), self.mb_y, gas.centres, labels)
         if c.max_weight:
             nodes = torch.cat([gas.centroids[: self.first_new], gas.centres])
-            loss = loss + c.max_weight * max_loss(nodes, gas.rivals(self.first_new), c.max_margin)
+            loss = loss + c.max_weight * max_loss(nodes, self.rivals, c.max_margin)
         return loss
 
     def keep_exemplars(self) -> None:
@@ -109,7 +110,7 @@ class Topic(RehearsalStrategy):
         if self.session:
             gas.centroids[self.first_new :] = gas.centres.detach()
             self.kit.memory.keep(gas.rows[self.first_new :])
-            del gas.centres, self.anchor_factors
+            del gas.centres, self.anchor_factors, self.rivals
             return
         rows = self.own_rows
         features, labels = self.located(self.embed_rows(rows)).cpu(), self.kit.images.labels(rows).cpu()
