@@ -133,6 +133,8 @@ def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch
     for epoch in range(batches.epoch, recipe.epochs):
         total = torch.zeros((), device=device)
         for index, (x, y, _) in enumerate(batches):
+            if device.type == "cuda":
+                torch.compiler.cudagraph_mark_step_begin()
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch * steps + index, steps)
             loss = F.cross_entropy(network(x), y)
             optimizer.zero_grad()

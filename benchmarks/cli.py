@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
-    p.add_argument("--workers", type=int, help="runs at a time (default: one a core, or one on a GPU)")
+    p.add_argument("--workers", type=int, help="runs at a time (default: one a core; on a GPU one for each 16 GiB, up to four)")
     add_options(p)
     mode = p.add_mutually_exclusive_group()
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
@@ -107,11 +107,11 @@ def report(options: argparse.Namespace, protocol: Protocol) -> int:
 
 
 def most_workers(options: argparse.Namespace) -> int:
-    """What the user says; else as many as cores allow at the given threads, and one on a GPU."""
+    """What the user says; else as many as cores allow at the given threads, and on a GPU as its memory does, up to four."""
     if options.workers is not None:
         return int(options.workers)
-    from benchmarks.precision import pick_device
+    from benchmarks.precision import gpu_workers, pick_device
 
-    if pick_device(options.device).type != "cpu":
-        return 1
-    return max(1, len(os.sched_getaffinity(0)) // options.threads)
+    device = pick_device(options.device)
+    most = max(1, len(os.sched_getaffinity(0)) // options.threads)
+    return most if device.type == "cpu" else min(most, gpu_workers(device))

@@ -8,21 +8,8 @@ import subprocess
 from functools import lru_cache
 from typing import Any
 
-import torch
-import torch._dynamo
-
-from protocols.schema import Protocol, Recipe
-
 WORTH = 300_000
 """Images of 32 x 32 (larger ones count by their area) that a training must show for compilation, 25 to 50 s, to pay."""
-
-
-def compiler_for(protocol: Protocol, recipe: Recipe, images: int, device: torch.device) -> str | None:
-    """The compiler that a run's long trainings go through, as its record names it; None where they are not compiled.
-
-    `images` are those of the base session. Depends on protocol, recipe and machine alone, so all methods of a table agree.
-    """
-    return find_compiler(device.type) if compiling_pays(protocol.data.size, recipe.epochs * images) else None
 
 
 def compiling_pays(size: int, shown: int) -> bool:
@@ -31,8 +18,13 @@ def compiling_pays(size: int, shown: int) -> bool:
 
 
 @lru_cache
-def find_compiler(device_type: str) -> str | None:
-    """The name and version of a compiler that torch.compile works with here, tried on a small function; None without one."""
+def find_compiler(device: str) -> str | None:
+    """The name and version of a compiler that torch.compile works with here, tried on a small function; None without one.
+
+    Sets torch's compiler up so that what it makes depends on what is recorded alone. Raises OSError or MemoryError where the
+    trial failed for want of room: to go on uncompiled would give other bits than the rest of a sweep.
+    """
+    import torch._dynamo
     import torch._inductor.config
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # looks for CUDA in vain and says so
@@ -40,12 +32,17 @@ def find_compiler(device_type: str) -> str | None:
     config.compile_threads = 1  # a pool of compiling processes would outlive a killed worker
     torch._dynamo.config.recompile_limit = 64
     torch._dynamo.config.fail_on_recompile_limit_hit = True  # else it would quietly go on uncompiled, with other bits
-    name = triton() if device_type == "cuda" else cxx()
+    config.cpp.threads = torch.get_num_threads()  # in the generated code, so it must be in the key of torch's cache, too
+    on_gpu = torch.device(device).type == "cuda"
+    config.deterministic = on_gpu  # kernels are not chosen by how fast they happened to be
+    name = triton() if on_gpu else cxx()
     if name is None:
         return None
     try:
-        x = torch.ones(8, device=device_type)
+        x = torch.ones(8, device=device)
         works = torch.equal(torch.compile(lambda t: torch.relu(t - 2) + 1)(x), torch.ones_like(x))
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise  # may pass, and the other processes of a sweep compile
     except Exception:  # whatever a broken tool chain raises: it is as good as none
         return None
     return name if works else None

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.features import BaseFeatures, embed_all, state_sha256
+from benchmarks.features import BaseFeatures, embed_all, embedding_key
 from benchmarks.loading import Transform
 from benchmarks.scenario import Tensors
 from benchmarks.splits import Split
@@ -48,7 +48,7 @@ class Evaluator:
 
     def remember(self, base: BaseFeatures) -> None:
         """Take over the features that are stored with a base model."""
-        self._of_backbone(f"{base.backbone} {False}").update(base.test)
+        self._under(base.key).update(base.test)
 
     def evaluate(self, strategy: SessionStrategy, session: int) -> Evaluation:
         """Test images of sessions 0..`session`, predicted among all classes seen. Raises ScoreError."""
@@ -79,9 +79,9 @@ class Evaluator:
 
         if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
             return {}
-        return self._of_backbone(f"{state_sha256(strategy.model.backbone)} {strategy.model.nine_windows}")
+        return self._under(embedding_key(strategy.model))
 
-    def _of_backbone(self, key: str) -> dict[int, Tensor]:
+    def _under(self, key: str) -> dict[int, Tensor]:
         if key not in self._features:
             while len(self._features) > 1:  # the base's and the latest
                 self._features.pop(list(self._features)[-1])

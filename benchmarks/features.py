@@ -27,22 +27,31 @@ def state_sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def embedding_key(network: Network) -> str:
+    """What a network's features depend on beside the images."""
+    return f"{state_sha256(network.backbone)} {network.precision} {network.nine_windows}"
+
+
+@dataclass(frozen=True)
+class TrainFeatures:
+    """What the base backbone makes of the base training images: rows [n] in the split's order, features [n, d]."""
+
+    key: str
+    rows: Tensor
+    features: Tensor
+
+    def of(self, rows: Tensor, network: Network) -> Tensor | None:
+        """Those of exactly these images under exactly this backbone; None for anything else."""
+        return self.features.clone() if torch.equal(rows, self.rows) and embedding_key(network) == self.key else None
+
+
 @dataclass(frozen=True)
 class BaseFeatures:
-    """What the base backbone makes of the base training images [n, d] (in the split's order) and of each session's test images."""
+    """The training half, which methods may get in session 0, and the test half, by session, which is the evaluator's."""
 
-    backbone: str  # state_sha256
-    train_rows: Tensor
-    train: Tensor
+    key: str
+    train: TrainFeatures
     test: dict[int, Tensor]
-
-    def is_of(self, network: Network) -> bool:
-        """Whether the network's backbone is still the base's, bit for bit."""
-        return not network.nine_windows and state_sha256(network.backbone) == self.backbone
-
-    def of_train(self, rows: Tensor, network: Network) -> Tensor | None:
-        """Features of exactly the base training images, in their order; None for anything else."""
-        return self.train if torch.equal(rows, self.train_rows) and self.is_of(network) else None
 
 
 def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, rows: Tensor, transform: Transform) -> Tensor:
@@ -56,8 +65,8 @@ def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensor
 
     `network` is the base model, in evaluation mode.
     """
-    backbone = state_sha256(network.backbone)
-    key = BaseKey({**base.fields, "features_of": backbone, "test": rows_sha256(split.test)})
+    of = embedding_key(network)
+    key = BaseKey({**base.fields, "features_of": of, "test": rows_sha256(split.test)})
     rows = torch.from_numpy(split.train[0])
     path = folder / f"{key.stem}.features"
     with locked(path.with_suffix(".lock"), wait=True):
@@ -69,4 +78,4 @@ def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensor
                     state[f"test{number}"] = embed_all(network.embed, tensors.test, torch.from_numpy(of_session), transform)
             write_tensors(path, key, state)
     state = {name: value.to(tensors.test.device) for name, value in state.items()}
-    return BaseFeatures(backbone, rows, state["train"], {number: state[f"test{number}"] for number in range(len(split.test))})
+    return BaseFeatures(of, TrainFeatures(of, rows, state["train"]), {number: state[f"test{number}"] for number in range(len(split.test))})

@@ -52,6 +52,11 @@ class Transform:
         return self.normalise(images)
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device, without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
 @cache
 def constants(values: tuple[float, ...], device: torch.device) -> Tensor:
     """One value a channel, [C, 1, 1]."""
@@ -89,7 +94,7 @@ class Draws:
         return Draws(*(torch.cat(parts, dim=-1) for parts in zip(*((d.offsets, d.flips, d.factors) for d in several), strict=True)))
 
     def to(self, device: torch.device) -> Draws:
-        return Draws(self.offsets.to(device), self.flips.to(device), self.factors.to(device))
+        return Draws(sent(self.offsets, device), sent(self.flips, device), sent(self.factors, device))
 
 
 def crop(images: Tensor, pad: int, size: int, offsets: Tensor) -> Tensor:
@@ -116,7 +121,7 @@ def grey(images: Tensor) -> Tensor:
     """ITU-R 601 luma [N, 1, H, W]; one-channel images are returned as they are."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
+    weights = constants((0.299, 0.587, 0.114), images.device)
     return (images * weights).sum(dim=1, keepdim=True)
 
 
@@ -128,8 +133,8 @@ class Batches:
     `views` draws that many epochs once and shows them in turn; None draws every epoch anew. `epochs` is how many there will
     be at most, where that is known.
 
-    Images are prepared in pieces of many batches, or of many epochs where these are short: whatever is done to an image
-    depends on that image alone, so the pieces change no value.
+    Images are prepared in pieces of many batches, or of many epochs where these are short: an augmentation depends on its
+    image alone, so the pieces change no bit of it (`below` may round otherwise in another batch).
     """
 
     def __init__(
@@ -167,13 +172,13 @@ class Batches:
             numbers = range(epoch, max(epoch + 1, min(end, self.last or end)))
             batches = list(self._prepared(numbers))
             self._ready |= {number: batches[i * len(self) : (i + 1) * len(self)] for i, number in enumerate(numbers)}
-        yield from self._ready[epoch] if self.views else self._ready.pop(epoch)
+        yield from map(list, self._ready[epoch] if self.views else self._ready.pop(epoch))
 
     def _prepared(self, epochs: Sequence[int]) -> Iterator[list[Tensor]]:
         """Batches of these epochs, one epoch after the other."""
         count, most = len(self.rows), piece_size(self.transform.data.size)
         drawn = [self._draw(epoch) for epoch in epochs]
-        rows = torch.cat([own for own, _ in drawn]).to(self.images.device)
+        rows = sent(torch.cat([own for own, _ in drawn]), self.images.device)
         draws = Draws.cat([own for _, own in drawn]).to(self.images.device)
         piece = max(1, most // self.batch_size) * self.batch_size if len(rows) > most else most
         for start in range(0, len(rows), piece):

@@ -29,6 +29,12 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def gpu_workers(device: torch.device) -> int:
+    """How many runs may share a GPU. Small networks leave most of it idle; not measured yet, so few."""
+    gib = torch.cuda.get_device_properties(device).total_memory / 2**30
+    return max(1, min(4, int(gib // 16)))
+
+
 @lru_cache
 def cpuinfo() -> str:
     """What Linux says of the processors; nothing elsewhere."""
@@ -57,6 +63,7 @@ def make_deterministic(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums in one order only with this
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it; filling costs time
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
 

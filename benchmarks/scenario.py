@@ -20,7 +20,7 @@ from methods.parts.memory import Memory
 from methods.parts.network import Network
 
 if TYPE_CHECKING:
-    from benchmarks.features import BaseFeatures
+    from benchmarks.features import TrainFeatures
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def to_device(images: ImageSet, split: Split, device: torch.device) -> Tensors:
 class SessionImages:
     """The training images that a strategy may touch: the current session's, and those in its memory."""
 
-    def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int, base: BaseFeatures | None = None) -> None:
+    def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int, base: TrainFeatures | None = None) -> None:
         self._tensors, self._transform, self._memory, self._seed, self._base = tensors, transform, memory, seed, base
 
     def plain(self, rows: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class SessionImages:
 
     def stored_features(self, rows: Tensor, network: Network) -> Tensor | None:
         rows = self._memory.check(rows)
-        return None if self._base is None else self._base.of_train(rows, network)
+        return None if self._base is None else self._base.of(rows, network)
 
     def batches(
         self,

@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders, device, and threads a run (the record's `environment` keeps what device and threads came to)."""
+    """Folders, device, threads a run, whether long trainings are compiled (the record's `environment` keeps what these came to)."""
 
     data_root: Path
     results: Path

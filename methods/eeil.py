@@ -69,7 +69,7 @@ class Eeil(RehearsalStrategy):
             with torch.no_grad():
                 super().keep_exemplars()
             self.teacher = frozen_copy(self.model)
-            self.load(self.kit.memory.rows, f"session{self.session}/balanced")
+            self.load(self.kit.memory.rows, f"session{self.session}/balanced", self.config.balanced_epochs)
             self.restart(self.config.lr * self.config.balanced_lr)
 
     def keep_exemplars(self) -> None:

@@ -140,6 +140,8 @@ class SessionStrategy(SupervisedTemplate):
         self.kit = kit
         self.config: Any = config
         self.session = 0
+        self.stands = False
+        self._modes: list[tuple[nn.Module, bool]] = []  # as set_modes left them
         self.adopt(kit.network)
         super().__init__(
             model=kit.network,
@@ -172,8 +174,9 @@ class SessionStrategy(SupervisedTemplate):
     def below(self) -> Below | None:
         """The part of the network that stands still all session long, if any: its outputs are what `self.mb_x` then holds.
 
-        Computed for many batches at once, and once a view under `views`. Asked once a session, and called in evaluation mode of
-        batch norm; whoever gives one overrides `forward` to go on from there (`self.stands` says whether mb_x is below's output).
+        Computed for many batches at once, and once a view under `views`. Asked before the head grows, whenever rows are loaded;
+        called with batch norm in evaluation mode. Under `views` a batch comes again: never write into it. Whoever gives one
+        overrides `forward` to go on from there (`self.stands` says whether mb_x is below's output).
         """
         return None
 
@@ -264,19 +267,20 @@ class SessionStrategy(SupervisedTemplate):
         with torch.no_grad():
             self.before_session()
         self.model.train()
+        self._modes = []
         super()._before_training_exp(**kwargs)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
         if self.train_epochs:
-            self.load(self.session_rows(), f"session{self.session}")
+            self.load(self.session_rows(), f"session{self.session}", self.train_epochs)
 
-    def load(self, rows: Tensor, stream: str) -> None:
-        """Train on these rows from the next epoch on."""
+    def load(self, rows: Tensor, stream: str, epochs: int) -> None:
+        """Train on these rows from the next epoch on, for `epochs` at most."""
         below, c = self.below(), self.config
         self.stands = below is not None
         batch = c.batch or len(rows)
-        self.model.compiled_batch = batch if not self.stands and self.kit.pays(len(rows) * self.train_epochs) else 0
-        self.dataloader = self.kit.images.batches(rows, batch, stream, below=below, views=c.views, epochs=self.train_epochs)
+        self.model.compiled_batch = batch if not self.stands and self.kit.pays(len(rows) * epochs) else 0
+        self.dataloader = self.kit.images.batches(rows, batch, stream, below=below, views=c.views, epochs=epochs)
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         self.model = self.model_adaptation()
@@ -300,7 +304,7 @@ class SessionStrategy(SupervisedTemplate):
         self.optimizer = sgd(self.parameter_groups(chosen), self.kit.device, lr=lr, momentum=c.momentum, nesterov=c.nesterov)
         stones = list(c.milestones)
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, stones, c.lr_decay) if stones else None
-        self._modes_stand = False
+        self._modes = []
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups; override to exempt parameters from weight decay."""
@@ -309,19 +313,24 @@ class SessionStrategy(SupervisedTemplate):
     def _before_training_epoch(self, **kwargs: Any) -> None:
         if not self._stop_training:  # Avalanche comes here once more before it ends a session early
             self.before_epoch(self.clock.train_exp_epochs)
-        if not (self._modes_stand and self.model.training):
+        if not self._modes or any(part.training is not mode for part, mode in self._modes):
             self.set_modes()
+            self._modes = [(part, part.training) for part in self.model.modules()]
         frozen = self.frozen_rows()
         self._held = [tensor[:frozen].detach().clone() for tensor in self.model.head.class_tensors()] if frozen else []
         super()._before_training_epoch(**kwargs)
 
     def set_modes(self) -> None:
-        """Training mode, with batch norm as the config says: when a phase begins, and after evaluations within it."""
+        """Training mode, with batch norm as the config says: when a phase begins, and after anything that changed a mode."""
         self.model.train()
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":
             set_batch_norm(self.model.backbone.last_block, True)
-        self._modes_stand = True
+
+    def _before_forward(self, **kwargs: Any) -> None:
+        if self.kit.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # what the last iteration's graphs gave may be overwritten now
+        super()._before_forward(**kwargs)
 
     def _after_update(self, **kwargs: Any) -> None:
         if self._held:  # weight decay and momentum would move them even without a gradient

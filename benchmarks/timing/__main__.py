@@ -1,39 +1,76 @@
-"""Measure and print: `python -m benchmarks.timing > docs/PERFORMANCE.measured.md` on a quiet machine."""
+"""Measure and print Markdown: `python -m benchmarks.timing`, on a quiet machine. Nothing under results/ is touched."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.errors import USER_ERRORS
 from benchmarks.quiet import hush
 from benchmarks.settings import Settings, add_options
 
+if TYPE_CHECKING:
+    from benchmarks.timing.sections import Bench
+
+SECTIONS = ("base", "session", "evaluation", "sweep", "growth", "views", "start")
+
+
+def measurements(bench: Bench, records: Path, wanted: list[str]) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Title and measurement of every table asked for, none of them begun."""
+    from benchmarks.timing import sections, sweep
+
+    if "base" in wanted:
+        yield "Base session: training, ResNet-20, CIFAR-100, batches of 128", partial(sections.base_training, bench)
+    for net in sections.NETS:
+        if "session" in wanted:
+            yield f"Incremental session of 25 images, 100 iterations: {net}", partial(sections.incremental_session, bench, net)
+    for net in sections.NETS:
+        if "evaluation" in wanted:
+            yield f"Evaluation of all test images: {net}", partial(sections.evaluation, bench, net)
+    if "evaluation" in wanted:
+        yield "Evaluation after each of nine sessions: ResNet-20, CIFAR-100", partial(sections.evaluation_of_sessions, bench)
+    if "sweep" in wanted:
+        yield "A sweep with one shared base", partial(sweep.shared_base, bench, "digits")
+        yield "A sweep with one shared base, from the records' costs", partial(sweep.from_records, "cifar100", "quick", records)
+    if "growth" in wanted:
+        yield "Growth with the sessions", partial(sweep.growth, bench, "omniglot", ("proto", "lecnet:frozen", "ft_cnn", "topic"))
+    if "views" in wanted:
+        yield "Views of the shots", partial(sweep.views, bench, "omniglot", "lecnet:frozen")
+    if "start" in wanted:
+        yield "Start", sweep.start_up
+
 
 def main(arguments: list[str]) -> int:
     hush()
     p = argparse.ArgumentParser(prog="python -m benchmarks.timing", description="Time the suite against bare torch and stock Avalanche.")
-    p.add_argument("--only", choices=["base", "session", "evaluation"], action="append")
-    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--only", choices=SECTIONS, action="append", help="may be repeated (default: all)")
+    p.add_argument("--rounds", type=int, default=5, help="of every contender in turn, after one that is not counted (default: 5)")
     add_options(p)
-    o = p.parse_args(arguments)
-    from benchmarks.precision import make_deterministic
-    from benchmarks.timing.sections import NETS, Bench, base_training, evaluation, incremental_session
+    options = p.parse_args(arguments)
+    if options.rounds < 1 or options.threads < 1:
+        print("timing: --rounds and --threads must be at least 1", file=sys.stderr)
+        return 2
+    from benchmarks.compiling import find_compiler
+    from benchmarks.precision import environment, make_deterministic, resolve_precision
+    from benchmarks.run import git_commit
+    from benchmarks.timing.sections import Bench
 
-    make_deterministic(o.threads)
+    make_deterministic(options.threads)
+    settings = Settings.of(options)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            bench = Bench(Settings(o.data_root.resolve(), Path(scratch), o.device, o.threads), o.rounds)
-            wanted = o.only or ["base", "session", "evaluation"]
-            if "base" in wanted:
-                print("### base\n\n" + base_training(bench) + "\n", flush=True)
-            for net in NETS:
-                if "session" in wanted:
-                    print(f"### session {net}\n\n" + incremental_session(bench, net) + "\n", flush=True)
-                if "evaluation" in wanted:
-                    print(f"### eval {net}\n\n" + evaluation(bench, net) + "\n", flush=True)
+            bench = Bench(Settings(settings.data_root, Path(scratch), settings.device, settings.threads, settings.compile), options.rounds)
+            compiler = find_compiler(str(bench.device)) if settings.compile else None
+            facts = environment(bench.device, resolve_precision("auto", bench.device), compiler) | {"commit": git_commit()[:8]}
+            print("Measured with " + ", ".join(f"{name} {value}" for name, value in facts.items()) + ".", flush=True)
+            print(f"Medians of {bench.rounds} rounds, contenders in turn; ratios round by round: median (least to most).\n", flush=True)
+            for title, measure in measurements(bench, settings.results, options.only or list(SECTIONS)):
+                print(f"### {title}\n\n{measure()}\n", flush=True)
     except USER_ERRORS as error:
         print(f"timing: {error}", file=sys.stderr)
         return 2

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.compiling import find_compiler
 from benchmarks.datasets import ImageSet, load_images
+from benchmarks.plan import identities, make_request
 from benchmarks.precision import pick_device, resolve_precision
 from benchmarks.report.tables import markdown
+from benchmarks.run import Runner
 from benchmarks.settings import Settings
 from benchmarks.timing import bare, ours, stock
-from benchmarks.timing.paired import Rates, Work, interleave
+from benchmarks.timing.paired import Rates, Work, interleave, rate
 from protocols import load_protocol
 from protocols.schema import Protocol, Sessions
 
@@ -67,7 +69,7 @@ def base_training(bench: Bench) -> str:
     precision = resolve_precision(recipe.precision, device)
     some = ours.few(images, classes=10, train=STEPS * recipe.batch // 10, test=10)
     x, y = torch.from_numpy(some.train.copy()).to(device), torch.from_numpy(some.train_classes).to(device)
-    compiler = find_compiler(device.type) if bench.settings.compile else None
+    compiler = find_compiler(str(device)) if bench.settings.compile else None
     mode = "reduce-overhead" if device.type == "cuda" else "default"
 
     def loop(fast: bool, compiled: str | None) -> Work:
@@ -137,5 +139,33 @@ def evaluation(bench: Bench, net: str) -> str:
     return table(bench.measure(contenders), "images/s", list(contenders)[:2])
 
 
-def scratch_settings(data_root: Path, scratch: Path, device: str, threads: int) -> Settings:
-    return Settings(data_root, scratch, device, threads)
+def evaluation_of_sessions(bench: Bench) -> str:
+    """(c), as a run does it: after each of nine sessions (60 + 8x5) all classes so far, a tenth of the test images.
+
+    Features under the base model come with the base, so a method that leaves the backbone alone embeds nothing here.
+    """
+    protocol, recipe, images = bench.load("ResNet-20, CIFAR-100")
+    some = ours.few(images, len(images.class_names), train=20, test=10)
+    hasty = protocol.recipes[recipe].model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}})
+    changed = protocol.model_copy(update={"recipes": {recipe: hasty}, "canonical": None})
+    runner = Runner(changed, bench.settings, some)
+    runs = identities(make_request(changed, recipe, "paper", "0", "ft_cnn,proto", ["ft_cnn.epochs=1"]))
+    streams = [stock.stream(some.test[rows], some.test_classes[rows], protocol)[1] for rows in seen_rows(runner)]
+    net = bare.BareNet(protocol.backbone.name, protocol.data.channels, protocol.sessions.classes).to(bench.device)
+    eval_all = [stock.evaluation(stock.naive(net, 128, 128, 1, bench.device), stream) for stream in streams]
+    found: dict[str, list[float]] = {"Avalanche's eval, batches of 128": [], "our Ft-CNN": [], "our Proto": []}
+    for number in range(bench.rounds + 1):
+        rates = [rate(lambda: sum(work() for work in eval_all), bench.device)]
+        for identity in runs:
+            record, costs, _ = runner.run(identity)
+            rates.append(sum(sum(session.total) for session in record.sessions) / sum(costs.evaluation_seconds))
+        if number:  # the first round warms up
+            for name, value in zip(found, rates, strict=True):
+                found[name].append(value)
+    return table(Rates(found), "images/s", list(found)[:1])
+
+
+def seen_rows(runner: Runner) -> list[Any]:
+    """Test rows of all classes seen, by session."""
+    tests = runner.stage("paper", 0).split.test
+    return [np.concatenate(tests[: number + 1]) for number in range(len(tests))]

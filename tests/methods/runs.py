@@ -29,6 +29,11 @@ def identity_of(protocol: Protocol, variant: str, *overrides: str, seed: int = 0
     return identities(make_request(protocol, None, None, str(seed), variant, texts))[0]
 
 
+def batch_features(network: Any, strategy: Any) -> Tensor:
+    """A network's features of the strategy's batch, which holds images, or what the part below the last block made of them."""
+    return network.embed_upper(strategy.mb_x) if strategy.stands else network.embed(strategy.mb_x)
+
+
 def train_all(entrant: Entrant, sessions: int = 3) -> Entrant:
     for session in range(sessions):
         entrant.train(session, 0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.evaluate import state_sha256
+from benchmarks.features import state_sha256
 from benchmarks.run import Entrant
 from methods.der import Der
 from methods.parts.memory import Memory

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.run import Entrant
 from methods.eeil import Eeil
 from tests.methods.by_hand import Rows, label_loss, plain, soft_loss
-from tests.methods.runs import Enter, before_loss, train_all
+from tests.methods.runs import Enter, batch_features, before_loss, train_all
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Diary:
             images, kept_labels = plain(self.entrant, kept), self.entrant.stage.tensors.labels[kept].tolist()
             epoch = strategy.clock.train_exp_epochs
             with torch.no_grad():
-                old = left["before"](strategy.mb_x).tolist()
+                old = left["before"].classify(batch_features(left["before"], strategy)).tolist()
                 phase_one = left[strategy.config.epochs - 1](strategy.mb_x).tolist() if epoch >= strategy.config.epochs else []
                 anchors = left["before"](images).tolist(), copy.deepcopy(strategy.model)(images).tolist()
             loss = original(strategy)

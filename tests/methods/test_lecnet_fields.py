@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.errors import UsageError
-from benchmarks.evaluate import state_sha256
+from benchmarks.features import state_sha256
 from methods.lecnet import LecConfig, LecNet
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, identity_of, train_all
@@ -68,6 +68,7 @@ EFFECT: dict[str, tuple[str, tuple[str, ...]]] = {  # field: another value, and 
     "batch_norm": ("train", ()),
     "new_row_std": ("0.001", ()),
     "selection": ("oracle_test", ()),
+    "views": ("1", ()),
     "gate": ("open", ()),
     "layer": ("conv3x3", ()),
     "gamma": ("0.6", ()),

@@ -10,7 +10,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
-from benchmarks.evaluate import state_sha256
+from benchmarks.features import state_sha256
 from benchmarks.run import Entrant
 from methods.lwf import Lwf
 from methods.parts.losses import distillation

@@ -11,7 +11,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
-from benchmarks.evaluate import state_sha256
+from benchmarks.features import state_sha256
 from benchmarks.run import Entrant, Runner
 from methods.parts.selection import BestEpoch, weighted
 from methods.strategy import SessionStrategy

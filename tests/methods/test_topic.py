@@ -12,7 +12,7 @@ from torch import Tensor
 from methods.parts.neural_gas import NeuralGas, fit
 from methods.topic import Topic, anchor_factors, anchor_loss, max_loss, min_loss
 from tests.methods.by_hand import Rows, label_loss, mean_row, plain, rows_of, unit_rows
-from tests.methods.runs import Enter, losses_beside, train_all
+from tests.methods.runs import Enter, batch_features, losses_beside, train_all
 
 
 def column(*values: float) -> Tensor:
@@ -161,7 +161,7 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
         with torch.no_grad():
             now = unit_rows(strategy.model.embed(images).tolist())
             old = unit_rows(before.embed(images).tolist())
-            shots = unit_rows(strategy.model.embed(strategy.mb_x).tolist())
+            shots = unit_rows(batch_features(strategy.model, strategy).tolist())
         variance = dict(zip(gas.rows.tolist(), gas.variances.tolist(), strict=True))
         anchor, share = 0.0, 1 if form == "inverse" else 64 * len(now)
         for row, a, b in zip(entrant.memory.rows.tolist(), now, old, strict=True):
