@@ -8,6 +8,10 @@ import subprocess
 from functools import lru_cache
 from typing import Any
 
+import torch
+
+from protocols.schema import Protocol, Recipe
+
 WORTH = 300_000
 """Images of 32 x 32 (larger ones count by their area) that a training must show for compilation, 25 to 50 s, to pay."""
 
@@ -15,6 +19,14 @@ WORTH = 300_000
 def compiling_pays(size: int, shown: int) -> bool:
     """Whether a training that shows so many images of side `size` is long enough."""
     return shown * (size / 32) ** 2 >= WORTH
+
+
+def compiler_for(protocol: Protocol, recipe: Recipe, images: int, device: torch.device) -> str | None:
+    """The compiler that a run's long trainings go through, as its record names it; None where they are not compiled.
+
+    `images` are those of the base session. Depends on protocol, recipe and machine alone, so all methods of a table agree.
+    """
+    return find_compiler(str(device)) if compiling_pays(protocol.data.size, recipe.epochs * images) else None
 
 
 @lru_cache

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.base_session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
-from benchmarks.compiling import compiling_pays, find_compiler
+from benchmarks.compiling import compiler_for, compiling_pays
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.evaluate import Evaluator
 from benchmarks.features import BaseFeatures, base_features
@@ -103,8 +103,7 @@ class Runner:
     def environment(self, identity: Identity, stage: Stage) -> dict[str, str | int]:
         """What the run's bits depend on beside its identity."""
         recipe = Recipe.model_validate(identity.recipe_settings)
-        long = compiling_pays(self.protocol.data.size, recipe.epochs * len(stage.split.train[0]))
-        compiler = find_compiler(str(self.device)) if long and self.settings.compile else None
+        compiler = compiler_for(self.protocol, recipe, len(stage.split.train[0]), self.device) if self.settings.compile else None
         return environment(self.device, resolve_precision(recipe.precision, self.device), compiler)
 
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Network:

@@ -143,8 +143,16 @@ def provenance(section: Section) -> list[str]:
     lines.append(
         f"- Backbone: {backbone['name']}, " + (f"pre-trained on {backbone['pretrained']}." if backbone["pretrained"] else "from scratch.")
     )
-    environments = sorted({", ".join(f"{key} {value}" for key, value in record.environment.items()) for record in records})
-    lines += [f"- Run with {environment}." for environment in environments]
+    environments: dict[str, set[int]] = {}
+    for record in records:
+        text = ", ".join(f"{key} {value}" for key, value in record.environment.items())
+        environments.setdefault(text, set()).add(record.identity.seed)
+    lines += [f"- Run with {environment}." for environment in sorted(environments)]
+    several = [seed for seed in seeds if sum(seed in of_environment for of_environment in environments.values()) > 1]
+    if several:
+        lines.append(
+            f"- **Seed {', '.join(map(str, several))}: in several of these, each with a base model of its own; not the same base for all.**"
+        )
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
     return lines
 

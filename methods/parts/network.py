@@ -42,7 +42,7 @@ class Network(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Images to backbone features [N, d], float32; [N, 9 d] where `nine_windows` is set (see window_means)."""
-        if len(images) == self.compiled_batch and torch.is_grad_enabled():
+        if 0 < self.compiled_batch == len(images) and torch.is_grad_enabled():
             return compiled_embed(images.device.type)(self, images)
         return plain_embed(self, images)
 

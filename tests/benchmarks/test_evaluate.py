@@ -73,6 +73,9 @@ def test_the_same_rule_predicts_in_every_session(entrant: Entrant, monkeypatch: 
 def test_features_are_remembered_while_the_backbone_is_the_same(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_embedded(monkeypatch)
     evaluator = entrant.stage.evaluator
+    evaluator.evaluate(entrant.strategy, 0)
+    assert not calls, "the base's come with it"
+    entrant.strategy.model.backbone.blocks[1].running_mean += 3.0
     first = evaluator.evaluate(entrant.strategy, 0)
     images = sum(calls)
     assert images == len(entrant.stage.split.test[0])
@@ -85,6 +88,7 @@ def test_a_changed_weight_or_statistic_forgets_them(entrant: Entrant, monkeypatc
     """Batch-norm statistics are buffers, not parameters: they count too."""
     calls = count_embedded(monkeypatch)
     evaluator, backbone = entrant.stage.evaluator, entrant.strategy.model.backbone
+    backbone.blocks[0].weight.data += 0.01  # the base's features are stored with it
     before = evaluator.evaluate(entrant.strategy, 0).predictions
     images = sum(calls)
     backbone.blocks[1].running_mean += 3.0

@@ -1,8 +1,9 @@
-"""Whole-batch transforms against plain per-image references, and batches that depend on their stream alone."""
+"""Whole-batch transforms against plain per-image references, and batches that depend on their stream alone, not on how they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from benchmarks.loading import Batches, Transform, crop, jitter
+from benchmarks.loading import Batches, Draws, Transform, crop, embedding_size, jitter, piece_size
+from benchmarks.streams import torch_seed
 from protocols.schema import Augment, Data
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,7 +35,7 @@ def batches_of(rows: Tensor, batch: int = 16, augment: Augment | None = None, se
     return Batches(pixels, torch.arange(40) + 100, rows, Transform(data, augment or Augment()), batch, seed, name)
 
 
-def epoch_bytes(batches: Batches) -> bytes:
+def epoch_bytes(batches: Iterable[list[Tensor]]) -> bytes:
     return b"".join(part.numpy().tobytes() for batch in batches for part in batch)
 
 
@@ -222,3 +224,207 @@ def test_global_generators_are_left_alone() -> None:
     list(batches_of(torch.arange(40), augment=Augment(pad=2, flip=True, jitter=0.4)))
     assert torch.equal(torch.get_rng_state(), torch_before)
     assert np.random.get_state()[1].tolist() == numpy_before
+
+
+# Batches are prepared in pieces, and many short epochs at once --------------------------------------------------------------
+
+PIECE = piece_size(8)  # images of these tests that are prepared at once
+FULL = Augment(pad=2, flip=True, jitter=0.4)
+
+
+def coloured(count: int, batch: int, augment: Augment = FULL, size: int = 8, train_size: int | None = None, **options: object) -> Batches:
+    """Over `count` of a few more random images in colour, in an order of their own."""
+    rows = torch.randperm(count + 9, generator=torch.Generator().manual_seed(count))[:count]
+    pixels, transform = images(count + 9, 3, train_size or size), Transform(data_of(size, train_size), augment)
+    return Batches(pixels, torch.arange(count + 9) + 100, rows, transform, batch, 3, "session4", **options)  # type: ignore[arg-type]
+
+
+def by_hand(b: Batches, epoch: int) -> list[list[Tensor]]:
+    """An epoch as the docstring has it: drawn from its own generator, then made batch by batch."""
+    generator = torch.Generator().manual_seed(torch_seed(b.seed, f"{b.name}/epoch{epoch}"))
+    rows = b.rows[torch.randperm(len(b.rows), generator=generator)]
+    draws = b.transform.draw(len(rows), generator)
+    parts = [slice(start, start + b.batch_size) for start in range(0, len(rows), b.batch_size)]
+    return [[b.transform.apply(b.images[rows[p]], draws.at(p)), b.labels[rows[p]], torch.zeros_like(rows[p])] for p in parts]
+
+
+def assert_same(found: list[list[Tensor]], expected: list[list[Tensor]]) -> None:
+    """The same batches, bit for bit, channels last in memory."""
+    assert [[(t.shape, t.dtype) for t in batch] for batch in found] == [[(t.shape, t.dtype) for t in batch] for batch in expected]
+    assert epoch_bytes(found) == epoch_bytes(expected)
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x, _, _ in found)
+
+
+def count_prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of images in every call of the transform."""
+    calls: list[int] = []
+    plain = Transform.apply
+
+    def apply(self: Transform, batch: Tensor, draws: Draws) -> Tensor:
+        calls.append(len(batch))
+        return plain(self, batch, draws)
+
+    monkeypatch.setattr(Transform, "apply", apply)
+    return calls
+
+
+def test_the_sizes_below_are_those_that_matter() -> None:
+    """Pieces of 512 images of 8 x 8, of as many of 32 x 32, of fewer where they are larger; one at least."""
+    assert [piece_size(side) for side in (8, 32, 224, 512)] == [512, 512, 10, 2]
+    assert PIECE == 512
+
+
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    [
+        pytest.param(20, 1, id="one image a batch"),
+        pytest.param(60, 16, id="eight epochs a piece"),
+        pytest.param(60, 60, id="an epoch a batch"),
+        pytest.param(60, 128, id="batch larger than the rows"),
+        pytest.param(60, 1000, id="batch larger than a piece"),
+        pytest.param(256, 50, id="two epochs a piece"),
+        pytest.param(257, 50, id="just over half a piece"),
+        pytest.param(512, 50, id="exactly a piece"),
+        pytest.param(513, 50, id="one image more than a piece"),
+        pytest.param(1300, 96, id="many pieces"),
+        pytest.param(600, 1, id="two pieces, one image a batch"),
+        pytest.param(1300, 700, id="many pieces, a batch larger than one"),
+        pytest.param(1, 4, id="one image"),
+        pytest.param(0, 4, id="no image"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["epochs known", "unknown"])
+def test_pieces_change_no_value(count: int, batch: int, known: bool) -> None:
+    """However many batches or epochs are made at once, each is what it is when it is made alone."""
+    epochs = 3 if 2 * count > PIECE else 20
+    batches = coloured(count, batch, epochs=epochs if known else None)
+    for epoch in range(epochs):
+        assert_same(list(batches), by_hand(batches, epoch))
+    assert len(batches) == len(by_hand(batches, 0))
+
+
+@pytest.mark.parametrize("augment", [Augment(), Augment(pad=2), Augment(flip=True), Augment(jitter=0.4), FULL], ids=str)
+@pytest.mark.parametrize("train_size", [None, 12])
+@pytest.mark.parametrize("count", [60, 600])
+def test_pieces_change_no_value_whatever_the_augmentation(augment: Augment, train_size: int | None, count: int) -> None:
+    batches = coloured(count, 16, augment, train_size=train_size)
+    for epoch in range(3):
+        assert_same(list(batches), by_hand(batches, epoch))
+
+
+def test_large_images_are_prepared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """256 x 256: eight of them, and a batch is one piece where it is larger."""
+    for batch, expected in ((3, [6, 6, 6, 2]), (16, [16, 4])):
+        batches = coloured(20, batch, Augment(pad=2), size=256)
+        alone = by_hand(batches, 0)
+        with monkeypatch.context() as patched:
+            calls = count_prepared(patched)
+            assert_same(list(batches), alone)
+        assert calls == expected
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 8, 13])
+def test_no_epoch_beyond_the_last_is_prepared_but_it_can_be_had(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`epochs` is a hint: work that is never shown is saved, and whoever goes on gets what he would have got."""
+    batches = coloured(60, 16, epochs=epochs)
+    expected = [by_hand(batches, epoch) for epoch in range(epochs + 3)]
+    calls = count_prepared(monkeypatch)
+    for epoch in range(epochs):
+        assert_same(list(batches), expected[epoch])
+    assert sum(calls) == 60 * epochs
+    for epoch in range(epochs, epochs + 3):
+        assert_same(list(batches), expected[epoch])
+
+
+def test_short_epochs_are_prepared_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pieces are for: eight epochs of 60 images in one call, not 32."""
+    batches = coloured(60, 16)
+    calls = count_prepared(monkeypatch)
+    for _ in range(16):
+        list(batches)
+    assert calls == [480, 480]
+
+
+@pytest.mark.parametrize("count", [60, 250, 300, 1300])
+@pytest.mark.parametrize("views", [None, 3])
+def test_a_training_goes_on_at_any_epoch_of_a_group(count: int, views: int | None) -> None:
+    """Forwards, backwards, and onto an epoch that is prepared already."""
+    batches = coloured(count, 96, views=views)
+    for start in (5, 0, 1, 7, 8, 6):
+        batches.epoch = start
+        for epoch in (start, start + 1):
+            assert_same(list(batches), by_hand(batches, epoch % views if views else epoch))
+
+
+def test_epochs_that_were_left_early_shift_none_of_their_group() -> None:
+    batches = coloured(60, 16)
+    for epoch in range(0, 20, 2):
+        assert_same(list(islice(batches, 2)), by_hand(batches, epoch)[:2])
+        assert_same(list(batches), by_hand(batches, epoch + 1))
+
+
+@pytest.mark.parametrize("views", [1, 3, 10])
+@pytest.mark.parametrize("count", [60, 250, 300, 1300], ids=["eight a piece", "two a piece", "one a piece", "many pieces"])
+def test_views_are_drawn_once_and_shown_in_turn(views: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer or more views than fit into a piece; that there are more epochs makes no more views."""
+    batches = coloured(count, 96, views=views, epochs=25)
+    expected = [by_hand(batches, epoch) for epoch in range(views)]
+    calls = count_prepared(monkeypatch)
+    for epoch in range(2 * views + 1):
+        assert_same(list(batches), expected[epoch % views])
+    assert sum(calls) == views * count
+
+
+def test_who_takes_a_batch_apart_does_not_take_the_view_apart() -> None:
+    """Avalanche puts other tensors into the list that is a batch."""
+    batches = coloured(60, 16, views=2)
+    expected = [by_hand(batches, epoch) for epoch in range(2)]
+    for epoch in range(4):
+        found = list(batches)
+        assert_same(found, expected[epoch % 2])
+        for batch in found:
+            batch[1] = batch[1] + 1
+
+
+@pytest.mark.parametrize(("count", "size"), [(60, 8), (300, 8), (1300, 8), (100, 32), (600, 32)])
+@pytest.mark.parametrize("views", [None, 2])
+def test_below_takes_the_images_place(count: int, size: int, views: int | None) -> None:
+    """Its outputs, made for many batches at once, but never for more images than a network should embed; without a gradient."""
+    weight = torch.nn.Parameter(torch.linspace(-1, 1, 3).view(3, 1, 1))
+    calls: list[int] = []
+
+    def below(x: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        calls.append(len(x))
+        return x * weight
+
+    batches = coloured(count, 16, size=size, below=below, views=views, epochs=4)
+    for epoch in range(4):
+        found, expected = list(batches), by_hand(batches, epoch % views if views else epoch)
+        assert all(not x.requires_grad and x.grad_fn is None for x, _, _ in found)
+        assert_same(found, [[x * weight.detach(), y, zeros] for x, y, zeros in expected])
+    assert sum(calls) == count * (views or 4)
+    assert max(calls) <= embedding_size(size, torch.device("cpu"))
+    assert len(calls) <= sum(calls) // 60, "many batches at once"
+
+
+def test_embedding_takes_fewer_images_where_they_are_larger() -> None:
+    """On a CPU a layer's output has to fit into its cache; a GPU wants to be full."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [embedding_size(side, cpu) for side in (4, 8, 32, 224)] == [2048, 2048, 128, 8]
+    assert [embedding_size(side, gpu) for side in (4, 8, 32, 224)] == [8 * 2048, 8 * 2048, 8 * 128, 64]
+
+
+@pytest.mark.parametrize("count", [1, 25, 60, 250, 300, 1300])
+def test_no_more_than_a_piece_is_held(count: int) -> None:
+    """A session of a thousand epochs needs the memory of a few: those that are shown are let go."""
+    batches = coloured(count, 16, Augment())
+    epochs = 3 if 2 * count > PIECE else 2 * PIECE // count + 5
+    most = 0
+    for _ in range(epochs):
+        for _ in batches:
+            held = [x for epoch in batches._ready.values() for batch in epoch for x in batch[:1]]
+            most = max(most, sum(len(x) for x in held))
+    assert most <= PIECE - count if 2 * count <= PIECE else most == 0
+    assert len(batches._ready) < max(2, PIECE // count)

@@ -185,6 +185,110 @@ def test_a_folder_in_the_place_of_a_record(store: Store, make_identity: MakeIden
     assert "seed00.json" in faults[0]
 
 
+# Read once ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of every file that is parsed."""
+    sizes: list[int] = []
+    loads = json.loads
+
+    def spy(content: bytes) -> Any:
+        sizes.append(len(content))
+        return loads(content)
+
+    monkeypatch.setattr(json, "loads", spy)
+    return sizes
+
+
+@pytest.fixture
+def old(store: Store, saved: Record) -> Path:
+    """The file of a record that was written a while ago."""
+    path = store.path(saved.identity, ".json")
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+def test_a_file_that_stays_is_parsed_once(
+    store: Store, saved: Record, old: Path, parsed: list[int], make_record: MakeRecord, costs: Costs
+) -> None:
+    """A sweep asks for all records when it begins and when it ends, and the report asks again."""
+    others = [make_record("proto:default", seed) for seed in range(9)]
+    for record in others:
+        store.save(record, costs, b"")
+    for _ in range(3):
+        assert read_record(old) == saved
+        assert store.is_done(saved.identity)
+        assert store.load("hand") == ([saved, *others], [], [])
+        assert Store(old.parents[4]).load("hand") == ([saved, *others], [], [])
+    assert len(parsed) == 10
+
+
+def test_a_record_that_is_replaced_is_read_again(store: Store, saved: Record, old: Path, costs: Costs, parsed: list[int]) -> None:
+    """By one of the same size, too."""
+    assert read_record(old) == saved
+    last = saved.sessions[-1]
+    for right in (5, 4):
+        sessions = (*saved.sessions[:-1], last.model_copy(update={"correct": (right, *last.correct[1:])}))
+        other = saved.model_copy(update={"sessions": sessions})
+        size = old.stat().st_size
+        store.save(other, costs, b"")
+        assert old.stat().st_size == size
+        assert read_record(old) == other
+        assert store.load("hand") == ([other], [], [])
+    assert len(parsed) == 3
+
+
+def test_a_record_put_back_with_its_old_date_is_read_again(saved: Record, old: Path) -> None:
+    """As `cp -p` and archives do: another file, though size and date are the same."""
+    before = old.stat()
+    assert read_record(old).title == "LEC-Net"
+    copy = old.with_name("copy")
+    copy.write_bytes(old.read_bytes().replace(b"LEC-Net", b"LEC-Nat"))
+    os.utime(copy, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    copy.replace(old)
+    assert (old.stat().st_size, old.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert read_record(old).title == "LEC-Nat"
+
+
+def test_a_record_cut_off_under_its_old_date_is_refused(saved: Record, old: Path) -> None:
+    """As a copy into the same file does that keeps dates and breaks off."""
+    before = old.stat()
+    assert read_record(old) == saved
+    old.write_bytes(old.read_bytes()[:-20])
+    os.utime(old, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    assert (old.stat().st_ino, old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    with pytest.raises(RecordError, match="not a whole JSON file"):
+        read_record(old)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_record_that_is_damaged_later_is_refused(damage: Callable[[bytes], bytes], store: Store, saved: Record, old: Path) -> None:
+    """That it was good when it was last read is no reason to believe it; that it was bad, none to refuse it when it is good again."""
+    whole = old.read_bytes()
+    assert read_record(old) == saved
+    old.write_bytes(damage(whole))
+    for _ in range(2):
+        with pytest.raises(RecordError, match=re.escape(str(old))):
+            read_record(old)
+    assert not store.is_done(saved.identity)
+    kept, faults, _ = store.load("hand")
+    assert kept == []
+    assert len(faults) == 1
+    old.write_bytes(whole)
+    assert read_record(old) == saved
+
+
+def test_a_record_that_is_removed_is_gone(store: Store, saved: Record, old: Path) -> None:
+    assert store.is_done(saved.identity)
+    old.unlink()
+    with pytest.raises(RecordError, match="no such record"):
+        read_record(old)
+    assert not store.is_done(saved.identity)
+    assert store.load("hand") == ([], [], [])
+
+
 @pytest.mark.parametrize("target", ["seed07.json", "../lecnet-code/seed03.json", "../../quick.canonical/lecnet-paper/seed03.json"])
 def test_a_record_moved_to_another_runs_place(target: str, store: Store, saved: Record, make_identity: MakeIdentity) -> None:
     """Otherwise one run would be averaged twice, or under another's name."""

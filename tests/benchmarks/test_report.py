@@ -485,3 +485,19 @@ def test_other_images_or_another_precision_are_never_averaged(
     ]
     headings = [line for line in text.splitlines() if line.startswith("## Recipe")]
     assert len(headings) == len(set(headings)) == 2, "sections of one name must tell themselves apart"
+
+
+def test_methods_of_one_seed_run_on_two_machines_are_not_called_equal(
+    hand: Protocol, results: Path, make_record: MakeRecord, costs: Costs
+) -> None:
+    """Each machine (or compiler) trains its own base: the table must say so, and only for that seed."""
+    elsewhere = {"device": "other", "precision": "fp32", "threads": 1, "torch": "2.11.0"}
+    store = Store(results)
+    for seed in (0, 1):
+        store.save(make_record("base_only:default", seed), costs, b"")
+        other = make_record("lecnet:paper", seed)
+        store.save(other.model_copy(update={"environment": elsewhere}) if seed else other, costs, b"")
+    text = write_report(hand, results)[0].read_text()
+    assert "- **Seed 1: run in several of these" in text
+    assert "Run with device other" in text
+    assert "Run with device x86_64" in text
