@@ -150,9 +150,7 @@ def provenance(section: Section) -> list[str]:
     lines += [f"- Run with {environment}." for environment in sorted(environments)]
     several = [seed for seed in seeds if sum(seed in of_environment for of_environment in environments.values()) > 1]
     if several:
-        lines.append(
-            f"- **Seed {', '.join(map(str, several))}: in several of these, each with a base model of its own; not the same base for all.**"
-        )
+        lines.append(f"- **Seed {', '.join(map(str, several))}: run in several of these, so not all methods start from one base model.**")
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
     return lines
 

@@ -58,6 +58,8 @@ def from_records(name: str, recipe: str, results: Path) -> str:
         if base:
             together, apart = base + sessions, len(of_seed) * base + sessions
             rows.append([str(seed), str(len(of_seed)), f"{base:.0f}", f"{sessions:.0f}", f"{apart / together:.2f}"])
+    if not rows:
+        return f"No run of {name}, recipe {recipe}, has left what its base cost."
     return markdown(rows, [f"{name}, {recipe}: seed", "methods", "base (s)", "all sessions (s)", "a base each / one base"])
 
 

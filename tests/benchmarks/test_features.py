@@ -212,6 +212,15 @@ def test_the_base_session_is_given_them(scene: Scene) -> None:
     assert images_of(scene, session(scene, 0), None).stored_features(rows, scene.network) is None
 
 
+def test_who_writes_into_them_spoils_them_for_nobody(scene: Scene) -> None:
+    images, rows = images_of(scene, session(scene, 0), scene.features()), torch.from_numpy(scene.split.train[0])
+    first, second = (images.stored_features(rows, scene.network) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    first.zero_()
+    assert torch.equal(second, scene.anew(scene.tensors.plain, scene.split.train[0]))
+
+
 @pytest.mark.parametrize("pick", [lambda rows: rows[:-1], lambda rows: rows.flip(0), lambda rows: rows[:0], lambda rows: rows.repeat(2)])
 def test_other_rows_are_not_answered(pick: Callable[[Tensor], Tensor], scene: Scene) -> None:
     """Fewer images, or the same in another order."""
@@ -232,9 +241,13 @@ def nine_windows(network: Network) -> None:
     network.nine_windows = True
 
 
-@pytest.mark.parametrize("change", [one_weight, one_statistic, nine_windows])
+def other_precision(network: Network) -> None:
+    network.precision = "bf16"
+
+
+@pytest.mark.parametrize("change", [one_weight, one_statistic, nine_windows, other_precision])
 def test_a_changed_backbone_is_not_answered(change: Break, scene: Scene) -> None:
-    """By one bit of one weight, by a statistic, or in what is taken of its last map."""
+    """By one bit of one weight, by a statistic, in what is taken of its last map, or in its arithmetic."""
     images = images_of(scene, session(scene, 0), scene.features())
     change(scene.network)
     assert images.stored_features(torch.from_numpy(scene.split.train[0]), scene.network) is None

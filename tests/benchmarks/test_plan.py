@@ -340,7 +340,7 @@ def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, va
         runs_of(tiny, variant, [text])
 
 
-RUNTIME = {"data_root", "results", "device", "threads"}
+RUNTIME = {"data_root", "results", "device", "threads", "compile"}  # what the last three come to is in the environment
 PRESENTATION = {"title", "notes"}
 # The chosen recipe, split, seed and method are in the identity.
 CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
