@@ -56,9 +56,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     asked: list[Tensor] = []
     batches = SessionImages.batches
 
-    def spy(self: SessionImages, rows: Tensor, batch: int, name: str) -> Any:
+    def spy(self: SessionImages, rows: Tensor, batch: int, name: str, **rest: Any) -> Any:
         asked.append(rows.clone())
-        return batches(self, rows, batch, name)
+        return batches(self, rows, batch, name, **rest)
 
     monkeypatch.setattr(SessionImages, "batches", spy)
     return asked
