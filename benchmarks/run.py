@@ -28,10 +28,11 @@ from benchmarks.settings import Settings
 from benchmarks.splits import Split, make_split
 from benchmarks.streams import torch_seed
 from benchmarks.weights import find_weights
+from methods.parts.config import Selection
 from methods.parts.memory import Memory
 from methods.parts.network import Network
 from methods.registry import load_method
-from methods.strategy import Kit, Selection, SessionStrategy
+from methods.strategy import Kit, SessionStrategy
 from protocols.schema import Protocol, Recipe
 
 Progress = Callable[[str], None]
@@ -49,7 +50,7 @@ class Stage:
     evaluator: Evaluator
 
     def oracle(self, strategy: SessionStrategy) -> list[float]:
-        """Test accuracy on the classes of each session so far, in percent: `methods.strategy.Oracle`."""
+        """Test accuracy on the classes of each session so far, in percent: `methods.parts.kit.Oracle`."""
         evaluation = self.evaluator.evaluate(strategy, strategy.session)
         return session_accuracies(strategy.kit.sessions, evaluation.correct, evaluation.total)
 

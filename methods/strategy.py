@@ -7,114 +7,21 @@ runs Avalanche's life-cycle. Only what Avalanche 0.6 does wrongly or slowly for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-from typing import Protocol as Interface
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.parts.memory import Memory
+from methods.parts.config import MethodConfig, TrainConfig
+from methods.parts.kit import Below, Kit
 from methods.parts.network import Network, set_batch_norm
 from methods.parts.optimizer import sgd
 from methods.parts.selection import BestEpoch
-from protocols.schema import Sessions, Strict
-
-Selection = Literal["last", "oracle_test"]
-"""The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""
-
-
-LATER: dict[str, Any] = {"later": True}
-"""Marks a field that came after the first records. Its default is what those runs did, so it is left out of an identity."""
-
-
-class MethodConfig(Strict):
-    """A method's parameters. Every field is part of a run's identity and goes into its record."""
-
-    def effective(self) -> dict[str, Any]:
-        """All values as JSON has them, but for fields marked LATER that have their default."""
-        later = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == LATER}
-        return self.model_dump(
-            mode="json", exclude={name for name in later if getattr(self, name) == type(self).model_fields[name].default}
-        )
-
-
-class TrainConfig(MethodConfig):
-    """Parameters of methods that train in the sessions: SGD, all rows in one batch unless `batch` says otherwise.
-
-    Momentum, Nesterov and weight decay are TOPIC's (methods.md 3.1); batch norm stays in evaluation mode, as DESIGN wants it
-    where no source says otherwise. `new_row_std` draws new head rows N(0, std²); None is torch's Linear default. `views` is
-    how many augmented epochs are drawn and shown in turn, each seen by what stands still below once; None draws every epoch anew.
-    """
-
-    epochs: int = Field(100, ge=0)
-    lr: float = Field(0.1, gt=0)
-    milestones: tuple[int, ...] = ()
-    lr_decay: float = Field(0.1, gt=0, le=1)
-    batch: int | None = Field(None, ge=1)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(5e-4, ge=0)
-    batch_norm: Literal["eval", "train", "last_block"] = "eval"
-    new_row_std: float | None = Field(None, ge=0)
-    selection: Selection = "last"
-    views: int | None = Field(None, ge=1, json_schema_extra=LATER)
-
-
-Below = Callable[[Tensor], Tensor]
-"""A part of the network, from images [N, C, S, S] to what the rest of it reads."""
-
-
-class TrainImages(Interface):
-    """The training images a method may touch now: those of the current session, and those in its memory."""
-
-    def plain(self, rows: Tensor) -> Tensor:
-        """Images under the test transform, float32 [n, C, S, S]."""
-
-    def labels(self, rows: Tensor) -> Tensor:
-        """Labels (positions in the class order), int64 [n]."""
-
-    def pieces(self, rows: Tensor) -> Iterable[Tensor]:
-        """The rows, cut into as many as a network should embed at once."""
-
-    def stored_features(self, rows: Tensor, network: Network) -> Tensor | None:
-        """Features of plain images as they were stored with the base model; None for another backbone or other rows."""
-
-    def batches(
-        self, rows: Tensor, batch: int, name: str, *, below: Below | None = None, views: int | None = None, epochs: int | None = None
-    ) -> Iterable[list[Tensor]]:
-        """Augmented batches [images, labels, zeros]; each iteration is one shuffled epoch of the stream `name`.
-
-        `below` stands still meanwhile: its outputs take the images' place. `views` epochs are drawn and then shown in turn
-        (None: each is drawn anew); there will be `epochs` at most.
-        """
-
-
-Oracle = Callable[["SessionStrategy"], list[float]]
-"""Test accuracy now, in percent, on the classes of each session so far: granted by the runner to `oracle_test` only."""
-
-
-@dataclass(frozen=True)
-class Kit:
-    """All that a strategy is handed: a copy of the base model, training images, memory, the shape of the sessions.
-
-    `fresh` makes the network as it was before the base session. `pays` says whether a training that shows so many images is
-    worth compiling.
-    """
-
-    network: Network
-    images: TrainImages
-    memory: Memory
-    sessions: Sessions
-    device: torch.device
-    fresh: Callable[[], Network]
-    oracle: Oracle | None = None
-    pays: Callable[[int], bool] = lambda images: False
+from protocols.schema import Sessions
 
 
 class SessionStrategy(SupervisedTemplate):
