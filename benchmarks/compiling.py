@@ -33,8 +33,8 @@ def compiler_for(protocol: Protocol, recipe: Recipe, images: int, device: torch.
 def find_compiler(device: str) -> str | None:
     """The name and version of a compiler that torch.compile works with here, tried on a small function; None without one.
 
-    Sets torch's compiler up so that what it makes depends on what is recorded alone. Raises OSError or MemoryError where the
-    trial failed for want of room: to go on uncompiled would give other bits than the rest of a sweep.
+    Sets torch's compiler up so that what it makes depends on what is recorded alone. Raises OSError, MemoryError or
+    torch's wrapping of them where the trial failed for want of room: to go on uncompiled would give other bits than the rest of a sweep.
     """
     import torch._dynamo
     import torch._inductor.config
@@ -53,10 +53,11 @@ def find_compiler(device: str) -> str | None:
     try:
         x = torch.ones(8, device=device)
         works = torch.equal(torch.compile(lambda t: torch.relu(t - 2) + 1)(x), torch.ones_like(x))
-    except (OSError, MemoryError, torch.OutOfMemoryError):
-        raise  # may pass, and the other processes of a sweep compile
-    except Exception:  # whatever a broken tool chain raises: it is as good as none
-        return None
+    except Exception as error:
+        cause = getattr(error, "inner_exception", error)  # torch wraps what happens inside its compiler
+        if isinstance(cause, OSError | MemoryError | torch.OutOfMemoryError):
+            raise  # may pass, and the other processes of a sweep compile
+        return None  # a broken tool chain is as good as none
     return name if works else None
 
 
