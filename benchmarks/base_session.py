@@ -23,7 +23,7 @@ from benchmarks.loading import Batches
 from benchmarks.streams import torch_seed
 from methods.parts.backbones import build_backbone
 from methods.parts.heads import CosineHead, GrowingHead
-from methods.parts.network import Network
+from methods.parts.network import Network, begin_step
 from methods.parts.optimizer import sgd
 from methods.parts.path_integral import PathIntegral
 from protocols.schema import Protocol, Recipe
@@ -133,8 +133,7 @@ def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch
     for epoch in range(batches.epoch, recipe.epochs):
         total = torch.zeros((), device=device)
         for index, (x, y, _) in enumerate(batches):
-            if device.type == "cuda":
-                torch.compiler.cudagraph_mark_step_begin()
+            begin_step(device)
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch * steps + index, steps)
             loss = F.cross_entropy(network(x), y)
             optimizer.zero_grad()

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -155,9 +155,8 @@ class Runner:
         memory = Memory(cls.budget(config, identity.sessions))
         images = SessionImages(stage.tensors, self.transform, memory, identity.seed, features.train)
         oracle = stage.oracle if selection_of(identity) == "oracle_test" else None
-        kit = Kit(network, images, memory, identity.sessions, self.device, partial(self.fresh, identity, env), oracle)
-        if "compiler" in env:
-            kit = replace(kit, pays=partial(compiling_pays, self.protocol.data.size))
+        pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
+        kit = Kit(network, images, memory, identity.sessions, self.device, partial(self.fresh, identity, env), oracle, pays)
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
         strategy = cls(kit=kit, config=config)
         return Entrant(strategy, stage, images, memory, env, base_parameters, base_seconds)

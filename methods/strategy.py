@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from methods.parts.config import MethodConfig, TrainConfig
 from methods.parts.kit import Below, Kit
-from methods.parts.network import Network, set_batch_norm
+from methods.parts.network import Network, begin_step, set_batch_norm
 from methods.parts.optimizer import sgd
 from methods.parts.selection import BestEpoch
 from protocols.schema import Sessions
@@ -235,8 +235,7 @@ class SessionStrategy(SupervisedTemplate):
             set_batch_norm(self.model.backbone.last_block, True)
 
     def _before_forward(self, **kwargs: Any) -> None:
-        if self.kit.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()  # what the last iteration's graphs gave may be overwritten now
+        begin_step(self.kit.device)
         super()._before_forward(**kwargs)
 
     def _after_update(self, **kwargs: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
@@ -15,6 +16,9 @@ from PIL import Image
 from benchmarks.settings import Settings
 from protocols import load_protocol
 from protocols.schema import Protocol
+
+if TYPE_CHECKING:
+    from benchmarks.run import Runner
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "data" / "tiny.yaml"
@@ -40,6 +44,20 @@ def tiny() -> Protocol:
 def settings(data_root: Path, tmp_path: Path) -> Settings:
     """Results of this test's own, on the CPU with one thread."""
     return Settings(data_root, tmp_path / "results", "cpu", 1)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by a file's tests, so that each base is trained once."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture
+def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
+    """Runs of the tiny protocol, on the CPU with one thread."""
+    from benchmarks.run import Runner
+
+    return Runner(tiny, Settings(data_root, results, "cpu", 1))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
     settings = Settings.of(options)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            bench = Bench(Settings(settings.data_root, Path(scratch), settings.device, settings.threads, settings.compile), options.rounds)
+            bench = Bench(replace(settings, results=Path(scratch)), options.rounds)
             compiler = find_compiler(str(bench.device)) if settings.compile else None
             facts = environment(bench.device, resolve_precision("auto", bench.device), compiler) | {"commit": git_commit()[:8]}
             print("Measured with " + ", ".join(f"{name} {value}" for name, value in facts.items()) + ".", flush=True)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from benchmarks.timing.paired import Work
 from methods.parts.backbones import build_backbone
+from protocols.schema import Protocol
 
 Batch = tuple[Tensor, Tensor]
 
@@ -25,6 +26,10 @@ class BareNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.backbone(x))
+
+
+def bare_net(protocol: Protocol, classes: int, device: torch.device) -> BareNet:
+    return BareNet(protocol.backbone.name, protocol.data.channels, classes).to(device)
 
 
 def ready_batches(images: Tensor, labels: Tensor, size: int, layout: torch.memory_format) -> list[Batch]:
@@ -58,16 +63,5 @@ def training(net: BareNet, batches: list[Batch], steps: int, bf16: bool, fast: b
             optimizer.step()
             images += len(x)
         return images
-
-    return work
-
-
-def evaluation(net: BareNet, batches: list[Batch]) -> Work:
-    """One pass of predictions over `batches`."""
-
-    def work() -> int:
-        net.eval()
-        with torch.inference_mode():
-            return sum(len(net(x).argmax(1)) for x, _ in batches)
 
     return work

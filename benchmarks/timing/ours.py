@@ -41,6 +41,11 @@ def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
     )
 
 
+def hasty(recipe: Recipe) -> Recipe:
+    """One epoch, and the methods as their presets have them: where only the time counts."""
+    return recipe.model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}, "bases": {}})
+
+
 def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precision: str, device: torch.device, compiled: bool) -> Work:
     """One epoch of `train_base` over `images`, augmentation and all."""
     network = build_network(protocol, "linear", precision, 0, None, recipe.head_gain)
@@ -48,7 +53,7 @@ def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precisio
     tensor = torch.from_numpy(images.train.copy()).to(device)
     labels = torch.from_numpy(images.train_classes).to(device)
     batches = Batches(tensor, labels, torch.arange(len(tensor)), Transform(protocol.data, protocol.augment), recipe.batch, 0, "base")
-    short = recipe.model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant"})
+    short = hasty(recipe)
 
     def work() -> int:
         batches.epoch = 0
@@ -63,10 +68,15 @@ def entrant(
     protocol: Protocol, recipe: str, images: ImageSet, sessions: Sessions, variant: str, *overrides: str, settings: Settings
 ) -> Entrant:
     """A method on a hastily trained base, session 0 adopted. Overrides are like `ft_cnn.epochs=100`."""
-    hasty = protocol.recipes[recipe].model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}, "bases": {}})
     data = protocol.data.model_copy(update={"classes": None})
     changed = protocol.model_copy(
-        update={"data": data, "sessions": sessions, "recipes": {recipe: hasty}, "recipe": recipe, "canonical": None}
+        update={
+            "data": data,
+            "sessions": sessions,
+            "recipes": {recipe: hasty(protocol.recipes[recipe])},
+            "recipe": recipe,
+            "canonical": None,
+        }
     )
     request = make_request(changed, recipe, "paper", "0", variant, overrides)
     own = Runner(changed, settings, images).enter(identities(request)[0])

@@ -74,11 +74,11 @@ def base_training(bench: Bench) -> str:
 
     def loop(fast: bool, compiled: str | None) -> Work:
         layout = torch.channels_last if fast else torch.contiguous_format
-        net = bare.BareNet(protocol.backbone.name, protocol.data.channels, protocol.sessions.base).to(device)
+        net = bare.bare_net(protocol, protocol.sessions.base, device)
         return bare.training(net, bare.ready_batches(x, y, recipe.batch, layout), STEPS, fast and precision == "bf16", fast, compiled)
 
     train_stream, _ = stock.stream(some.train, some.train_classes, protocol)
-    theirs = bare.BareNet(protocol.backbone.name, protocol.data.channels, protocol.sessions.base).to(device)
+    theirs = bare.bare_net(protocol, protocol.sessions.base, device)
     more = ours.few(images, classes=10, train=STEPS * recipe.batch // LARGE_SESSION.way, test=10)
     overrides = (f"ft_cnn.batch={recipe.batch}", "ft_cnn.epochs=1")
     entrant = ours.entrant(protocol, recipe_name, more, LARGE_SESSION, "ft_cnn", *overrides, settings=bench.settings)
@@ -92,9 +92,7 @@ def base_training(bench: Bench) -> str:
     }
     if compiler:
         contenders[f"bare loop, {precision}, channels last, compiled"] = loop(fast=True, compiled=mode)
-        contenders[f"our base session, {precision}, compiled"] = ours.base_training(
-            protocol, recipe, some, precision, device, compiled=True
-        )
+        contenders[f"our base session, {precision}, compiled"] = own(compiled=True)
     fastest = f"bare loop, {precision}, channels last" + (", compiled" if compiler else "")
     return table(bench.measure(contenders), "images/s", ["bare loop, fp32", fastest])
 
@@ -107,7 +105,7 @@ def incremental_session(bench: Bench, net: str) -> str:
     mine = ours.entrant(protocol, recipe, some, SMALL_SESSION, "ft_cnn", "ft_cnn.epochs=100", settings=bench.settings)
     rows = mine.stage.split.train[1]
     train_stream, _ = stock.stream(some.train[rows], mine.stage.tensors.labels.cpu().numpy()[rows], protocol)
-    theirs = bare.BareNet(protocol.backbone.name, protocol.data.channels, 10).to(device)
+    theirs = bare.bare_net(protocol, 10, device)
     contenders = {
         "Avalanche Naive": stock.training(stock.naive(theirs, 25, 128, 100, device), train_stream),
         "our Ft-CNN": ours.session_training(mine),
@@ -129,7 +127,7 @@ def evaluation(bench: Bench, net: str) -> str:
     _, short_stream = stock.stream(some.test[few_test], some.test_classes[few_test], protocol)
 
     def theirs(batch: int) -> object:
-        return stock.naive(bare.BareNet(protocol.backbone.name, protocol.data.channels, classes).to(device), batch, batch, 1, device)
+        return stock.naive(bare.bare_net(protocol, classes, device), batch, batch, 1, device)
 
     contenders = {
         "Avalanche's eval, batches of 128": stock.evaluation(theirs(128), test_stream),
@@ -146,12 +144,11 @@ def evaluation_of_sessions(bench: Bench) -> str:
     """
     protocol, recipe, images = bench.load("ResNet-20, CIFAR-100")
     some = ours.few(images, len(images.class_names), train=20, test=10)
-    hasty = protocol.recipes[recipe].model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}})
-    changed = protocol.model_copy(update={"recipes": {recipe: hasty}, "canonical": None})
+    changed = protocol.model_copy(update={"recipes": {recipe: ours.hasty(protocol.recipes[recipe])}, "canonical": None})
     runner = Runner(changed, bench.settings, some)
     runs = identities(make_request(changed, recipe, "paper", "0", "ft_cnn,proto", ["ft_cnn.epochs=1"]))
     streams = [stock.stream(some.test[rows], some.test_classes[rows], protocol)[1] for rows in seen_rows(runner)]
-    net = bare.BareNet(protocol.backbone.name, protocol.data.channels, protocol.sessions.classes).to(bench.device)
+    net = bare.bare_net(protocol, protocol.sessions.classes, bench.device)
     eval_all = [stock.evaluation(stock.naive(net, 128, 128, 1, bench.device), stream) for stream in streams]
     found: dict[str, list[float]] = {"Avalanche's eval, batches of 128": [], "our Ft-CNN": [], "our Proto": []}
     for number in range(bench.rounds + 1):

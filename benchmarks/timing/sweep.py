@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
+from benchmarks.metrics import micro
 from benchmarks.plan import identities, make_request
 from benchmarks.records import Costs, Identity, Store
 from benchmarks.report.tables import markdown
@@ -85,9 +86,8 @@ def views(bench: Bench, name: str, variant: str) -> str:
         overrides = [] if number is None else [f"{method}.views={number}"]
         [identity] = identities(make_request(protocol, None, None, "0", variant, overrides))
         record, costs, _ = Runner(protocol, bench.settings).run(identity)
-        last = record.sessions[-1]
-        accuracy = 100 * sum(last.correct) / sum(last.total)
-        rows.append([f"{variant}, {'fresh' if number is None else number}", f"{sum(costs.session_seconds):.1f}", f"{accuracy:.2f}"])
+        last = micro(record.sessions[-1].correct, record.sessions[-1].total)
+        rows.append([f"{variant}, {'fresh' if number is None else number}", f"{sum(costs.session_seconds):.1f}", f"{last:.2f}"])
     return markdown(rows, [f"{name}: views", "sessions, training (s)", "last accuracy"])
 
 

@@ -11,7 +11,6 @@ from protocols.schema import Strict
 Selection = Literal["last", "oracle_test"]
 """The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""
 
-
 LATER: dict[str, Any] = {"later": True}
 """Marks a field that came after the first records. Its default is what those runs did, so it is left out of an identity."""
 
@@ -21,10 +20,9 @@ class MethodConfig(Strict):
 
     def effective(self) -> dict[str, Any]:
         """All values as JSON has them, but for fields marked LATER that have their default."""
-        later = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == LATER}
-        return self.model_dump(
-            mode="json", exclude={name for name in later if getattr(self, name) == type(self).model_fields[name].default}
-        )
+        fields = type(self).model_fields.items()
+        silent = {name for name, field in fields if field.json_schema_extra == LATER and getattr(self, name) == field.default}
+        return self.model_dump(mode="json", exclude=silent)
 
 
 class TrainConfig(MethodConfig):

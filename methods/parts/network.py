@@ -79,6 +79,12 @@ def compiled_embed(device_type: str) -> Callable[[Network, Tensor], Tensor]:
     return torch.compile(plain_embed, dynamic=False, mode="reduce-overhead" if device_type == "cuda" else None)
 
 
+def begin_step(device: torch.device) -> None:
+    """Say that an iteration begins: on a GPU, what the last one's compiled passes gave may be overwritten from now on."""
+    if device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()
+
+
 def window_means(maps: Tensor) -> Tensor:
     """Maps [N, d, h, w] to the nine sums that a 3x3 convolution with padding 1 sees, over h w: [N, 9 d].
 

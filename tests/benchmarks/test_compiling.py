@@ -20,14 +20,14 @@ from benchmarks import compiling
 from benchmarks.base_session import BaseKey, Checkpoint, build_network, to_fast_layout, train_base
 from benchmarks.compiling import compiler_for, compiling_pays, cxx
 from benchmarks.loading import Batches
-from benchmarks.plan import identities, make_request
-from benchmarks.records import Identity, to_json
+from benchmarks.records import to_json
 from benchmarks.run import Entrant, Runner
 from benchmarks.settings import Settings
 from methods.parts import network as network_module
 from methods.parts.backbones import build_backbone
 from methods.parts.network import Network, frozen_copy, plain_embed
 from protocols.schema import Protocol
+from tests.methods.runs import identity_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # inductor's own
 
@@ -37,10 +37,6 @@ NAME = "g++ (a test) 99.1"
 
 search_compiler: Callable[[str], str | None] = compiling.find_compiler.__wrapped__
 """As it is behind its cache."""
-
-
-def identity_of(protocol: Protocol, variant: str, *overrides: str) -> Identity:
-    return identities(make_request(protocol, None, None, "0", variant, overrides))[0]
 
 
 def environment_of(protocol: Protocol, settings: Settings, variant: str = "base_only") -> dict[str, str | int]:
@@ -275,10 +271,10 @@ def test_a_base_is_trained_on_compiled_batches(long: None, found: None, compiled
     ("variant", "overrides", "expected"),
     [
         ("ft_cnn", (), [10, 10, 10]),  # 2 classes of 5 shots, 3 epochs
-        ("ft_cnn", ("ft_cnn.batch=4",), [4, 4] * 3),  # and one of 2
+        ("ft_cnn", ("batch=4",), [4, 4] * 3),  # and one of 2
         ("lecnet:paper", (), []),  # its backbone stands: nothing to compile
         ("icarl:topic", (), []),
-        ("lecnet:paper", ("lecnet.train_backbone=true",), [10, 10, 10]),
+        ("lecnet:paper", ("train_backbone=true",), [10, 10, 10]),
     ],
 )
 def test_long_sessions_are_compiled_and_short_ones_are_not(

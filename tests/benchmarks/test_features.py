@@ -15,15 +15,14 @@ from benchmarks.base_session import BaseKey, build_network, to_fast_layout, writ
 from benchmarks.evaluate import Evaluator
 from benchmarks.features import BaseFeatures, base_features, embed_all, state_sha256
 from benchmarks.loading import Transform
-from benchmarks.plan import identities, make_request
-from benchmarks.records import Identity, to_json
+from benchmarks.records import to_json
 from benchmarks.run import Runner
 from benchmarks.scenario import SessionImages, Tensors
-from benchmarks.settings import Settings
 from benchmarks.splits import Split
 from methods.parts.memory import LeakError, Memory
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol
+from tests.methods.runs import identity_of
 
 KEY = BaseKey({"what": "a base"})
 CPU = torch.device("cpu")
@@ -274,21 +273,6 @@ def test_the_base_sessions_features_are_out_of_reach_once_it_is_over(scene: Scen
 
 
 # Whole runs ---------------------------------------------------------------------------------------------------------------
-
-
-def identity_of(protocol: Protocol, variant: str) -> Identity:
-    return identities(make_request(protocol, None, None, "0", variant, []))[0]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
-    return Runner(tiny, Settings(data_root, results, "cpu", 1))
 
 
 def record_bytes(runner: Runner, variant: str) -> tuple[bytes, bytes]:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.records import Record
 from benchmarks.run import Entrant, Runner, Stage
-from benchmarks.settings import Settings
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, Run, identity_of
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by a file's tests, so that each base is trained once."""
-    return tmp_path_factory.mktemp("results")
-
-
-@pytest.fixture
-def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
-    return Runner(tiny, Settings(data_root, results, "cpu", 1))
 
 
 @pytest.fixture

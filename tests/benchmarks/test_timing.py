@@ -1,0 +1,52 @@
+"""The timing command: contenders in turn, ratios round by round, and one real table. What is fast is not asserted here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.settings import Settings
+from benchmarks.timing import sections
+from benchmarks.timing.__main__ import main
+from benchmarks.timing.paired import Rates, interleave
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
+    calls: list[str] = []
+
+    def work(name: str) -> int:
+        calls.append(name)
+        return 1
+
+    rates = interleave({"a": lambda: work("a"), "b": lambda: work("b")}, 2, torch.device("cpu"))
+    assert calls == ["a", "b", "a", "b", "a", "b"]
+    assert {name: len(values) for name, values in rates.by_name.items()} == {"a": 2, "b": 2}
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    """The machine slows down from round to round: the ratio of the medians would be 3."""
+    rates = Rates({"ours": [200.0, 90.0, 30.0], "theirs": [100.0, 30.0, 20.0]})
+    assert rates.ratio("ours", "theirs") == "2.00 (1.50 to 3.00)"
+    assert rates.median("ours") == 90.0
+
+
+def test_a_session_against_stock_avalanche(data_root: Path, tmp_path: Path) -> None:
+    bench = sections.Bench(Settings(data_root, tmp_path, "cpu", 1), rounds=1)
+    lines = sections.incremental_session(bench, "two convolutions, digits").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[0] for row in rows] == ["Avalanche Naive", "our Ft-CNN"]
+    assert all(int(row[1].replace(",", "")) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--threads", "0"]])
+def test_numbers_below_one_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "must be at least 1" in capsys.readouterr().err
+
+
+def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cifar100").mkdir()  # a folder that holds no images: nothing is downloaded
+    assert main(["--only", "base", "--no-compile", "--data-root", str(tmp_path), "--results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("timing: cifar100")
