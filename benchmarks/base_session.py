@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import SUITE_VERSION
-from benchmarks.files import locked, write_atomic
+from benchmarks.errors import StorageError
+from benchmarks.files import locked, remove, write_atomic
 from benchmarks.loading import Batches
 from benchmarks.streams import torch_seed
 from methods.parts.backbones import build_backbone
@@ -176,16 +177,22 @@ class Checkpoint:
         state = read_tensors(self.path, self.key)
         if state is None:
             return 0
-        prefix = "network."
-        network.load_state_dict({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
-        for name, parameter in network.named_parameters():
-            if f"momentum.{name}" in state:
-                buffer = torch.empty_like(parameter).copy_(state[f"momentum.{name}"])  # keeps the memory layout
-                optimizer.state[parameter]["momentum_buffer"] = buffer
+        own, momentum = (
+            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            for prefix in ("network.", "momentum.")
+        )
+        parameters = dict(network.named_parameters())
+        moves = parameters if optimizer.param_groups[0]["momentum"] else {}
+        if "epoch" not in state or not (fits(own, network.state_dict()) and fits(momentum, moves)):
+            return 0
+        network.load_state_dict(own)
+        for name, value in momentum.items():
+            buffer = torch.empty_like(parameters[name]).copy_(value)  # keeps the memory layout
+            optimizer.state[parameters[name]]["momentum_buffer"] = buffer
         return int(state["epoch"])
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        remove(self.path)
 
 
 def cached_base(
@@ -198,14 +205,27 @@ def cached_base(
     path = folder / f"{key.stem}.safetensors"
     with locked(path.with_suffix(".lock"), wait=True):
         state = read_tensors(path, key)
-        if state is None:
-            network = fresh()
-            checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
+        checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
+        network = fresh()
+        if state is None or not fits(state, network.state_dict()):
             train(network, checkpoint)
             state = dict(network.state_dict())
+            if not finite(state):  # the last step's doing: its loss was still a number
+                raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
             write_tensors(path, key, state)
-            checkpoint.remove()
+        checkpoint.remove()  # also that of a process killed between its last write and here
         return state
+
+
+def fits(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> bool:
+    """Whether a stored state is of a network like this: the same names, shapes and types."""
+    return state.keys() == network.keys() and all(
+        state[name].shape == value.shape and state[name].dtype == value.dtype for name, value in network.items()
+    )
+
+
+def finite(state: dict[str, Tensor]) -> bool:
+    return all(bool(value.isfinite().all()) for value in state.values())
 
 
 def write_tensors(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
@@ -215,11 +235,16 @@ def write_tensors(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
 
 
 def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
-    """What write_tensors wrote under this key; None where there is nothing, damage, or another key."""
+    """What write_tensors wrote under this key; None where there is nothing, damage, another key, or a number that is none.
+
+    Raises StorageError where something is there that cannot be read.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StorageError.of(path, error, "read") from None
     digest, body = content[:32], content[32:]
     if hashlib.sha256(body).digest() != digest:
         return None
@@ -227,6 +252,7 @@ def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
         header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
         if header["__metadata__"]["key"] != key.text:
             return None
-        return load(body)
-    except (SafetensorError, ValueError, KeyError):
+        state = load(body)
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError):  # the hash is no secret: the body may be anything
         return None
+    return state if finite(state) else None

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.datasets import load_images
-from benchmarks.errors import DataError, UsageError
+from benchmarks.errors import DataError, StorageError
 from benchmarks.precision import pick_device
 from benchmarks.records import Identity
 from benchmarks.settings import Settings
 from benchmarks.splits import make_split
 from benchmarks.weights import find_weights
-from methods.parts.backbones import BACKBONES
-from protocols.loading import unknown
 from protocols.schema import Protocol
 
 
 def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
-    """Hash of the images, which it leaves decoded in their cache. Raises UsageError or DataError with what to mend."""
-    if protocol.backbone.name not in BACKBONES:
-        raise UsageError(f"{protocol.name}: {unknown('backbone', protocol.backbone.name, sorted(BACKBONES))}")
+    """Hash of the images, which it leaves decoded in their cache. Raises UsageError, DataError or StorageError with what to mend."""
     pick_device(settings.device)
     try:
         for folder in (settings.results, settings.data_root):
             folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=settings.results).close()
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be written ({error.strerror})") from None
+        raise StorageError.of(Path(error.filename or settings.results), error) from None
     images = load_images(protocol.data, settings.data_root)
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
@@ -39,5 +36,5 @@ def images_sha256(protocol: Protocol, settings: Settings) -> str | None:
     """Hash of the protocol's images here; None where they are not to be had (finished records can still be reported)."""
     try:
         return load_images(protocol.data, settings.data_root).sha256
-    except DataError:
+    except (DataError, StorageError):
         return None

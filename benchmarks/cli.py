@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.settings import Settings, add_options
+from benchmarks.settings import MOST_THREADS, Settings, a_number, add_options
 
 if TYPE_CHECKING:
     from protocols.schema import Protocol
@@ -28,9 +29,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
-    p.add_argument("--workers", type=int, help="runs at a time (default: one a core; on a GPU one for each 16 GiB, up to four)")
+    p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 16 GiB, up to four)")
     add_options(p)
     mode = p.add_mutually_exclusive_group()
+    mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
     mode.add_argument("--list", action="store_true", help="list protocols and methods")
@@ -38,15 +40,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0 all done, 1 a run failed, 2 bad usage or missing data."""
-    from benchmarks.errors import USER_ERRORS
+    """Exit status: 0 all done, 1 a run failed, 2 bad usage, missing data, or a disk that refuses."""
+    from benchmarks.errors import USER_ERRORS, StorageError
     from methods.registry import MethodError
+    from protocols.reading import plain
 
     options = parser().parse_args(arguments)
     try:
         return dispatch(options)
     except (*USER_ERRORS, MethodError) as error:
-        print(f"run_all.py: {error}", file=sys.stderr)
+        print(f"run_all.py: {plain(str(error))}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"run_all.py: {StorageError.of(Path(error.filename or 'standard output'), error, 'used')}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -63,11 +69,19 @@ def dispatch(options: argparse.Namespace) -> int:
 
         print(listing())
         return DONE
-    if options.threads < 1 or (options.workers is not None and options.workers < 1):
-        raise UsageError("--threads and --workers must be at least 1")
+    if not all(1 <= number <= MOST_THREADS for number in (options.threads, 1 if options.workers is None else options.workers)):
+        raise UsageError(f"--threads and --workers must be at least 1 and at most {MOST_THREADS:,}")
+    from benchmarks.published import check_published
     from protocols import load_protocol
 
     protocol = load_protocol(options.protocol)
+    check_published(protocol.name)
+    if options.verify:
+        from benchmarks.verify import verify
+
+        text, faults = verify(protocol, Settings.of(options))
+        print(text)
+        return FAILED if faults else DONE
     if options.report_only:
         return report(options, protocol)
     return run(options, protocol)
@@ -93,8 +107,10 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     unfinished = bool(missing_runs(runs, store, None))
     images = check_before_training(protocol, runs, settings) if unfinished else images_sha256(protocol, settings)
     outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress())
-    report(options, protocol)
-    print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
+    try:
+        report(options, protocol)
+    finally:  # whether or not the tables can be written
+        print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
     return FAILED if outcome.failed else DONE
 
 

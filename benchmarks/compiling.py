@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.errors import storage_error
 from protocols.schema import Protocol, Recipe
 
 WORTH = 300_000
@@ -33,7 +34,7 @@ def compiler_for(protocol: Protocol, recipe: Recipe, images: int, device: torch.
 def find_compiler(device: str) -> str | None:
     """The name and version of a compiler that torch.compile works with here, tried on a small function; None without one.
 
-    Sets torch's compiler up so that what it makes depends on what is recorded alone. Raises OSError, MemoryError or
+    Sets torch's compiler up so that what it makes depends on what is recorded alone. Raises StorageError, OSError, MemoryError or
     torch's wrapping of them where the trial failed for want of room: to go on uncompiled would give other bits than the rest of a sweep.
     """
     import torch._dynamo
@@ -54,6 +55,8 @@ def find_compiler(device: str) -> str | None:
         x = torch.ones(8, device=device)
         works = torch.equal(torch.compile(lambda t: torch.relu(t - 2) + 1)(x), torch.ones_like(x))
     except Exception as error:
+        if (refused := storage_error(error)) is not None:
+            raise refused from None
         cause = getattr(error, "inner_exception", error)  # torch wraps what happens inside its compiler
         if isinstance(cause, OSError | MemoryError | torch.OutOfMemoryError):
             raise  # may pass, and the other processes of a sweep compile

@@ -51,20 +51,24 @@ def load_images(data: Data, root: Path) -> ImageSet:
     facts = (data.source, data.path, data.classes, data.size, data.train_size, data.channels)
     key = hashlib.sha256(f"v{CACHE_VERSION} {found.fingerprint} {facts}".encode()).hexdigest()[:16]
     name = (data.path or data.source).replace("/", "-")
-    folder = root / ".cache" / f"{name}-{data.size}-{key}"
-    cached = read_cache(folder)
+    folder = root / ".cache" / f"{name[-60:]}-{data.size}-{key}"
+    cached = read_cache(folder, data)
     if cached is not None:
         return cached
     try:
         with locked(folder.parent / f"{folder.name}.lock", wait=True):
-            cached = read_cache(folder)  # another process may have been at it
+            cached = read_cache(folder, data)  # another process may have been at it
             if cached is not None:
                 return cached
-            if folder.is_dir():  # damaged: decode again
+            for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a killed process: this one holds the lock
+                shutil.rmtree(stale)
+            if folder.is_symlink() or folder.is_file():
+                folder.unlink()
+            elif folder.is_dir():  # damaged: decode again
                 shutil.rmtree(folder)
             raw = found.read()
             write_cache(folder, raw, data)
-            fresh = read_cache(folder)
+            fresh = read_cache(folder, data)
     except OSError as error:
         raise DataError(f"{name}: the image cache {folder} cannot be written or read ({error})") from None
     if fresh is None:
@@ -101,6 +105,8 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
         if keys is not None:
             keys = [key for key, number in zip(keys, train.classes, strict=True) if number < data.classes]
         train, test = train.of_first_classes(data.classes), test.of_first_classes(data.classes)
+    if not (len(train.classes) and len(test.classes)):
+        raise DataError(f"{data.path or data.source}: holds no image to train on or none to test on")
     arrays: dict[str, NDArray[Any]] = {
         "plain": decode(train, data.size, data.channels),
         "test": decode(test, data.size, data.channels),
@@ -122,18 +128,19 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read_cache(folder: Path) -> ImageSet | None:
-    """The cached images, memory-mapped so that processes share them; None where anything differs from its hash."""
+def read_cache(folder: Path, data: Data) -> ImageSet | None:
+    """The cached images, memory-mapped so that processes share them; None where anything differs from its hash, or does not fit."""
+    names = ["plain", "test", "train_classes", "test_classes"] + (["train"] if data.train_size is not None else [])
     try:
         of_index, _, text = (folder / "index.json").read_text(encoding="utf-8").partition(" ")
         if hashlib.sha256(text.encode()).hexdigest() != of_index:
             return None
         index = json.loads(text)
-        if any(sha256_file(folder / f"{name}.npy") != expected for name, expected in index["sha256"].items()):
+        if index["sha256"] != {name: sha256_file(folder / f"{name}.npy") for name in names}:
             return None
         # copy-on-write: torch wants writable memory, and nobody may change the file
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in index["sha256"]}
-        return ImageSet(
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in names}
+        images = ImageSet(
             class_names=tuple(index["class_names"]),
             train=arrays.get("train", arrays["plain"]),
             plain=arrays["plain"],
@@ -143,5 +150,21 @@ def read_cache(folder: Path) -> ImageSet | None:
             keys=index["keys"],
             sha256=hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest(),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+        return images if consistent(images, data) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def consistent(images: ImageSet, data: Data) -> bool:
+    """Whether the arrays go together and with the protocol: their hashes are no secret, so they prove no more than wholeness."""
+    for array, classes, side in (
+        (images.train, images.train_classes, data.train_size or data.size),
+        (images.plain, images.train_classes, data.size),
+        (images.test, images.test_classes, data.size),
+    ):
+        if array.dtype != np.uint8 or array.shape != (len(classes), data.channels, side, side):
+            return False
+        if classes.dtype != np.int64 or classes.ndim != 1 or not (classes.min() >= 0 and classes.max() < len(images.class_names)):
+            return False
+    named = [*images.class_names, *(images.keys or [])]
+    return all(isinstance(name, str) for name in named) and (images.keys is None or len(images.keys) == len(images.train_classes))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.features import BaseFeatures, embed_all, embedding_key
-from benchmarks.loading import Transform
+from benchmarks.loading import Transform, embedding_size
 from benchmarks.scenario import Tensors
 from benchmarks.splits import Split
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from methods.strategy import SessionStrategy
 
 BATCH = 500  # features scored at once
+ROUNDING = {"fp32": 1e-3, "bf16": 5e-2}
+"""How far, relative to their norm, features and scores may move with the number of images beside them."""
 
 
 class ScoreError(RuntimeError):
@@ -45,9 +47,11 @@ class Evaluator:
     def __init__(self, tensors: Tensors, split: Split, transform: Transform) -> None:
         self._tensors, self._split, self._transform = tensors, split, transform
         self._features: dict[str, dict[int, Tensor]] = {}
+        self._base: dict[int, Tensor] = {}
 
     def remember(self, base: BaseFeatures) -> None:
         """Take over the features that are stored with a base model."""
+        self._base = base.test
         self._under(base.key).update(base.test)
 
     def evaluate(self, strategy: SessionStrategy, session: int) -> Evaluation:
@@ -73,6 +77,34 @@ class Evaluator:
         total = np.bincount(label, minlength=seen)
         return Evaluation(predicted.astype(np.int16), tuple(map(int, right)), tuple(map(int, total)))
 
+    def labels(self) -> NDArray[np.int16]:
+        """Of all test images, session by session: those after session t are a beginning of it."""
+        rows = torch.from_numpy(np.concatenate(self._split.test))
+        return self._tensors.test_labels[rows].cpu().numpy().astype(np.int16)
+
+    def check_alone(self, strategy: SessionStrategy, session: int) -> None:
+        """What is predicted for an image must not depend on the images beside it: that would be learning from test images.
+
+        Images of the base and of the latest session are scored once more, alone and mixed with each other. Raises ScoreError.
+        """
+        known, precision = self._known(strategy), strategy.model.precision
+        with torch.inference_mode():
+            batches, scores = [], []
+            for number in sorted({0, session}):
+                rows = torch.from_numpy(self._split.test[number])[: embedding_size(self._transform.data.size, self._tensors.test.device)]
+                batch = known[number][: len(rows)] if number in known else self._features_of(strategy, rows)
+                if known.get(number) is not self._base.get(number):
+                    compare(self._features_of(strategy, rows[:1]), batch[:1], ROUNDING[precision], f"session {session}: the features")
+                batches.append(batch[:BATCH])
+                scores.append(strategy.scores(batches[-1]))
+            compare(strategy.scores(batches[-1][:1]), scores[-1][:1], ROUNDING["fp32"], f"session {session}: the scores")
+            mixed = torch.cat(batches)
+            order = torch.arange(len(mixed)).flip(0)[:BATCH]
+            compare(strategy.scores(mixed[order]), torch.cat(scores)[order], ROUNDING["fp32"], f"session {session}: the scores")
+
+    def _features_of(self, strategy: SessionStrategy, rows: Tensor) -> Tensor:
+        return strategy.embed(self._transform.normalise(self._tensors.test[rows]))
+
     def _known(self, strategy: SessionStrategy) -> dict[int, Tensor]:
         """Features remembered for the strategy's backbone as it is now, by session."""
         from methods.strategy import SessionStrategy
@@ -92,3 +124,14 @@ class Evaluator:
         if number not in known:
             known[number] = embed_all(strategy.embed, self._tensors.test, rows, self._transform)
         return known[number]
+
+
+def compare(again: Tensor, first: Tensor, rounding: float, what: str) -> None:
+    """Raises ScoreError unless both are equal up to `rounding`."""
+    finite = torch.isfinite(first)
+    near = torch.linalg.vector_norm((again - first)[finite]) <= rounding * torch.linalg.vector_norm(first[finite])
+    if not (torch.equal(finite, torch.isfinite(again)) and bool(near)):
+        raise ScoreError(
+            f"{what} of a test image depend on the images beside it; each must be judged by itself "
+            f"(batch norm in training mode, or statistics of the batch?)"
+        )

@@ -71,7 +71,8 @@ def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensor
     path = folder / f"{key.stem}.features"
     with locked(path.with_suffix(".lock"), wait=True):
         state = read_tensors(path, key)
-        if state is None:
+        counts = {"train": len(rows), **{f"test{number}": len(of_session) for number, of_session in enumerate(split.test)}}
+        if state is None or {name: len(value) for name, value in state.items()} != counts:
             with torch.no_grad():
                 state = {"train": embed_all(network.embed, tensors.plain, rows, transform)}
                 for number, of_session in enumerate(split.test):

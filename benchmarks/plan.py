@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from benchmarks import SUITE_VERSION
 from benchmarks.base_session import BASES
 from benchmarks.errors import UsageError
 from benchmarks.records import Identity
+from benchmarks.sense import check_protocol, effective
 from methods.registry import MethodError, load_method, method_names, parse_variant, read_entry
-from protocols.loading import explain, nearest, unknown
+from protocols import seeds as of_seeds
+from protocols.loading import nearest, unknown
+from protocols.reading import parse_yaml, short
 from protocols.schema import Protocol, Recipe
 
 
@@ -37,24 +36,19 @@ class Request:
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """`0-9`, `3`, `0,2,5-7` to seeds, ascending and once each. Raises UsageError."""
-    seeds: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not all(re.fullmatch("[0-9]{1,6}", number) for number in ([first, last] if dash else [first])):
-            raise UsageError(f"seeds {text[:60]!r}: write them like 0-9 or 0,2,5-7")
-        span = range(int(first), int(last or first) + 1)
-        if not span:
-            raise UsageError(f"seeds {text!r}: {part.strip()} runs backwards")
-        if len(span) > 1000:
-            raise UsageError(f"seeds {text!r}: more than 1000 in one range")
-        seeds.update(span)
-    return tuple(sorted(seeds))
+    try:
+        return of_seeds.parse_seeds(text)
+    except ValueError as error:
+        raise UsageError(f"seeds {short(text)}: {error}") from None
 
 
 def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str], ...]:
     """`lecnet,icarl:original` to (method, preset) pairs; None is the protocol's list, or every method that it does not leave out."""
     for name in protocol.without:
-        read_entry(name)
+        try:
+            read_entry(name)
+        except MethodError as error:
+            raise MethodError(f"{protocol.name}, without: {error}") from None
     everybody = [name for name in method_names() if name not in protocol.without]
     names = text.split(",") if text is not None else list(protocol.methods or everybody)
     variants = []
@@ -62,6 +56,8 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str]
         entry, preset = parse_variant(name)
         if (entry.name, preset) not in variants:
             variants.append((entry.name, preset))
+    if not variants:
+        raise UsageError(f"{protocol.name}, without: leaves no method to run; name some with --methods")
     return tuple(variants)
 
 
@@ -73,20 +69,26 @@ def parse_overrides(texts: Sequence[str], variants: Sequence[tuple[str, str]]) -
         left, equals, value = text.partition("=")
         target, dot, key = left.rpartition(".")
         if not (equals and dot and target and key):
-            raise UsageError(f"--set {text!r}: write METHOD.FIELD=VALUE, such as lecnet.gamma=0.6")
+            raise UsageError(f"--set {short(text)}: write METHOD.FIELD=VALUE, such as lecnet.gamma=0.6")
         if target not in known:
-            raise UsageError(f"--set {text!r}: {target!r} is not among the methods to run.{nearest(target, known)}")
-        try:
-            result.setdefault(target, {})[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {text!r}: {value!r} is not a value") from None
+            raise UsageError(f"--set {short(text)}: {short(target)} is not among the methods to run.{nearest(target, known)}")
+        result.setdefault(target, {})[key] = parse_value(value, f"--set {short(text)}")
     return result
+
+
+def parse_value(text: str, where: str) -> Any:
+    """A value as YAML writes it: 0.6, true, [50, 70], null. Raises UsageError."""
+    try:
+        return parse_yaml(text)
+    except ValueError:
+        raise UsageError(f"{where}: {short(text)} is not a value") from None
 
 
 def make_request(
     protocol: Protocol, recipe: str | None, split: str | None, seeds: str | None, methods: str | None, overrides: Sequence[str]
 ) -> Request:
-    """Check names against what there is. Raises UsageError or MethodError with the nearest right name."""
+    """Check the protocol, and names against what there is. Raises UsageError or MethodError with the nearest right name."""
+    check_protocol(protocol)
     recipe = protocol.recipe if recipe is None else recipe
     if recipe not in protocol.recipes:
         raise UsageError(f"{protocol.name}: {unknown('recipe', recipe, list(protocol.recipes))}")
@@ -101,15 +103,6 @@ def make_request(
 
 def identities(request: Request) -> list[Identity]:
     """One identity a run, seed by seed. Imports the methods. Raises UsageError or MethodError."""
-    protocol, recipe = request.protocol, request.settings
-    for name in recipe.methods:
-        try:
-            parse_variant(name)
-        except MethodError as error:
-            raise UsageError(f"{protocol.name}, recipe {request.recipe}, methods.{name}: {error}") from None
-    for name in recipe.bases:
-        if name not in BASES:
-            raise UsageError(f"{protocol.name}, recipe {request.recipe}, bases: {unknown('base model', name, list(BASES))}")
     of_first_seed = []
     for method, preset in request.variants:
         overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {})}
@@ -118,22 +111,10 @@ def identities(request: Request) -> list[Identity]:
 
 
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
-    """Effective parameters are the class's defaults, then the preset's, the recipe's, and the command line's."""
+    """What makes this run this run and no other. Raises UsageError or MethodError."""
     protocol, recipe = request.protocol, request.settings
     cls = load_method(method)
-    layers = [
-        (f"preset {preset}", cls.presets[preset]),
-        (f"recipe {request.recipe}", {**recipe.methods.get(method, {}), **recipe.methods.get(f"{method}:{preset}", {})}),
-        ("--set", overrides),
-    ]
-    values: dict[str, Any] = {}
-    for where, layer in layers:
-        values.update(layer)
-        try:
-            config = cls.Config.model_validate(values)
-        except ValidationError as error:
-            raise UsageError(f"{method}:{preset}, {where}: {explain(error, cls.Config)}") from None
-    effective = config.effective()
+    config = effective(protocol, request.recipe, method, preset, overrides)
     base = cls.bases.get(preset, "linear")
     if base not in BASES:
         raise MethodError(f"methods/{method}.py: {unknown('base model', base, list(BASES))}")
@@ -150,7 +131,7 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         method=method,
         preset=preset,
         overrides={key: value for key, value in config.model_dump(mode="json").items() if key in overrides},
-        config=effective,
+        config=config.effective(),
         version=cls.version,
         base=base,
         base_settings={key: recipe.for_base(base).model_dump(mode="json")[key] for key in recipe.bases.get(base, {})},

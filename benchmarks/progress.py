@@ -12,11 +12,11 @@ QUIET_INTERVAL = 15.0  # seconds between status lines where stderr is no termina
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker reports of a run. `seconds` is set when it is done."""
+    """What a worker reports of a run. `seconds` is set when it is done. A `halt` is of no run: the sweep cannot go on, as `text` says."""
 
-    kind: Literal["start", "progress", "done", "failed", "elsewhere"]
-    variant: str
-    seed: int
+    kind: Literal["start", "progress", "done", "failed", "elsewhere", "halt"]
+    variant: str = ""
+    seed: int = 0
     text: str = ""
     seconds: float = 0.0
     key: str = ""

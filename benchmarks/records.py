@@ -11,24 +11,26 @@ The record is written last: where it is, the run is done.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError, model_validator
 
 from benchmarks.errors import RecordError
-from benchmarks.files import write_atomic
+from benchmarks.files import remove, write_atomic
+from benchmarks.splits import order_sha256
 from protocols.loading import explain
 from protocols.schema import Sessions, Strict
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+READ_VERSIONS = (1, 2)
+"""Schema 1 has no seal and no `numbers_kept`, and its predictions come without labels. Both are read for ever."""
 
 
 class SessionResult(Strict):
@@ -38,6 +40,7 @@ class SessionResult(Strict):
     total: tuple[int, ...]
     images_kept: int
     parameters_added: int
+    numbers_kept: int | None = None  # None: schema 1
     log: dict[str, float] = {}
 
 
@@ -80,7 +83,7 @@ class Identity(Strict):
 class Record(Strict):
     """One finished run."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     title: str
     identity: Identity
     order: tuple[int, ...]
@@ -96,6 +99,8 @@ class Record(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Record:
         shape = self.identity.sessions
+        if len(self.order) != shape.classes or order_sha256(self.order) != self.order_sha256:
+            raise ValueError("the class order and its hash do not agree")
         if len(self.sessions) != shape.count + 1:
             raise ValueError(f"{len(self.sessions)} sessions instead of {shape.count + 1}")
         for number, session in enumerate(self.sessions):
@@ -104,6 +109,8 @@ class Record(Strict):
                 raise ValueError(f"session {number} must count {seen} classes")
             if any(not 0 <= right <= images or images == 0 for right, images in zip(session.correct, session.total, strict=True)):
                 raise ValueError(f"session {number} has impossible counts")
+            if (session.numbers_kept is None) == (self.schema_version > 1):
+                raise ValueError(f"session {number}: numbers_kept belongs to records of schema 2, and to all of them")
             if any(not np.isfinite(value) for value in session.log.values()):
                 raise ValueError(f"session {number} logs a value that is not a number")
         return self
@@ -132,6 +139,20 @@ class Failure:
     trace: str
 
 
+@dataclass(frozen=True)
+class FailedRun:
+    """A failure's note, read again. `where` is recipe.split; `folder` has the variant's runs, and names it where the note is damaged."""
+
+    where: str
+    folder: str
+    variant: str
+    seed: int
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.variant} seed {self.seed} ({self.where}): {self.error}"
+
+
 def to_json(content: dict[str, Any]) -> bytes:
     """A line a key, and a line a session: small, and readable in a diff. Keys sorted; NaN refused (ValueError)."""
 
@@ -146,11 +167,9 @@ def to_json(content: dict[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(f" {line(key)}: {text(value)}" for key, value in sorted(content.items())) + "\n}\n").encode()
 
 
-def pack_predictions(predictions: list[NDArray[np.int16]]) -> bytes:
-    """Predicted labels of every session over its test images, as one compressed .npz (its bytes carry no clock)."""
-    target = io.BytesIO()
-    np.savez_compressed(target, allow_pickle=False, **{f"session{t:02d}": p for t, p in enumerate(predictions)})
-    return target.getvalue()
+def seal(content: dict[str, Any]) -> str:
+    """Hash of a record's content: a slip of an editor is found. It is no signature: whoever forges a record can seal it."""
+    return hashlib.sha256(to_json(content)).hexdigest()
 
 
 def read_record(path: Path) -> Record:
@@ -170,12 +189,27 @@ def _read_record(path: Path, *state: int) -> Record:
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole JSON file ({error}); remove it and run again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(f"{path}: record schema {version!r}, this release reads {SCHEMA_VERSION}")
+    if version not in READ_VERSIONS:
+        raise RecordError(f"{path}: record schema {version!r}, this release reads {' and '.join(map(str, READ_VERSIONS))}")
     try:
+        if version > 1 and content.pop("seal", None) != seal(content):
+            raise RecordError(f"{path}: changed after it was written; remove it and run again")
         return Record.model_validate(content)
     except ValidationError as error:
         raise RecordError(f"{path}: {explain(error, Record)}; remove it and run again") from None
+    except ValueError as error:  # NaN has no place in JSON, and no seal
+        raise RecordError(f"{path}: {error}; remove it and run again") from None
+
+
+def read_failure(path: Path) -> FailedRun:
+    """A failure's note; a damaged one still says which run failed."""
+    folder, seed = path.parent, int(re.sub(r"\D", "", path.name) or 0)
+    try:
+        content = json.loads(path.read_bytes())
+        variant, error = str(content["variant"]), str(content["error"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        variant, error = folder.name, "failed; the note that says why is damaged"
+    return FailedRun(folder.parent.name, folder.name, variant, seed, error)
 
 
 class Store:
@@ -203,13 +237,14 @@ class Store:
         identity = record.identity
         write_atomic(self.path(identity, ".npz"), predictions)
         write_atomic(self.path(identity, ".cost.json"), to_json(costs.model_dump(mode="json")))
-        self.path(identity, ".failed.json").unlink(missing_ok=True)
-        write_atomic(self.path(identity, ".json"), to_json(record.model_dump(mode="json")))
+        remove(self.path(identity, ".failed.json"))
+        content = record.model_dump(mode="json")
+        write_atomic(self.path(identity, ".json"), to_json({**content, "seal": seal(content)}))
 
     def save_failure(self, identity: Identity, failure: Failure) -> None:
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
         write_atomic(self.path(identity, ".failed.json"), to_json(content))
-        self.path(identity, ".json").unlink(missing_ok=True)  # of other settings, or it would not have been run
+        remove(self.path(identity, ".json"))  # of other settings, or it would not have been run
 
     def read_costs(self, identity: Identity) -> Costs | None:
         try:
@@ -217,14 +252,14 @@ class Store:
         except (OSError, ValueError, RecursionError):
             return None
 
-    def load(self, protocol: str) -> tuple[list[Record], list[str], list[str]]:
-        """All records of a protocol; one line for each that cannot be used; one line for each failed run."""
+    def load(self, protocol: str) -> tuple[list[Record], list[str], list[FailedRun]]:
+        """All records of a protocol; one line for each that cannot be used; every failed run."""
         records, faults, failures = [], [], []
         for path in sorted((self.root / protocol).glob("*/*/seed*.json")):
             if path.name.endswith(".cost.json"):
                 continue
             if path.name.endswith(".failed.json"):
-                failures.append(self._failure_line(path))
+                failures.append(read_failure(path))
                 continue
             try:
                 record = read_record(path)
@@ -233,12 +268,20 @@ class Store:
                 records.append(record)
             except RecordError as error:
                 faults.append(str(error).replace(f"{self.root}/", ""))
-        return records, faults, failures
+        copies = copied_seeds(records)
+        faults += [f"{one.identity.stem}.json: {why}" for one, why in copies]
+        out = {id(one) for one, _ in copies}
+        return [record for record in records if id(record) not in out], faults, failures
 
-    def _failure_line(self, path: Path) -> str:
-        where = path.relative_to(self.root / path.parts[len(self.root.parts)])
-        try:
-            content = json.loads(path.read_bytes())
-            return f"{content['variant']} seed {content['seed']} ({where.parts[0]}): {content['error']}"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return f"{where}: failed"
+
+def copied_seeds(records: list[Record]) -> list[tuple[Record, str]]:
+    """Records that predict the very same labels under several seeds of a variant: all but one are copies, and none can be told apart."""
+    same = defaultdict(list)
+    for record in records:
+        same[record.identity.stem.parent, record.predictions_sha256].append(record)
+    found = []
+    for several in same.values():
+        seeds = ", ".join(str(record.identity.seed) for record in several)
+        if len(several) > 1:
+            found += [(record, f"seeds {seeds} have the same predictions, so they are copies; remove and run again") for record in several]
+    return found

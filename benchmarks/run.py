@@ -7,71 +7,39 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.audit import numbers_kept
 from benchmarks.base_session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
 from benchmarks.compiling import compiler_for, compiling_pays
 from benchmarks.datasets import ImageSet, load_images
+from benchmarks.entrant import Entrant, Stage
 from benchmarks.evaluate import Evaluator
 from benchmarks.features import BaseFeatures, base_features
+from benchmarks.guard import folders, shut
 from benchmarks.loading import Batches, Transform
-from benchmarks.metrics import micro, session_accuracies
+from benchmarks.metrics import micro
 from benchmarks.precision import environment, pick_device, resolve_precision
-from benchmarks.records import Costs, Identity, Record, SessionResult, pack_predictions
-from benchmarks.scenario import SessionImages, Tensors, make_benchmark, to_device
+from benchmarks.predictions import pack_predictions
+from benchmarks.records import Costs, Identity, Record, SessionResult
+from benchmarks.scenario import SessionImages, make_experiences, to_device
 from benchmarks.settings import Settings
-from benchmarks.splits import Split, make_split
+from benchmarks.splits import make_split
 from benchmarks.streams import torch_seed
 from benchmarks.weights import find_weights
 from methods.parts.config import Selection
 from methods.parts.memory import Memory
 from methods.parts.network import Network
 from methods.registry import load_method
-from methods.strategy import Kit, SessionStrategy
+from methods.strategy import Kit
 from protocols.schema import Protocol, Recipe
 
 Progress = Callable[[str], None]
 """Called with what a run is doing now, in a few words."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What the runs of one seed share: images, split, the Avalanche benchmark, the evaluator."""
-
-    images: ImageSet
-    split: Split
-    tensors: Tensors
-    benchmark: Any
-    evaluator: Evaluator
-
-    def oracle(self, strategy: SessionStrategy) -> list[float]:
-        """Test accuracy on the classes of each session so far, in percent: `methods.parts.kit.Oracle`."""
-        evaluation = self.evaluator.evaluate(strategy, strategy.session)
-        return session_accuracies(strategy.kit.sessions, evaluation.correct, evaluation.total)
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A strategy on its way through the sessions of one run."""
-
-    strategy: SessionStrategy
-    stage: Stage
-    images: SessionImages
-    memory: Memory
-    environment: dict[str, str | int]
-    base_parameters: int
-    base_seconds: float
-
-    def train(self, session: int, seed: int) -> None:
-        """Hand the session's images to the strategy. All that it draws depends on the seed and the session alone."""
-        self.memory.open(torch.from_numpy(self.stage.split.train[session]))
-        torch.manual_seed(torch_seed(seed, f"session{session}"))
-        self.strategy.train(self.stage.benchmark.train_stream[session], eval_streams=[])
 
 
 class Runner:
@@ -97,7 +65,8 @@ class Runner:
             split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
             tensors = to_device(images, split, self.device)
             evaluator = Evaluator(tensors, split, self.transform)
-            stage = Stage(images, split, tensors, make_benchmark(split, tensors.labels), evaluator)
+            experiences, closed = make_experiences(split, tensors.labels), folders(self.settings)
+            stage = Stage(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), closed)
             self._stage = ((split_name, seed), stage)
         return self._stage[1]
 
@@ -107,11 +76,11 @@ class Runner:
         compiler = compiler_for(self.protocol, recipe, len(stage.split.train[0]), self.device) if self.settings.compile else None
         return environment(self.device, resolve_precision(recipe.precision, self.device), compiler)
 
-    def fresh(self, identity: Identity, env: dict[str, Any]) -> Network:
-        """The network of a run before its base session, on the CPU. Torch's global generators stay where they are."""
+    def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
+        """What makes the network of a run before its base session. It goes to methods, so it leads to nothing of the runner's."""
         gain = {**identity.recipe_settings, **identity.base_settings}["head_gain"]
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            return build_network(self.protocol, identity.base, str(env["precision"]), identity.seed, self.weights, gain)
+        precision, seed = str(env["precision"]), identity.seed
+        return partial(fresh_network, self.protocol, identity.base, precision, seed, self.weights, gain, self.device)
 
     def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, BaseFeatures, float]:
         """A copy of the base model that this run adopts, its features, and the seconds spent on training it (0: from the cache).
@@ -122,7 +91,7 @@ class Runner:
         seed, seconds = identity.seed, 0.0
         split, tensors = stage.split, stage.tensors
         key = base_key(self.protocol, recipe, identity.base, seed, stage.images.sha256, split.base_sha256, env)
-        fresh = partial(self.fresh, identity, env)
+        fresh = self.fresh(identity, env)
 
         def report(epoch: int, loss: float) -> None:
             progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")
@@ -152,14 +121,16 @@ class Runner:
         stage.evaluator.remember(features)
         base_parameters = count_parameters(network) - (count_parameters(network.path) if network.path else 0)
         config = cls.Config.model_validate(identity.config)
-        memory = Memory(cls.budget(config, identity.sessions))
-        images = SessionImages(stage.tensors, self.transform, memory, identity.seed, features.train)
+        budget = cls.budget(config, identity.sessions)
+        memory = Memory(budget)
+        images = SessionImages(self.transform, memory, identity.seed)
         oracle = stage.oracle if selection_of(identity) == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
-        kit = Kit(network, images, memory, identity.sessions, self.device, partial(self.fresh, identity, env), oracle, pays)
+        kit = Kit(network, images, memory, identity.sessions, self.device, self.fresh(identity, env), oracle, pays)
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
-        strategy = cls(kit=kit, config=config)
-        return Entrant(strategy, stage, images, memory, env, base_parameters, base_seconds)
+        with shut(stage.shut):
+            strategy = cls(kit=kit, config=config)
+        return Entrant(strategy, stage, images, memory, budget, features.train, env, base_parameters, base_seconds)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Run one method with one seed through all sessions. Raises whatever the method raises."""
@@ -172,7 +143,7 @@ class Runner:
             started = self.clock()
             entrant.train(session, identity.seed)
             trained = self.clock()
-            evaluation = stage.evaluator.evaluate(strategy, session)
+            evaluation = entrant.test(session)
             test_seconds.append(self.clock() - trained)
             train_seconds.append(trained - started)
             predictions.append(evaluation.predictions)
@@ -182,11 +153,12 @@ class Runner:
                     total=evaluation.total,
                     images_kept=len(entrant.memory.rows),
                     parameters_added=count_parameters(strategy.model) - entrant.base_parameters,
+                    numbers_kept=numbers_kept(strategy),
                     log=strategy.session_log(),
                 )
             )
             progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
-        packed = pack_predictions(predictions)
+        packed = pack_predictions(predictions, stage.evaluator.labels())
         record = Record(
             title=strategy.title,
             identity=identity,
@@ -196,7 +168,7 @@ class Runner:
             images_sha256=stage.images.sha256,
             environment=entrant.environment,
             selection=selection_of(identity),
-            memory_budget=entrant.memory.budget,
+            memory_budget=entrant.budget,
             sessions=tuple(results),
             predictions_sha256=hashlib.sha256(packed).hexdigest(),
         )
@@ -208,6 +180,19 @@ class Runner:
             commit=git_commit(),
         )
         return record, costs, packed
+
+
+def fresh_network(
+    protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, gain: float, device: torch.device
+) -> Network:
+    """The network before its base session, on the CPU. Torch's global generators stay where they are."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        return build_network(protocol, base, precision, seed, weights, gain)
+
+
+def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
+    data = protocol.data
+    return tuple((data.channels, side, side) for side in sorted({data.size, data.train_size or data.size}))
 
 
 def selection_of(identity: Identity) -> Selection:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.datasets import ImageSet
 from benchmarks.loading import Batches, Transform, embedding_size
 from benchmarks.splits import Split
-from methods.parts.memory import Memory
+from methods.parts.memory import LeakError, Memory
 from methods.parts.network import Network
 
 if TYPE_CHECKING:
@@ -46,19 +47,30 @@ def to_device(images: ImageSet, split: Split, device: torch.device) -> Tensors:
 
 
 class SessionImages:
-    """The training images that a strategy may touch: the current session's, and those in its memory."""
+    """The training images that a method may touch now: the current session's, and those in its memory.
 
-    def __init__(self, tensors: Tensors, transform: Transform, memory: Memory, seed: int, base: TrainFeatures | None = None) -> None:
-        self._tensors, self._transform, self._memory, self._seed, self._base = tensors, transform, memory, seed, base
+    It holds no others, so that not even its private parts lead to past, future or test images.
+    """
+
+    def __init__(self, transform: Transform, memory: Memory, seed: int) -> None:
+        self._transform, self._memory, self._seed = transform, memory, seed
+
+    def show(self, rows: Tensor, tensors: Tensors, base: TrainFeatures | None = None) -> None:
+        """Called by the runner when a session begins: `rows`, sorted, take the place of what was there; `base` goes with session 0."""
+        self._rows, self._base = rows, base
+        here = rows.to(tensors.labels.device)
+        self._train = tensors.train[here]
+        self._plain = self._train if tensors.plain is tensors.train else tensors.plain[here]
+        self._labels = tensors.labels[here]
 
     def plain(self, rows: Tensor) -> Tensor:
-        return self._transform.normalise(self._tensors.plain[self._memory.check(rows)])
+        return self._transform.normalise(self._plain[self._places(rows)])
 
     def labels(self, rows: Tensor) -> Tensor:
-        return self._tensors.labels[self._memory.check(rows)]
+        return self._labels[self._places(rows)]
 
     def pieces(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return rows.split(embedding_size(self._transform.data.size, self._tensors.plain.device))
+        return rows.split(embedding_size(self._transform.data.size, self._plain.device))
 
     def stored_features(self, rows: Tensor, network: Network) -> Tensor | None:
         rows = self._memory.check(rows)
@@ -74,8 +86,16 @@ class SessionImages:
         views: int | None = None,
         epochs: int | None = None,
     ) -> Batches:
-        t, rows = self._tensors, self._memory.check(rows)
-        return Batches(t.train, t.labels, rows, self._transform, batch, self._seed, name, below=below, views=views, epochs=epochs)
+        places = self._places(rows)
+        return Batches(self._train, self._labels, places, self._transform, batch, self._seed, name, below=below, views=views, epochs=epochs)
+
+    def _places(self, rows: Tensor) -> Tensor:
+        """Where the images of these rows stand here. Raises LeakError for one that is not shown."""
+        wanted, shown = self._memory.check(rows).numpy(), self._rows.numpy()
+        places = np.searchsorted(shown, wanted).clip(max=len(shown) - 1)
+        if not np.array_equal(shown[places], wanted):  # a memory that was tampered with
+            raise LeakError("asked for training images that are not shown in this session")
+        return torch.from_numpy(places)
 
 
 class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -91,10 +111,11 @@ class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return (self.rows[index],)
 
 
-def make_benchmark(split: Split, labels: Tensor) -> Any:
-    """An Avalanche benchmark whose train stream has one experience a session; its data sets hold rows and labels.
+def make_experiences(split: Split, labels: Tensor) -> list[Any]:
+    """The Avalanche experience of each session; its data set holds rows and labels.
 
-    Built as avalanche.md section 1 recommends. There is no test stream: methods never see the test side.
+    Built as avalanche.md section 1 recommends. Each is the last of a stream of its own: what a strategy is handed leads back
+    to earlier sessions, to no later one, and to no test stream.
     """
     from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
     from avalanche.benchmarks.utils import (
@@ -105,7 +126,8 @@ def make_benchmark(split: Split, labels: Tensor) -> Any:
     from avalanche.benchmarks.utils.data_attribute import TaskLabels
 
     table = labels.cpu()
-    datasets = []
+    datasets: list[Any] = []
+    experiences = []
     for rows in split.train:
         numbers = rows.tolist()
         attributes = [
@@ -114,4 +136,5 @@ def make_benchmark(split: Split, labels: Tensor) -> Any:
             TaskLabels(ConstantSequence(0, len(numbers))),
         ]
         datasets.append(TaskAwareSupervisedClassificationDataset([_Rows(numbers)], data_attributes=attributes))
-    return with_classes_timeline(benchmark_from_datasets(train=datasets))
+        experiences.append(with_classes_timeline(benchmark_from_datasets(train=list(datasets))).train_stream[-1])
+    return experiences

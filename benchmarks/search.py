@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from benchmarks.datasets import ImageSet, load_images
-from benchmarks.errors import USER_ERRORS, UsageError
+from benchmarks.errors import USER_ERRORS, UsageError, storage_error
 from benchmarks.quiet import hush
 from benchmarks.settings import Settings, add_options
 from benchmarks.splits import make_split, rows_sha256
 from benchmarks.streams import stream
 from protocols.loading import first_line
+from protocols.reading import plain, short
 from protocols.schema import Protocol, Sessions
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 HELD_OUT = 0.1  # of a class's training images, and no fewer than HELD_OUT_AT_LEAST
 HELD_OUT_AT_LEAST = 3
 MOST_SESSIONS = 4
+MOST_POINTS = 1000
 
 
 def pseudo_sessions(sessions: Sessions) -> Sessions:
@@ -84,13 +86,19 @@ def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: i
 
 def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
     """`epochs=5,10,20 gamma=0.6,0.8` to every combination. Raises UsageError."""
-    axes = []
+    from benchmarks.plan import parse_value
+
+    axes: dict[str, list[tuple[str, Any]]] = {}
     for text in texts:
         key, equals, values = text.partition("=")
         if not (key and equals and values):
-            raise UsageError(f"--grid {text!r}: write FIELD=VALUE,VALUE,...")
-        axes.append([(key, yaml.safe_load(value)) for value in values.split(",")])
-    return [dict(point) for point in itertools.product(*axes)]
+            raise UsageError(f"--grid {short(text)}: write FIELD=VALUE,VALUE,...")
+        if key in axes:
+            raise UsageError(f"--grid {short(text)}: {short(key)} stands twice; write all its values behind one =")
+        axes[key] = [(key, parse_value(value, f"--grid {short(text)}")) for value in values.split(",")]
+    if (points := math.prod(map(len, axes.values()))) > MOST_POINTS:
+        raise UsageError(f"--grid: {points:,} points; at most {MOST_POINTS:,} can be tried at a time")
+    return [dict(point) for point in itertools.product(*axes.values())]
 
 
 def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:
@@ -122,6 +130,8 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
                 try:
                     store.save(*runner.run(identity))
                 except Exception as error:  # too high a rate, say: the other points still count
+                    if (refusal := storage_error(error)) is not None:
+                        raise refusal from None
                     print(f"{identity.variant} seed {seed}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
@@ -165,7 +175,7 @@ def main(arguments: list[str]) -> int:
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
         table = search(request, parse_grid(o.grid), Settings.of(o))
     except (*USER_ERRORS, MethodError) as error:
-        print(f"search: {error}", file=sys.stderr)
+        print(f"search: {plain(str(error))}", file=sys.stderr)
         return 2
     print(table)
     return 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ class Split:
 
     @property
     def order_sha256(self) -> str:
-        return hashlib.sha256(" ".join(map(str, self.order)).encode()).hexdigest()
+        return order_sha256(self.order)
 
     @property
     def rows_sha256(self) -> str:
@@ -69,6 +69,10 @@ def rows_sha256(parts: Iterable[Rows]) -> str:
         digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
         digest.update(b"/")
     return digest.hexdigest()
+
+
+def order_sha256(order: Sequence[int]) -> str:
+    return hashlib.sha256(" ".join(map(str, order)).encode()).hexdigest()
 
 
 def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
-from benchmarks.errors import USER_ERRORS
+from benchmarks.errors import USER_ERRORS, StorageError, storage_error
 from benchmarks.files import locked
 from benchmarks.metrics import micro
 from benchmarks.progress import Event, Progress
@@ -53,18 +53,21 @@ def sweep(
     """Run what is missing, over at most `workers` processes; a run that fails leaves a note and does not stop the others.
 
     A single run stays in this process; else workers are spawned, each with the same pinned number of threads, so that
-    results do not depend on how many there are, and what kills one worker leaves the others.
+    results do not depend on how many there are, and what kills one worker leaves the others. A disk that refuses is no
+    run's failure: it stops them all by a StorageError, and what is finished stays.
     """
     store = Store(settings.results)
     missing = missing_runs(runs, store, images_sha256)
     workers = max(1, min(workers, len(missing)))
     progress.start(len(missing), len(runs) - len(missing), workers)
     task = Task(protocol, settings, images_sha256, time.time())
-    if len(missing) == 1:
-        work(task, missing, progress.event)
-    elif missing:
-        in_processes(task, missing, workers, progress)
-    progress.stop()
+    try:
+        if len(missing) == 1:
+            work(task, missing, progress.event)
+        elif missing:
+            in_processes(task, missing, workers, progress)
+    finally:
+        progress.stop()
     failed = len(missing_runs(missing, store, images_sha256))
     return Outcome(len(runs) - len(missing), len(missing) - failed, failed)
 
@@ -115,13 +118,15 @@ def failed_since(store: Store, identity: Identity, started: float) -> bool:
 
 
 def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send: Send) -> None:
-    """Run, store, report. Errors of the run are stored beside where its record would be."""
+    """Run, store, report. Errors of the run are stored beside where its record would be; the disk's are raised."""
     variant, seed = identity.variant, identity.seed
     send(Event("start", variant, seed, key=str(identity.stem)))
     try:
         record, costs, predictions = runner().run(identity, lambda text: send(Event("progress", variant, seed, text)))
         store.save(record, costs, predictions)
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
+        if (refused := storage_error(error)) is not None:
+            raise refused from None
         text = first_line(error) if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
         store.save_failure(identity, Failure(text, traceback.format_exc()))
         send(Event("failed", variant, seed, text))
@@ -143,12 +148,17 @@ def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> No
         except OSError:  # the launcher was killed: do not go on unseen
             os._exit(1)
 
-    work(task, runs, send)
+    try:
+        work(task, runs, send)
+    except Exception as error:
+        if (refused := storage_error(error)) is None:
+            raise
+        send(Event("halt", text=str(refused)))
 
 
 @dataclass
 class Worker:
-    """A process, the pipe on which it reports, and the run it is at.
+    """A process, the pipe on which it reports, the run it is at, and whether it has brought any to an end.
 
     Each has a pipe of its own: a queue shared by all would stay locked for ever when one is killed while it writes.
     """
@@ -157,6 +167,7 @@ class Worker:
     process: BaseProcess
     events: Connection
     at: Identity | None = None
+    tried: bool = False
 
     def hear(self) -> Event | None:
         """The next report; None where the process has ended."""
@@ -182,22 +193,30 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
         return Worker(number, process, receiver)
 
     def bury(worker: Worker) -> None:
-        """Mark the run that a dead worker was at as failed, and put another worker in its place."""
+        """Mark the run that a dead worker was at as failed, and put another worker in its place.
+
+        One that dies before its first run gets no successor: what it died of may well kill them all.
+        """
         worker.process.join()
         del crew[worker.number]
         code = worker.process.exitcode
         if code == 0:
             return
-        if worker.at is None:
+        if worker.at is not None:
+            mark(worker.at, f"its process died (exit {code}); out of memory?")
+        elif not worker.tried:
             progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
             return
-        text = f"its process died (exit {code}); out of memory?"
-        with locked(store.path(worker.at, ".lock"), wait=False) as free:
-            if free and not store.is_done(worker.at, task.images_sha256):  # it may have died after its last word
-                store.save_failure(worker.at, Failure(text, ""))
-        progress.event(Event("failed", worker.at.variant, worker.at.seed, text))
-        left.pop(str(worker.at.stem), None)
         crew[worker.number] = spawn(worker.number)
+
+    def mark(run: Identity, text: str) -> None:
+        """As failed; not where the run was stored before the last word came, nor where another process is at it by now."""
+        with locked(store.path(run, ".lock"), wait=False) as free:
+            if not free or store.is_done(run, task.images_sha256):
+                return
+            store.save_failure(run, Failure(text, ""))
+        progress.event(Event("failed", run.variant, run.seed, text))
+        left.pop(str(run.stem), None)
 
     crew = {number: spawn(number) for number in range(workers)}
     try:
@@ -209,10 +228,12 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
                 if event is None:
                     bury(worker)
                     continue
+                if event.kind == "halt":
+                    raise StorageError(event.text)
                 if event.kind == "start":
                     worker.at = left.get(event.key)
                 elif event.kind in ("done", "failed"):
-                    worker.at = None
+                    worker.at, worker.tried = None, True
                 progress.event(event)
     finally:
         for worker in crew.values():

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
 from methods.rehearsal import RehearsalConfig, RehearsalStrategy
+from protocols.schema import MOST_EPOCHS
 
 
 class Eeil(RehearsalStrategy):
@@ -28,7 +29,7 @@ class Eeil(RehearsalStrategy):
         distill_weight: float = Field(1.0, ge=0)
         distill_temperature: float = Field(2.0, gt=0)
         distill_heads: Literal["together", "each"] = "together"
-        balanced_epochs: int = Field(0, ge=0)  # milestones count anew in them
+        balanced_epochs: int = Field(0, ge=0, le=MOST_EPOCHS)  # milestones count anew in them
         balanced_lr: float = Field(0.1, gt=0)  # as a share of lr
         # Gradients get N(0, 1) noise / (1 + step)^.55; the paper has .3, made for increments of thousands of images. FACIL, whose
         # reading of the formula this is, leaves it off unless asked.

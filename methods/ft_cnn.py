@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from methods.strategy import SessionStrategy, TrainConfig
 
 
@@ -18,6 +20,6 @@ class FtCnn(SessionStrategy):
 
     class Config(TrainConfig):
         batch_norm: Literal["eval", "train", "last_block"] = "train"
-        new_row_std: float | None = 0.001
+        new_row_std: float | None = Field(0.001, ge=0)
 
     presets = {"topic": {}, "slow": {"lr": 0.01}}

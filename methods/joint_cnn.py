@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,9 +25,9 @@ class JointCnn(SessionStrategy):
     memory_budget = None
 
     class Config(TrainConfig):
-        batch: int | None = 128
+        batch: int | None = Field(128, ge=1)
         batch_norm: Literal["eval", "train", "last_block"] = "train"
-        new_row_std: float | None = 0.001
+        new_row_std: float | None = Field(0.001, ge=0)
         from_scratch: bool = False
         balance: Literal["none", "loss", "sampling"] = "none"
 

@@ -19,6 +19,7 @@ from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
 from methods.parts.selection import weighted
 from methods.strategy import Below, SessionStrategy, TrainConfig
+from protocols.schema import MOST_EPOCHS
 
 BETA_RANGE = 20.0  # beta_clock progress: from 1 to 1 + this over the session
 
@@ -27,17 +28,17 @@ class LecConfig(TrainConfig, ExpansionConfig):
     """LEC-Net's parameters. Defaults are preset `paper`: what the text states, else what methods.md 5.5 recommends for it."""
 
     lr: float = Field(0.01, gt=0)  # section 4.1; the release has .005
-    epochs: int = Field(100, ge=1)  # no. 22, 24: one full batch each, so also the number of steps
+    epochs: int = Field(100, ge=1, le=MOST_EPOCHS)  # no. 22, 24: one full batch each, so also the number of steps
     stop: Literal["fixed", "shots"] = "fixed"  # no. 22: after `epochs`, or by the shots' own accuracy; selection oracle_test: as published
     stop_at: float = Field(0.9, gt=0, le=1)  # stop shots: share of the shots predicted rightly in training
     stop_old: Literal["seen", "base"] = "seen"  # no. 23: "old classes" of the published rule
-    max_epochs: int = Field(1000, ge=1)  # no. 24: where a rule is never met
+    max_epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)  # no. 24: where a rule is never met
     beta_warmup: int = Field(0, ge=0)  # no. 8: beta = 1 + max(epoch - warmup, 0); the release holds it for 20
     beta_clock: Literal["epoch", "progress"] = "epoch"  # no. 32: with one epoch, beta would stay 1
     stored_gate: Literal["last_batch", "plain"] = "last_batch"  # no. 13: plain: once more, on un-augmented shots
     tau_learns: bool = True  # no. 4, 33: fixed in NC
     tau_clamp: bool = True  # no. 3: keep tau within [0, 1]
-    indicator_push: float = 10.0  # NC: N of Eq. 5
+    indicator_push: float = Field(10.0, ge=0)  # NC: N of Eq. 5
     indicator_norm: Literal["square", "norm"] = "square"  # NC: the appendix differentiates the square, the text prints the norm
     distill_weight: float = Field(1.0, ge=0)  # no. 19: lambda 1
     distill_temperature: float = Field(2.0, gt=0)  # no. 20

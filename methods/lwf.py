@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy, set_batch_norm
 from methods.strategy import SessionStrategy, TrainConfig
+from protocols.schema import MOST_EPOCHS
 
 
 class Lwf(SessionStrategy):
@@ -25,7 +26,7 @@ class Lwf(SessionStrategy):
 
     class Config(TrainConfig):
         batch_norm: Literal["eval", "train", "last_block"] = "train"
-        warmup_epochs: int = Field(1, ge=0)
+        warmup_epochs: int = Field(1, ge=0, le=MOST_EPOCHS)
         distill_weight: float = Field(1.0, ge=0)
         distill_temperature: float = Field(2.0, gt=0)
 

@@ -30,7 +30,7 @@ class Ncm(RehearsalStrategy):
         less_forget: float = Field(50.0, ge=0)  # 50 on CIFAR, 1 on miniImageNet and CUB
         less_forget_grows: bool = False  # lambda = less_forget * sqrt(|old| / |new|), LUCIR section 3.3
         margin_weight: float = Field(0.0, ge=0)
-        margin: float = 0.5
+        margin: float = Field(0.5, ge=0)
         margin_classes: int = Field(2, ge=1)  # K hardest new classes
         imprint: bool = False  # new rows start as the mean direction of their images
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from methods.strategy import SessionStrategy
 
 FOLDER = Path(__file__).parent
+OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
+"""What a method's file may not import: the runner holds the test images, and the others lead to everything."""
 NOT_METHODS = {"__init__", "registry", "rehearsal", "strategy"}
 
 
@@ -45,6 +47,9 @@ def read_entry(name: str) -> Entry:
         module = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise MethodError(f"{path}: not valid Python ({error})") from None
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import | ast.ImportFrom) and (reached := imported(node) & OUT_OF_BOUNDS):
+            raise MethodError(f"{path}, line {node.lineno}: imports {min(reached)}; a method gets what it may touch from its kit")
     for node in module.body:
         if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
             presets = facts.get("presets", {"default": {}})
@@ -53,6 +58,13 @@ def read_entry(name: str) -> Entry:
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
             return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name)
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Top-level packages that this statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    return {(node.module or "").partition(".")[0]}
 
 
 def literals(node: ast.ClassDef) -> dict[str, Any]:

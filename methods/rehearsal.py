@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from methods.parts.exemplars import herding, random_choice
 from methods.parts.network import Network, frozen_copy
 from methods.strategy import Below, SessionStrategy, TrainConfig
-from protocols.schema import Sessions
+from protocols.schema import MOST_EPOCHS, Milestones, Sessions
 
 
 class RehearsalConfig(TrainConfig):
     """Defaults are TOPIC's: Nesterov SGD, rate .1 for 70 epochs with a drop at 60, batch norm training in the last block only."""
 
-    epochs: int = Field(70, ge=0)
-    milestones: tuple[int, ...] = (60,)
+    epochs: int = Field(70, ge=0, le=MOST_EPOCHS)
+    milestones: Milestones = (60,)
     batch_norm: Literal["eval", "train", "last_block"] = "last_block"
     new_row_std: float | None = Field(0.001, ge=0)
     train: Literal["all", "last_block"] = "last_block"

@@ -5,14 +5,54 @@ Imports nothing of the suite and no torch, so that `--list` and `--help` answer 
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from protocols.messages import explain
+from protocols.reading import short
+from protocols.seeds import parse_seeds
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 Precision = Literal["auto", "fp32", "bf16"]
-NAME = r"^[a-z0-9][a-z0-9_-]*$"  # becomes part of a path
+MOST = 1_000_000
+"""No number of a recipe or a method is greater; nobody's experiment needs it, and a slip of the hand is told at once."""
+MOST_EPOCHS = 10_000
+MOST_CLASSES = 100_000
+
+
+def a_name(text: str) -> str:
+    if not re.fullmatch("[a-z0-9][a-z0-9_-]{0,63}", text):  # becomes part of a path
+        raise ValueError("must be of a-z, 0-9, _ and -, begin with a letter or digit, and have at most 64 letters")
+    return text
+
+
+def one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must be one line of printable text")
+    return text
+
+
+def lines(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must be printable text")
+    return text
+
+
+def once_each(items: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if items and (twice := [item for index, item in enumerate(items) if item in items[:index]]):
+        raise ValueError(f"{twice[0]!r} stands twice")
+    return items
+
+
+Name = Annotated[str, AfterValidator(a_name)]
+Line = Annotated[str, Field(max_length=200), AfterValidator(one_line)]
+Text = Annotated[str, Field(max_length=5000), AfterValidator(lines)]
+Epoch = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
+Milestones = Annotated[tuple[Epoch, ...], Field(max_length=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Strict(BaseModel):
@@ -23,8 +63,23 @@ class Strict(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+        items = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, bool) for item in items) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("must not be true or false")
+        if any(isinstance(item, bytes) for item in items):
+            raise ValueError("must not be binary")
+        return value
+
+
+class Bounded(Strict):
+    """Settings whose numbers stay within what anybody may want."""
+
+    @field_validator("*")
+    @classmethod
+    def _within_reason(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int | float) and abs(number) > MOST for number in numbers):
+            raise ValueError(f"must be within {MOST:,}")
         return value
 
 
@@ -33,33 +88,36 @@ class Data(Strict):
 
     `train_size` is the side at which training images are stored when it differs from `size`, the side the network sees
     (CUB: stored 256, cropped to 224). Both are reached by resizing width and height independently (no aspect kept),
-    which is what LEC-Net's loaders do (methods.md 1.5).
+    which is what LEC-Net's loaders do (methods.md 1.5). `mean` and `std` are of pixels from 0 to 1.
     """
 
     source: Literal["cifar100", "cub200", "miniimagenet", "omniglot", "mnist", "digits", "folder"]
     path: str | None = None
-    classes: int | None = Field(None, ge=2)
+    classes: int | None = Field(None, ge=2, le=MOST_CLASSES)
     size: int = Field(ge=4, le=512)
     train_size: int | None = Field(None, ge=4, le=512)
     channels: Literal[1, 3] = 3
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Share, ...]
+    std: tuple[Annotated[float, Field(ge=1e-3, le=10)], ...]
 
     @field_validator("path")
     @classmethod
     def _inside_the_data_root(cls, path: str | None) -> str | None:
-        if path is not None and (PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts):
-            raise ValueError("must be a relative path inside the data root")
+        if path is None:
+            return path
+        parts = PurePosixPath(path).parts
+        if PurePosixPath(path).is_absolute() or ".." in parts or not parts or path.startswith("~"):
+            raise ValueError("must be a relative path inside the data root, below it, and without ~")
+        if not path.isprintable() or not path.strip() or "\\" in path or len(path) > 500 or any(len(part.encode()) > 255 for part in parts):
+            raise ValueError("must be a relative path of printable names with / between them, at most 500 letters")
         return path
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise ValueError(f"mean and std need {self.channels} values each, one a channel")
-        if any(s <= 0 for s in self.std):
-            raise ValueError("std must be positive")
         if (self.source == "folder") != (self.path is not None):
-            raise ValueError("path goes with source: folder, and only with it")
+            raise ValueError("path must be given with source: folder, and only with it")
         if self.train_size is not None and self.train_size <= self.size:
             raise ValueError("train_size must exceed size; leave it out where they are equal")
         return self
@@ -76,17 +134,23 @@ class Augment(Strict):
 class Sessions(Strict):
     """`base` classes with all their images, then `count` sessions of `way` classes with `shots` images each."""
 
-    base: int = Field(ge=1)
-    way: int = Field(ge=1)
-    count: int = Field(ge=0)
+    base: int = Field(ge=1, le=MOST_CLASSES)
+    way: int = Field(ge=1, le=MOST_CLASSES)
+    count: int = Field(ge=0, le=1000)
     shots: int | Literal["all"]
 
     @field_validator("shots", mode="before")
     @classmethod
     def _at_least_one(cls, shots: Any) -> Any:
-        if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
-            raise ValueError("must be a positive whole number, or all")
+        if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or not 1 <= shots <= MOST):
+            raise ValueError(f"must be a positive whole number of at most {MOST:,}, or all")
         return shots
+
+    @model_validator(mode="after")
+    def _classes_can_be_counted(self) -> Self:
+        if self.classes > MOST_CLASSES:
+            raise ValueError(f"base + way * count is {self.classes:,} classes; at most {MOST_CLASSES:,} are possible")
+        return self
 
     @property
     def classes(self) -> int:
@@ -103,11 +167,11 @@ class Sessions(Strict):
 class Backbone(Strict):
     """A network of methods/parts/backbones.py, and the weights it starts from."""
 
-    name: str
+    name: Name
     pretrained: Literal["imagenet"] | None = None
 
 
-class Recipe(Strict):
+class Recipe(Bounded):
     """How the base session is trained, and what the methods' own settings become under it.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
@@ -115,14 +179,14 @@ class Recipe(Strict):
     `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 where the processor has it.
     """
 
-    epochs: int = Field(ge=1)
+    epochs: Epoch
     batch: int = Field(128, ge=1)
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
     schedule: Literal["step", "onecycle", "constant"] = "step"
-    milestones: tuple[PositiveInt, ...] = ()
+    milestones: Milestones = ()
     gamma: float = Field(0.1, gt=0, le=1)
     warmup: float = Field(0.2, gt=0, lt=1, description="onecycle: share of the steps in which the rate rises")
     head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
@@ -136,7 +200,7 @@ class Recipe(Strict):
         settings = set(cls.model_fields) - {"bases", "methods", "precision"}
         for base, values in bases.items():
             if foreign := sorted(set(values) - settings):
-                raise ValueError(f"{base}: {foreign[0]!r} is not among {', '.join(sorted(settings))}")
+                raise ValueError(f"{base}: {short(foreign[0])} is not among {', '.join(sorted(settings))}")
         return bases
 
     @model_validator(mode="after")
@@ -145,9 +209,7 @@ class Recipe(Strict):
             try:
                 self.for_base(base)
             except ValidationError as error:
-                fault = error.errors()[0]
-                where = ".".join(str(part) for part in ("bases", base, *fault["loc"]))
-                raise ValueError(f"{where}: {fault['msg'].removeprefix('Value error, ')}") from None
+                raise ValueError(f"bases.{base}.{explain(error)}") from None
         return self
 
     def for_base(self, base: str) -> Recipe:
@@ -158,37 +220,54 @@ class Recipe(Strict):
 class Canonical(Strict):
     """Facts that the canonical split must show before anything is trained (methods.md 1.1-1.3)."""
 
-    base_train: PositiveInt
-    base_test: PositiveInt
+    base_train: int = Field(ge=1, le=10**9)
+    base_test: int = Field(ge=1, le=10**9)
     shots_sha256: str | None = None
+
+    @field_validator("shots_sha256")
+    @classmethod
+    def _is_a_hash(cls, text: str | None) -> str | None:
+        if text is not None and not re.fullmatch("[0-9a-f]{64}", text):
+            raise ValueError("must be a SHA-256, 64 hexadecimal digits in lower case")
+        return text
 
 
 class Protocol(Strict):
     """One benchmark: data, sessions, backbone, recipes, and who takes part by default."""
 
-    name: str = Field(pattern=NAME)
-    title: str
+    name: Name
+    title: Line
     data: Data
     augment: Augment = Augment(pad=0, jitter=0.0)
     sessions: Sessions
     backbone: Backbone
-    recipes: dict[Annotated[str, Field(pattern=NAME)], Recipe]
-    recipe: str
-    splits: tuple[SplitName, ...] = ("paper",)
-    seeds: str = Field("0-9", pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")
-    methods: tuple[str, ...] | None = None
-    without: tuple[str, ...] = Field((), description="where `methods` is not given: those of methods/ that do not take part")
+    recipes: dict[Name, Recipe]
+    recipe: Name
+    splits: Annotated[tuple[SplitName, ...], Field(min_length=1), AfterValidator(once_each)] = ("paper",)
+    seeds: str = "0-9"
+    methods: Annotated[tuple[Line, ...], Field(min_length=1), AfterValidator(once_each)] | None = None
+    without: Annotated[tuple[Line, ...], AfterValidator(once_each)] = Field(
+        (), description="where `methods` is not given: those of methods/ that do not take part"
+    )
     canonical: Canonical | None = None
-    notes: str = ""
+    notes: Text = ""
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_seeds(cls, seeds: str) -> str:
+        parse_seeds(seeds)
+        return seeds
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.recipe not in self.recipes:
-            raise ValueError(f"recipe: {self.recipe!r} is not among recipes ({', '.join(self.recipes)})")
-        if not self.splits:
-            raise ValueError("splits: at least one is needed")
+            raise ValueError(f"recipe: {self.recipe!r} is not among recipes ({', '.join(self.recipes)[:200]})")
         if self.data.classes is not None and self.data.classes < self.sessions.classes:
             raise ValueError(f"data.classes is {self.data.classes}, but the sessions need {self.sessions.classes}")
+        if self.augment.pad >= self.data.size:
+            raise ValueError(f"augment.pad is {self.augment.pad}, but must be smaller than data.size, {self.data.size}")
+        if self.backbone.pretrained is not None and self.data.channels != 3:
+            raise ValueError(f"backbone.pretrained: {self.backbone.pretrained} weights need data.channels: 3")
         return self
 
 
@@ -196,13 +275,18 @@ class PublishedRow(Strict):
     """One row of a printed table: accuracies in percent for sessions 0..T (null: not printed), and what one must
     know to compare it."""
 
-    method: str
-    presets: tuple[str, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
-    label: str
-    source: str
-    accuracy: tuple[float | None, ...]
-    backbone: str
-    split: str
-    seeds: str
-    selection: str
-    note: str = ""
+    method: Name
+    presets: tuple[Name, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
+    label: Line
+    source: Line
+    accuracy: tuple[Annotated[float, Field(ge=0, le=100)] | None, ...] = Field(min_length=1)
+    backbone: Line
+    split: SplitName | Literal["unknown"]
+    seeds: Line
+    selection: Line
+    note: str = Field("", max_length=500)
+
+    @field_validator("note")
+    @classmethod
+    def _one_line_if_any(cls, note: str) -> str:
+        return one_line(note) if note else note

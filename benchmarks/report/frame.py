@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from benchmarks import metrics
+from benchmarks.errors import RecordError
 from benchmarks.records import Record
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Columns: variant, seed, session, accuracy, base, novel, hm, class_count, images_kept, parameters_added."""
+    """Columns: variant, seed, session, accuracy, base, novel, hm, class_count, images_kept, parameters_added, numbers_kept.
+
+    Refuses a seed that a variant has twice: it would weigh double in every mean.
+    """
+    runs = Counter((record.identity.variant, record.identity.seed) for record in records)
+    if twice := [f"{variant} seed {seed}" for (variant, seed), count in runs.items() if count > 1]:
+        raise RecordError(f"{', '.join(twice)}: more than one record; a table takes one a seed")
     rows = []
     for record in records:
         shape = record.identity.sessions
@@ -28,6 +36,7 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
                     "class_count": metrics.class_count(s.correct, s.total, shape.span(number).start),
                     "images_kept": s.images_kept,
                     "parameters_added": s.parameters_added,
+                    "numbers_kept": float("nan") if s.numbers_kept is None else s.numbers_kept,
                 }
             )
     return pd.DataFrame(rows)

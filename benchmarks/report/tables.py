@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,22 +11,27 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import metrics
-from benchmarks.records import Costs, Record
+from benchmarks.errors import RecordError
+from benchmarks.records import Costs, FailedRun, Record
 from benchmarks.report.frame import label_of, matrix_of, to_frame
-from benchmarks.stats import mean_and_half_width
+from benchmarks.report.ranking import ahead_of_all, is_ranked, scores_of
+from benchmarks.stats import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
 from protocols.schema import PublishedRow
 
 NONE = "–"
+KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
+"""What a method carries: prototypes and teachers that are no part of its network are `other numbers` (None in records of schema 1)."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Records of one recipe and split, one variant after the other in the order of the tables."""
+    """Records of one recipe and split, one variant after the other in the order of the tables, and what failed beside them."""
 
     recipe: str
     split: str
     variants: dict[str, list[Record]]
     digest: str = ""
+    failures: Sequence[FailedRun] = ()
 
     @property
     def name(self) -> str:
@@ -36,9 +42,37 @@ class Section:
     def records(self) -> list[Record]:
         return [record for records in self.variants.values() for record in records]
 
+    @property
+    def seeds(self) -> list[int]:
+        """All that any row was run with, or tried with."""
+        return sorted({record.identity.seed for record in self.records} | {failed.seed for failed in self.failures})
+
+    @property
+    def ranked(self) -> list[str]:
+        return [variant for variant, records in self.variants.items() if is_ranked(records[0])]
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         return to_frame(self.records)
+
+    @cached_property
+    def last(self) -> pd.DataFrame:
+        """The frame's last session."""
+        return self.frame[self.frame["session"] == self.frame["session"].max()]
+
+    def failed(self, variant: str) -> int:
+        """How many runs of a variant that has records failed."""
+        folder = self.variants[variant][0].identity.stem.parent.name
+        return sum(failed.folder == folder for failed in self.failures)
+
+    def failed_rows(self) -> dict[str, int]:
+        """Variants of which nothing but failures is left: a label each, and how many."""
+        alive = {records[0].identity.stem.parent.name for records in self.variants.values()}
+        return Counter(f"`{failed.variant}`" for failed in self.failures if failed.folder not in alive)
+
+    def seeds_cell(self, runs: int, failed: int) -> str:
+        """`10`; `8 of 10, 1 failed` where not all are there."""
+        return (str(runs) if runs == len(self.seeds) else f"{runs} of {len(self.seeds)}") + (f", {failed} failed" if failed else "")
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -48,30 +82,68 @@ def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     return frame.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 
 
-def interval(values: Iterable[float]) -> str:
-    """`61.23 ± 0.45`; the mean alone for one seed; a dash where the number does not exist."""
-    values = list(values)
-    if any(np.isnan(value) for value in values):
-        return NONE
-    mean, half = mean_and_half_width(values)
-    return f"{mean:.2f}" if np.isnan(half) else f"{mean:.2f} ± {half:.2f}"
+def intervals(variant: str, block: pd.DataFrame) -> list[str]:
+    """A row of cells from a block of columns over seeds: `61.23 ± 0.45`; the mean alone for one seed; a dash where no seed has a number.
+
+    Refuses a column in which some seeds have a number and some none.
+    """
+    missing = block.isna()
+    for column in block.columns[missing.any() & ~missing.all()]:
+        seeds = ", ".join(map(str, block.index[missing[column]]))
+        raise RecordError(f"{variant} seed {seeds}: {column} is not a number, and is one for other seeds; a mean would hide it")
+    known = block.loc[:, ~missing.any()]
+    cells = dict.fromkeys(block.columns, NONE)
+    for column, mean, width in zip(known.columns, known.mean(), half_widths(known), strict=True):
+        cells[column] = f"{mean:.2f}" if np.isnan(width) else f"{mean:.2f} ± {width:.2f}"
+    return list(cells.values())
+
+
+def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Sequence[str]) -> dict[str, list[str]]:
+    """The cells of every variant; in each contested column that of the row ahead of all, if there is one, in bold."""
+    cells = {variant: intervals(variant, block) for variant, block in blocks.items()}
+    for name in contested:
+        winner = ahead_of_all({variant: scores_of(blocks[variant][name]) for variant in section.ranked})
+        if winner is not None:
+            place = list(blocks[winner].columns).index(name)
+            cells[winner][place] = f"**{cells[winner][place]}**"
+    return cells
 
 
 def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     """Rows methods, columns sessions 0..T (the layout of the paper's Tables 4, 5, 7), then average and PD."""
-    frame = section.frame
-    sessions = sorted(frame["session"].unique())
-    header = ["Method", "Seeds", *(str(s) for s in sessions), "Average", "PD"]
+    blocks = {}
+    for variant in section.variants:
+        of_variant = section.frame[section.frame["variant"] == variant]
+        table = of_variant.pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+        drops = [metrics.performance_drop(list(curve)) for _, curve in table.iterrows()]
+        blocks[variant] = table.assign(Average=table.mean(axis=1), PD=drops)
+    columns = list(table.columns)
+    cells = rows_of(section, blocks, [*columns, "Average"])
     rows: list[list[str]] = []
     for variant, records in section.variants.items():
-        table = frame[frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy")
-        averages = table.mean(axis=1)
-        drops = [metrics.performance_drop(list(curve)) for _, curve in table.iterrows()]
-        cells = [interval(table[s]) for s in sessions]
-        rows.append([label_of(records[0]), str(len(records)), *cells, interval(averages), interval(drops)])
+        seeds = section.seeds_cell(len(records), section.failed(variant))
+        rows.append([label_of(records[0]), seeds, *cells[variant]])
         for row in (r for r in published if printed(r, records[0])):
-            rows += published_rows(row, [float(table[s].mean()) for s in sessions])
-    return markdown(rows, header)
+            rows += published_rows(row, [float(blocks[variant][column].mean()) for column in columns])
+    rows += [[label, section.seeds_cell(0, count), *["failed"] * (len(columns) + 2)] for label, count in section.failed_rows().items()]
+    return markdown(rows, ["Method", "Seeds", *columns, "Average", "PD"])
+
+
+def legend(section: Section) -> str:
+    """What stands behind ± and bold in this section."""
+    counts = [len(records) for records in section.variants.values()]
+    ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
+    if any(1 < count < FEWEST_TO_RESAMPLE for count in counts):
+        ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
+    width = f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±."
+    if max(counts) < FEWEST_TO_TEST:
+        return f"{width} Nothing is bold: a test needs {FEWEST_TO_TEST} seeds."
+    unranked = ["rows marked †"] if any(record.selection == "oracle_test" for record in section.records) else []
+    unranked += ["rows that keep all past images"] if any(record.memory_budget is None for record in section.records) else []
+    return (
+        f"{width} Bold: ahead of every other ranked row of the column by paired t-tests over common seeds, Holm-corrected, at {ALPHA}; "
+        "within a tie nothing is bold." + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
+    )
 
 
 def printed(row: PublishedRow, record: Record) -> bool:
@@ -104,22 +176,19 @@ def published_rows(row: PublishedRow, measured: Sequence[float]) -> list[list[st
 
 def final_table(section: Section) -> str:
     """After the last session: base, novel, their harmonic mean, and what the method kept and added."""
-    last = section.frame[section.frame["session"] == section.frame["session"].max()]
-    header = ["Method", "Base", "Novel", "Harmonic mean", "All", "All, class-count", "Forgetting", "Images kept", "Parameters added"]
+    names = {"base": "Base", "novel": "Novel", "hm": "Harmonic mean", "accuracy": "All", "class_count": "All, class-count"}
+    blocks = {}
+    for variant, records in section.variants.items():
+        of_variant = section.last[section.last["variant"] == variant].set_index("seed")
+        forgotten = pd.Series({record.identity.seed: metrics.forgetting(matrix_of(record)) for record in records})
+        blocks[variant] = of_variant[list(names)].rename(columns=names).assign(Forgetting=forgotten)
+    cells = rows_of(section, blocks, ["Base", "Novel", "Harmonic mean", "All"])
     rows = []
     for variant, records in section.variants.items():
-        f = last[last["variant"] == variant]
-        forgotten = [metrics.forgetting(matrix_of(record)) for record in records]
-        rows.append(
-            [
-                label_of(records[0]),
-                *(interval(f[column]) for column in ("base", "novel", "hm", "accuracy", "class_count")),
-                interval(forgotten),
-                f"{f['images_kept'].mean():,.0f}",
-                f"{f['parameters_added'].mean():,.0f}",
-            ]
-        )
-    return markdown(rows, header)
+        means = section.last.loc[section.last["variant"] == variant, list(KEPT)].mean()
+        rows.append([label_of(records[0]), *cells[variant], *(NONE if np.isnan(mean) else f"{mean:,.0f}" for mean in means)])
+    rows += [[label, *["failed"] * (len(names) + 1 + len(KEPT))] for label in section.failed_rows()]
+    return markdown(rows, ["Method", *names.values(), "Forgetting", *KEPT.values()])
 
 
 def log_tables(section: Section) -> list[str]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from benchmarks.errors import RecordError
 from benchmarks.files import write_atomic
 from benchmarks.metrics import sampling_half_width
-from benchmarks.records import Record, Store
+from benchmarks.records import FailedRun, Record, Store
+from benchmarks.report.compare import comparison
 from benchmarks.report.frame import label_of
-from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, log_tables, markdown, matrix_table, printed
+from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, legend, log_tables, markdown, matrix_table, printed
+from benchmarks.stats import FEWEST_TO_RESAMPLE
 from protocols import load_published
 from protocols.schema import Protocol, PublishedRow
 
@@ -43,12 +45,12 @@ def write_report(protocol: Protocol, results: Path, command: str | None = None) 
     records, faults, failures = store.load(protocol.name)
     if not (records or faults or failures):
         raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
-    sections, mixed = make_sections(records)
+    sections, mixed = make_sections(records, failures)
     published = load_published(protocol.name)
     lines = [f"# {protocol.title}", "", intro(protocol, command, records)]
     for section in sections:
         lines += section_lines(section, published)
-    lines += notes("Runs that failed, and are in no mean", failures)
+    lines += notes("Runs that failed, and are in no mean", [str(failed) for failed in failures])
     lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
     table = results / f"{protocol.name}.md"
     write_atomic(table, ("\n".join(lines).rstrip() + "\n").encode())
@@ -59,14 +61,15 @@ def intro(protocol: Protocol, command: str, records: Sequence[Record]) -> str:
     return (
         f"Written by `{command}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
-        "Means over seeds ± half-width of their 95 % Student-t interval. "
+        "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
+        f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; for one seed, none. "
         + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
         + f" Accuracy by session of origin stands in [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
         f"seconds and memory in [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )
 
 
-def make_sections(records: Sequence[Record]) -> tuple[list[Section], list[str]]:
+def make_sections(records: Sequence[Record], failures: Sequence[FailedRun]) -> tuple[list[Section], list[str]]:
     """Records by recipe, split and what lies behind these names; one table never mixes two.
 
     A variant whose seeds differ in anything but the seed is named and left out.
@@ -93,7 +96,8 @@ def make_sections(records: Sequence[Record]) -> tuple[list[Section], list[str]]:
         if kept:
             several = names[recipe, split] > 1  # the same names, but other data, settings or precision behind them
             digest = hashlib.sha256(measured_on.encode()).hexdigest()[:8] if several else ""
-            sections.append(Section(recipe, split, kept, digest))
+            failed = [run for run in failures if run.where == f"{recipe}.{split}"]
+            sections.append(Section(recipe, split, kept, digest, failed))
     return sections, mixed
 
 
@@ -106,8 +110,9 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     columns = section.records[0].identity.sessions.count + 1
     published = [row for row in published if len(row.accuracy) == columns]  # another number of sessions: another protocol
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]
-    lines += [accuracy_table(section, published), ""]
+    lines += [accuracy_table(section, published), "", legend(section), ""]
     lines += ["### After the last session", "", final_table(section), ""]
+    lines += ["### Who is ahead, paired over seeds", "", comparison(section), ""]
     for table in log_tables(section):
         lines += [table, ""]
     rows = [
@@ -124,7 +129,7 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
 def provenance(section: Section) -> list[str]:
     """Seeds, holes, versions, base recipe: one bullet each."""
     records = section.records
-    seeds = sorted({record.identity.seed for record in records})
+    seeds = section.seeds
     lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
     for of_variant in section.variants.values():
         missing = sorted(set(seeds) - {record.identity.seed for record in of_variant})

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from benchmarks.errors import DataError
+from benchmarks.sources.archives import fetch_archive, unpack
 from benchmarks.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch
 from protocols.schema import Data
 
-ARCHIVE = "CUB_200_2011.tgz"
+FOLDER = "CUB_200_2011"
+ARCHIVE = f"{FOLDER}.tgz"
 MD5 = "97eceeb196236b17998738112f37df78"
 URL = f"https://data.caltech.edu/records/65de6-vp158/files/{ARCHIVE}"
 LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
 
 
 def locate(data: Data, root: Path) -> Found:
-    folder = root / "CUB_200_2011"
+    folder = root / FOLDER
     if not folder.is_dir():
         tree = tree_or_fetch(root / "cub200", lambda: download(root), f"Fetch {ARCHIVE} (md5 {MD5}) from {URL} and unpack it in {root}.")
         if tree is not None:
@@ -32,12 +33,12 @@ def locate(data: Data, root: Path) -> Found:
     paths, labels, splits = (read_table(folder / name) for name in LISTS[:3])
     if not paths.keys() == labels.keys() == splits.keys():
         raise DataError(f"cub200: the lists of {folder} name different images; unpack {ARCHIVE} anew")
-    if not all(value.isdecimal() for value in labels.values()) or not set(splits.values()) <= {"0", "1"}:
+    if not all(re.fullmatch("[1-9][0-9]{0,3}", value) for value in labels.values()) or not set(splits.values()) <= {"0", "1"}:
         raise DataError(f"cub200: {folder / LISTS[1]} or {LISTS[2]} is damaged; unpack {ARCHIVE} anew")
     chosen = [key for key in paths if int(labels[key]) <= wanted]
     if len(names) < wanted or not chosen or max(int(labels[key]) for key in chosen) < wanted:
         raise DataError(f"cub200: {folder} lists only {len(names)} of the {wanted} classes asked for")
-    files = {key: folder / "images" / paths[key] for key in chosen}
+    files = {key: inside(folder / "images", paths[key], LISTS[0]) for key in chosen}
     for file in files.values():
         if not file.is_file():
             raise DataError(f"cub200: {file} is missing; unpack {ARCHIVE} anew (images of {wanted} classes are needed)")
@@ -53,22 +54,30 @@ def locate(data: Data, root: Path) -> Found:
     return Found(fingerprint_files(folder, [*(folder / name for name in LISTS), *files.values()]), read)
 
 
+def inside(folder: Path, name: str, listed_in: str) -> Path:
+    """`folder/name`. Raises DataError where the name leads out of the folder (links in it are the user's own affair)."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise DataError(f"cub200: {listed_in} names {name!r}, outside {folder}; unpack {ARCHIVE} anew")
+    return folder / path
+
+
 def read_table(path: Path) -> dict[str, str]:
     """Lines `<id> <value>`, in file order."""
-    rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise DataError(f"cub200: {path} is not text; unpack {ARCHIVE} anew") from None
     if any(len(row) != 2 for row in rows):
-        raise DataError(f"cub200: {path} has a line without two columns")
-    return {key: value.strip() for key, value in rows}
+        raise DataError(f"cub200: {path} has a line without two columns; unpack {ARCHIVE} anew")
+    table = {key: value.strip() for key, value in rows}
+    if len(table) != len(rows):
+        raise DataError(f"cub200: {path} has two lines of one number; unpack {ARCHIVE} anew")
+    return table
 
 
 def download(root: Path) -> None:
     """Fetch the archive, check its MD5, and put the unpacked folder in place in one step."""
-    from torchvision.datasets.utils import download_url
-
-    if (root / "CUB_200_2011").is_dir():  # another process has been here
+    if (root / FOLDER).is_dir():  # another process has been here
         return
-    root.mkdir(parents=True, exist_ok=True)
-    download_url(URL, str(root), ARCHIVE, MD5)
-    with tempfile.TemporaryDirectory(dir=root) as scratch, tarfile.open(root / ARCHIVE) as archive:
-        archive.extractall(scratch, filter="data")  # refuses links and paths that leave the folder
-        (Path(scratch) / "CUB_200_2011").rename(root / "CUB_200_2011")
+    unpack(fetch_archive([URL], MD5, root), FOLDER, root)

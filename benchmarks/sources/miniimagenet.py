@@ -51,12 +51,17 @@ def locate(data: Data, root: Path) -> Found:
 
 def read_list(path: Path) -> list[tuple[str, str]]:
     """(filename, label) of every line. Raises DataError for another layout or a name that leaves the folder."""
-    with path.open(newline="", encoding="utf-8") as source:
-        lines = csv.DictReader(source)
-        if lines.fieldnames is None or not {"filename", "label"} <= set(lines.fieldnames):
-            raise DataError(f"{path}: the first line must be filename,label")
-        rows = [(line["filename"], line["label"]) for line in lines]
-    for filename, _ in rows:
-        if Path(filename).name != filename:
+    try:
+        with path.open(newline="", encoding="utf-8") as source:
+            lines = csv.DictReader(source)
+            if lines.fieldnames is None or not {"filename", "label"} <= set(lines.fieldnames):
+                raise DataError(f"{path}: the first line must be filename,label")
+            rows = [(line["filename"], line["label"]) for line in lines]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a list of names ({error})") from None
+    for filename, label in rows:
+        if not (filename and label):
+            raise DataError(f"{path}: a line has no filename or no label")
+        if Path(filename).name != filename or filename == ".." or "\0" in filename:
             raise DataError(f"{path}: {filename!r} is not a plain file name")
     return rows

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.errors import DataError
+from benchmarks.sources.archives import fetch_archive, unpack
 from benchmarks.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch
 from protocols.schema import Data
 
@@ -57,5 +58,7 @@ def locate(data: Data, root: Path) -> Found:
 def download(root: Path) -> None:
     from torchvision.datasets import Omniglot
 
-    for background in (True, False):
-        Omniglot(str(root), background=background, download=True)
+    folder = root / Omniglot.folder
+    for name, md5 in Omniglot.zips_md5.items():
+        if not (folder / name).is_dir():
+            unpack(fetch_archive([f"{Omniglot.download_url_prefix}/{name}.zip"], md5, folder), name, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         facts = file.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for without end
+            raise DataError(f"{file}: is not a file; remove it")
         digest.update(f"{file.relative_to(root).as_posix()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
@@ -68,7 +71,7 @@ def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], R
         try:
             return read()
         except Exception as error:
-            raise DataError(f"{name}: {folder} is damaged or incomplete ({error}); remove it and fetch it again") from None
+            raise DataError(f"{name}: {folder} is damaged or incomplete ({first_line(error)}); remove it and fetch it again") from None
 
     return guarded
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from protocols.schema import Strict
+from protocols.schema import MOST_EPOCHS, Bounded, Milestones
 
 Selection = Literal["last", "oracle_test"]
 """The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""
@@ -15,7 +15,7 @@ LATER: dict[str, Any] = {"later": True}
 """Marks a field that came after the first records. Its default is what those runs did, so it is left out of an identity."""
 
 
-class MethodConfig(Strict):
+class MethodConfig(Bounded):
     """A method's parameters. Every field is part of a run's identity and goes into its record."""
 
     def effective(self) -> dict[str, Any]:
@@ -33,9 +33,9 @@ class TrainConfig(MethodConfig):
     how many augmented epochs are drawn and shown in turn, each seen by what stands still below once; None draws every epoch anew.
     """
 
-    epochs: int = Field(100, ge=0)
+    epochs: int = Field(100, ge=0, le=MOST_EPOCHS)
     lr: float = Field(0.1, gt=0)
-    milestones: tuple[int, ...] = ()
+    milestones: Milestones = ()
     lr_decay: float = Field(0.1, gt=0, le=1)
     batch: int | None = Field(None, ge=1)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -44,4 +44,4 @@ class TrainConfig(MethodConfig):
     batch_norm: Literal["eval", "train", "last_block"] = "eval"
     new_row_std: float | None = Field(None, ge=0)
     selection: Selection = "last"
-    views: int | None = Field(None, ge=1, json_schema_extra=LATER)
+    views: int | None = Field(None, ge=1, le=1000, json_schema_extra=LATER)

@@ -22,10 +22,10 @@ class ExpansionConfig(Strict):
 
     gate: Literal["self", "learned", "open", "none"] = "self"  # Eq. 6 (SA), Eq. 5 (NC), alpha = 1 (NE), no branch (Eq. 2)
     layer: Literal["fc", "conv1x1", "conv3x3"] = "fc"  # Table 2
-    gamma: float = 0.8  # no. 6: coefficient of the old feature in Eq. 4, best in Table 3; the release has .6
+    gamma: float = Field(0.8, ge=0)  # no. 6: coefficient of the old feature in Eq. 4, best in Table 3; the release has .6
     fusion: Literal["plus", "concat"] = "plus"  # no. 7: the paper's circled plus
     feature: Literal["session", "global"] = "session"  # no. 14: a fused feature for each session's classes, or one for all
-    branch_init_std: float | None = 0.001  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear default
+    branch_init_std: float | None = Field(0.001, ge=0)  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear default
     gate_mean: Literal["nodes", "gates"] = "nodes"  # no. 9: mean of a over the batch, then sigmoid; or the other way round
     test_gate: Literal["stored", "hard", "per_image"] = "stored"  # no. 11, 12
     indicator_std: float = Field(0.1, ge=0)  # NC: s starts N(0, std²); its sign decides the gate (appendix A.1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.records import Costs, Identity, Record, SessionResult
+from benchmarks.splits import order_sha256
 
 TITLES = {"base_only": "BaseOnly", "ft_cnn": "Ft-CNN", "lecnet": "LEC-Net", "proto": "Proto"}
 IMAGES = 10  # test images a class
@@ -60,12 +61,12 @@ def make_record(make_identity: MakeIdentity) -> MakeRecord:
         **changes: Any,
     ) -> Record:
         identity = make_identity(variant, seed, **changes)
+        order = tuple(reversed(range(identity.sessions.classes)))
         return Record(
-            schema_version=1,
             title=TITLES.get(identity.method, identity.method),
             identity=identity,
-            order=(3, 1, 0, 2),
-            order_sha256="a" * 64,
+            order=order,
+            order_sha256=order_sha256(order),
             rows_sha256="b" * 64,
             images_sha256="c" * 64,
             environment={"device": "x86_64", "precision": "fp32", "threads": 1, "torch": "2.11.0"},
@@ -77,11 +78,12 @@ def make_record(make_identity: MakeIdentity) -> MakeRecord:
                     total=(IMAGES,) * len(right),
                     images_kept=images_kept,
                     parameters_added=parameters_added * number,
+                    numbers_kept=0,
                     log=log,
                 )
                 for number, (right, log) in enumerate(zip(correct, logs, strict=True))
             ),
-            predictions_sha256="d" * 64,
+            predictions_sha256=f"{seed:064x}",
         )
 
     return make

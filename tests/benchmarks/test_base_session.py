@@ -24,6 +24,7 @@ from benchmarks.base_session import (
     read_tensors,
     train_base,
 )
+from benchmarks.errors import StorageError
 from benchmarks.loading import Batches, Transform
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol, Recipe
@@ -86,6 +87,22 @@ def test_a_damaged_or_foreign_base_is_trained_again(damage: str, tiny: Protocol,
     assert path.read_bytes() == content
 
 
+def test_a_base_that_cannot_be_read_is_named(tiny: Protocol, tmp_path: Path) -> None:
+    path = tmp_path / f"{KEY.stem}.safetensors"
+    path.mkdir()
+    with pytest.raises(StorageError, match=f"{path}: cannot be read"):
+        cached_base(tmp_path, KEY, fresh(tiny), refuse)
+
+
+def test_a_checkpoint_of_a_finished_base_is_removed(tiny: Protocol, tmp_path: Path) -> None:
+    """Its process was killed after its last write."""
+    cached_base(tmp_path, KEY, fresh(tiny), trainer())
+    for name in (f"{KEY.stem}.checkpoint", f".{KEY.stem}.checkpoint.tmp"):
+        (tmp_path / name).touch()
+    cached_base(tmp_path, KEY, fresh(tiny), refuse)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".lock"}
+
+
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
 def test_interrupted_training_goes_on_to_the_same_bytes(
     stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +142,7 @@ def test_two_processes_train_one_base_once(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_an_error(tiny: Protocol, tmp_path: Path) -> None:
-    wild = Recipe(epochs=3, batch=16, lr=1e30, schedule="constant")
+    wild = Recipe(epochs=3, batch=16, lr=1e6, schedule="constant")
 
     def train(network: Network, checkpoint: Checkpoint) -> None:
         train_base(network, make_batches(), wild, CPU, checkpoint, lambda epoch, loss: None)

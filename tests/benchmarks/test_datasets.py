@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks import datasets
 from benchmarks.datasets import ImageSet, load_images
-from benchmarks.errors import DataError
+from benchmarks.errors import DataError, StorageError
 from protocols.schema import Data
 
 Pixels = NDArray[np.uint8]
@@ -368,6 +368,15 @@ def test_no_half_cache_is_left(step: str, error: BaseException, root: Path, monk
     assert np.array_equal(load_images(data_of(size=12), root).train[0], noise(12, 12, 3).transpose(2, 0, 1))
 
 
+def test_what_a_killed_process_left_is_swept_away(root: Path) -> None:
+    load_images(data_of(), root)
+    [folder] = caches(root)
+    folder.with_name(f".{folder.name}.half.tmp").mkdir()
+    (folder / "index.json").unlink()
+    load_images(data_of(), root)
+    assert caches(root) == [folder]
+
+
 def test_those_who_load_at_once_decode_once(root: Path, decoded: list[int]) -> None:
     with ThreadPoolExecutor(4) as pool:
         loaded = list(pool.map(lambda _: load_images(data_of(), root), range(4)))
@@ -383,7 +392,7 @@ def test_data_root_that_cannot_hold_a_cache(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder with a file called .cache").mkdir()
     (tmp_path / "folder with a file called .cache" / ".cache").write_text("")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises((DataError, StorageError)) as caught:
         load_images(data_of(1, source="digits", path=None), tmp_path / place)
     assert str(tmp_path / place) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -391,7 +400,7 @@ def test_data_root_that_cannot_hold_a_cache(place: str, tmp_path: Path) -> None:
 
 def test_read_only_data_root(foreign_folder: Callable[[int], Path]) -> None:
     folder = foreign_folder(0o555)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises((DataError, StorageError)) as caught:
         load_images(data_of(1, source="digits", path=None), folder)
     assert str(folder) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -401,7 +410,7 @@ def test_read_only_data_root(foreign_folder: Callable[[int], Path]) -> None:
 def test_data_root_that_may_not_be_read(source: str, foreign_folder: Callable[[int], Path]) -> None:
     """Another user's, say."""
     folder = foreign_folder(0o000)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises((DataError, StorageError)) as caught:
         load_images(data_of(source=source, path="mine" if source == "folder" else None), folder)
     assert str(folder) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

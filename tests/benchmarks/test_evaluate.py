@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.evaluate import ScoreError
+from benchmarks.evaluate import ScoreError, compare
 from benchmarks.plan import identities, make_request
 from benchmarks.run import Entrant, Runner
 from benchmarks.settings import Settings
@@ -57,12 +57,13 @@ def test_wrong_scores_are_refused(scores, message: str, entrant: Entrant, monkey
 def test_the_same_rule_predicts_in_every_session(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 10: session 0 judged by another head than the one that goes on (FACT's table gains two points by it)."""
     asked: list[int] = []
+    strategy = entrant.strategy
 
     def scores(features: Tensor) -> Tensor:
-        asked.append(entrant.strategy.session)
-        return torch.zeros(len(features), entrant.strategy.classes_seen).index_fill(1, torch.tensor([3]), 1.0)
+        asked.append(strategy.session)
+        return torch.zeros(len(features), strategy.classes_seen).index_fill(1, torch.tensor([3]), 1.0)
 
-    monkeypatch.setattr(entrant.strategy, "scores", scores)
+    monkeypatch.setattr(strategy, "scores", scores)
     for session in range(2):
         if session:
             entrant.train(session, 0)
@@ -123,3 +124,26 @@ def test_a_method_with_its_own_embedding_is_never_remembered(entrant: Entrant, m
     for _ in range(2):
         entrant.stage.evaluator.evaluate(entrant.strategy, 0)
     assert sum(calls) == 2 * len(entrant.stage.split.test[0])
+
+
+SCORES = torch.tensor([[1.0, -2.0, -torch.inf], [0.5, 3.0, -torch.inf]])
+
+
+@pytest.mark.parametrize("again", [SCORES.clone(), SCORES * (1 + 1e-5)])
+def test_rounding_is_no_company(again: Tensor) -> None:
+    compare(again, SCORES, 1e-3, "session 0: the scores")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        SCORES * 1.01,
+        SCORES.flip(0),
+        SCORES.clamp(min=-10),  # a class that was out of the question is not any more
+        torch.full_like(SCORES, -torch.inf),
+        torch.full_like(SCORES, torch.nan),
+    ],
+)
+def test_scores_that_company_changes(again: Tensor) -> None:
+    with pytest.raises(ScoreError, match="session 0: the scores of a test image depend on the images beside it"):
+        compare(again, SCORES, 1e-3, "session 0: the scores")

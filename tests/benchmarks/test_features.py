@@ -192,7 +192,10 @@ def test_another_head_is_the_same_backbone(scene: Scene, monkeypatch: pytest.Mon
 
 
 def images_of(scene: Scene, memory: Memory, base: BaseFeatures | None) -> SessionImages:
-    return SessionImages(scene.tensors, scene.transform, memory, 0, None if base is None else base.train)
+    """What the runner shows in the session that the memory stands in."""
+    images = SessionImages(scene.transform, memory, 0)
+    images.show(torch.unique(torch.cat([memory._session, memory.rows])), scene.tensors, None if base is None else base.train)
+    return images
 
 
 def session(scene: Scene, number: int, budget: int | None = 0) -> Memory:
@@ -252,24 +255,18 @@ def test_a_changed_backbone_is_not_answered(change: Break, scene: Scene) -> None
     assert images.stored_features(torch.from_numpy(scene.split.train[0]), scene.network) is None
 
 
-def test_the_base_sessions_features_are_out_of_reach_once_it_is_over(scene: Scene) -> None:
-    """Features of images are images: from session 1 on they are had by whoever keeps all of them, and by nobody else."""
-    stored, rows = scene.features(), torch.from_numpy(scene.split.train[0])
+def test_the_base_sessions_features_are_out_of_reach_once_it_is_over(tiny: Protocol, runner: Runner) -> None:
+    """Features of images are images: from session 1 on nobody is handed them, not even who keeps all of those images."""
+    entrant = runner.enter(identity_of(tiny, "joint_cnn"))
+    rows = torch.from_numpy(entrant.stage.split.train[0])
+    entrant.open(0)
+    assert entrant.images.stored_features(rows, entrant.strategy.model) is not None
+    entrant.memory.keep(rows)
+    entrant.open(1)
+    assert entrant.images.stored_features(rows, entrant.strategy.model) is None
+    entrant.memory.drop(rows[:1])
     with pytest.raises(LeakError, match="outside this session and its memory"):
-        images_of(scene, session(scene, 1), stored).stored_features(rows, scene.network)
-    memory = session(scene, 0, budget=None)
-    memory.keep(rows[1:])
-    memory.open(torch.from_numpy(scene.split.train[1]))
-    images = images_of(scene, memory, stored)
-    with pytest.raises(LeakError):
-        images.stored_features(rows, scene.network)
-    assert images.stored_features(rows[1:], scene.network) is None
-    memory.open(rows)
-    memory.keep(rows)
-    memory.open(torch.from_numpy(scene.split.train[1]))
-    found = images.stored_features(rows, scene.network)
-    assert found is not None
-    assert torch.equal(found, stored.train.features)
+        entrant.images.stored_features(rows, entrant.strategy.model)
 
 
 # Whole runs ---------------------------------------------------------------------------------------------------------------

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from benchmarks.files import locked, sha256_file, write_atomic
+from benchmarks.errors import StorageError, storage_error
+from benchmarks.files import locked, remove, scratch_of, sha256_file, write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
@@ -63,7 +67,7 @@ def test_whoever_reads_meets_the_old_file_or_the_new_one(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "disk full"), KeyboardInterrupt()])
 def test_a_failed_write_leaves_the_old_file_and_no_other(
     step: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,10 +78,89 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
         raise error
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(StorageError if isinstance(error, OSError) else type(error)):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_written_over(tmp_path: Path) -> None:
+    """More of it than there is now, too."""
+    path = tmp_path / "record.json"
+    scratch_of(path).write_bytes(b"half of much more")
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_those_who_write_one_file_at_once_do_not_mix(tmp_path: Path) -> None:
+    """Each content is whole, though all go through one temporary file."""
+    path, contents = tmp_path / "record.json", [bytes([number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for content in pool.map(lambda number: (write_atomic(path, contents[number % 8]), path.read_bytes())[1], range(200)):
+            assert content in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_removed_with_what_a_killed_writer_of_it_left(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_atomic(path, b"whole")
+    scratch_of(path).write_bytes(b"ha")
+    remove(path)
+    remove(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        (errno.ENOSPC, "free room"),
+        (errno.EDQUOT, "free room"),
+        (errno.EROFS, "make it writable"),
+        (errno.EIO, "see to the disk"),
+        (errno.EACCES, "give yourself access to it"),
+        (errno.ENOLCK, "see to it"),
+    ],
+)
+def test_a_disk_that_refuses_is_named_with_its_mend(code: int, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(code, "whatever")
+
+    path = tmp_path / "record.json"
+    expected = rf"^{path}: cannot be written \({os.strerror(code)}\); {mend}, then run the same command again: it goes on"
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StorageError, match=expected):
+        write_atomic(path, b"new")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StorageError, match=expected.replace("written", "locked")), locked(path, wait=True):
+        pass
+    with pytest.raises(StorageError, match=f"{tmp_path}: cannot be removed"):
+        remove(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["as it is", "raised from", "raised in its place", "as torch raises it"])
+def test_a_refusing_disk_is_found_behind_any_error(how: str) -> None:
+    from torch._inductor.exc import InductorError
+
+    refused = OSError(errno.ENOSPC, "No space left on device", "/tmp/kernel.cpp")
+    try:
+        try:
+            raise refused
+        except OSError as error:
+            if how == "raised from":
+                raise RuntimeError("in vain") from error
+            if how == "raised in its place":
+                raise RuntimeError("in vain") from None
+            if how == "as torch raises it":
+                raise InductorError(error, None) from None
+            raise
+    except Exception as error:
+        assert str(storage_error(error)).startswith("/tmp/kernel.cpp: cannot be written (No space left on device); free room")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("disk full"), FileNotFoundError(errno.ENOENT, "gone"), KeyError(28)])
+def test_other_errors_are_not_the_disks(error: Exception) -> None:
+    assert storage_error(error) is None
 
 
 def test_content_is_on_the_disk_before_it_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

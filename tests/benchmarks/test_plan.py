@@ -350,7 +350,7 @@ IN_THE_IDENTITY: dict[str, Any] = {
     "data": {"source": "digits", "size": 16, "channels": 1, "mean": [0.3053], "std": [0.3760]},
     "augment": {"pad": 2},
     "sessions": {"base": 6, "way": 2, "count": 2, "shots": 4},
-    "backbone": {"name": "conv4"},
+    "backbone": {"name": "resnet20"},
 }
 
 

@@ -16,6 +16,7 @@ from benchmarks.errors import USER_ERRORS, RecordError
 from benchmarks.records import Costs, Failure, Identity, Record, Store
 from benchmarks.report import write, write_report
 from protocols.schema import Protocol, PublishedRow
+from tests.benchmarks.reading import row_of, table_after, tables
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden_tiny.md"
 ACCURACY = "### Accuracy after each session"
@@ -24,7 +25,6 @@ LAST = "### After the last session"
 MakeIdentity = Callable[..., Identity]
 MakeRecord = Callable[..., Record]
 Save = Callable[..., None]
-Row = dict[str, str]
 
 # Right answers of ten images a class: sessions 0 (two base classes), 1 and 2 (one class each); one entry a seed.
 BASE_ONLY = [((8, 8), (8, 8, 0), (8, 8, 0, 0)), ((8, 9), (8, 9, 0), (8, 9, 0, 0)), ((9, 9), (9, 9, 0), (9, 9, 0, 0))]
@@ -102,32 +102,6 @@ def text_of(protocol: Protocol, results: Path) -> str:
     return write_report(protocol, results)[0].read_text(encoding="utf-8")
 
 
-def tables(text: str) -> list[list[Row]]:
-    """Every Markdown table, as rows by column name."""
-    found: list[list[Row]] = []
-    header: list[str] | None = None
-    for line in text.splitlines():
-        if not line.startswith("|"):
-            header = None
-            continue
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if header is None:
-            header = cells
-            found.append([])
-        elif not set(cells[0]) <= set(":-"):
-            found[-1].append(dict(zip(header, cells, strict=True)))
-    return found
-
-
-def table_after(text: str, heading: str) -> list[Row]:
-    return tables(text[text.index(heading) :])[0]
-
-
-def row_of(rows: list[Row], label: str) -> Row:
-    (row,) = [row for row in rows if row["Method"] == label]
-    return row
-
-
 def test_golden(hand: Protocol, story: Path) -> None:
     assert text_of(hand, story).encode() == GOLDEN.read_bytes()
 
@@ -148,7 +122,7 @@ def test_mean_and_half_width_over_three_seeds(hand: Protocol, story: Path) -> No
 def test_a_missing_seed_is_named_and_the_mean_is_over_the_others(hand: Protocol, story: Path) -> None:
     text = text_of(hand, story)
     row = row_of(table_after(text, ACCURACY), "Ft-CNN (topic)")
-    assert row["Seeds"] == "2"
+    assert row["Seeds"] == "2 of 3, 1 failed"
     assert row["0"] == "82.50 ± 31.77"  # 80, 85: sd 3.53553; 12.7062 * 2.5
     assert row["1"] == "60.00 ± 0.00"
     assert row["2"] == "37.50 ± 31.77"  # 14, 16 of 40
@@ -201,7 +175,7 @@ def test_after_the_last_session(hand: Protocol, story: Path) -> None:
     assert lecnet["Harmonic mean"] == "36.04 ± 14.91"  # 30, 36.1111, 42: sd 6.00034
     assert lecnet["All"] == lecnet["All, class-count"] == "45.00 ± 12.42"  # equally many images a class
     assert lecnet["Forgetting"] == "13.33 ± 7.17"  # base 20, 20, 20 and session 1's class 10, 10, 0: means 15, 15, 10
-    assert (lecnet["Images kept"], lecnet["Parameters added"]) == ("0", "2,000")
+    assert (lecnet["Images kept"], lecnet["Parameters added"], lecnet["Other numbers kept"]) == ("0", "2,000", "0")
     assert base_only["Novel"] == base_only["Harmonic mean"] == base_only["Forgetting"] == "0.00 ± 0.00"
     assert base_only["Base"] == "85.00 ± 12.42"
     assert base_only["All"] == "42.50 ± 6.21"  # 85 * 2/4: the do-nothing control
@@ -299,9 +273,61 @@ def test_failed_and_damaged_runs_are_named(hand: Protocol, story: Path) -> None:
     assert str(story) not in text, "the same records must give the same bytes wherever they lie"
 
 
+def test_a_variant_of_which_all_runs_failed_has_a_row_of_failed_cells(
+    hand: Protocol, results: Path, save: Save, make_identity: MakeIdentity
+) -> None:
+    save("base_only:default", BASE_ONLY)
+    store = Store(results)
+    for seed in (0, 2):
+        store.save_failure(make_identity("lecnet:paper", seed, overrides={"gamma": 0.6}), Failure("ValueError: broken", ""))
+    text = text_of(hand, results)
+    row = row_of(table_after(text, ACCURACY), "`lecnet:paper[gamma=0.6]`")
+    assert row.pop("Seeds") == "0 of 3, 2 failed"
+    assert set(list(row.values())[1:]) == {"failed"}
+    row = row_of(table_after(text, LAST), "`lecnet:paper[gamma=0.6]`")
+    assert set(list(row.values())[1:]) == {"failed"}
+    assert "No test: fewer than two rows are ranked." in text
+    assert text.count("ValueError: broken") == 2, "each is listed beneath"
+    assert row_of(table_after(text, ACCURACY), "BaseOnly")["Seeds"] == "3"
+
+
+def test_a_failure_counts_in_its_own_recipe_and_split_only(hand: Protocol, results: Path, save: Save, make_identity: MakeIdentity) -> None:
+    for recipe in ("quick", "slow"):
+        save("base_only:default", BASE_ONLY, recipe=recipe)
+        save("lecnet:paper", LECNET[:2], recipe=recipe)
+    Store(results).save_failure(make_identity("lecnet:paper", 2, recipe="slow"), Failure("ValueError: broken", ""))
+    quick, slow = text_of(hand, results).split("\n## ")[1:3]
+    assert row_of(table_after(quick, ACCURACY), "LEC-Net (paper)")["Seeds"] == "2 of 3"
+    assert row_of(table_after(slow, ACCURACY), "LEC-Net (paper)")["Seeds"] == "2 of 3, 1 failed"
+
+
+def test_a_failure_whose_note_is_damaged_counts_with_its_variant(
+    hand: Protocol, results: Path, save: Save, make_identity: MakeIdentity
+) -> None:
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET[:1])
+    for variant, seed in (("lecnet:paper", 1), ("lecnet:paper", 7), ("ft_cnn:topic", 1)):
+        identity = make_identity(variant, seed)
+        Store(results).save_failure(identity, Failure("ValueError: broken", ""))
+        Store(results).path(identity, ".failed.json").write_bytes(b"{")
+    rows = table_after(text_of(hand, results), ACCURACY)
+    assert [(row["Method"], row["Seeds"]) for row in rows if not row["Method"].startswith("↳")] == [
+        ("BaseOnly", "3 of 4"),  # seed 7 was tried, too
+        ("LEC-Net (paper)", "1 of 4, 2 failed"),
+        ("`ft_cnn-topic`", "0 of 4, 1 failed"),
+    ]
+
+
+def test_failures_alone_are_listed(hand: Protocol, results: Path, make_identity: MakeIdentity) -> None:
+    Store(results).save_failure(make_identity("lecnet:paper", 2), Failure("ValueError: broken", ""))
+    text = text_of(hand, results)
+    assert tables(text) == []
+    assert "- lecnet:paper seed 2 (quick.paper): ValueError: broken" in text
+
+
 def test_a_damaged_record_is_not_averaged(hand: Protocol, story: Path) -> None:
     row = row_of(table_after(text_of(hand, story), ACCURACY), "LEC-Net (paper, gamma=0.6)")
-    assert row["Seeds"] == "2"
+    assert row["Seeds"] == "2 of 3"
     assert row["2"] == "42.50 ± 31.77"  # 40, 45; with the damaged one it would be 45.00
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.loading import Batches
 from benchmarks.plan import identities, make_request
 from benchmarks.run import Entrant, Runner
 from benchmarks.settings import Settings
@@ -18,10 +19,13 @@ def entrant(tiny: Protocol, settings: Settings) -> Entrant:
 
 
 def test_experiences_carry_the_split(entrant: Entrant, tiny: Protocol) -> None:
-    stream = entrant.stage.benchmark.train_stream
-    assert len(stream) == 3
-    assert not hasattr(entrant.stage.benchmark, "test_stream") or len(entrant.stage.benchmark.test_stream) == 0
-    for session, experience in enumerate(stream):
+    """Each is the last of its stream: it leads to no later session, and to no test images."""
+    assert len(entrant.stage.experiences) == 3
+    for session, experience in enumerate(entrant.stage.experiences):
+        stream = experience.origin_stream
+        assert (stream.name, len(stream)) == ("train", session + 1)
+        assert stream.benchmark is None
+        assert experience.future_classes == set()
         assert list(experience.dataset.row) == entrant.stage.split.train[session].tolist()
         assert set(experience.classes_in_this_experience) == set(tiny.sessions.span(session))
         assert experience.current_experience == session
@@ -32,7 +36,7 @@ def test_experiences_carry_the_split(entrant: Entrant, tiny: Protocol) -> None:
 def test_images_of_other_sessions_are_refused(entrant: Entrant) -> None:
     """Past shots that are not in memory, and future classes, are out of reach."""
     splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
-    entrant.memory.open(splits[1])
+    entrant.open(1)
     assert len(entrant.images.labels(splits[1])) == 10
     for other in (splits[0][:3], splits[2], torch.cat([splits[1], splits[2][:1]])):
         for ask in (entrant.images.plain, entrant.images.labels, lambda rows: entrant.images.batches(rows, 4, "x")):
@@ -42,11 +46,17 @@ def test_images_of_other_sessions_are_refused(entrant: Entrant) -> None:
 
 def test_images_in_memory_are_granted(entrant: Entrant) -> None:
     splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
+    stage = entrant.stage
     entrant.memory.budget = 3
-    entrant.memory.open(splits[0])
-    entrant.memory.keep(splits[0][:3])
-    entrant.memory.open(splits[1])
-    assert entrant.images.plain(splits[0][:3]).shape == (3, 1, 8, 8)
+    entrant.open(0)
+    entrant.memory.keep(splits[0][[3, 0, 2]])
+    entrant.open(1)
+    mixed = torch.cat([splits[1][4:6], splits[0][[2, 3, 0]], splits[1][:1]])
+    assert torch.equal(entrant.images.plain(mixed), stage.evaluator._transform.normalise(stage.tensors.plain[mixed]))
+    assert entrant.images.labels(mixed).tolist() == stage.tensors.labels[mixed].tolist()
+    (batch,) = entrant.images.batches(mixed, len(mixed), "x")
+    (whole,) = Batches(stage.tensors.train, stage.tensors.labels, mixed, stage.evaluator._transform, len(mixed), 0, "x")
+    assert all(torch.equal(here, there) for here, there in zip(batch, whole, strict=True)), "where the images stand changes no draw"
 
 
 def test_labels_are_positions_in_the_order_of_arrival(entrant: Entrant) -> None:
@@ -61,11 +71,11 @@ def test_memory_takes_only_what_the_session_shows(entrant: Entrant) -> None:
     """Images of a later session cannot be had by keeping them, nor those dropped be had back."""
     splits = [torch.from_numpy(rows) for rows in entrant.stage.split.train]
     entrant.memory.budget = None
-    entrant.memory.open(splits[0])
+    entrant.open(0)
     with pytest.raises(LeakError):
         entrant.memory.keep(splits[2])
     entrant.memory.keep(splits[0][:3])
-    entrant.memory.open(splits[1])
+    entrant.open(1)
     entrant.memory.drop(splits[0][:1])
     with pytest.raises(LeakError):
         entrant.memory.keep(splits[0][:1])

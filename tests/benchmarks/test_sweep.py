@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.errors import DataError, StorageError
 from benchmarks.progress import Event
 from benchmarks.records import Identity, Store
 from benchmarks.sweep import missing_runs, one_run, rotated
@@ -37,6 +39,16 @@ def test_a_run_that_fails_in_any_way_is_noted_and_does_not_stop_the_worker(
     assert store.path(identity, ".failed.json").exists()
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG])
+def test_a_disk_that_refuses_is_no_failure(code: int, make_identity: MakeIdentity, tmp_path: Path) -> None:
+    """Wherever in the run it does: it stops the sweep, and no run is called failed."""
+    store, identity, events = Store(tmp_path), make_identity(), list[Event]()
+    with pytest.raises(StorageError, match="somewhere: cannot be written"):
+        one_run(lambda: Failing(OSError(code, "no", "somewhere")), store, identity, events.append)  # type: ignore[arg-type, return-value]
+    assert [event.kind for event in events] == ["start"]
+    assert not store.path(identity, ".failed.json").exists()
+
+
 def test_ctrl_c_is_no_failure(make_identity: MakeIdentity, tmp_path: Path) -> None:
     store, identity = Store(tmp_path), make_identity()
     with pytest.raises(KeyboardInterrupt):
@@ -45,8 +57,6 @@ def test_ctrl_c_is_no_failure(make_identity: MakeIdentity, tmp_path: Path) -> No
 
 
 def test_data_that_goes_missing_before_the_first_run_fails_the_run_only(make_identity: MakeIdentity, tmp_path: Path) -> None:
-    from benchmarks.errors import DataError
-
     def no_runner() -> Any:
         raise DataError("digits: gone")
 

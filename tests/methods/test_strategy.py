@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,12 +41,8 @@ class CountingPlugin(SupervisedPlugin):
 def test_avalanche_plugins_attach(entrant: Entrant) -> None:
     plugin = CountingPlugin()
     strategy = load_method("ft_cnn")(kit=entrant.strategy.kit, config=entrant.strategy.config, plugins=[plugin])
-    entrant = Entrant(strategy, *(getattr(entrant, name) for name in ENTRANT_FIELDS))
-    train_all(entrant)
+    train_all(replace(entrant, strategy=strategy))
     assert plugin.calls == {"experience": 3, "epoch": 6, "iteration": 6}  # session 0 is adopted in zero epochs
-
-
-ENTRANT_FIELDS = ("stage", "images", "memory", "environment", "base_parameters", "base_seconds")
 
 
 def test_a_new_optimiser_every_session(entrant: Entrant) -> None:

@@ -1,0 +1,41 @@
+"""Predicted labels of a run, beside its record: for confusion matrices, paired tests, and to count the record's answers again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int16]
+Counts = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def pack_predictions(predictions: Sequence[Labels], labels: Labels) -> bytes:
+    """Predicted labels of every session over its test images, and the true `labels`, of which each session sees a beginning.
+
+    One compressed .npz, whose bytes carry no clock.
+    """
+    target = io.BytesIO()
+    np.savez_compressed(target, allow_pickle=False, labels=labels, **{f"session{t:02d}": p for t, p in enumerate(predictions)})
+    return target.getvalue()
+
+
+def recount(packed: bytes) -> list[Counts]:
+    """Right answers and test images a label, session by session. Raises ValueError for anything but packed predictions with labels."""
+    if not zipfile.is_zipfile(io.BytesIO(packed)):  # numpy would take it for a pickle, and say how to load one
+        raise ValueError("not a whole file of predictions")
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+            labels = arrays["labels"]
+            predictions = [arrays[name] for name in sorted(arrays.files) if name != "labels"]
+    except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"not a whole file of predictions ({error})") from None
+    counts = []
+    for predicted in predictions:
+        label = labels[: len(predicted)]
+        right = np.bincount(label[predicted == label], minlength=int(label.max()) + 1)
+        counts.append((tuple(map(int, right)), tuple(map(int, np.bincount(label)))))
+    return counts

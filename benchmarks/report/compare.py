@@ -1,0 +1,71 @@
+"""The table that says who is ahead, by how much, and whether the seeds at hand can tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.metrics import sampling_half_width
+from benchmarks.report.frame import label_of
+from benchmarks.report.ranking import Column, Pair, against, leader, scores_of, seeds_needed
+from benchmarks.report.tables import NONE, Section, markdown
+from benchmarks.stats import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
+
+METRICS = {"accuracy": "Accuracy", "hm": "Harmonic mean"}
+LEGEND = (
+    "After the last session, the best accuracy first. A cell is the row minus the named one: mean over the seeds that both have ± its "
+    f"95 % interval, then p of the paired t-test, Holm-corrected within the column. Where p is not below {ALPHA}, it says how many seeds "
+    "would separate the two with a power of 80 % (at the pair's step of the correction) if the differences kept their mean and spread: "
+    "an estimate from the seeds at hand. The leader is picked by these same numbers, which favours it. Test set: 95 % half-width "
+    "that the finite test set puts on the row's accuracy; seeds tested on the same images share it, so no other ± holds it."
+)
+
+
+def comparison(section: Section) -> str:
+    """Every ranked row against the leader and against BaseOnly, in accuracy and harmonic mean; or why there is no test."""
+    ranked = section.ranked
+    if len(ranked) < 2:
+        return "No test: fewer than two rows are ranked."
+    last = {variant: section.last[section.last["variant"] == variant].set_index("seed") for variant in ranked}
+    controls = [variant for variant in ranked if section.variants[variant][0].identity.method == "base_only"]
+    columns: dict[str, dict[str, str]] = {}
+    for metric, title in METRICS.items():
+        rows = {variant: scores_of(last[variant][metric]) for variant in ranked}
+        first = leader(rows)
+        for reference in dict.fromkeys(([first] if first else []) + controls[:1]):
+            cells = {name: cell(*of_pair) for name, of_pair in pairs_of(reference, rows).items()}
+            if any(cells.values()):
+                name = f"{title} − {label_of(section.variants[reference][0])}"
+                columns[name] = cells | {reference: "leader" if reference == first else ""}
+    if not columns:
+        return f"No test: no two ranked rows share {FEWEST_TO_TEST} seeds."
+    accuracy = {variant: float(last[variant]["accuracy"].mean()) for variant in ranked}
+    images = sum(section.records[0].sessions[-1].total)
+    lines = []
+    for variant in sorted(ranked, key=lambda name: -accuracy[name]):
+        width = f"± {sampling_half_width(accuracy[variant], images):.2f}"
+        cells_of_row = [of_column[variant] or NONE for of_column in columns.values()]
+        lines.append([label_of(section.variants[variant][0]), width, *cells_of_row])
+    return f"{markdown(lines, ['Method', 'Test set', *columns])}\n\n{LEGEND}{unranked(section)}"
+
+
+def pairs_of(reference: str, rows: Column) -> dict[str, tuple[Pair, int | None]]:
+    """Pairs, and the number of seeds that would separate each where they are not."""
+    pairs = against(reference, rows)
+    needed = seeds_needed(pairs)
+    return {name: (pair, needed.get(name)) for name, pair in pairs.items()}
+
+
+def cell(pair: Pair, needed: int | None) -> str:
+    """`-0.68 ± 1.61, p 0.410, 75 seeds`; empty where the two share too few seeds."""
+    if len(pair.differences) < FEWEST_TO_TEST:
+        return ""
+    mean, width = mean_and_half_width(list(pair.differences))
+    p = NONE if np.isnan(pair.p) else "<0.001" if pair.p < 0.001 else f"{pair.p:.3f}"
+    seeds = "" if needed is None else f", >{MOST_SEEDS} seeds" if needed > MOST_SEEDS else f", {needed} seeds"
+    return f"{mean:+.2f} ± {width:.2f}, p {p}{seeds}"
+
+
+def unranked(section: Section) -> str:
+    """Who is left out, by name."""
+    names = [label_of(records[0]) for variant, records in section.variants.items() if variant not in section.ranked]
+    return f" Not ranked: {', '.join(names)}." if names else ""

@@ -1,0 +1,90 @@
+"""Which rows of a column are ahead of which, by paired tests over the seeds they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.records import Record
+from benchmarks.stats import ALPHA, FEWEST_TO_TEST, Scores, holm, paired_differences, paired_p, seeds_to_separate
+
+Column = Mapping[str, Scores]
+"""One column of a table: each variant's number a seed."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row minus the row it is held against, a number a common seed. `p` is corrected for all rows held against the same."""
+
+    differences: NDArray[np.float64]
+    raw: float
+    p: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.differences.mean())
+
+    @property
+    def effect(self) -> float:
+        """Mean over standard deviation, of a pair that was tested; 0 where there is no difference at all."""
+        return 0.0 if self.raw == 1 else self.mean / float(self.differences.std(ddof=1))
+
+    @property
+    def separated(self) -> bool:
+        return self.p < ALPHA  # NaN, no test, is not
+
+
+def scores_of(values: pd.Series) -> Scores:
+    """A column over seeds; empty where no seed has a number."""
+    return {} if values.isna().all() else dict(zip(values.index.tolist(), values.tolist(), strict=True))
+
+
+def is_ranked(record: Record) -> bool:
+    """Not where test images chose an epoch, nor where all past images are kept: an upper bound, not a competitor."""
+    return record.selection != "oracle_test" and record.memory_budget is not None
+
+
+def leader(rows: Column) -> str | None:
+    """The row of the highest mean, among those with seeds enough for a test."""
+    means = {name: np.mean(list(scores.values())) for name, scores in rows.items() if len(scores) >= FEWEST_TO_TEST}
+    return max(means, key=lambda name: means[name]) if means else None
+
+
+def against(reference: str, rows: Column) -> dict[str, Pair]:
+    """Every other row held against `reference`, over the seeds both have. Holm's correction is over all of them, tested or not."""
+    differences = {}
+    for name, scores in rows.items():
+        common = scores.keys() & rows[reference].keys()
+        if name != reference:
+            mine, theirs = ({seed: of_row[seed] for seed in common} for of_row in (scores, rows[reference]))
+            differences[name] = paired_differences(mine, theirs)
+    raw = {name: paired_p(values) for name, values in differences.items()}
+    corrected = holm(list(raw.values()))
+    return {name: Pair(differences[name], raw[name], float(p)) for name, p in zip(raw, corrected, strict=True)}
+
+
+def seeds_needed(pairs: Mapping[str, Pair]) -> dict[str, int]:
+    """For each tested pair that is not separated: with how many seeds it would be, were they like those at hand.
+
+    Asked at the pair's own step of Holm's correction, and at least as many as the steps before it need: so never fewer than there are.
+    """
+    tested = sorted((name for name in pairs if not np.isnan(pairs[name].raw)), key=lambda name: pairs[name].raw)
+    needed, most = {}, 0
+    for step, name in enumerate(tested):
+        if not pairs[name].separated:
+            most = max(most, seeds_to_separate(pairs[name].effect, ALPHA / (len(pairs) - step)))
+            needed[name] = most
+    return needed
+
+
+def ahead_of_all(rows: Column) -> str | None:
+    """The row to print bold: separated from every other. None inside a tie, or where there is no other."""
+    first = leader(rows)
+    if first is None or len(rows) < 2:
+        return None
+    pairs = against(first, rows).values()
+    return first if all(pair.separated and pair.mean < 0 for pair in pairs) else None

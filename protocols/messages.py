@@ -1,0 +1,96 @@
+"""What is said to the user about names and values: one line, in words that a YAML file's writer knows."""
+
+from __future__ import annotations
+
+import difflib
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from protocols.reading import plain, short
+
+MOST_NAMED = 80  # characters of a name that a message repeats
+
+SAID = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping of keys to values",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_type": "must be a whole number",
+    "invalid_key": "must be text; put the key in quotes",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "missing": "is required",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "string_too_long": "must have at most {max_length} letters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text; put it in quotes",
+    "string_unicode": "must be text",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} item",
+    "tuple_type": "must be a list",
+}
+"""Pydantic's faults in words that a YAML file's writer knows. Others keep pydantic's."""
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' Did you mean X?' where X is near, else ''."""
+    match = difflib.get_close_matches(name[:MOST_NAMED], known, n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's text, which may have none: messages to the user are one line."""
+    return (str(error).splitlines() or [""])[0]
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """`no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick.`"""
+    return f"no {what} named {short(name)}.{nearest(name, known)} There are: {', '.join(known)}."
+
+
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """The first fault of a pydantic error on one line: the key, what is wrong, the nearest right key."""
+    faults = error.errors(include_url=False)
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    key = where(fault)
+    if fault["type"] == "extra_forbidden":
+        known = known_keys(model, fault["loc"][:-1]) if model else []
+        return f"unknown key '{key}'.{nearest(str(fault['loc'][-1]), known)}"
+    got = "" if fault["type"] == "value_error" and isinstance(fault["input"], dict) else f" (got {short(fault['input'])})"
+    return f"{key}: {said(fault)}{got}" if key else said(fault)
+
+
+def where(fault: ErrorDetails) -> str:
+    """`recipes.paper.lr`; a key of any length, in a few characters."""
+    return ".".join(plain(str(part))[:MOST_NAMED] for part in fault["loc"] if part != "[key]")
+
+
+def said(fault: ErrorDetails) -> str:
+    """What is wrong with the value."""
+    template = SAID.get(fault["type"])
+    return template.format(**fault.get("ctx", {})) if template else plain(fault["msg"].removeprefix("Value error, "))
+
+
+def known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the part of `model` that `path` leads to, as far as it can be followed."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue  # a dictionary's key: its values are described by the field we stand on
+        inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(t, type)]
+        inner = [t for t in inner if issubclass(t, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)

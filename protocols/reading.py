@@ -1,0 +1,111 @@
+"""YAML as plain data: PyYAML's safe loader, without what a hasty or hostile file can do to it. Nothing that a file names is run."""
+
+from __future__ import annotations
+
+import reprlib
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MOST_BYTES = 2**20
+MOST_ALIASES = 100
+MOST_KEYS = 1000
+
+
+class ProtocolError(ValueError):
+    """A protocol that is not there, or that does not say what it must. The message is one line for the user."""
+
+
+class Short(reprlib.Repr):
+    """`repr` of anything in a few characters and without a line break, however large or nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # beyond Python's limit for printing
+            return f"a whole number of {x.bit_length()} bits"
+
+
+short = Short().repr
+
+
+def plain(text: str) -> str:
+    """The text with what would break a line or a terminal escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Reader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key that stands twice is an error (the last one would win unseen), and so is a file that
+    unfolds into more than its own size."""
+
+    aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MOST_ALIASES:
+                raise fault(f"more than {MOST_ALIASES} aliases", self.peek_event())
+        return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise fault(f"key {short(key.value)} stands twice", key)
+                seen.add(key.value)
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:  # mappings that merge mappings grow exponentially
+            raise fault(f"more than {MOST_KEYS} keys", node)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # of PyYAML over `!!int ""` or 2024-13-45
+            raise fault(f"not a value: {short(node.value)}", node) from None
+
+
+def fault(problem: str, at: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, at.start_mark)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value that a YAML text holds. Raises ValueError of one line: ` line 3: why`, or ` why`."""
+    try:
+        return yaml.load(text, Loader=Reader)  # derives from SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f"line {where.line + 1}: " if where else ""
+        problem = getattr(error, "problem", None) or (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{line}not valid YAML ({plain(problem)[:200]})") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The value that a YAML file holds. Raises ProtocolError."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ProtocolError(f"{path}: cannot be read (not a file)")
+        if facts.st_size > MOST_BYTES:
+            raise ProtocolError(f"{path}: has {facts.st_size:,} bytes; a protocol has at most {MOST_BYTES:,}")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ProtocolError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"{path}: cannot be read (not UTF-8 text: {error.reason} at byte {error.start})") from None
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ProtocolError(f"{path}: {error}") from None

@@ -1,0 +1,23 @@
+"""Seeds as people write them: `0-9`, `3`, `0,2,5-7`."""
+
+from __future__ import annotations
+
+import re
+
+MOST_SEEDS = 1000
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Ascending and once each. Raises ValueError."""
+    seeds: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not all(re.fullmatch("[0-9]{1,6}", number) for number in ([first, last] if dash else [first])):
+            raise ValueError("write them like 0-9 or 0,2,5-7")
+        span = range(int(first), int(last or first) + 1)
+        if not span:
+            raise ValueError(f"{part.strip()} runs backwards")
+        if len(span) > MOST_SEEDS or len(seeds.union(span)) > MOST_SEEDS:
+            raise ValueError(f"more than {MOST_SEEDS}")
+        seeds.update(span)
+    return tuple(sorted(seeds))

@@ -1,0 +1,173 @@
+"""Who is ahead: by seed, over common seeds, corrected, and never inside a tie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from benchmarks.records import Record
+from benchmarks.report.ranking import against, ahead_of_all, is_ranked, leader, scores_of, seeds_needed
+from benchmarks.stats import ALPHA, Scores, holm
+
+# Ten seeds; the noise is common to all rows, as one base model is.
+NOISE = [0.0, 3.1, -2.2, 1.4, -0.7, 2.8, -3.0, 0.9, -1.6, 2.1]
+OWN = [0.3, -0.2, 0.1, -0.4, 0.2, 0.0, -0.1, 0.4, -0.3, 0.1]  # a row's own: a tenth of it
+
+
+def row(mean: float, own: float = 1.0, seeds: range = range(10)) -> Scores:
+    return {seed: mean + NOISE[seed] + own * OWN[seed] for seed in seeds}
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> dict[str, Scores]:
+    """Two to six rows over the same three to eight seeds: near to each other, apart, and far apart."""
+    seeds = draw(st.integers(3, 8))
+    rows = {}
+    for number in range(draw(st.integers(2, 6))):
+        mean = draw(st.sampled_from([50.0, 50.5, 53.0, 80.0]))
+        rows[f"row {number}"] = {seed: mean + draw(st.integers(-4, 4)) / 4 for seed in range(seeds)}
+    return rows
+
+
+def test_the_leader_has_the_highest_mean_among_rows_that_can_be_tested() -> None:
+    rows = {"low": row(50), "high": row(60), "two seeds": row(70, seeds=range(2))}
+    assert leader(rows) == "high"
+    assert leader({"two seeds": rows["two seeds"]}) is None
+    assert leader({"none": {}, "low": rows["low"]}) == "low"
+    assert leader({}) is None
+
+
+def test_rows_are_paired_by_seed_whatever_their_order() -> None:
+    """The common noise of three points hides a lead of one from all but a paired test."""
+    first, second = row(51), row(50, own=-1.0)
+    backwards = dict(sorted(second.items(), reverse=True))
+    (pair,) = against("first", {"first": first, "second": backwards}).values()
+    assert pair.differences == pytest.approx([-1 - 2 * own for own in OWN])
+    assert pair.separated
+    assert stats.ttest_ind(list(first.values()), list(second.values())).pvalue > 0.3
+    assert ahead_of_all({"first": first, "second": backwards}) == "first"
+
+
+def test_only_common_seeds_are_compared() -> None:
+    """Seeds 5 to 9 were lucky for everybody; the row that has no others looks best and is not."""
+    lucky: Scores = {seed: value + (40 if seed >= 5 else 0) for seed, value in row(51).items()}
+    late: Scores = {seed: lucky[seed] - 1 + OWN[seed] for seed in range(5, 10)}
+    rows = {"all seeds": lucky, "late": late}
+    assert leader(rows) == "late"
+    (pair,) = against("late", rows).values()
+    assert pair.differences == pytest.approx([1 - OWN[seed] for seed in range(5, 10)])
+    assert pair.separated
+    assert ahead_of_all(rows) is None, "its lead is that of its seeds"
+
+
+def test_p_is_corrected_for_the_number_of_rows() -> None:
+    """Each of five lies behind with a raw p of .01 to .04: none is separated."""
+    shape = np.array([-1.0, 1.0, -1.0, 1.0, 0.0])
+    rows: dict[str, Scores] = {"leader": dict.fromkeys(range(5), 50.0)}
+    for number in range(5):
+        rows[f"row {number}"] = dict(enumerate((50 - (1.3 + number / 10) + shape * 0.95).tolist()))
+    pairs = against("leader", rows)
+    assert all(0.01 < pair.raw < 0.05 for pair in pairs.values())
+    assert [pair.p for pair in pairs.values()] == pytest.approx(holm([pair.raw for pair in pairs.values()]))
+    assert not any(pair.separated for pair in pairs.values())
+    assert ahead_of_all(rows) is None
+    assert ahead_of_all({name: rows[name] for name in ("leader", "row 0")}) == "leader", "alone, it would be"
+
+
+def test_inside_a_tie_nobody_is_ahead() -> None:
+    tied = {"first": row(60.05), "second": row(60, own=-1.0)}
+    assert ahead_of_all(tied) is None
+    assert ahead_of_all({**tied, "far behind": row(40, own=0.5)}) is None
+    assert ahead_of_all({"first": tied["first"], "far behind": row(40, own=0.5)}) == "first"
+    assert ahead_of_all({"first": row(60), "its copy": row(60), "far behind": row(40, own=0.5)}) is None
+
+
+def test_nobody_is_ahead_of_nobody() -> None:
+    assert ahead_of_all({"alone": row(60)}) is None
+    assert ahead_of_all({}) is None
+    assert ahead_of_all({"first": {}, "second": {}}) is None
+
+
+def test_who_cannot_be_tested_is_not_beaten() -> None:
+    rows = {"first": row(60), "far behind": row(40, own=0.5)}
+    assert ahead_of_all(rows) == "first"
+    assert ahead_of_all({**rows, "two seeds": row(10, seeds=range(2))}) is None
+    assert ahead_of_all({**rows, "constant distance": {seed: value - 5 for seed, value in row(60).items()}}) is None
+    one_seed = {name: {0: values[0]} for name, values in rows.items()}
+    assert ahead_of_all(one_seed) is None
+
+
+def test_a_test_that_could_not_be_made_counts_in_the_correction() -> None:
+    rows = {"first": row(60), "behind": row(59.8, own=0.0)}
+    pairs = against("first", {**rows, "two seeds": row(10, seeds=range(2))})
+    assert pairs["behind"].p == pytest.approx(2 * pairs["behind"].raw)
+    assert math.isnan(pairs["two seeds"].p)
+    assert not pairs["two seeds"].separated
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="seed 4"):
+        against("first", {"first": row(60), "second": {**row(50), 4: float("nan")}})
+
+
+def test_a_column_without_numbers_has_no_scores() -> None:
+    assert scores_of(pd.Series([1.5, 2.5], index=[3, 4])) == {3: 1.5, 4: 2.5}
+    assert scores_of(pd.Series([float("nan")] * 2, index=[3, 4])) == {}
+    assert len(scores_of(pd.Series([float("nan"), 1.0], index=[3, 4]))) == 2, "to be refused by name, not dropped"
+
+
+@given(columns())
+def test_seeds_needed_are_more_than_there_are(rows: dict[str, Scores]) -> None:
+    """Named for tested pairs that are not separated, and for no others; the larger p needs at least as many."""
+    pairs = against("row 0", rows)
+    needed = seeds_needed(pairs)
+    assert needed.keys() == {name for name, pair in pairs.items() if pair.p >= ALPHA}
+    assert all(len(pairs[name].differences) < seeds <= 1_001 for name, seeds in needed.items())
+    by_p = sorted(needed, key=lambda name: (pairs[name].raw, needed[name]))
+    assert [needed[name] for name in by_p] == sorted(needed.values())
+
+
+@given(columns())
+def test_the_one_ahead_is_separated_from_every_other(rows: dict[str, Scores]) -> None:
+    """And Bonferroni's correction, which is no milder than Holm's, never separates the best row where nobody is ahead."""
+    winner, best = ahead_of_all(rows), leader(rows)
+    assert best is not None
+    assert winner in (None, best)
+    others = [values for name, values in rows.items() if name != best]
+    gaps = [[rows[best][seed] - values[seed] for seed in values] for values in others]
+    p = [float(stats.ttest_1samp(gap, 0).pvalue) if np.ptp(gap) else math.nan for gap in gaps]
+    if winner is None:
+        assert not all(raw * len(p) < ALPHA for raw in p)
+    else:
+        assert all(np.mean(gap) > 0 for gap in gaps)
+        assert all(raw < ALPHA for raw in p)
+        assert min(p) * len(p) < ALPHA
+
+
+def test_seeds_needed_by_hand() -> None:
+    """Effects 1/2 and 2 at Holm's steps: .05 / 2 for the smaller p, .05 for the larger, and G*Power says 34 for that one."""
+    shape = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 0.0])  # standard deviation 1
+    rows: dict[str, Scores] = {"leader": dict.fromkeys(range(7), 50.0)}
+    for name, effect in (("near", 0.5), ("far", 2.0)):
+        rows[name] = dict(enumerate((50 - effect + shape).tolist()))
+    pairs = against("leader", rows)
+    assert pairs["near"].effect == pytest.approx(-0.5)
+    assert seeds_needed(pairs) == {"near": 34}
+
+
+@pytest.mark.parametrize(
+    ("change", "ranked"),
+    [({}, True), ({"memory_budget": 2000}, True), ({"memory_budget": None}, False), ({"selection": "oracle_test"}, False)],
+    ids=["plain", "with exemplars", "keeps all images", "chosen by test images"],
+)
+def test_upper_bounds_and_what_test_images_chose_are_not_ranked(
+    change: dict[str, object], ranked: bool, make_record: Callable[..., Record]
+) -> None:
+    assert is_ranked(make_record().model_copy(update=change)) is ranked

@@ -1,0 +1,151 @@
+"""`--verify`: records against their predictions, splits and images. It finds what a seal cannot: a record forged with its seal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import cli
+from benchmarks.predictions import pack_predictions, recount
+from benchmarks.records import Identity, Store, read_record, seal, to_json
+from benchmarks.run import Runner
+from benchmarks.settings import Settings
+from benchmarks.splits import order_sha256
+from benchmarks.verify import verify
+from protocols.schema import Protocol
+from tests.conftest import TINY
+from tests.methods.runs import identity_of
+
+Forge = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture(scope="module")
+def true(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("true")
+
+
+@pytest.fixture
+def identity(tiny: Protocol) -> Identity:
+    return identity_of(tiny, "ft_cnn:topic")
+
+
+@pytest.fixture
+def there(true: Path, tiny: Protocol, identity: Identity, data_root: Path, tmp_path: Path) -> Settings:
+    """Results with one true run."""
+    store = Store(true)
+    if not store.is_done(identity):
+        store.save(*Runner(tiny, Settings(data_root, true, "cpu", 1)).run(identity))
+    shutil.copytree(true / "records", tmp_path / "records")
+    return Settings(data_root, tmp_path, "cpu", 1)
+
+
+def rewrite(path: Path, forge: Forge) -> None:
+    content = json.loads(path.read_bytes())
+    del content["seal"]
+    forge(content)
+    path.write_bytes(to_json({**content, "seal": seal(content)}))
+    read_record(path)  # a well-made forgery
+
+
+def test_a_true_record(tiny: Protocol, there: Settings) -> None:
+    text, faults = verify(tiny, there)
+    assert faults == 0
+    assert text.splitlines() == [
+        "tiny: 1 records read, 0 notes of failed runs",
+        "  1 sealed, and the seals hold; 0 of schema 1, which has no seal",
+        "  1 agree with their kept predictions or are named below; 0 have none here",
+        "  1 compared with the split of their seed",
+    ]
+
+
+def test_counts_are_those_of_the_predictions(there: Settings, identity: Identity) -> None:
+    store = Store(there.results)
+    record = read_record(store.path(identity, ".json"))
+    assert recount(store.path(identity, ".npz").read_bytes()) == [(session.correct, session.total) for session in record.sessions]
+
+
+def flatter(content: dict[str, Any]) -> None:
+    content["sessions"][2]["correct"][0] = content["sessions"][2]["total"][0] - 1
+
+
+def swap(content: dict[str, Any]) -> None:
+    content["order"][0], content["order"][1] = content["order"][1], content["order"][0]
+    content["order_sha256"] = order_sha256(content["order"])
+
+
+FORGED: dict[str, tuple[Forge, str]] = {
+    "better counts": (flatter, "its counts are not those of its predictions"),
+    "another order": (swap, "its class order or its images are not those of its seed"),
+    "other shots": (lambda c: c.__setitem__("rows_sha256", "0" * 64), "its class order or its images are not those of its seed"),
+    "other images": (lambda c: c.__setitem__("images_sha256", "0" * 64), "it was run on other images than those here"),
+    "predictions of another run": (lambda c: c.__setitem__("predictions_sha256", "0" * 64), "are not those of this run"),
+    "another definition": (lambda c: c["identity"]["data"].__setitem__("size", 9), "another definition of this protocol"),
+}
+
+
+@pytest.mark.parametrize(("forge", "fault"), FORGED.values(), ids=FORGED)
+def test_a_forged_record_is_named(forge: Forge, fault: str, tiny: Protocol, there: Settings, identity: Identity) -> None:
+    rewrite(Store(there.results).path(identity, ".json"), forge)
+    text, faults = verify(tiny, there)
+    assert faults == 1
+    assert text.splitlines()[-1].startswith("  FAULT tiny/fast.paper/ft_cnn-topic/seed00.json: ")
+    assert fault in text.splitlines()[-1]
+
+
+def test_a_copy_under_another_seed_is_named_by_its_split(tiny: Protocol, there: Settings, identity: Identity) -> None:
+    store, other = Store(there.results), identity.model_copy(update={"seed": 1})
+    shutil.copy(store.path(identity, ".json"), store.path(other, ".json"))
+    rewrite(store.path(other, ".json"), lambda c: c["identity"].__setitem__("seed", 1))
+    text, faults = verify(tiny, there)
+    assert faults == 2
+    assert text.count("seeds 0, 1 have the same predictions, so they are copies") == 2
+    rewrite(store.path(other, ".json"), lambda c: c.__setitem__("predictions_sha256", "1" * 64))
+    text, faults = verify(tiny, there)
+    assert "seed01.json: its class order or its images are not those of its seed" in text
+
+
+def test_predictions_that_were_touched(tiny: Protocol, there: Settings, identity: Identity) -> None:
+    store = Store(there.results)
+    path = store.path(identity, ".npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "the predictions beside it are not those of this run" in verify(tiny, there)[0]
+    packed = b"no archive"
+    path.write_bytes(packed)
+    rewrite(store.path(identity, ".json"), lambda c: c.__setitem__("predictions_sha256", hashlib.sha256(packed).hexdigest()))
+    assert "the predictions beside it cannot be read: not a whole file of predictions" in verify(tiny, there)[0]
+
+
+def test_without_predictions_or_images_it_says_so(tiny: Protocol, there: Settings, identity: Identity, tmp_path: Path) -> None:
+    Store(there.results).path(identity, ".npz").unlink()
+    folder = tiny.model_copy(update={"data": tiny.data.model_copy(update={"source": "folder", "path": "nowhere"})})
+    text, faults = verify(folder, replace(there, data_root=tmp_path / "none"))
+    assert faults == 0
+    assert "0 agree with their kept predictions or are named below; 1 have none here" in text
+    assert "0 compared with the split of their seed: " in text
+    assert "nowhere" in text
+
+
+def test_the_command(there: Settings, identity: Identity, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 0 where all holds, 1 where something is named."""
+    line = ["--protocol", str(TINY), "--verify", "--results", str(there.results), "--data-root", str(there.data_root)]
+    assert cli.main(line) == 0
+    path = Store(there.results).path(identity, ".json")
+    path.write_bytes(path.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
+    assert cli.main(line) == 1
+    assert (
+        "FAULT tiny/fast.paper/ft_cnn-topic/seed00.json: changed after it was written; remove it and run again" in capsys.readouterr().out
+    )
+
+
+def test_predictions_of_fewer_classes_than_labels() -> None:
+    """A class that no image is given to still counts its images."""
+    labels = np.array([0, 1], dtype=np.int16)
+    assert recount(pack_predictions([np.zeros(2, dtype=np.int16)], labels)) == [((1, 0), (1, 1))]

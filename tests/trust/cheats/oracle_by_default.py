@@ -1,0 +1,14 @@
+"""No cheat: a method that lets test images choose its epoch, and says so. Its rows are marked."""
+
+from methods.parts.config import Selection
+from methods.strategy import SessionStrategy, TrainConfig
+
+
+class OracleByDefault(SessionStrategy):
+    """Its default is `oracle_test`; the runner grants test accuracies, and the table shows a dagger."""
+
+    title = "Oracle"
+
+    class Config(TrainConfig):
+        epochs: int = 2
+        selection: Selection = "oracle_test"

@@ -1,0 +1,25 @@
+"""A careless guest: seeds and draws from every global generator there is."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+from methods.strategy import SessionStrategy, TrainConfig
+
+
+class Noisy(SessionStrategy):
+    """Whatever it does to generators that all share must reach nobody else."""
+
+    title = "Noisy"
+
+    class Config(TrainConfig):
+        epochs: int = 2
+
+    def before_epoch(self, epoch: int) -> None:
+        random.seed(1)
+        np.random.seed(2)
+        torch.manual_seed(3)
+        torch.randn(1000), np.random.rand(1000), random.random()

@@ -1,0 +1,135 @@
+"""Records are believed only as they were written: whatever is done to one, it is named and left out, and its run is done again."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cli, records
+from benchmarks.errors import RecordError
+from benchmarks.records import Identity, Store, read_record
+from benchmarks.run import Runner
+from benchmarks.settings import Settings
+from protocols.schema import Protocol
+from tests.conftest import ROOT, TINY
+from tests.methods.runs import identity_of
+
+Damage = Callable[[Path, bytes], None]
+
+
+@pytest.fixture
+def identity(tiny: Protocol) -> Identity:
+    return identity_of(tiny, "proto:raw_mean")
+
+
+@pytest.fixture
+def store(identity: Identity, tiny: Protocol, runner: Runner, results: Path, settings: Settings) -> Store:
+    """A results folder with the whole record of seed 0."""
+    saved = Store(results)
+    if not saved.is_done(identity):
+        saved.save(*runner.run(identity))
+    shutil.copytree(results / "records", settings.results / "records")
+    return Store(settings.results)
+
+
+def test_every_character_counts(store: Store, identity: Identity, tmp_path: Path) -> None:
+    """Each byte of a record, changed to another of its kind (a digit to a digit), is found."""
+    whole = store.path(identity, ".json").read_bytes()
+    draw, path = random.Random(0), tmp_path / "seed00.json"
+    tried = 0
+    for place, byte in enumerate(whole):
+        kind = next((k for k in (b"0123456789", b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ") if byte in k), None)
+        if kind is None:
+            continue
+        other = draw.choice([letter for letter in kind if letter != byte])
+        path.write_bytes(whole[:place] + bytes([other]) + whole[place + 1 :])
+        records._read_record.cache_clear()
+        with pytest.raises(RecordError, match=r"seed00\.json"):
+            read_record(path)
+        tried += 1
+    assert tried > 1000
+
+
+def test_every_beginning_is_refused(store: Store, identity: Identity, tmp_path: Path) -> None:
+    """Truncated anywhere but at the last line's end."""
+    whole, path = store.path(identity, ".json").read_bytes(), tmp_path / "seed00.json"
+    for length in range(0, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RecordError):
+            read_record(path)
+
+
+def copy_of_another_protocol(path: Path, whole: bytes) -> None:
+    """A record as old as the suite, of another protocol."""
+    old = ROOT / "tests" / "data" / "records_v1" / "records" / "digits" / "paper.paper" / "lecnet-paper" / "seed00.json"
+    path.write_bytes(old.read_bytes())
+
+
+def another_seeds(path: Path, whole: bytes) -> None:
+    path.with_name("seed01.json").write_bytes(whole)
+    path.unlink()
+
+
+def as_a_folder(path: Path, whole: bytes) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_a_link_to_nowhere(path: Path, whole: bytes) -> None:
+    path.unlink()
+    path.symlink_to("nowhere.json")
+
+
+DAMAGE: dict[str, Damage] = {
+    "truncated": lambda path, whole: path.write_bytes(whole[:500]) and None,
+    "empty": lambda path, whole: path.write_bytes(b"") and None,
+    "edited by hand": lambda path, whole: path.write_bytes(whole.replace(b'"correct": [', b'"correct": [1', 1)) and None,
+    "NaN": lambda path, whole: path.write_bytes(whole.replace(b'"images_kept": 0', b'"images_kept": NaN', 1)) and None,
+    "of a later release": lambda path, whole: path.write_bytes(whole.replace(b'"schema_version": 2', b'"schema_version": 3')) and None,
+    "without a seal, as if of schema 1": lambda path, whole: (
+        path.write_bytes(whole.replace(b'"schema_version": 2', b'"schema_version": 1')) and None
+    ),
+    "of another protocol": copy_of_another_protocol,
+    "under another seed's name": another_seeds,
+    "a folder": as_a_folder,
+    "a link": as_a_link_to_nowhere,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_bad_record_is_left_out_and_its_run_done_again(
+    damage: Damage, store: Store, identity: Identity, tiny: Protocol, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the real command line: the table names it; the same command mends it, with the bytes that it had."""
+    path = store.path(identity, ".json")
+    whole = path.read_bytes()
+    damage(path, whole)
+    assert not store.is_done(identity)
+    places = ["--protocol", str(TINY), "--results", str(settings.results), "--data-root", str(settings.data_root), "--device", "cpu"]
+    if not path.is_symlink():
+        assert cli.main([*places, "--report-only"]) == 0
+        table = (settings.results / "tiny.md").read_text()
+        assert "## Records that cannot be used, and are in no mean" in table
+        assert "fast.paper/proto-raw_mean/seed0" in table
+        assert "| Proto" not in table
+    status = cli.main([*places, "--methods", "proto", "--seeds", "0"])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    if path.is_dir():
+        assert status == 2, "a folder is no file of ours: it is named, not removed"
+        assert str(path) in said.err.splitlines()[-1]
+        return
+    assert status == 0
+    assert path.read_bytes() == whole
+
+
+def test_costs_that_cannot_be_read_are_missed_in_the_table_of_costs_alone(store: Store, identity: Identity, settings: Settings) -> None:
+    store.path(identity, ".cost.json").write_bytes(b'{"base_seconds": NaN}')
+    assert store.read_costs(identity) is None
+    assert cli.main(["--protocol", str(TINY), "--results", str(settings.results), "--report-only"]) == 0
+    assert not (settings.results / "tiny.costs.md").exists()
+    assert "| Proto" in (settings.results / "tiny.md").read_text()

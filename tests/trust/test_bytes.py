@@ -1,0 +1,129 @@
+"""Same seed, same bytes: whatever else is run, in whatever order, by however many processes, in whatever surroundings.
+
+All of it on one kind of processor with one number of threads, which stand in the record: README.md, "What a table says". More of
+this promise is kept per method by tests/methods/test_contract.py (rerun, cached or fresh base, evaluated or not).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import methods
+from benchmarks.records import Record, Store, read_record
+from benchmarks.run import Runner
+from benchmarks.settings import Settings
+from methods import registry
+from protocols.schema import Protocol
+from tests.conftest import ROOT, TINY
+from tests.methods.runs import VARIANTS, identity_of
+
+METHODS = "base_only,ft_cnn,icarl,proto"
+GUESTS = Path(__file__).parent / "guests"
+
+
+def sweep(results: Path, data_root: Path, *arguments: str, cwd: Path = ROOT, **surroundings: str) -> dict[str, bytes]:
+    """Run the real command; every record and every file of predictions that it leaves, by its place."""
+    line = [sys.executable, str(ROOT / "run_all.py"), "--protocol", str(TINY), "--device", "cpu"]
+    line += ["--results", str(results), "--data-root", str(data_root), *arguments]
+    subprocess.run(line, cwd=cwd, env={**os.environ, **surroundings}, check=True, capture_output=True, timeout=300)
+    found = (results / "records").rglob("seed*")
+    return {
+        path.relative_to(results).as_posix(): path.read_bytes()
+        for path in found
+        if path.suffix in (".json", ".npz") and not path.name.endswith(".cost.json")
+    }
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Path, dict[str, bytes]]:
+    """Results folder and bytes of a sweep that the others are compared with."""
+    results = tmp_path_factory.mktemp("first")
+    return results, sweep(results, data_root, "--methods", METHODS, "--seeds", "0-1", "--workers", "1", PYTHONHASHSEED="0")
+
+
+def test_other_order_more_workers_and_a_fresh_base(first: tuple[Path, dict[str, bytes]], tmp_path: Path, data_root: Path) -> None:
+    reverse = ",".join(reversed(METHODS.split(",")))
+    again = sweep(tmp_path, data_root, "--methods", reverse, "--seeds", "1,0", "--workers", "2", PYTHONHASHSEED="1")
+    assert len(again) == 16
+    assert again == first[1]
+
+
+def test_a_subset_on_a_cached_base_in_other_surroundings(first: tuple[Path, dict[str, bytes]], tmp_path: Path, data_root: Path) -> None:
+    """One method and one seed alone, from another folder, in another language and time zone."""
+    results = tmp_path / "results"
+    shutil.copytree(first[0] / ".base", results / ".base")
+    places = {"TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "2", "HOME": str(tmp_path), "PYTHONUTF8": "0"}
+    alone = sweep(results, data_root, "--methods", "icarl", "--seeds", "1", cwd=tmp_path, **places)
+    assert len(alone) == 2
+    assert alone.items() <= first[1].items()
+    assert {path.name: path.read_bytes() for path in (first[0] / ".base").glob("*.safetensors")} == {
+        path.name: path.read_bytes() for path in (results / ".base").glob("*.safetensors")
+    }, "the base of seed 1 was taken over, none was trained"
+
+
+def test_this_process_gives_them_too(first: tuple[Path, dict[str, bytes]], tiny: Protocol, settings: Settings) -> None:
+    store = Store(settings.results)
+    runner = Runner(tiny, settings)
+    for variant, seed in (("proto:raw_mean", 1), ("icarl:topic", 0), ("ft_cnn:topic", 0)):
+        identity = identity_of(tiny, variant, seed=seed)
+        store.save(*runner.run(identity))
+        for suffix in (".json", ".npz"):
+            path = store.path(identity, suffix)
+            assert path.read_bytes() == first[1][path.relative_to(settings.results).as_posix()]
+
+
+@pytest.fixture
+def with_a_guest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """methods/ as it is, and a user's own file beside the others."""
+    folder = tmp_path / "methods"
+    shutil.copytree(registry.FOLDER, folder)
+    shutil.copy(GUESTS / "noisy.py", folder)
+    monkeypatch.setattr(registry, "FOLDER", folder)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(GUESTS)])
+    importlib.invalidate_caches()
+    yield
+    sys.modules.pop("methods.noisy", None)
+
+
+@pytest.mark.parametrize("variant", ["ft_cnn:topic", "icarl:original", "lecnet:paper", "der:buffer200"])
+def test_adding_a_method_changes_nobodys_numbers(variant: str, tiny: Protocol, runner: Runner, with_a_guest: None) -> None:
+    """Not even one that seeds and draws from the global generators between two runs."""
+    identity = identity_of(tiny, variant)
+    before = runner.run(identity)
+    runner.run(identity_of(tiny, "noisy"))
+    after = runner.run(identity)
+    assert (after[0], after[2]) == (before[0], before[2])
+
+
+def one_way(protocol: Protocol, count: int) -> Protocol:
+    return protocol.model_copy(update={"sessions": protocol.sessions.model_copy(update={"way": 1, "count": count})})
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_another_session_shifts_none_before_it(variant: str, tiny: Protocol, data_root: Path, results: Path) -> None:
+    """Orders, shots, augmentations and initial rows of sessions 0 to 2 are the same with two sessions as with four."""
+
+    def run(count: int) -> Record:
+        protocol = one_way(tiny, count)
+        return Runner(protocol, Settings(data_root, results, "cpu", 1)).run(identity_of(protocol, variant))[0]
+
+    short, long = run(2), run(4)
+    assert long.order[:8] == short.order
+    assert long.sessions[:3] == short.sessions
+
+
+def test_what_the_bytes_depend_on_stands_in_the_record(first: tuple[Path, dict[str, bytes]]) -> None:
+    """Processor, its instructions, threads, precision and versions; nothing that differs between two runs on one machine."""
+    path = next(path for path in (first[0] / "records").rglob("seed00.json"))
+    known = {"device", "instructions", "threads", "precision", "python", "torch", "torchvision", "numpy", "avalanche-lib", "compiler"}
+    environment = read_record(path).environment
+    assert known - {"compiler"} <= set(environment) <= known
+    assert environment["threads"] == 1
