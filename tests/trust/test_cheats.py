@@ -47,6 +47,7 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
     "learns_while_tested:batch_statistics": (ScoreError, "features of a test image depend on the images beside it"),
     "learns_while_tested:centres": (ScoreError, "session 0: the scores of a test image depend on the images beside it"),
     "learns_while_tested:majority": (ScoreError, "session [12]: the scores of a test image depend on the images beside it"),
+    "learns_while_tested:first_of_batch": (ScoreError, "session [12]: the scores of a test image depend on the images beside it"),
     "learns_while_tested:counts_calls": (TraceError, r"testing changed self\.calls"),
     "learns_while_tested:stashes": (TraceError, r"testing changed self\.drawer"),
     "learns_while_tested:stashes_in_file": (TraceError, r"testing changed methods\.learns_while_tested\.SEEN"),

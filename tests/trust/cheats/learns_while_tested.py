@@ -28,6 +28,7 @@ class LearnsWhileTested(SessionStrategy):
         "batch_statistics": {"how": "batch_statistics"},
         "centres": {"how": "centres"},
         "majority": {"how": "majority"},
+        "first_of_batch": {"how": "first_of_batch"},
         "counts_calls": {"how": "counts_calls"},
         "stashes": {"how": "stashes"},
         "stashes_in_file": {"how": "stashes_in_file"},
@@ -78,10 +79,11 @@ class LearnsWhileTested(SessionStrategy):
         how, scores = self.config.how, self.cosines(features)
         if how == "centres":
             scores = self.cosines(features - features.mean(0))
-        elif how == "majority":  # a batch holds the classes of one session only: which one, most of its images know
+        elif how in ("majority", "first_of_batch"):  # a batch holds the classes of one session only
             sizes = torch.tensor(self.classes_by_session)
             session = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-            scores = scores.masked_fill(session != session[scores.argmax(1)].mode().values, -torch.inf)
+            voters = scores if how == "majority" else scores[:1]
+            scores = scores.masked_fill(session != session[voters.argmax(1)].mode().values, -torch.inf)
         elif how == "counts_calls":  # sessions are asked for in their order
             self.calls += 1
         elif how == "prototypes":
