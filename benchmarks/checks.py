@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.datasets import load_images
+from benchmarks.datasets import ImageSet, load_images
 from benchmarks.errors import DataError, StorageError
 from benchmarks.precision import pick_device
 from benchmarks.records import Identity
@@ -32,9 +32,9 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     return images.sha256
 
 
-def images_sha256(protocol: Protocol, settings: Settings) -> str | None:
-    """Hash of the protocol's images here; None where they are not to be had (finished records can still be reported)."""
+def images_or_why(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:
+    """The protocol's images, or None and why they are not to be had here: finished records can be reported and verified without them."""
     try:
-        return load_images(protocol.data, settings.data_root).sha256
-    except (DataError, StorageError):
-        return None
+        return load_images(protocol.data, settings.data_root), ""
+    except (DataError, StorageError) as error:
+        return None, str(error)

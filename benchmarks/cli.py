@@ -99,13 +99,17 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
         print(plan_text(request, runs, settings, min(most_workers(options), len(runs))))
         return DONE
-    from benchmarks.checks import check_before_training, images_sha256
+    from benchmarks.checks import check_before_training, images_or_why
     from benchmarks.records import Store
     from benchmarks.sweep import missing_runs, sweep
 
     store = Store(settings.results)
     unfinished = bool(missing_runs(runs, store, None))
-    images = check_before_training(protocol, runs, settings) if unfinished else images_sha256(protocol, settings)
+    if unfinished:
+        images: str | None = check_before_training(protocol, runs, settings)
+    else:
+        here, _ = images_or_why(protocol, settings)
+        images = here.sha256 if here else None
     outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress())
     try:
         report(options, protocol)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from benchmarks.datasets import ImageSet, load_images
+from benchmarks.checks import images_or_why
+from benchmarks.datasets import ImageSet
 from benchmarks.errors import DataError, UsageError
 from benchmarks.predictions import recount
 from benchmarks.records import Record, Store
@@ -24,7 +25,7 @@ def verify(protocol: Protocol, settings: Settings) -> tuple[str, int]:
     """What was checked and what is wrong, one line each; and how many faults there are."""
     store = Store(settings.results)
     records, faults, failures = store.load(protocol.name)
-    images, why = images_of(protocol, settings) if records else (None, "")
+    images, why = images_or_why(protocol, settings) if records else (None, "")
 
     @cache
     def split(name: str, seed: int) -> Split:
@@ -51,14 +52,6 @@ def verify(protocol: Protocol, settings: Settings) -> tuple[str, int]:
         *(f"  FAULT {fault}" for fault in faults),
     ]
     return "\n".join(lines), len(faults)
-
-
-def images_of(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:
-    """The protocol's images, or why they are not to be had."""
-    try:
-        return load_images(protocol.data, settings.data_root), ""
-    except DataError as error:
-        return None, str(error)
 
 
 def read(path: Path) -> bytes | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import methods
+from benchmarks.records import Identity, Store
 from benchmarks.settings import Settings
+from methods import registry
 from protocols import load_protocol
 from protocols.schema import Protocol
 
@@ -89,3 +94,33 @@ def write_images() -> Callable[[Path, dict[str, NDArray[np.uint8]]], None]:
             Image.fromarray(pixels).save(folder / name)
 
     return write
+
+
+@pytest.fixture
+def with_run(runner: Runner, results: Path, settings: Settings) -> Callable[[Identity], Store]:
+    """with_run(identity): this test's own results, holding the whole record of that run and its predictions."""
+
+    def with_run(identity: Identity) -> Store:
+        saved = Store(results)
+        if not saved.is_done(identity):
+            saved.save(*runner.run(identity))
+        shutil.copytree(results / "records", settings.results / "records")
+        return Store(settings.results)
+
+    return with_run
+
+
+@pytest.fixture
+def methods_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """methods_in(folder): that folder takes the place of methods/; what is imported from it is forgotten after the test."""
+    used: list[str] = []
+
+    def use(folder: Path) -> None:
+        used.append(str(folder))
+        monkeypatch.setattr(registry, "FOLDER", folder)
+        monkeypatch.setattr(methods, "__path__", [str(folder), *methods.__path__])
+
+    yield use
+    for name, module in list(sys.modules.items()):
+        if name.startswith("methods.") and str(getattr(module, "__file__", "")).startswith(tuple(used)):
+            del sys.modules[name]

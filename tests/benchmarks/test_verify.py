@@ -16,7 +16,6 @@ import pytest
 from benchmarks import cli
 from benchmarks.predictions import pack_predictions, recount
 from benchmarks.records import Identity, Store, read_record, seal, to_json
-from benchmarks.run import Runner
 from benchmarks.settings import Settings
 from benchmarks.splits import order_sha256
 from benchmarks.verify import verify
@@ -27,24 +26,16 @@ from tests.methods.runs import identity_of
 Forge = Callable[[dict[str, Any]], object]
 
 
-@pytest.fixture(scope="module")
-def true(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("true")
-
-
 @pytest.fixture
 def identity(tiny: Protocol) -> Identity:
     return identity_of(tiny, "ft_cnn:topic")
 
 
 @pytest.fixture
-def there(true: Path, tiny: Protocol, identity: Identity, data_root: Path, tmp_path: Path) -> Settings:
+def there(identity: Identity, with_run: Callable[[Identity], Store], settings: Settings) -> Settings:
     """Results with one true run."""
-    store = Store(true)
-    if not store.is_done(identity):
-        store.save(*Runner(tiny, Settings(data_root, true, "cpu", 1)).run(identity))
-    shutil.copytree(true / "records", tmp_path / "records")
-    return Settings(data_root, tmp_path, "cpu", 1)
+    with_run(identity)
+    return settings
 
 
 def rewrite(path: Path, forge: Forge) -> None:

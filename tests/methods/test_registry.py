@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import methods
 from benchmarks.listing import listing
 from benchmarks.plan import identities, make_request
 from methods import registry
@@ -35,16 +34,12 @@ Write = Callable[[str, str], Path]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, methods_in: Callable[[Path], None]) -> Path:
     """An empty methods/ of the test's own, from which `methods.<name>` is imported too."""
     path = tmp_path / "methods"
     path.mkdir()
-    monkeypatch.setattr(registry, "FOLDER", path)
-    monkeypatch.setattr(methods, "__path__", [str(path), *methods.__path__])
-    yield path
-    for name, module in list(sys.modules.items()):
-        if name.startswith("methods.") and str(getattr(module, "__file__", "")).startswith(str(path)):
-            del sys.modules[name]
+    methods_in(path)
+    return path
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import pytest
 from benchmarks import cli, records
 from benchmarks.errors import RecordError
 from benchmarks.records import Identity, Store, read_record
-from benchmarks.run import Runner
 from benchmarks.settings import Settings
 from protocols.schema import Protocol
 from tests.conftest import ROOT, TINY
 from tests.methods.runs import identity_of
+from tests.trust.harness import places
 
 Damage = Callable[[Path, bytes], None]
 
@@ -27,13 +26,9 @@ def identity(tiny: Protocol) -> Identity:
 
 
 @pytest.fixture
-def store(identity: Identity, tiny: Protocol, runner: Runner, results: Path, settings: Settings) -> Store:
+def store(identity: Identity, with_run: Callable[[Identity], Store]) -> Store:
     """A results folder with the whole record of seed 0."""
-    saved = Store(results)
-    if not saved.is_done(identity):
-        saved.save(*runner.run(identity))
-    shutil.copytree(results / "records", settings.results / "records")
-    return Store(settings.results)
+    return with_run(identity)
 
 
 def test_every_character_counts(store: Store, identity: Identity, tmp_path: Path) -> None:
@@ -109,14 +104,14 @@ def test_a_bad_record_is_left_out_and_its_run_done_again(
     whole = path.read_bytes()
     damage(path, whole)
     assert not store.is_done(identity)
-    places = ["--protocol", str(TINY), "--results", str(settings.results), "--data-root", str(settings.data_root), "--device", "cpu"]
+    line = places(settings.results, settings.data_root)
     if not path.is_symlink():
-        assert cli.main([*places, "--report-only"]) == 0
+        assert cli.main([*line, "--report-only"]) == 0
         table = (settings.results / "tiny.md").read_text()
         assert "## Records that cannot be used, and are in no mean" in table
         assert "fast.paper/proto-raw_mean/seed0" in table
         assert "| Proto" not in table
-    status = cli.main([*places, "--methods", "proto", "--seeds", "0"])
+    status = cli.main([*line, "--methods", "proto", "--seeds", "0"])
     said = capsys.readouterr()
     assert "Traceback" not in said.err
     if path.is_dir():

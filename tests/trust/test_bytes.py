@@ -22,8 +22,9 @@ from benchmarks.run import Runner
 from benchmarks.settings import Settings
 from methods import registry
 from protocols.schema import Protocol
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT
 from tests.methods.runs import VARIANTS, identity_of
+from tests.trust.harness import places
 
 METHODS = "base_only,ft_cnn,icarl,proto"
 GUESTS = Path(__file__).parent / "guests"
@@ -31,8 +32,7 @@ GUESTS = Path(__file__).parent / "guests"
 
 def sweep(results: Path, data_root: Path, *arguments: str, cwd: Path = ROOT, **surroundings: str) -> dict[str, bytes]:
     """Run the real command; every record and every file of predictions that it leaves, by its place."""
-    line = [sys.executable, str(ROOT / "run_all.py"), "--protocol", str(TINY), "--device", "cpu"]
-    line += ["--results", str(results), "--data-root", str(data_root), *arguments]
+    line = [sys.executable, str(ROOT / "run_all.py"), *places(results, data_root), *arguments]
     subprocess.run(line, cwd=cwd, env={**os.environ, **surroundings}, check=True, capture_output=True, timeout=300)
     found = (results / "records").rglob("seed*")
     return {
@@ -60,8 +60,8 @@ def test_a_subset_on_a_cached_base_in_other_surroundings(first: tuple[Path, dict
     """One method and one seed alone, from another folder, in another language and time zone."""
     results = tmp_path / "results"
     shutil.copytree(first[0] / ".base", results / ".base")
-    places = {"TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "2", "HOME": str(tmp_path), "PYTHONUTF8": "0"}
-    alone = sweep(results, data_root, "--methods", "icarl", "--seeds", "1", cwd=tmp_path, **places)
+    surroundings = {"TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "2", "HOME": str(tmp_path), "PYTHONUTF8": "0"}
+    alone = sweep(results, data_root, "--methods", "icarl", "--seeds", "1", cwd=tmp_path, **surroundings)
     assert len(alone) == 2
     assert alone.items() <= first[1].items()
     assert {path.name: path.read_bytes() for path in (first[0] / ".base").glob("*.safetensors")} == {

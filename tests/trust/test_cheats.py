@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -19,7 +18,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import methods
 from benchmarks.audit import TraceError
 from benchmarks.evaluate import ScoreError
 from benchmarks.plan import identities, make_request
@@ -77,13 +75,9 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
 
 
 @pytest.fixture(autouse=True)
-def among_the_methods(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def among_the_methods(methods_in: Callable[[Path], None]) -> None:
     """The cheats are methods like any other: files in a methods/ folder."""
-    monkeypatch.setattr(registry, "FOLDER", CHEATS)
-    monkeypatch.setattr(methods, "__path__", [str(CHEATS), *methods.__path__])
-    yield
-    for name in method_names():
-        sys.modules.pop(f"methods.{name}", None)
+    methods_in(CHEATS)
 
 
 def identity(protocol: Protocol, variant: str, settings: Settings) -> Identity:
