@@ -12,6 +12,7 @@ from benchmarks.settings import MOST_THREADS, Settings, a_number, add_options
 
 if TYPE_CHECKING:
     from protocols.schema import Protocol
+    from protocols.study import Study
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--protocol", default="digits", help="name of a file in protocols/, or a path to a YAML file (default: digits)")
     p.add_argument("--methods", help="such as lecnet,icarl:original (default: the protocol's list, or every method)")
+    p.add_argument("--study", help="such as components or gamma,tau: variants of protocols/studies/, or a path to a YAML file")
     p.add_argument("--seeds", help="such as 0-9 or 0,2,5-7 (default: the protocol's, ten)")
     p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
@@ -91,26 +93,32 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.plan import identities, make_request
     from benchmarks.progress import Progress
 
-    request = make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set)
-    runs = identities(request)
     settings = Settings.of(options)
+    probes: dict[str, tuple[str, ...]] = {}
+    if options.study is None:
+        runs = identities(make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set))
+    else:
+        from benchmarks.studies import agenda
+
+        wanted = agenda(protocol, studies_of(options), options.recipe, options.split, options.seeds)
+        runs, probes = wanted.runs, wanted.probes
     if options.plan:
         from benchmarks.listing import plan_text
 
-        print(plan_text(request, runs, settings, min(most_workers(options), len(runs))))
+        print(plan_text(runs, probes, settings, min(most_workers(options), len(runs))))
         return DONE
     from benchmarks.checks import check_before_training, images_or_why
     from benchmarks.records import Store
     from benchmarks.sweep import missing_runs, sweep
 
     store = Store(settings.results)
-    unfinished = bool(missing_runs(runs, store, None))
+    unfinished = bool(missing_runs(runs, store, None, probes))
     if unfinished:
         images: str | None = check_before_training(protocol, runs, settings)
     else:
         here, _ = images_or_why(protocol, settings)
         images = here.sha256 if here else None
-    outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress())
+    outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress(), probes)
     try:
         report(options, protocol)
     finally:  # whether or not the tables can be written
@@ -119,11 +127,25 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
 
 def report(options: argparse.Namespace, protocol: Protocol) -> int:
-    from benchmarks.report import write_report
+    from benchmarks.report import write_report, write_study
 
-    for path in write_report(protocol, options.results):
+    if options.study is None:
+        pages = write_report(protocol, options.results)
+    else:
+        pages = [path for study in studies_of(options) for path in write_study(protocol, study, options.results)]
+    for path in pages:
         print(path)
     return DONE
+
+
+def studies_of(options: argparse.Namespace) -> list[Study]:
+    """Raises UsageError or ProtocolError."""
+    from benchmarks.errors import UsageError
+    from benchmarks.studies import load_studies
+
+    if options.methods is not None or options.set:
+        raise UsageError("--study names its methods and their parameters itself; leave --methods and --set out, or write a study")
+    return load_studies(options.study)
 
 
 def most_workers(options: argparse.Namespace) -> int:

@@ -45,7 +45,7 @@ class Evaluator:
     """
 
     def __init__(self, tensors: Tensors, split: Split, transform: Transform) -> None:
-        self._tensors, self._split, self._transform = tensors, split, transform
+        self._tensors, self._split, self.transform = tensors, split, transform
         self._features: dict[str, dict[int, Tensor]] = {}
         self._base: dict[int, Tensor] = {}
 
@@ -77,6 +77,10 @@ class Evaluator:
         total = np.bincount(label, minlength=seen)
         return Evaluation(predicted.astype(np.int16), tuple(map(int, right)), tuple(map(int, total)))
 
+    def features(self, strategy: SessionStrategy, session: int) -> Tensor:
+        """Of the test images that session `session` brought, [n, d], under the strategy as it is now."""
+        return self._embed(strategy, self._known(strategy), session, torch.from_numpy(self._split.test[session]))
+
     def labels(self) -> NDArray[np.int16]:
         """Of all test images, session by session: those after session t are a beginning of it."""
         rows = torch.from_numpy(np.concatenate(self._split.test))
@@ -91,7 +95,7 @@ class Evaluator:
         with torch.inference_mode():
             batches, scores = [], []
             for number in sorted({0, session}):
-                rows = torch.from_numpy(self._split.test[number])[: embedding_size(self._transform.data.size, self._tensors.test.device)]
+                rows = torch.from_numpy(self._split.test[number])[: embedding_size(self.transform.data.size, self._tensors.test.device)]
                 batch = known[number][: len(rows)] if number in known else self._features_of(strategy, rows)
                 if known.get(number) is not self._base.get(number):
                     compare(self._features_of(strategy, rows[:1]), batch[:1], ROUNDING[precision], f"session {session}: the features")
@@ -103,7 +107,7 @@ class Evaluator:
             compare(strategy.scores(mixed[order]), torch.cat(scores)[order], ROUNDING["fp32"], f"session {session}: the scores")
 
     def _features_of(self, strategy: SessionStrategy, rows: Tensor) -> Tensor:
-        return strategy.embed(self._transform.normalise(self._tensors.test[rows]))
+        return strategy.embed(self.transform.normalise(self._tensors.test[rows]))
 
     def _known(self, strategy: SessionStrategy) -> dict[int, Tensor]:
         """Features remembered for the strategy's backbone as it is now, by session."""
@@ -122,7 +126,7 @@ class Evaluator:
 
     def _embed(self, strategy: SessionStrategy, known: dict[int, Tensor], number: int, rows: Tensor) -> Tensor:
         if number not in known:
-            known[number] = embed_all(strategy.embed, self._tensors.test, rows, self._transform)
+            known[number] = embed_all(strategy.embed, self._tensors.test, rows, self.transform)
         return known[number]
 
 

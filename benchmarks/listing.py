@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from methods.registry import MethodError, method_names, read_entry
 from protocols import ProtocolError, load_protocol, protocol_names
+from protocols.study import load_study, study_names
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Request
     from benchmarks.records import Identity
     from benchmarks.settings import Settings
+    from benchmarks.sweep import Probes
 
 
 def listing() -> str:
@@ -33,19 +34,26 @@ def listing() -> str:
             lines.append(f"  {'':14}   presets {', '.join(entry.presets)}")
         except MethodError as error:
             lines.append(f"  {name:14} {error}")
+    lines.append("Studies:")
+    for name in study_names():
+        try:
+            lines.append(f"  {name:18} {load_study(name).title}")
+        except ProtocolError as error:
+            lines.append(f"  {name:18} {error}")
     return "\n".join(lines)
 
 
-def plan_text(request: Request, runs: Sequence[Identity], settings: Settings, workers: int) -> str:
+def plan_text(runs: Sequence[Identity], probes: Probes, settings: Settings, workers: int) -> str:
     """What would run, and how long it may take by what the same variants cost before."""
     from benchmarks.progress import readable
     from benchmarks.records import Store
     from benchmarks.sweep import missing_runs
 
     store = Store(settings.results)
-    missing = missing_runs(runs, store, None)
+    missing = missing_runs(runs, store, None, probes)
+    first, seeds = runs[0], sorted({identity.seed for identity in runs})
     lines = [
-        f"{request.protocol.name}, recipe {request.recipe}, split {request.split}, seeds {', '.join(map(str, request.seeds))}: "
+        f"{first.protocol}, recipe {first.recipe}, split {first.split}, seeds {', '.join(map(str, seeds))}: "
         f"{len(runs)} runs, {len(runs) - len(missing)} done, {len(missing)} to do"
     ]
     if not missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import SUITE_VERSION
@@ -16,6 +16,7 @@ from protocols import seeds as of_seeds
 from protocols.loading import nearest, unknown
 from protocols.reading import parse_yaml, short
 from protocols.schema import Protocol, Recipe
+from protocols.study import Study
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Request:
     seeds: tuple[int, ...]
     variants: tuple[tuple[str, str], ...]
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: tuple[dict[str, Any], ...] = ()
+    """What a study changes, a mapping a variant."""
 
     @property
     def settings(self) -> Recipe:
@@ -101,11 +104,31 @@ def make_request(
     )
 
 
+def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:
+    """A study's variants over a protocol. Raises UsageError or MethodError, naming the variant that does not fit."""
+    request = make_request(protocol, recipe, split, study.seeds if seeds is None else seeds, "base_only", [])
+    variants: list[tuple[str, str]] = []
+    labels: dict[tuple[str, str, str], str] = {}
+    for variant in study.variants:
+        where = f"study {study.name}, {short(variant.label)}"
+        try:
+            entry, preset = parse_variant(variant.method)
+        except MethodError as error:
+            raise UsageError(f"{where}: {error}") from None
+        config = effective(protocol, request.recipe, entry.name, preset, variant.set, where)
+        same = labels.setdefault((entry.name, preset, config.model_dump_json()), variant.label)
+        if same != variant.label:
+            raise UsageError(f"{where}: is the same as {short(same)}")
+        variants.append((entry.name, preset))
+    return replace(request, variants=tuple(variants), changes=tuple(variant.set for variant in study.variants))
+
+
 def identities(request: Request) -> list[Identity]:
     """One identity a run, seed by seed. Imports the methods. Raises UsageError or MethodError."""
+    changes = request.changes or ({},) * len(request.variants)
     of_first_seed = []
-    for method, preset in request.variants:
-        overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {})}
+    for (method, preset), own in zip(request.variants, changes, strict=True):
+        overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {}), **own}
         of_first_seed.append(make_identity(request, method, preset, overrides, request.seeds[0]))
     return [identity.model_copy(update={"seed": seed}) for seed in request.seeds for identity in of_first_seed]
 

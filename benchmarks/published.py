@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from methods.registry import MethodError, read_entry
-from protocols.loading import ProtocolError, load_published, unknown
+from protocols import ProtocolError, load_published
+from protocols.messages import unknown
 
 
 def check_published(protocol: str) -> None:
     """Raises ProtocolError. Reads the methods' source only."""
     for number, row in enumerate(load_published(protocol)):
+        if row.method is None:
+            continue
         where = f"protocols/published/{protocol}.yaml: {number}"
         try:
             presets = read_entry(row.method).presets

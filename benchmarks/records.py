@@ -4,6 +4,7 @@
                                                   seed00.cost.json   seconds, memory, commit: differs from run to run
                                                   seed00.npz         predicted labels; stays out of git
                                                   seed00.failed.json why a run failed, until it succeeds
+                                                  <probe>/seed00.json  what a study looked at (benchmarks.traces)
 
 The record is written last: where it is, the run is done.
 """
@@ -14,9 +15,11 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -233,8 +236,14 @@ class Store:
             return False
         return record.identity == identity and images_sha256 in (None, record.images_sha256)
 
-    def save(self, record: Record, costs: Costs, predictions: bytes) -> None:
+    def trace_path(self, identity: Identity, probe: str) -> Path:
+        record = self.path(identity, ".json")
+        return record.parent / probe / record.name
+
+    def save(self, record: Record, costs: Costs, predictions: bytes, traces: Mapping[str, bytes] = MappingProxyType({})) -> None:
         identity = record.identity
+        for probe, seen in traces.items():
+            write_atomic(self.trace_path(identity, probe), seen)
         write_atomic(self.path(identity, ".npz"), predictions)
         write_atomic(self.path(identity, ".cost.json"), to_json(costs.model_dump(mode="json")))
         remove(self.path(identity, ".failed.json"))
@@ -244,7 +253,8 @@ class Store:
     def save_failure(self, identity: Identity, failure: Failure) -> None:
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
         write_atomic(self.path(identity, ".failed.json"), to_json(content))
-        remove(self.path(identity, ".json"))  # of other settings, or it would not have been run
+        if not self.is_done(identity):  # else only a trace was wanting
+            remove(self.path(identity, ".json"))  # of other settings, or it would not have been run
 
     def read_costs(self, identity: Identity) -> Costs | None:
         try:

@@ -6,7 +6,7 @@ import hashlib
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from benchmarks.loading import Batches, Transform
 from benchmarks.metrics import micro
 from benchmarks.precision import environment, pick_device, resolve_precision
 from benchmarks.predictions import pack_predictions
+from benchmarks.probes import PROBES, look
 from benchmarks.records import Costs, Identity, Record, SessionResult
 from benchmarks.scenario import SessionImages, make_experiences, to_device
 from benchmarks.settings import Settings
 from benchmarks.splits import make_split
 from benchmarks.streams import torch_seed
+from benchmarks.traces import trace_bytes
 from benchmarks.weights import find_weights
 from methods.parts.config import Selection
 from methods.parts.memory import Memory
@@ -134,10 +136,17 @@ class Runner:
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Run one method with one seed through all sessions. Raises whatever the method raises."""
+        return self.watch(identity, (), progress)[:3]
+
+    def watch(
+        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None
+    ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
+        """The same, and what probes (benchmarks.probes) saw meanwhile; the record is the same bytes with and without them."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         entrant = self.enter(identity, progress)
         stage, strategy = entrant.stage, entrant.strategy
+        watching = [PROBES[name](entrant, identity.seed) for name in probes]
         results, predictions, train_seconds, test_seconds = [], [], [], []
         for session in range(identity.sessions.count + 1):
             started = self.clock()
@@ -157,6 +166,7 @@ class Runner:
                     log=strategy.session_log(),
                 )
             )
+            look(watching, entrant, session)
             progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
         packed = pack_predictions(predictions, stage.evaluator.labels())
         record = Record(
@@ -179,7 +189,7 @@ class Runner:
             peak_memory_mib=peak_memory_mib(self.device),
             commit=git_commit(),
         )
-        return record, costs, packed
+        return record, costs, packed, {probe.name: trace_bytes(probe, record) for probe in watching}
 
 
 def fresh_network(

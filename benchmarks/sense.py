@@ -56,13 +56,13 @@ def check_backbone(protocol: Protocol) -> None:
     check_known(protocol.backbone)
 
 
-def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrides: dict[str, Any]) -> MethodConfig:
-    """A method's parameters: the class's defaults, then the preset's, the recipe's, and the command line's. Raises UsageError."""
+def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrides: dict[str, Any], said_by: str = "--set") -> MethodConfig:
+    """A method's parameters: the class's defaults, then the preset's, the recipe's, and the user's (`said_by`). Raises UsageError."""
     cls, of_recipe = load_method(method), protocol.recipes[recipe].methods
     layers = [
         (f"preset {preset}", cls.presets[preset]),
         (f"{protocol.name}, recipe {recipe}", {**of_recipe.get(method, {}), **of_recipe.get(f"{method}:{preset}", {})}),
-        ("--set", overrides),
+        (said_by, overrides),
     ]
     values: dict[str, Any] = {}
     for where, layer in layers:

@@ -8,8 +8,8 @@ import pickle
 import signal
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -22,6 +22,7 @@ from benchmarks.metrics import micro
 from benchmarks.progress import Event, Progress
 from benchmarks.records import Failure, Identity, Store
 from benchmarks.settings import Settings
+from benchmarks.traces import has_traces
 from protocols.loading import first_line
 from protocols.schema import Protocol
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 
 Send = Callable[[Event], None]
+Probes = Mapping[str, tuple[str, ...]]
+"""What studies look at (benchmarks.probes), by variant."""
+NO_PROBES: Probes = {}
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,23 @@ class Outcome:
     failed: int
 
 
-def missing_runs(runs: Sequence[Identity], store: Store, images_sha256: str | None) -> list[Identity]:
-    """Runs without a record of these images; None, where the images are not to be had, asks nothing of them."""
-    return [identity for identity in runs if not store.is_done(identity, images_sha256)]
+def missing_runs(runs: Sequence[Identity], store: Store, images_sha256: str | None, probes: Probes = NO_PROBES) -> list[Identity]:
+    """Runs without a record of these images (None, where they are not to be had, asks nothing of them), or without a wanted trace."""
+    return [identity for identity in runs if not is_done(store, identity, images_sha256, probes)]
+
+
+def is_done(store: Store, identity: Identity, images_sha256: str | None, probes: Probes) -> bool:
+    return store.is_done(identity, images_sha256) and has_traces(store, identity, probes.get(identity.variant, ()))
 
 
 def sweep(
-    protocol: Protocol, runs: Sequence[Identity], settings: Settings, workers: int, images_sha256: str | None, progress: Progress
+    protocol: Protocol,
+    runs: Sequence[Identity],
+    settings: Settings,
+    workers: int,
+    images_sha256: str | None,
+    progress: Progress,
+    probes: Probes = NO_PROBES,
 ) -> Outcome:
     """Run what is missing, over at most `workers` processes; a run that fails leaves a note and does not stop the others.
 
@@ -57,10 +71,10 @@ def sweep(
     run's failure: it stops them all by a StorageError, and what is finished stays.
     """
     store = Store(settings.results)
-    missing = missing_runs(runs, store, images_sha256)
+    missing = missing_runs(runs, store, images_sha256, probes)
     workers = max(1, min(workers, len(missing)))
     progress.start(len(missing), len(runs) - len(missing), workers)
-    task = Task(protocol, settings, images_sha256, time.time())
+    task = Task(protocol, settings, images_sha256, time.time(), probes)
     try:
         if len(missing) == 1:
             work(task, missing, progress.event)
@@ -68,7 +82,7 @@ def sweep(
             in_processes(task, missing, workers, progress)
     finally:
         progress.stop()
-    failed = len(missing_runs(missing, store, images_sha256))
+    failed = len(missing_runs(missing, store, images_sha256, probes))
     return Outcome(len(runs) - len(missing), len(missing) - failed, failed)
 
 
@@ -80,6 +94,10 @@ class Task:
     settings: Settings
     images_sha256: str | None
     started: float
+    probes: Probes = field(default_factory=dict)
+
+    def is_done(self, store: Store, identity: Identity) -> bool:
+        return is_done(store, identity, self.images_sha256, self.probes)
 
 
 def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
@@ -98,12 +116,12 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                 if not mine:
                     left.append(identity)
                     continue
-                if store.is_done(identity, task.images_sha256):
+                if task.is_done(store, identity):
                     send(Event("elsewhere", identity.variant, identity.seed))
                     continue
                 if failed_since(store, identity, task.started):
                     continue
-                one_run(runner, store, identity, send)
+                one_run(runner, store, identity, send, task.probes.get(identity.variant, ()))
         if len(left) == len(pending):
             time.sleep(POLL_SECONDS)
         pending = left
@@ -117,13 +135,13 @@ def failed_since(store: Store, identity: Identity, started: float) -> bool:
         return False
 
 
-def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send: Send) -> None:
+def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send: Send, probes: Sequence[str] = ()) -> None:
     """Run, store, report. Errors of the run are stored beside where its record would be; the disk's are raised."""
     variant, seed = identity.variant, identity.seed
     send(Event("start", variant, seed, key=str(identity.stem)))
     try:
-        record, costs, predictions = runner().run(identity, lambda text: send(Event("progress", variant, seed, text)))
-        store.save(record, costs, predictions)
+        record, costs, predictions, traces = runner().watch(identity, probes, lambda text: send(Event("progress", variant, seed, text)))
+        store.save(record, costs, predictions, traces)
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
             raise refused from None
@@ -212,7 +230,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
     def mark(run: Identity, text: str) -> None:
         """As failed; not where the run was stored before the last word came, nor where another process is at it by now."""
         with locked(store.path(run, ".lock"), wait=False) as free:
-            if not free or store.is_done(run, task.images_sha256):
+            if not free or task.is_done(store, run):
                 return
             store.save_failure(run, Failure(text, ""))
         progress.event(Event("failed", run.variant, run.seed, text))

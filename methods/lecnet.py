@@ -189,13 +189,31 @@ class LecNet(SessionStrategy):
             return {}
         log = {"epochs": float(self.epochs_used)}
         if len(self.head.branches):
-            gate = self.head.gates[-1]
-            log["gate_mean"] = float(gate.mean())
-            log["gate_open"] = float((gate > 0.5).float().mean())
-            log["gate_saturated"] = float(((gate < 0.05) | (gate > 0.95)).float().mean())
+            log |= {f"gate_{name}": value for name, value in of_gates(self.head.gates[-1]).items()}
         if self.has_tau:
             log["tau"] = float(self.head.tau.detach())
         return log
+
+    def epoch_log(self) -> dict[str, float]:
+        """alpha of the epoch's last batch: the same three, tau, and b0 .. b9, the shares of nodes in ten equal bins from 0 to 1."""
+        if not len(self.head.branches):
+            return {}
+        alpha = self.head.alpha.detach()
+        shares = torch.histc(alpha.float().cpu(), bins=10, min=0.0, max=1.0) / len(alpha)
+        log = of_gates(alpha) | {f"b{number}": float(share) for number, share in enumerate(shares)}
+        return log | ({"tau": float(self.head.tau.detach())} if self.has_tau else {})
+
+    def represent(self, features: Tensor) -> list[Tensor]:
+        return list(self.head.read(features))
+
+
+def of_gates(alpha: Tensor) -> dict[str, float]:
+    """Mean gate, share of nodes above one half, share outside (.05, .95)."""
+    return {
+        "mean": float(alpha.mean()),
+        "open": float((alpha > 0.5).float().mean()),
+        "saturated": float(((alpha < 0.05) | (alpha > 0.95)).float().mean()),
+    }
 
 
 def binarising(s: Tensor, push: float, form: str) -> Tensor:

@@ -125,6 +125,14 @@ class SessionStrategy(SupervisedTemplate):
         """The method's own numbers of this session, for the record."""
         return {}
 
+    def epoch_log(self) -> dict[str, float]:
+        """The method's own numbers after an epoch; asked where a study draws them, and must change nothing."""
+        return {}
+
+    def represent(self, features: Tensor) -> list[Tensor]:
+        """Backbone features [N, d] to what each head reads, the base head's first; asked where a study measures or draws it."""
+        return [self.model.projection(features)]
+
     def embed(self, images: Tensor) -> Tensor:
         """Test or training images [N, C, S, S] to backbone features [N, d]."""
         return self.model.embed(images)

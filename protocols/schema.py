@@ -269,24 +269,3 @@ class Protocol(Strict):
         if self.backbone.pretrained is not None and self.data.channels != 3:
             raise ValueError(f"backbone.pretrained: {self.backbone.pretrained} weights need data.channels: 3")
         return self
-
-
-class PublishedRow(Strict):
-    """One row of a printed table: accuracies in percent for sessions 0..T (null: not printed), and what one must
-    know to compare it."""
-
-    method: Name
-    presets: tuple[Name, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
-    label: Line
-    source: Line
-    accuracy: tuple[Annotated[float, Field(ge=0, le=100)] | None, ...] = Field(min_length=1)
-    backbone: Line
-    split: SplitName | Literal["unknown"]
-    seeds: Line
-    selection: Line
-    note: str = Field("", max_length=500)
-
-    @field_validator("note")
-    @classmethod
-    def _one_line_if_any(cls, note: str) -> str:
-        return one_line(note) if note else note

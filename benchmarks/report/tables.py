@@ -15,8 +15,9 @@ from benchmarks.errors import RecordError
 from benchmarks.records import Costs, FailedRun, Record
 from benchmarks.report.frame import label_of, matrix_of, to_frame
 from benchmarks.report.ranking import ahead_of_all, is_ranked, scores_of
+from benchmarks.report.verdict import other_network
 from benchmarks.stats import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
-from protocols.schema import PublishedRow
+from protocols.printed import PublishedRow
 
 NONE = "–"
 KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
@@ -147,31 +148,38 @@ def legend(section: Section) -> str:
 
 
 def printed(row: PublishedRow, record: Record) -> bool:
-    """Whether a published row is about this variant. Papers that chose the epoch on test images are beside our doing so, too."""
+    """Whether a published row is about this variant, on this network. Papers that chose the epoch on test images are beside our doing
+    so, too."""
     identity = record.identity
     return (
         row.method == identity.method
         and identity.preset in (row.presets or (identity.preset,))
         and set(identity.overrides) <= {"selection"}
+        and not other_network(row, identity.backbone)
     )
 
 
 def published_rows(row: PublishedRow, measured: Sequence[float]) -> list[list[str]]:
     """What a paper printed, and measured minus printed, in points."""
-    printed = list(row.accuracy)
-    complete = all(value is not None for value in printed)
-    values = [float("nan") if value is None else value for value in printed]
-    tail = [f"{np.mean(values):.2f}", f"{values[0] - values[-1]:.2f}"] if complete else [NONE, NONE]
+    values = [float("nan") if value is None else value for value in row.accuracy]
     gaps = [NONE if np.isnan(value) else f"{ours - value:+.2f}" for ours, value in zip(measured, values, strict=True)]
     gap_tail = [NONE, NONE]
-    if complete:
+    if None not in row.accuracy:
         ours_drop, theirs_drop = measured[0] - measured[-1], values[0] - values[-1]
         gap_tail = [f"{np.mean(measured) - np.mean(values):+.2f}", f"{ours_drop - theirs_drop:+.2f}"]
     cells = [NONE if np.isnan(value) else f"{value:.2f}" for value in values]
     return [
-        [f"↳ published: {row.label}, {row.source}", NONE, *cells, *tail],
+        [f"↳ published: {row.label}, {row.source}", NONE, *cells, *average_and_drop(row)],
         ["↳ measured − published", NONE, *gaps, *gap_tail],
     ]
+
+
+def average_and_drop(row: PublishedRow) -> list[str]:
+    """Of a printed row; dashes where it has holes."""
+    values = [value for value in row.accuracy if value is not None]
+    if len(values) < len(row.accuracy):
+        return [NONE, NONE]
+    return [f"{np.mean(values):.2f}", f"{values[0] - values[-1]:.2f}"]
 
 
 def final_table(section: Section) -> str:

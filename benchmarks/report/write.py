@@ -13,10 +13,13 @@ from benchmarks.metrics import sampling_half_width
 from benchmarks.records import FailedRun, Record, Store
 from benchmarks.report.compare import comparison
 from benchmarks.report.frame import label_of
-from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, legend, log_tables, markdown, matrix_table, printed
+from benchmarks.report.printed import nobody_lines, printed_lines
+from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
 from benchmarks.stats import FEWEST_TO_RESAMPLE
+from benchmarks.studies import studied
 from protocols import load_published
-from protocols.schema import Protocol, PublishedRow
+from protocols.printed import PublishedRow
+from protocols.schema import Protocol
 
 COSTS_INTRO = (
     "Means over seeds; they differ from run to run. Base: only runs that trained it, the others found it in the cache. "
@@ -36,25 +39,45 @@ PAPER_ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topi
 
 
 def write_report(protocol: Protocol, results: Path, command: str | None = None) -> list[Path]:
-    """Write both files and return their paths. `command` is what the head of the table says wrote it.
+    """Write the files and return their paths. `command` is what the head of the table says wrote it.
 
-    Raises RecordError where there is no record at all.
+    Where there is no record at all, of the printed rows alone; raises RecordError where there are none of these either.
     """
     command = command or f"python run_all.py --protocol {protocol.name} --report-only"
     store = Store(results)
     records, faults, failures = store.load(protocol.name)
-    if not (records or faults or failures):
-        raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
-    sections, mixed = make_sections(records, failures)
     published = load_published(protocol.name)
+    table = results / f"{protocol.name}.md"
+    if not (records or faults or failures):
+        if shown := of_length(published, protocol.sessions.count + 1):
+            return [written(table, nobody_lines(protocol, shown))]
+        raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
+    elsewhere = {variant: study for variant, study in studied(protocol).items() if study_page(protocol, study, results).exists()}
+    of_studies = {elsewhere[record.identity.variant] for record in records if record.identity.variant in elsewhere}
+    records = [record for record in records if record.identity.variant not in elsewhere]
+    sections, mixed = make_sections(records, [failed for failed in failures if failed.variant not in elsewhere])
     lines = [f"# {protocol.title}", "", intro(protocol, command, records)]
     for section in sections:
         lines += section_lines(section, published)
+    lines += notes("Studies of these methods' parameters", [study_line(protocol, name) for name in sorted(of_studies)])
     lines += notes("Runs that failed, and are in no mean", [str(failed) for failed in failures])
     lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
-    table = results / f"{protocol.name}.md"
-    write_atomic(table, ("\n".join(lines).rstrip() + "\n").encode())
-    return [table, *write_matrices(protocol, sections, results), *write_costs(protocol, store, sections, results)]
+    return [written(table, lines), *write_matrices(protocol, sections, results), *write_costs(protocol, store, sections, results)]
+
+
+def study_page(protocol: Protocol, study: str, results: Path) -> Path:
+    """Where it is there, it has the study's variants, and the protocol's table leaves them to it."""
+    return results / f"{protocol.name}.study-{study}.md"
+
+
+def study_line(protocol: Protocol, study: str) -> str:
+    page = study_page(protocol, study, Path()).name
+    return f"[{page}]({page}), written by `python run_all.py --protocol {protocol.name} --study {study}`"
+
+
+def written(path: Path, lines: Sequence[str]) -> Path:
+    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
+    return path
 
 
 def intro(protocol: Protocol, command: str, records: Sequence[Record]) -> str:
@@ -107,23 +130,20 @@ def rank(variant: str) -> int:
 
 
 def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
-    columns = section.records[0].identity.sessions.count + 1
-    published = [row for row in published if len(row.accuracy) == columns]  # another number of sessions: another protocol
+    published = of_length(published, section.records[0].identity.sessions.count + 1)
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]
     lines += [accuracy_table(section, published), "", legend(section), ""]
     lines += ["### After the last session", "", final_table(section), ""]
     lines += ["### Who is ahead, paired over seeds", "", comparison(section), ""]
     for table in log_tables(section):
         lines += [table, ""]
-    rows = [
-        [row.label, row.source, row.backbone, row.split, row.seeds, row.selection, row.note]
-        for row in published
-        if any(printed(row, record) for record in section.records)
-    ]
-    if rows:
-        header = ["Published row", "Source", "Backbone", "Split", "Repeats", "Epoch chosen on", "Note"]
-        lines += ["### What the published rows stand on", "", markdown(rows, header), ""]
+    lines += printed_lines(section, published)
     return [*lines, "### What these numbers stand on", "", *provenance(section), ""]
+
+
+def of_length(published: Sequence[PublishedRow], columns: int) -> list[PublishedRow]:
+    """Rows of another number of sessions are of another protocol."""
+    return [row for row in published if len(row.accuracy) == columns]
 
 
 def provenance(section: Section) -> list[str]:
@@ -172,9 +192,7 @@ def write_matrices(protocol: Protocol, sections: Sequence[Section], results: Pat
             lines += [matrix_table(records), ""]
     if not sections:
         return []
-    path = results / f"{protocol.name}.matrix.md"
-    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
-    return [path]
+    return [written(results / f"{protocol.name}.matrix.md", lines)]
 
 
 def write_costs(protocol: Protocol, store: Store, sections: Sequence[Section], results: Path) -> list[Path]:
@@ -189,6 +207,4 @@ def write_costs(protocol: Protocol, store: Store, sections: Sequence[Section], r
             lines += [f"## {section.name}", "", cost_table(variants), ""]
     if len(lines) == 4:
         return []
-    path = results / f"{protocol.name}.costs.md"
-    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
-    return [path]
+    return [written(results / f"{protocol.name}.costs.md", lines)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -104,15 +105,19 @@ class ExpandingHead(DynamicModule):
         self.betas = torch.cat([self.betas, torch.ones(1).to(like)])
 
     def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([head(fused) for head, fused in zip(self.heads, self.read(x), strict=True)], dim=1)
+
+    def read(self, x: Tensor) -> Iterator[Tensor]:
+        """What each head reads, the base's first. One after the other: the order of the steps is part of a run's bits."""
         h = self.projection(x)
         gated = [self._gate(index, a := F.linear(x, branch)) * a for index, branch in enumerate(self.branches)]
         if self.config.feature == "global":
             fused = self.config.gamma * h + sum(gated) if gated else h
-            return torch.cat([head(fused) for head in self.heads], dim=1)
-        logits = [self.heads[0](h)]
-        for index, head in enumerate(self.heads[1:]):
-            logits.append(head(self._fuse(h, gated[index]) if gated else h))
-        return torch.cat(logits, dim=1)
+            yield from [fused] * len(self.heads)
+            return
+        yield h
+        for index in range(len(self.heads) - 1):
+            yield self._fuse(h, gated[index]) if gated else h
 
     def _fuse(self, h: Tensor, gated: Tensor) -> Tensor:
         old = self.config.gamma * h

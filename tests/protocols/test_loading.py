@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from protocols import ProtocolError, load_protocol, load_published, loading, protocol_names
+from protocols import ProtocolError, load_protocol, loading, protocol_names
 from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
 
 Path_ = tuple[str, ...]
@@ -354,25 +354,3 @@ def test_a_shipped_protocol_is_also_a_file(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(loading.FOLDER.parent)
     assert load_protocol("protocols/digits.yaml") == load_protocol("digits")
     assert load_protocol(str(loading.FOLDER / "digits.yaml")) == load_protocol("digits")
-
-
-def test_no_published_rows() -> None:
-    assert load_published("digits") == ()
-    assert load_published("nowhere") == ()
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("accuracy", "high"), ("accuracy", [[1.0]]), ("split", 7), ("acuracy", [1.0]), ("label", None)],
-)
-def test_bad_published_row(key: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = dict(method="ft_cnn", label="Ft", source="x", accuracy=[1.0], backbone="b", split="paper", seeds="1", selection="last")
-    (tmp_path / "published").mkdir()
-    file = tmp_path / "published" / "mine.yaml"
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    file.write_text(yaml.safe_dump([row]), encoding="utf-8")
-    assert load_published("mine")[0].accuracy == (1.0,)
-    file.write_text(yaml.safe_dump([row, {**row, key: value}]), encoding="utf-8")
-    with pytest.raises(ProtocolError, match=rf"{re.escape(str(file))}: .*1\.{key}") as caught:
-        load_published("mine")
-    assert len(str(caught.value).splitlines()) == 1

@@ -1,11 +1,9 @@
-"""What the shipped protocols say, against methods.md section 1 and the published rows."""
+"""What the shipped protocols say, against methods.md section 1."""
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmarks.plan import parse_methods
-from methods.registry import read_entry
-from protocols import load_protocol, load_published, protocol_names
+from protocols import load_protocol, protocol_names
 from protocols.schema import Sessions
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -31,20 +28,6 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "seqmnist": ((2, 2, 4, "all"), 28, None, "mlp", None, "canonical-order"),
 }
 BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000), "cub200": (3000, 2864)}  # methods.md 1.1
-
-# Published method, or one preset of it -> its row in published_rows.csv; LEC-Net's tables print TOPIC's starred rows.
-CSV_METHODS = {
-    "ft_cnn": "Ft-CNN",
-    "joint_cnn": "Joint-CNN",
-    "icarl": "iCaRL*",
-    "eeil": "EEIL*",
-    "ncm": "NCM* (=LUCIR)",
-    "topic": "TOPIC (AL+MML)",
-    "lecnet": "LEC-Net",
-    "proto": "Decoupled-Cosine",
-    "topic:al": "TOPIC-AL",  # of TOPIC's own tables
-}
-CSV_BACKBONES = {"R20": "resnet20", "R18": "resnet18", "R18-IN": "resnet18, ImageNet"}
 
 
 def test_every_shipped_protocol_is_checked_here() -> None:
@@ -116,61 +99,12 @@ def test_seqmnist_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_published_rows_fit_the_protocol(name: str) -> None:
-    """One value a session, percentages, on a split that the protocol offers or that the paper leaves unknown."""
-    protocol = load_protocol(name)
-    for row in load_published(name):
-        assert len(row.accuracy) == protocol.sessions.count + 1, row.label
-        assert all(value is None or 0 < value < 100 for value in row.accuracy), row.label
-        assert row.split in (*protocol.splits, "unknown"), row.label
-
-
-@pytest.mark.parametrize(("name", "short"), [("cifar100", "cifar100"), ("miniimagenet", "mini"), ("cub200", "cub200")])
-def test_published_rows_equal_the_reference(name: str, short: str, shared: Callable[[str], Path]) -> None:
-    """All of LEC-Net's table ("seed T4, T5, T7" in the reference), TOPIC-AL and Decoupled-Cosine, to the digit."""
-    methods = {**CSV_METHODS, "ft_cnn": "Ft-CNN (tuned lr)"} if name == "cub200" else CSV_METHODS
-    with shared("../reference/published_rows.csv").open(newline="", encoding="utf-8") as source:
-        rows = {row["method"]: row for row in csv.DictReader(source) if row["dataset"] == short and row["backbone"] != "QuickNet"}
-    printed = {method for method, row in rows.items() if "seed T" in row["source"]} | {"Decoupled-Cosine", "TOPIC-AL"}
-    published = load_published(name)
-    names = [methods.get(f"{row.method}:{','.join(row.presets)}", methods[row.method]) for row in published]
-    assert set(names) == printed
-    assert len(published) == len(printed)
-    for row, in_csv in zip(published, names, strict=True):
-        expected = rows[in_csv]
-        values = tuple(float(expected[f"s{session}"]) for session in range(11) if expected[f"s{session}"])
-        assert row.accuracy == values, row.label
-        assert row.backbone == CSV_BACKBONES.get(expected["backbone"], "resnet20"), row.label  # the paper's "R18" on CIFAR
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_published_rows_stand_beside_presets_that_there_are(name: str) -> None:
-    """A misspelt preset would hide the row from every table."""
-    for row in load_published(name):
-        assert set(row.presets) <= set(read_entry(row.method).presets), row.label
-
-
-@pytest.mark.parametrize("name", SHIPPED)
 def test_seqmnists_methods_take_part_nowhere_else(name: str) -> None:
     """SI, LwF and DER are rows of LEC-Net's Table 6 alone; and every name that a protocol gives is a method."""
     taking_part = {method for method, _ in parse_methods(None, load_protocol(name))}
     assert ({"si", "lwf", "der"} <= taking_part) == (name == "seqmnist")
     assert {"base_only", "ft_cnn", "joint_cnn", "lecnet", "proto"} <= taking_part
     assert ({"icarl", "eeil", "ncm", "topic"} & taking_part == set()) == (name == "seqmnist")
-
-
-def test_published_seqmnist_rows() -> None:
-    """LEC-Net Table 6, as methods.md 6.10 prints it: only the accuracy after the last task."""
-    last = {row.label: row.accuracy[-1] for row in load_published("seqmnist")}
-    assert last == {"SI": 19.27, "LwF": 19.62, "DER*": 19.61, "LEC-Net": 19.90}
-    assert all(value is None for row in load_published("seqmnist") for value in row.accuracy[:-1])
-
-
-def test_lec_net_on_cub_stands_on_its_own_orders() -> None:
-    """methods.md 1.4: its row averages ten permutations; the rows above it are TOPIC's, on the canonical order."""
-    splits = {row.method: row.split for row in load_published("cub200")}
-    assert splits.pop("lecnet") == "lec"
-    assert set(splits.values()) == {"canonical"}
 
 
 @given(base=st.integers(1, 60), way=st.integers(1, 10), count=st.integers(0, 10))

@@ -18,9 +18,10 @@ from benchmarks.plan import identities, make_request
 from benchmarks.published import check_published
 from benchmarks.settings import Settings
 from methods.registry import method_names
-from protocols import ProtocolError, load_protocol, load_published, loading
+from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading
+from protocols.printed import PublishedRow, PublishedStudy
 from protocols.reading import parse_yaml
-from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, PublishedRow, Recipe, Sessions
+from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
 from tests.conftest import ROOT, TINY
 from tests.trust.asking import Answer, ask, time_limit
 from tests.trust.bad_protocols import LONG, Case, faults, places
@@ -205,16 +206,22 @@ def test_protocol_files_that_are_none(kind: str, tmp_path: Path) -> None:
 
 # Published rows ---------------------------------------------------------------------------------------------------------
 
-ROW = {"method": "ft_cnn", "presets": ["topic"], "label": "Ft", "source": "x", "accuracy": [1.0, 2.0, 3.0], "backbone": "b"}
-ROW |= {"split": "paper", "seeds": "1", "selection": "last", "note": "none"}
-ROW_SENSIBLE = {
+PRINTED = {"source": "x", "backbone": "b", "pretrained": "imagenet", "split": "paper", "seeds": "1", "selection": "last"}
+PRINTED |= {"note": "none", "misprint": "none"}
+ROW = PRINTED | {"method": "ft_cnn", "presets": ["topic"], "label": "Ft", "accuracy": [1.0, 2.0, 3.0], "tolerance": 1.0}
+STUDY = PRINTED | {"protocol": "tiny", "values": {"SA": 31.96, "NE": 28.41}}
+ANY_LINE = {"words", "number as text", "non-ASCII", "absolute", "backslashes", "home", "in and out", "parent"}
+PRINTED_SENSIBLE = {key: ANY_LINE for key in ("source", "seeds", "selection")}
+PRINTED_SENSIBLE |= {key: ANY_LINE | {"missing", "empty"} for key in ("note", "misprint")}
+PRINTED_SENSIBLE |= {"pretrained": {"missing", "null"}, "backbone": {"number as text"}}
+ROW_SENSIBLE = PRINTED_SENSIBLE | {
     "presets": {"missing", "empty list"},
+    "label": ANY_LINE,
     "accuracy": {"fraction", "number as text", "zero", "null"},
-    "note": {"missing", "words", "number as text", "non-ASCII", "absolute", "backslashes", "home", "in and out", "parent", "empty"},
-} | {
-    key: {"words", "number as text", "non-ASCII", "absolute", "backslashes", "home", "in and out", "parent"}
-    for key in ("label", "source", "backbone", "seeds", "selection")
+    "tolerance": {"missing", "null", "number as text", "fraction"},
 }
+STUDY_SENSIBLE = PRINTED_SENSIBLE | {key: {"missing", "fraction", "zero"} for key in ("values.SA", "values.NE")}
+STUDY_SENSIBLE |= {"values": {"mapping"}, "values.zzz": {"stranger"}, "values.SAx": {"misspelt"}, "values.NEx": {"misspelt"}}
 
 
 @pytest.fixture
@@ -238,6 +245,23 @@ def test_every_key_of_a_published_row_wrong_in_every_way(published: Path) -> Non
         try:
             check_published("tiny")
             fault = "" if sensible else "accepted"
+        except ProtocolError as error:
+            fault = Answer(2, "", str(error)).fault(case.key)
+        if fault:
+            wrong.append(f"{case.id}: {fault}")
+    assert wrong == []
+
+
+def test_every_key_of_a_printed_study_wrong_in_every_way(published: Path) -> None:
+    assert set(STUDY) == set(PublishedStudy.model_fields)
+    file = published.parent / "studies" / "mine.yaml"
+    file.parent.mkdir()
+    wrong = []
+    for case in faults(STUDY):
+        file.write_text(case.text)
+        try:
+            load_published_study("mine")
+            fault = "" if case.what in STUDY_SENSIBLE.get(key_of(case), set()) else "accepted"
         except ProtocolError as error:
             fault = Answer(2, "", str(error)).fault(case.key)
         if fault:

@@ -1,0 +1,51 @@
+"""A figure with the numbers it shows, and the three files that it is kept in."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pandas.api.types import is_float_dtype
+
+from benchmarks.files import write_atomic
+from benchmarks.report.figures.style import styled
+
+PNG_DPI = 300  # of a figure five inches wide: sharp at any width a column has
+DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Drawing:
+    figure: Figure
+    numbers: pd.DataFrame
+    """What the figure shows: means, half-widths, number of seeds."""
+
+
+def save(drawing: Drawing, stem: Path) -> list[Path]:
+    """Write `stem`.svg, .png and .csv, each whole or not at all. The same drawing gives the same bytes. Raises StorageError."""
+    contents = {
+        ".svg": rendered(drawing.figure, "svg", {"Date": None, "Creator": None}),
+        ".png": rendered(drawing.figure, "png", {"Software": None}),
+        ".csv": csv_of(drawing.numbers).encode(),
+    }
+    paths = []
+    for ending, content in contents.items():
+        path = stem.with_name(stem.name + ending)  # with_suffix would cut `gamma_0.6` short
+        write_atomic(path, content)
+        paths.append(path)
+    return paths
+
+
+@styled
+def rendered(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, format=kind, dpi=PNG_DPI, metadata=metadata)
+    return target.getvalue()
+
+
+def csv_of(numbers: pd.DataFrame) -> str:
+    rounded = {name: column.round(DECIMALS) + 0.0 if is_float_dtype(column) else column for name, column in numbers.items()}  # no -0.0
+    return pd.DataFrame(rounded).to_csv(index=False, lineterminator="\n")

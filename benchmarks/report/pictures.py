@@ -1,0 +1,184 @@
+"""Which figures a study draws, and the long tables behind them: a row a label, seed and place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from benchmarks.errors import RecordError
+from benchmarks.probes import PROBES
+from benchmarks.records import Record, Store
+from benchmarks.report.tables import Section
+from benchmarks.traces import read_trace
+from protocols.printed import PublishedStudy
+from protocols.study import Study
+
+if TYPE_CHECKING:
+    from benchmarks.report.figures import Drawing
+
+Table = pd.DataFrame
+Named = tuple[str, str, "Drawing"]
+"""Ending of the file's name, title, drawing."""
+
+
+@dataclass
+class Material:
+    """What one section of a study has to draw: its rows (variant -> label), records, traces. `faults`: traces that are wanting."""
+
+    study: Study
+    section: Section
+    rows: Mapping[str, str]
+    printed: PublishedStudy | None
+    store: Store
+    faults: list[str] = field(default_factory=list)
+
+    def records(self) -> list[tuple[str, Record]]:
+        return [(label, record) for variant, label in self.rows.items() for record in self.section.variants[variant]]
+
+    def traces(self, probe: str) -> list[tuple[str, int, dict[str, Any]]]:
+        """Label, seed and numbers, for every run that was looked at; the others are named in `faults`."""
+        found = []
+        for label, record in self.records():
+            try:
+                found.append((label, record.identity.seed, read_trace(self.store, record, probe, PROBES[probe].version)))
+            except RecordError as error:
+                self.faults.append(str(error).replace(f"{self.store.root}/", ""))
+        return found
+
+    def metric(self, name: str) -> Table:
+        """label, seed, session, value."""
+        frame = self.section.frame
+        frame = frame[frame["variant"].isin(list(self.rows))]
+        return frame.assign(label=frame["variant"].map(self.rows), value=frame[name])[["label", "seed", "session", "value"]]
+
+    def last(self, name: str) -> Table:
+        table = self.metric(name)
+        return table[table["session"] == table["session"].max()].drop(columns="session")
+
+
+def draw(of: Material, folder: Path, stem: str) -> list[tuple[str, list[Path]]]:
+    """Every figure of the study that there are numbers for: its title, and its files (SVG, PNG, CSV)."""
+    from benchmarks.report import figures
+
+    drawn = []
+    for name in of.study.figures:
+        for ending, title, drawing in MAKERS[name](of):
+            drawn.append((title, figures.save(drawing, folder / f"{stem}.{ending}")))
+    return drawn
+
+
+def accuracy(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    title = "Accuracy over sessions"
+    return [("accuracy", title, figures.over_sessions(of.metric("accuracy"), "accuracy, all classes seen (%)", title))]
+
+
+def hm(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    title = "Harmonic mean of base and novel accuracy"
+    return [("hm", title, figures.over_sessions(of.metric("hm").dropna(), "harmonic mean (%)", title))]
+
+
+def axis(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    series = [of.last("accuracy").assign(series="accuracy"), of.last("hm").assign(series="harmonic mean")]
+    name, published = str(of.study.axis), None
+    if of.printed is not None:
+        published = Table({"label": list(of.printed.values), "value": list(of.printed.values.values()), "series": "accuracy"})
+    title = f"After the last session, over {name}"
+    return [("axis", title, figures.over_axis(pd.concat(series), name, "%", title, published))]
+
+
+def fit(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    seen = of.traces("fit")
+    if not seen:
+        return []
+    train = Table([{"label": label, "seed": seed, "value": pd.Series(numbers["train"]).mean()} for label, seed, numbers in seen])
+    series = [train.assign(series="shots, after their own session"), of.last("accuracy").assign(series="test, after the last session")]
+    name = str(of.study.axis)
+    title = f"Training and test accuracy over {name}"
+    return [("fit", title, figures.over_axis(pd.concat(series), name, "accuracy (%)", title))]
+
+
+def sessions(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    table, name = of.metric("accuracy"), str(of.study.axis)
+    title = f"Accuracy over {name}, session by session"
+    return [("sessions", title, figures.sessions_over_axis(table[table["session"] > 0], name, "accuracy (%)", title))]
+
+
+def gate_function(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    return [("gate_function", "The gate, by formula", figures.gate_function())]
+
+
+def gates(of: Material) -> list[Named]:
+    """One figure a variant that has gates."""
+    from benchmarks.report import figures
+
+    by_label: dict[str, list[Table]] = {}
+    for label, seed, numbers in of.traces("epochs"):
+        for number, epochs in enumerate(numbers["sessions"], start=1):
+            if numbers["names"] and epochs:
+                table = Table(epochs, columns=numbers["names"])
+                if "tau" not in table:  # nodes all open
+                    table["tau"] = float("nan")
+                by_label.setdefault(label, []).append(table.assign(session=number, seed=seed, epoch=range(1, len(epochs) + 1)))
+    titles = {label: f"Gates over a session's epochs: {label}" for label in by_label}
+    return [
+        (f"gates.{slug(label)}", titles[label], figures.gate_evolution(pd.concat(parts), titles[label]))
+        for label, parts in by_label.items()
+    ]
+
+
+def drift(of: Material) -> list[Named]:
+    from benchmarks.report import figures
+
+    rows = [
+        {"label": label, "seed": seed, "session": session, "layer": layer, "degrees": degrees}
+        for label, seed, numbers in of.traces("drift")
+        for layer, values in numbers.items()
+        for session, degrees in enumerate(values)
+    ]
+    title = "Drift of base features"
+    return [("drift", title, figures.drift(Table(rows), title))] if rows else []
+
+
+def tsne(of: Material) -> list[Named]:
+    """The first seed alone: planes of two seeds have no common axes."""
+    from benchmarks.report import figures
+
+    seen = of.traces("tsne")
+    first = min((seed for _, seed, _ in seen), default=None)
+    parts = [Table(numbers).assign(label=label) for label, seed, numbers in seen if seed == first]
+    title = f"Test images after the last session, seed {first}"
+    return [("tsne", title, figures.tsne(pd.concat(parts), title))] if parts else []
+
+
+def slug(label: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
+
+
+MAKERS: dict[str, Callable[[Material], Sequence[Named]]] = {
+    "accuracy": accuracy,
+    "hm": hm,
+    "axis": axis,
+    "fit": fit,
+    "sessions": sessions,
+    "gate_function": gate_function,
+    "gates": gates,
+    "drift": drift,
+    "tsne": tsne,
+}

@@ -1,0 +1,133 @@
+"""Printed rows in a report: whether each that stands beside a measured one held, what it stands on, and all the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from benchmarks.records import Record
+from benchmarks.report.frame import label_of
+from benchmarks.report.tables import NONE, Section, average_and_drop, intervals, markdown, printed
+from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, Verdict, judge, other_base, other_network
+from protocols.printed import PublishedRow
+from protocols.schema import Protocol
+
+RULE = (
+    'The rule. Not comparable: another network or pre-training (these stand under "Printed elsewhere"), or base accuracies more than '
+    f"{BASE_LEVEL:.0f} points apart; then what each keeps above doing nothing, A_0 · base / seen classes, is named. Reproduced: the "
+    "printed last accuracy lies within the tolerance stated for it, or inside our 95 % interval. Otherwise it differs, with the gap "
+    f"measured − printed in points; or is undecided, where the interval is wider than ± {LOOSEST:.0f}, or a single seed with no stated "
+    "tolerance lies no farther off than that. Another class order and an epoch chosen on test images are notes, no part of the rule."
+)
+ELSEWHERE = "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and start only."
+
+
+def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
+    """All that a section says of printed rows, beneath its own tables."""
+    pairs = [(row, variant) for variant, records in section.variants.items() for row in published if printed(row, records[0])]
+    beside = list(dict.fromkeys(row for row, _ in pairs))  # a row may stand beside several variants
+    others = [row for row in published if row not in beside]
+    lines: list[str] = []
+    if pairs:
+        lines += ["### What was printed, and whether it held", "", *verdict_table(section, pairs), ""]
+        lines += ["### What the published rows stand on", "", stands_on(beside), ""]
+    if others:
+        base = float(section.frame.loc[section.frame["session"] == 0, "accuracy"].mean())
+        backbone = section.records[0].identity.backbone
+        network = (str(backbone["name"]), backbone["pretrained"])
+
+        def comparable(row: PublishedRow) -> str:
+            apart = other_network(row, backbone) or other_base(row, base)
+            return f"no: {apart}" if apart else "yes; not run here" if row.method else "yes"
+
+        lines += ["### Printed elsewhere", "", ELSEWHERE, "", *by_network(others, network, comparable)]
+    return lines
+
+
+def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
+    """The whole report of a protocol that has printed rows and no record."""
+    backbone = protocol.backbone.model_dump()
+
+    def comparable(row: PublishedRow) -> str:
+        apart = other_network(row, backbone)
+        return f"no: {apart}" if apart else "open: not run"
+
+    return [
+        f"# {protocol.title}",
+        "",
+        f"**Nobody has run this protocol yet: no number below was measured here.** `python run_all.py --protocol {protocol.name}` runs it; "
+        "with `--plan` it says beforehand what that would take. Its images: docs/DATA.md.",
+        "",
+        "## Printed elsewhere",
+        "",
+        ELSEWHERE,
+        "",
+        *by_network(published, (backbone["name"], backbone["pretrained"]), comparable),
+    ]
+
+
+def verdict_table(section: Section, pairs: Sequence[tuple[PublishedRow, str]]) -> list[str]:
+    """A line a printed row and variant, how many of them held, and the rule."""
+    verdicts = [judge(row, section.variants[variant]) for row, variant in pairs]
+    counts = Counter(verdict.word for verdict in verdicts)
+    summary = f"{len(verdicts)} comparison{'s' * (len(verdicts) > 1)}: " + ", ".join(f"{word} {counts[word]}" for word in WORDS) + "."
+    rows = [verdict_row(section, row, variant, verdict) for (row, variant), verdict in zip(pairs, verdicts, strict=True)]
+    header = ["Method", "Published row", "Printed last", "Measured last", "Gap", "Verdict", "Notes"]
+    return [summary, "", markdown(rows, header), "", RULE]
+
+
+def verdict_row(section: Section, row: PublishedRow, variant: str, verdict: Verdict) -> list[str]:
+    record, number = section.variants[variant][0], row.accuracy[-1]
+    last, gap = (NONE, NONE) if number is None else (f"{number:.2f}", f"{verdict.gap:+.2f}")
+    of_variant = section.frame[section.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy")
+    notes = notes_on(row, record) + (on_the_way(row, of_variant.mean().tolist()) if verdict.word == "reproduced" else [])
+    measured = intervals(variant, of_variant.iloc[:, -1:])
+    return [label_of(record), f"{row.label}, {row.source}", last, *measured, gap, str(verdict), "; ".join(notes) or NONE]
+
+
+def on_the_way(row: PublishedRow, measured: Sequence[float]) -> list[str]:
+    """Two curves may end together and lie far apart before: the farthest session, where no tolerance would cover it."""
+    gaps = {t: ours - theirs for t, (ours, theirs) in enumerate(zip(measured, row.accuracy, strict=True)) if theirs is not None}
+    far = max(gaps, key=lambda t: abs(gaps[t]))
+    return [f"but session {far} is off by {gaps[far]:+.2f}"] if abs(gaps[far]) > LOOSEST else []
+
+
+def notes_on(row: PublishedRow, record: Record) -> list[str]:
+    """What one must bear in mind, though it decides nothing."""
+    notes = []
+    if row.split == "unknown":
+        notes.append("printed on an unknown split")
+    elif row.split != record.identity.split:
+        notes.append(f"printed on {row.split}, measured on {record.identity.split}")
+    if row.selection.startswith("test") and record.selection != "oracle_test":
+        notes.append("printed with epochs chosen on test images")
+    return notes + (["misprint, see below"] if row.misprint else [])
+
+
+def stands_on(rows: Sequence[PublishedRow]) -> str:
+    header = ["Published row", "Source", "Backbone", "Split", "Repeats", "Epoch chosen on", "Note", "Misprint"]
+    return markdown([[row.label, row.source, row.network, *facts(row)] for row in rows], header)
+
+
+def facts(row: PublishedRow) -> list[str]:
+    return [row.split, row.seeds, row.selection, row.note or NONE, row.misprint or NONE]
+
+
+def by_network(rows: Sequence[PublishedRow], ours: tuple[str, str | None], comparable: Callable[[PublishedRow], str]) -> list[str]:
+    """A table a network and pre-training, ours first, each in source order."""
+    networks = dict.fromkeys((row.backbone, row.pretrained) for row in rows)
+    header = ["Published row", "Source", "First", "Last", "Average", "PD", "Comparable here"]
+    header += ["Split", "Repeats", "Epoch chosen on", "Note", "Misprint"]
+    lines = []
+    for network in sorted(networks, key=lambda network: network != ours):
+        of_network = [row for row in rows if (row.backbone, row.pretrained) == network]
+        title = f"**{network[0]}, {f'pre-trained on {network[1]}' if network[1] else 'from scratch'}**"
+        cells = [[row.label, row.source, *figures(row), comparable(row), *facts(row)] for row in of_network]
+        lines += [title + (", the network of this protocol:" if network == ours else ":"), "", markdown(cells, header), ""]
+    return lines
+
+
+def figures(row: PublishedRow) -> list[str]:
+    """First, last, average, PD."""
+    ends = [row.accuracy[0], row.accuracy[-1]]
+    return [NONE if value is None else f"{value:.2f}" for value in ends] + average_and_drop(row)

@@ -1,0 +1,166 @@
+"""results/<protocol>.study-<name>.md and its figures, from records and traces alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import metrics
+from benchmarks.errors import RecordError
+from benchmarks.records import Store
+from benchmarks.report.compare import cell, pairs_of
+from benchmarks.report.frame import label_of
+from benchmarks.report.pictures import Material, draw
+from benchmarks.report.ranking import scores_of
+from benchmarks.report.tables import NONE, Section, intervals, legend, markdown
+from benchmarks.report.write import make_sections, notes, provenance, study_page, written
+from benchmarks.stats import ALPHA
+from benchmarks.studies import variants_of
+from protocols import load_published_study
+from protocols.printed import PublishedStudy
+from protocols.schema import Protocol
+from protocols.study import Study
+
+MEASURES = {"accuracy": "All", "hm": "Harmonic mean", "base": "Base", "novel": "Novel"}
+TESTED = {"accuracy": "Accuracy", "hm": "Harmonic mean"}
+
+
+@dataclass(frozen=True)
+class StudySection:
+    """A section that holds the study's variants alone, in the study's order, under its labels."""
+
+    study: Study
+    section: Section
+    labels: Mapping[str, str]
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """Variant -> label, of those that were run."""
+        return {variant: label for variant, label in self.labels.items() if variant in self.section.variants}
+
+    @property
+    def reference(self) -> str | None:
+        return next((variant for variant, label in self.rows.items() if label == self.study.reference), None)
+
+
+def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
+    """Write the page and its figures; returns their paths. Raises RecordError where no variant of the study was run."""
+    store, labels = Store(results), variants_of(protocol, study)
+    records, faults, failures = store.load(protocol.name)
+    own = [record for record in records if record.identity.variant in labels]
+    failed = [run for run in failures if run.variant in labels]
+    command = f"python run_all.py --protocol {protocol.name} --study {study.name}"
+    if not (own or failed):
+        raise RecordError(f"{store.root / protocol.name}: no runs of study {study.name} yet; run `{command}` first")
+    sections, mixed = make_sections(own, failed)
+    printed = load_published_study(study.name)
+    lines = [f"# {study.title}: {protocol.name}", "", intro(protocol, study, command)]
+    paths, wanting = [], []
+    for section in sections:
+        order = {variant: section.variants[variant] for variant in labels if variant in section.variants}
+        drawn = StudySection(study, replace(section, variants=order), labels)
+        lines += ["", f"## {section.name}", "", *tables(drawn, printed)]
+        material = Material(study, drawn.section, drawn.rows, printed, store)
+        for title, files in draw(material, results / "figures", stem_of(protocol, section, study)):
+            svg, png, csv = (f"figures/{file.name}" for file in files)
+            lines += [f"![{title}]({svg})", "", f"{title}: [PNG]({png}), [numbers]({csv})", ""]
+            paths += files
+        wanting += material.faults
+        lines += ["### What these numbers stand on", "", *provenance(drawn.section)]
+    lines += notes("Runs that failed, and are in no mean", [str(run) for run in failed])
+    lines += notes("Traces that are wanting, and are in no figure", wanting)
+    lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
+    return [written(study_page(protocol, study.name, results), lines), *paths]
+
+
+def intro(protocol: Protocol, study: Study, command: str) -> str:
+    claim = f" What the paper says: {study.claim}" if study.claim else ""
+    return (
+        f"Written by `{command} --report-only` from the records in `records/{protocol.name}/`. {protocol.title}.{claim} "
+        f"Each variant is held against `{study.reference}`, over the seeds that both have."
+    )
+
+
+def stem_of(protocol: Protocol, section: Section, study: Study) -> str:
+    """Beginning of the figures' names."""
+    return ".".join(part for part in (protocol.name, section.recipe, section.split, section.digest, study.name) if part)
+
+
+def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
+    lines = ["### After the last session", "", last_table(of, printed), "", widths_only(of.section)]
+    if printed is not None:
+        lines += ["", order_line(of, printed)]
+    lines += ["", f"### Against `{of.study.reference}`, paired over seeds", "", paired_table(of)]
+    return [*lines, "", "### Accuracy after each session", "", sessions_table(of), ""]
+
+
+def widths_only(section: Section) -> str:
+    """The legend of ±; in a study nothing is ranked, so nothing is bold."""
+    return legend(section).partition(" Bold:")[0].partition(" Nothing is bold:")[0]
+
+
+def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
+    """Variant by variant, beside what was printed, on whatever data set that was."""
+    section, rows = of.section, []
+    for variant, label in of.rows.items():
+        frame = section.frame[section.frame["variant"] == variant]
+        curves = frame.pivot(index="seed", columns="session", values="accuracy")
+        drops = [metrics.performance_drop(list(curve)) for _, curve in curves.iterrows()]
+        last = section.last[section.last["variant"] == variant].set_index("seed")
+        block = last[list(MEASURES)].rename(columns=MEASURES).assign(Average=curves.mean(axis=1), PD=drops)
+        records = section.variants[variant]
+        value = printed.values.get(label) if printed else None
+        cells = [] if printed is None else [NONE if value is None else f"{value:.2f}"]
+        rows.append(
+            [label, label_of(records[0]), section.seeds_cell(len(records), section.failed(variant)), *intervals(variant, block), *cells]
+        )
+    header = ["Variant", "Method", "Seeds", *MEASURES.values(), "Average", "PD"]
+    return markdown(rows, header + ([f"Printed ({printed.protocol}, all)"] if printed else []))
+
+
+def order_line(of: StudySection, printed: PublishedStudy) -> str:
+    """Both orders by last accuracy, best first: levels of another data set say nothing, an order may."""
+    last = of.section.last
+    means = {label: float(last.loc[last["variant"] == variant, "accuracy"].mean()) for variant, label in of.rows.items()}
+    common = [label for label in printed.values if label in means]
+    theirs = sorted(common, key=lambda label: -printed.values[label])
+    ours = sorted(common, key=lambda label: -means[label])
+    return (
+        f"Printed in {printed.source}, on {printed.protocol} ({printed.network}; epochs chosen on: {printed.selection}): "
+        f"{' > '.join(theirs)}. Means measured here: {' > '.join(ours)}. Which of these differences are more than noise, the next table "
+        "says." + "".join(f" On the printed table: {text}." for text in (printed.note, printed.misprint) if text)
+    )
+
+
+def paired_table(of: StudySection) -> str:
+    """Each variant minus the reference, in accuracy and harmonic mean; the reference may stand anywhere in the order."""
+    if of.reference is None:
+        return f"`{of.study.reference}` was not run here."
+    last = of.section.last
+    columns = {}
+    for metric, title in TESTED.items():
+        scores = {variant: scores_of(last[last["variant"] == variant].set_index("seed")[metric]) for variant in of.rows}
+        columns[title] = {variant: cell(*pair) for variant, pair in pairs_of(of.reference, scores).items()}
+    lines = [
+        [label, *("reference" if variant == of.reference else column.get(variant) or NONE for column in columns.values())]
+        for variant, label in of.rows.items()
+    ]
+    explained = (
+        "Mean difference ± its 95 % interval, p of the paired t-test, Holm-corrected within the column; where p is not below "
+        f"{ALPHA}, how many seeds would separate the two with a power of 80 %, were they like those at hand."
+    )
+    return f"{markdown(lines, ['Variant', *columns])}\n\n{explained}"
+
+
+def sessions_table(of: StudySection) -> str:
+    rows: list[Sequence[str]] = []
+    header: list[str] = []
+    for variant, label in of.rows.items():
+        frame = of.section.frame[of.section.frame["variant"] == variant]
+        block: pd.DataFrame = frame.pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+        header = list(block.columns)
+        rows.append([label, *intervals(variant, block)])
+    return markdown(rows, ["Variant", *header])

@@ -1,0 +1,92 @@
+"""Whether a printed row was reproduced, by rule: `judge`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks import metrics
+from benchmarks.records import Record
+from benchmarks.stats import EQUAL, mean_and_half_width
+from protocols.printed import PublishedRow
+
+BASE_LEVEL = 3.0
+"""Points that two base accuracies may lie apart. One base recipe's printed values lie within 2 (CEC's family on CIFAR-100: 73.1 to
+74.9), the next recipe's 4 or more away (64.1; 79.5); and a method that does nothing carries half or more of it to the last session."""
+LOOSEST = 5.0
+"""Points, the widest tolerance that anybody states (methods.md 8.6): a wider interval would reproduce anything, and a gap beyond it
+needs no interval."""
+
+Word = Literal["reproduced", "differs", "not comparable", "undecided"]
+WORDS: tuple[Word, ...] = ("reproduced", "differs", "not comparable", "undecided")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`gap`: measured minus printed last accuracy, in points; NaN where none is printed."""
+
+    word: Word
+    reason: str
+    gap: float
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.reason}"
+
+
+def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
+    """A printed row against the records of one variant, one a seed. Class order and choice of epoch are notes, no part of the rule.
+
+    Not comparable: another network, pre-training or base level. Reproduced: the last accuracy within the row's stated tolerance, or
+    inside our 95 % interval. Else it differs, or is undecided where the seeds at hand cannot tell.
+    """
+    first = [metrics.micro(record.sessions[0].correct, record.sessions[0].total) for record in records]
+    last = [metrics.micro(record.sessions[-1].correct, record.sessions[-1].total) for record in records]
+    printed, base = row.accuracy[-1], float(np.mean(first))
+    mean, width = mean_and_half_width(last)
+    gap = float("nan") if printed is None else mean - printed
+    identity = records[0].identity
+    if apart := other_network(row, identity.backbone) or other_base(row, base):
+        left = identity.sessions.base / identity.sessions.classes
+        return Verdict("not comparable", apart + above_nothing(row, base, mean, left), gap)
+    if printed is None:
+        return Verdict("undecided", "its last accuracy is not printed", gap)
+    word, reason = by_numbers(gap, row.tolerance, width)
+    return Verdict(word, reason + ("; one seed" if len(records) == 1 else ""), gap)
+
+
+def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word, str]:
+    """The rule where the rows are comparable. `width` is NaN for one seed."""
+    off = abs(gap)
+    if tolerance is not None and off <= tolerance + EQUAL:
+        return "reproduced", f"within the stated ± {tolerance:.1f}"
+    if off <= width + EQUAL:
+        return ("reproduced", f"inside ± {width:.2f}") if width <= LOOSEST else ("undecided", f"inside ± {width:.2f}, too wide to tell")
+    bounds = ([] if np.isnan(width) else [f"± {width:.2f}"]) + ([] if tolerance is None else [f"the stated ± {tolerance:.1f}"])
+    if bounds or off > LOOSEST + EQUAL:
+        return "differs", f"{gap:+.2f}, " + (f"outside {' and '.join(bounds)}" if bounds else f"beyond any tolerance (± {LOOSEST:.1f})")
+    return "undecided", f"{gap:+.2f}, neither an interval nor a stated tolerance"
+
+
+def other_network(row: PublishedRow, backbone: Mapping[str, Any]) -> str:
+    """`resnet12, here resnet20`; empty where it is the network of these records, from the same start."""
+    if row.backbone != backbone["name"]:
+        return f"{row.backbone}, here {backbone['name']}"
+    here, there = backbone["pretrained"], row.pretrained
+    return "" if here == there else f"{'from scratch' if there is None else f'from {there}'}, here {here or 'from scratch'}"
+
+
+def other_base(row: PublishedRow, base: float) -> str:
+    """`base 74.55, here 63.60`; empty where the base accuracies are of one level, or none is printed."""
+    printed = row.accuracy[0]
+    near = printed is None or len(row.accuracy) == 1 or abs(base - printed) <= BASE_LEVEL + EQUAL
+    return "" if near else f"base {printed:.2f}, here {base:.2f}"
+
+
+def above_nothing(row: PublishedRow, base: float, last: float, left: float) -> str:
+    """methods.md 8.6: where bases differ, what is to be compared is the last accuracy beyond A_0 * |base| / |seen|."""
+    if row.accuracy[0] is None or row.accuracy[-1] is None:
+        return ""
+    return f"; above doing nothing {row.accuracy[-1] - row.accuracy[0] * left:+.2f}, here {last - base * left:+.2f}"

@@ -1,0 +1,55 @@
+"""From the names of studies to the runs they need: each once, seed by seed, with all that any of them looks at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.plan import identities, study_request
+from benchmarks.records import Identity
+from protocols.schema import Protocol
+from protocols.study import Study, load_study, study_names
+
+
+@dataclass
+class Agenda:
+    """Runs, and by variant the probes that watch them."""
+
+    runs: list[Identity] = field(default_factory=list)
+    probes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def agenda(protocol: Protocol, studies: Sequence[Study], recipe: str | None, split: str | None, seeds: str | None) -> Agenda:
+    """Raises UsageError or MethodError where a study does not fit the protocol."""
+    wanted: dict[str, Identity] = {}
+    probes: defaultdict[str, list[str]] = defaultdict(list)
+    for study in studies:
+        for identity in identities(study_request(protocol, study, recipe, split, seeds)):
+            wanted.setdefault(str(identity.stem), identity)
+            probes[identity.variant] += study.probes
+    runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # a base and its features serve all runs of a seed
+    return Agenda(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
+
+
+def load_studies(text: str) -> list[Study]:
+    """`gamma,tau` to studies, once each. Raises ProtocolError."""
+    return [load_study(name) for name in dict.fromkeys(text.split(","))]
+
+
+def variants_of(protocol: Protocol, study: Study) -> dict[str, str]:
+    """Variant, as records name it -> label. Raises UsageError or MethodError."""
+    request = study_request(protocol, study, None, None, "0")
+    return {identity.variant: row.label for identity, row in zip(identities(request), study.variants, strict=True)}
+
+
+def studied(protocol: Protocol) -> dict[str, str]:
+    """Variants with changed parameters that a study of studies/ lists -> its name."""
+    found: dict[str, str] = {}
+    for name in study_names():
+        study = load_study(name)
+        changed = [bool(variant.set) for variant in study.variants]
+        for own, variant in zip(changed, variants_of(protocol, study), strict=True):
+            if own:
+                found.setdefault(variant, name)
+    return found

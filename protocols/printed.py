@@ -1,0 +1,114 @@
+"""What papers print: rows of accuracies a session beside a protocol (published/<protocol>.yaml), and tables of one figure a
+variant beside a study (published/studies/<study>.yaml). Facts, with their sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+
+from protocols import loading
+from protocols.messages import explain
+from protocols.reading import ProtocolError, read_yaml, short
+from protocols.schema import Line, Name, Protocol, SplitName, Strict, one_line
+
+
+def one_line_if_any(text: str) -> str:
+    return one_line(text) if text else text
+
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Remark = Annotated[str, Field(max_length=500), AfterValidator(one_line_if_any)]
+
+
+class Printed(Strict):
+    """What one must know to compare a printed figure. `backbone` is our name where it is our network (methods/parts/backbones.py);
+    `selection` is how the epoch was chosen; `misprint` is what is printed wrongly, and where."""
+
+    source: Line
+    backbone: Name
+    pretrained: Literal["imagenet"] | None = None
+    split: Literal[SplitName, "unknown"]
+    seeds: Line
+    selection: Line
+    note: Remark = ""
+    misprint: Remark = ""
+
+    @property
+    def network(self) -> str:
+        return self.backbone + (", ImageNet" if self.pretrained else "")
+
+
+class PublishedRow(Printed):
+    """One row of a printed table: accuracies in percent for sessions 0..T (null: not printed)."""
+
+    method: Name | None = Field(description="null: neither a method nor a preset of this suite stands for it")
+    presets: tuple[Name, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
+    label: Line
+    accuracy: tuple[Percent | None, ...] = Field(min_length=1)
+    tolerance: float | None = Field(None, gt=0, le=100, description="points on the last session within which it counts as reproduced")
+
+    @model_validator(mode="after")
+    def _presets_of_a_method(self) -> Self:
+        if self.presets and self.method is None:
+            raise ValueError("presets must be of a method, and method is null")
+        return self
+
+
+class PublishedStudy(Printed):
+    """A printed table of a study: accuracy in percent after the last session of `protocol`, by the study's labels."""
+
+    protocol: Name
+    values: dict[Line, Annotated[float, Field(ge=0, le=100, strict=True)]] = Field(min_length=1, max_length=100)
+
+
+def load_published(name: str) -> tuple[PublishedRow, ...]:
+    """Figures that papers print for this protocol; empty where there is no such file.
+
+    Raises ProtocolError, also for rows that do not fit the protocol of that name.
+    """
+    path = loading.FOLDER / "published" / f"{name}.yaml"
+    if not path.exists():
+        return ()
+    content = read_yaml(path)
+    try:
+        rows = TypeAdapter(tuple[PublishedRow, ...]).validate_python(content)
+    except ValidationError as error:
+        raise ProtocolError(f"{path}: {explain(error, PublishedRow)}") from None
+    if name in loading.protocol_names():
+        check_rows(path, rows, loading.load_protocol(name))
+    return rows
+
+
+def load_published_study(name: str) -> PublishedStudy | None:
+    """What a paper prints for the study of this name; None where there is no such file. Raises ProtocolError."""
+    path = loading.FOLDER / "published" / "studies" / f"{name}.yaml"
+    if not path.exists():
+        return None
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ProtocolError(f"{path}: a printed table is a mapping of keys to values")
+    try:
+        table = PublishedStudy.model_validate(content)
+    except ValidationError as error:
+        raise ProtocolError(f"{path}: {explain(error, PublishedStudy)}") from None
+    if table.protocol not in loading.protocol_names():
+        raise ProtocolError(f"{path}: protocol: {loading.unknown('protocol', table.protocol, loading.protocol_names())}")
+    check_split(f"{path}: split", table, loading.load_protocol(table.protocol))
+    return table
+
+
+def check_rows(path: Path, rows: tuple[PublishedRow, ...], protocol: Protocol) -> None:
+    """A value a session, on a split that the protocol has. A report passes over rows of other lengths, which would hide this."""
+    columns = protocol.sessions.count + 1
+    for number, row in enumerate(rows):
+        if len(row.accuracy) != columns:
+            raise ProtocolError(f"{path}: {number}.accuracy: must have {columns} values, one a session (got {len(row.accuracy)})")
+        check_split(f"{path}: {number}.split", row, protocol)
+
+
+def check_split(where: str, printed: Printed, protocol: Protocol) -> None:
+    splits = (*protocol.splits, "unknown")
+    if printed.split not in splits:
+        raise ProtocolError(f"{where}: must be one of {', '.join(splits)} (got {short(printed.split)})")

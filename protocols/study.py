@@ -1,0 +1,87 @@
+"""A study: variants of methods held against one of them, over any protocol. One YAML of protocols/studies/ each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from protocols.messages import explain, unknown
+from protocols.reading import ProtocolError, read_yaml
+from protocols.schema import Line, Name, Strict, Text, once_each
+from protocols.seeds import parse_seeds
+
+FOLDER = Path(__file__).parent / "studies"
+PROBES_OF = {"fit": ("fit",), "gates": ("epochs",), "drift": ("drift",), "tsne": ("tsne",)}
+"""What a figure needs beside records (benchmarks.probes)."""
+
+Figure = Literal["accuracy", "hm", "axis", "fit", "sessions", "gate_function", "gates", "drift", "tsne"]
+
+
+class StudyVariant(Strict):
+    """One row: a method with its preset, and what is changed of its parameters."""
+
+    label: Line
+    method: Line
+    set: dict[str, Any] = {}
+
+
+class Study(Strict):
+    """Variants of methods, the one that the others are held against, and the figures drawn of them.
+
+    `axis` names the parameter of which labels are values; a label that is no number (a learned one) is drawn across.
+    `seeds` where one is enough, as for an embedding; else the protocol's. `claim` is what a paper says of it.
+    """
+
+    name: Name
+    title: Line
+    claim: Text = ""
+    reference: Line
+    variants: tuple[StudyVariant, ...] = Field(min_length=1, max_length=100)
+    axis: Line | None = None
+    seeds: str | None = None
+    figures: Annotated[tuple[Figure, ...], AfterValidator(once_each)] = ("accuracy",)
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_seeds(cls, seeds: str | None) -> str | None:
+        if seeds is not None:
+            parse_seeds(seeds)
+        return seeds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        labels = [variant.label for variant in self.variants]
+        once_each(tuple(labels))
+        if self.reference not in labels:
+            raise ValueError(f"reference: {unknown('variant', self.reference, labels)}")
+        if self.axis is None and (drawn := {"axis", "fit", "sessions"}.intersection(self.figures)):
+            raise ValueError(f"axis must be given with figures {', '.join(sorted(drawn))}: it is what they are drawn over")
+        return self
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(probe for figure in self.figures for probe in PROBES_OF.get(figure, ())))
+
+
+def study_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_study(name: str) -> Study:
+    """The study of that name in studies/, or of the YAML file at that path. Raises ProtocolError with file and key."""
+    is_file = name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
+    if not is_file and name not in study_names():
+        raise ProtocolError(unknown("study", name, study_names()))
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ProtocolError(f"{path}: a study is a mapping of keys to values")
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise ProtocolError(f"{path}: {explain(error, Study)}") from None
+    if study.name != path.stem:
+        raise ProtocolError(f"{path}: name is {study.name!r}, but must be {path.stem!r}, as the file is called")
+    return study

@@ -1,0 +1,193 @@
+"""A study's page from records and traces alone: its rows, its tests, its figures, and what is wanting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.errors import RecordError
+from benchmarks.plan import identities, study_request
+from benchmarks.records import Costs, Store, seal, to_json
+from benchmarks.report import study as pages
+from benchmarks.report import write_report, write_study
+from benchmarks.run import Runner
+from benchmarks.settings import Settings
+from protocols.printed import PublishedStudy
+from protocols.schema import Protocol
+from protocols.study import Study, load_study
+from tests.test_cli import rows
+
+COSTS = Costs(base_seconds=0, session_seconds=(0, 0, 0), evaluation_seconds=(0, 0, 0), peak_memory_mib=1, commit="none")
+STUDY = Study.model_validate(
+    {
+        "name": "mine",
+        "title": "Rates of Ft-CNN",
+        "claim": "Slow is best.",
+        "reference": "0.01",
+        "axis": "lr",
+        "variants": [
+            {"label": "0.5", "method": "ft_cnn", "set": {"lr": 0.5}},
+            {"label": "0.01", "method": "ft_cnn", "set": {"lr": 0.01}},
+            {"label": "nothing", "method": "base_only"},
+        ],
+        "figures": ["accuracy", "axis", "fit", "drift", "gates"],
+    }
+)
+PRINTED = PublishedStudy(
+    protocol="cub200",
+    source="Some paper, Table 1",
+    backbone="resnet18",
+    split="lec",
+    seeds="10",
+    selection="test",
+    note="read off a figure",
+    values={"0.5": 12.5, "0.01": 31.96},
+)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
+    """All runs of STUDY on the tiny protocol, three seeds, and one run that is no part of it."""
+    from protocols import load_protocol
+    from tests.conftest import TINY
+
+    protocol, results = load_protocol(str(TINY)), tmp_path_factory.mktemp("study")
+    runner, store = Runner(protocol, Settings(data_root, results, "cpu", 1)), Store(results)
+    for identity in identities(study_request(protocol, STUDY, None, None, "0-2")):
+        store.save(*runner.watch(identity, STUDY.probes))
+    return results
+
+
+@pytest.fixture
+def results(swept: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    shutil.copytree(swept / "records", tmp_path / "records")
+    return tmp_path
+
+
+def page(protocol: Protocol, results: Path) -> str:
+    return write_study(protocol, STUDY, results)[0].read_text()
+
+
+def test_the_page_has_the_studys_rows_in_its_order(tiny: Protocol, results: Path) -> None:
+    text = page(tiny, results)
+    assert text.startswith("# Rates of Ft-CNN: tiny\n")
+    assert "Slow is best." in text
+    labels = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert [label for label in labels if label != "Variant"] == ["0.5", "0.01", "nothing"] * 3
+    assert "**" not in text, "in a study nothing is ranked"
+    last = rows(text, "0.01")[0]
+    assert last[1:3] == ["Ft-CNN (topic, lr=0.01)", "3"]
+
+
+def test_numbers_are_those_of_the_records(tiny: Protocol, results: Path) -> None:
+    records, _, _ = Store(results).load("tiny")
+    of = [record for record in records if record.identity.overrides.get("lr") == 0.5]
+    mean = sum(100 * sum(record.sessions[-1].correct) / sum(record.sessions[-1].total) for record in of) / 3
+    assert rows(page(tiny, results), "0.5")[0][3].startswith(f"{mean:.2f} ± ")
+
+
+def test_each_is_held_against_the_reference_in_pairs(tiny: Protocol, results: Path) -> None:
+    text = page(tiny, results)
+    assert rows(text, "0.01")[1] == ["0.01", "reference", "reference"]
+    assert ", p " in rows(text, "nothing")[1][1]
+    records, _, _ = Store(results).load("tiny")
+    by = {(record.identity.variant, record.identity.seed): record.sessions[-1] for record in records}
+
+    def accuracy(variant: str, seed: int) -> float:
+        return 100 * sum(by[variant, seed].correct) / sum(by[variant, seed].total)
+
+    gaps = [accuracy("base_only:default", seed) - accuracy("ft_cnn:topic[lr=0.01]", seed) for seed in range(3)]
+    assert rows(text, "nothing")[1][1].startswith(f"{sum(gaps) / 3:+.2f} ± ")
+
+
+def test_printed_figures_stand_beside_and_orders_are_compared(tiny: Protocol, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Printed" not in page(tiny, results)
+    monkeypatch.setattr(pages, "load_published_study", lambda name: PRINTED)
+    text = page(tiny, results)
+    assert "Printed (cub200, all)" in text
+    assert [rows(text, label)[0][-1] for label in ("0.5", "0.01", "nothing")] == ["12.50", "31.96", "–"]
+    assert "Printed in Some paper, Table 1, on cub200 (resnet18; epochs chosen on: test): 0.01 > 0.5. Means measured here: " in text
+    assert "read off a figure." in text
+    axis = pd.read_csv(next(results.glob("figures/*.axis.csv")))
+    assert set(axis[axis["source"] == "published"]["mean"]) == {12.5, 31.96}
+
+
+def test_figures_are_there_with_their_numbers(tiny: Protocol, results: Path) -> None:
+    written = write_study(tiny, STUDY, results)
+    names = sorted(path.name for path in written[1:])
+    stem = "tiny.fast.paper.mine"
+    expected = [f"{stem}.{figure}.{kind}" for figure in ("accuracy", "axis", "drift", "fit") for kind in ("csv", "png", "svg")]
+    assert names == expected, "no method here has gates, so there is no such figure"
+    text = written[0].read_text()
+    for name in names:
+        assert f"figures/{name}" in text
+    fit = pd.read_csv(results / "figures" / f"{stem}.fit.csv")
+    shots = fit[(fit["series"] == "shots, after their own session") & (fit["label"].astype(str) == "nothing")]
+    assert float(shots["mean"].iloc[0]) == 0
+
+
+def test_the_same_page_and_figures_again(tiny: Protocol, results: Path) -> None:
+    first = {path: path.read_bytes() for path in write_study(tiny, STUDY, results)}
+    assert {path: path.read_bytes() for path in write_study(tiny, STUDY, results)} == first
+
+
+def test_a_wanting_trace_is_named_and_not_drawn(tiny: Protocol, results: Path) -> None:
+    (trace,) = results.glob("records/tiny/*/base_only-default/drift/seed01.json")
+    trace.unlink()
+    text = page(tiny, results)
+    assert "## Traces that are wanting, and are in no figure" in text
+    assert "base_only-default/drift/seed01.json: no such trace; run the study again" in text
+    drift = pd.read_csv(next(results.glob("figures/*.drift.csv")))
+    assert set(drift[drift["label"].astype(str) == "nothing"]["seeds"]) == {2}
+
+
+def test_a_variant_that_was_not_run_is_left_out(tiny: Protocol, results: Path) -> None:
+    import shutil
+
+    (folder,) = results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*")
+    shutil.rmtree(folder)
+    text = page(tiny, results)
+    assert "`0.01` was not run here." in text
+    assert rows(text, "0.01") == []
+
+
+def test_a_failed_run_is_named(tiny: Protocol, results: Path) -> None:
+    (record,) = results.glob("records/tiny/*/base_only-default/seed02.json")
+    note = {"variant": "base_only:default", "seed": 2, "error": "struck by lightning", "trace": ""}
+    record.with_suffix(".failed.json").write_text(json.dumps(note))
+    record.unlink()
+    text = page(tiny, results)
+    assert "base_only:default seed 2 (fast.paper): struck by lightning" in text
+    assert rows(text, "nothing")[0][2] == "2 of 3, 1 failed"
+
+
+def test_no_runs_yet(tiny: Protocol, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"no runs of study mine yet; run `python run_all.py --protocol tiny --study mine` first"):
+        write_study(tiny, STUDY, tmp_path)
+
+
+def test_the_protocols_page_leaves_studies_to_theirs(tiny: Protocol, results: Path) -> None:
+    """A shipped study's changed variants are rows of its page, once that is there; anybody else's `--set` is a row of the table."""
+    path = next(results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json"))
+    content = json.loads(path.read_text())
+    content.pop("seal")
+    content["identity"] |= {"method": "lecnet", "preset": "paper", "overrides": {"gamma": 0.2}}
+    target = path.parent.parent / "lecnet-paper-gamma=0.2-0000"
+    from benchmarks.records import Record
+
+    record = Record.model_validate(content)
+    target = Store(results).path(record.identity, ".json")
+    target.parent.mkdir()
+    whole = record.model_dump(mode="json")
+    target.write_bytes(to_json({**whole, "seal": seal(whole)}))
+    assert "gamma=0.2" in write_report(tiny, results)[0].read_text(), "nobody has run the study here"
+    write_study(tiny, load_study("gamma"), results)
+    text = write_report(tiny, results)[0].read_text()
+    assert "gamma=0.2" not in text
+    assert "[tiny.study-gamma.md](tiny.study-gamma.md)" in text
+    assert "Ft-CNN (topic, lr=0.5)" in text
