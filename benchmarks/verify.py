@@ -13,11 +13,12 @@ from pathlib import Path
 
 from benchmarks.checks import images_or_why
 from benchmarks.datasets import ImageSet
-from benchmarks.errors import DataError, UsageError
+from benchmarks.errors import DataError, RecordError, UsageError
 from benchmarks.predictions import recount
 from benchmarks.records import Record, Store
 from benchmarks.settings import Settings
 from benchmarks.splits import Split, make_split
+from benchmarks.traces import read_trace
 from protocols.schema import Protocol
 
 
@@ -32,13 +33,16 @@ def verify(protocol: Protocol, settings: Settings) -> tuple[str, int]:
         assert images is not None
         return make_split(protocol, name, seed, images.train_classes, images.test_classes, images.keys)
 
-    counted = split_checked = unsealed = 0
+    counted = split_checked = unsealed = traces = 0
     for record in records:
         packed = read(store.path(record.identity, ".npz"))
         wrong = []
         if packed is not None and record.schema_version > 1:
             wrong += predictions_fault(record, packed)
             counted += 1
+        seen = list(store.path(record.identity, ".json").parent.glob(f"*/seed{record.identity.seed:02d}.json"))
+        wrong += [fault for path in seen for fault in trace_fault(store, record, path.parent.name)]
+        traces += len(seen)
         if images is not None:
             wrong += split_fault(protocol, record, images, split)
             split_checked += 1
@@ -49,6 +53,7 @@ def verify(protocol: Protocol, settings: Settings) -> tuple[str, int]:
         f"  {len(records) - unsealed} sealed, and the seals hold; {unsealed} of schema 1, which has no seal",
         f"  {counted} agree with their kept predictions or are named below; {len(records) - counted} have none here",
         f"  {split_checked} compared with the split of their seed" + (f": {why}" if why else ""),
+        f"  {traces} traces of studies belong to their records or are named below",
         *(f"  FAULT {fault}" for fault in faults),
     ]
     return "\n".join(lines), len(faults)
@@ -59,6 +64,18 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def trace_fault(store: Store, record: Record, probe: str) -> list[str]:
+    from benchmarks.probes import PROBES
+
+    if probe not in PROBES:
+        return [f"the folder {probe}/ beside it is of no probe"]
+    try:
+        read_trace(store, record, probe, PROBES[probe].version)
+    except RecordError as error:
+        return [str(error).replace(f"{store.root}/", "").removesuffix("; run the study again")]
+    return []
 
 
 def predictions_fault(record: Record, packed: bytes) -> list[str]:

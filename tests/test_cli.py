@@ -118,7 +118,7 @@ def test_help_and_list_start_at_once(option: str) -> None:
 
 def test_help_names_every_option_of_the_design() -> None:
     text = call("--help").out
-    options = "protocol methods seeds recipe split set device workers data-root results report-only plan list"
+    options = "protocol methods study seeds recipe split set device workers data-root results report-only plan list"
     for option in options.split():
         assert f"--{option}" in text
 
@@ -127,6 +127,8 @@ def test_list_names_protocols_and_methods() -> None:
     text = call("--list").out
     for protocol in (ROOT / "protocols").glob("*.yaml"):
         assert f"  {protocol.stem} " in text
+    for study in (ROOT / "protocols" / "studies").glob("*.yaml"):
+        assert f"  {study.stem} " in text
     listed = {"base_only": "default", "lecnet": "paper, code, frozen, baseline, ne, nc, oracle", "proto": "raw_mean, norm_mean"}
     for name, presets in listed.items():
         assert f"  {name} " in text
@@ -149,6 +151,11 @@ BAD = {
     "set of a method": (["--set", "lecnt.gamma=0.6"], "Did you mean 'lecnet"),
     "no workers": (["--workers", "0"], "at least 1"),
     "no threads": (["--threads", "0"], "at least 1"),
+    "study": (["--study", "gama"], "Did you mean 'gamma'"),
+    "study file": (["--study", "no/such/study.yaml"], "no/such/study.yaml"),
+    "study and methods": (["--study", "gamma", "--methods", "lecnet"], "leave --methods and --set out"),
+    "study and set": (["--study", "gamma", "--set", "lecnet.gamma=1"], "leave --methods and --set out"),
+    "no study to report": (["--study", "gamma", "--report-only"], "no runs of study gamma yet"),
     "nothing to report": (["--report-only"], "no records yet"),
     # these import torch
     "set of a field": (["--methods", "lecnet", "--set", "lecnet.gama=0.6"], "Did you mean 'gamma'"),
@@ -254,6 +261,47 @@ def test_plan_of_what_is_all_done_does_not_call_it_new(finished: Path, data_root
     assert answer.status == 0
     assert "6 runs, 6 done, 0 to do" in answer.out
     assert "none of these has been run here before" not in answer.out
+
+
+# A study ----------------------------------------------------------------------------------------------------------------
+
+STUDY = """
+name: rates
+title: Rates of Ft-CNN
+reference: slow
+variants:
+  - {label: slow, method: "ft_cnn:slow"}
+  - {label: fast, method: ft_cnn, set: {lr: 0.5}}
+  - {label: nothing, method: base_only}
+figures: [accuracy, drift]
+"""
+
+
+def test_a_users_study_shares_bases_and_runs_with_the_table(copy: Path, tmp_path: Path, data_root: Path) -> None:
+    """Without code: BaseOnly's records are there, but nobody has looked at its drift; they come out as they were."""
+    study, before = tmp_path / "rates.yaml", {path: path.read_bytes() for path in record_files(copy)}
+    study.write_text(STUDY)
+    bases = {path: path.stat().st_mtime_ns for path in (copy / ".base").glob("*.safetensors")}
+    asked = ("--study", str(study), "--seeds", "0-1", "--workers", "1")
+    assert "6 runs, 0 done, 6 to do" in run_tiny(data_root, copy, *asked, "--plan").out
+    answer = run_tiny(data_root, copy, *asked)
+    assert answer.status == 0, answer.err
+    assert answer.out.splitlines()[-1] == "6 runs done, 0 were there already, 0 failed"
+    assert {path: path.stat().st_mtime_ns for path in (copy / ".base").glob("*.safetensors")} == bases
+    assert {path: path.read_bytes() for path in before} == before
+    page = (copy / "tiny.study-rates.md").read_text(encoding="utf-8")
+    assert [rows(page, label)[0][1:3] for label in ("slow", "fast", "nothing")] == [
+        ["Ft-CNN (slow)", "2"],
+        ["Ft-CNN (topic, lr=0.5)", "2"],
+        ["BaseOnly", "2"],
+    ]
+    for figure in ("accuracy", "drift"):
+        for kind in ("svg", "png", "csv"):
+            assert (copy / "figures" / f"tiny.fast.paper.rates.{figure}.{kind}").stat().st_size > 0
+    files = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.suffix in (".md", ".svg", ".png", ".csv")}
+    assert run_tiny(data_root, copy, *asked).out.splitlines()[-1] == "0 runs done, 6 were there already, 0 failed"
+    assert run_tiny(data_root, copy, "--study", str(study), "--report-only").status == 0
+    assert {path: path.read_bytes() for path in files} == files
 
 
 # Failures ---------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from benchmarks.settings import Settings
 from methods.registry import MethodError, load_method, method_names, read_entry
 from protocols import load_protocol, protocol_names
 from protocols.schema import Protocol, Recipe
+from protocols.study import Study, StudyVariant
 
 
 def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
@@ -358,7 +359,9 @@ def test_every_setting_is_classified() -> None:
     """A new field must be put where it belongs: into the identity, or among what changes no number."""
     assert set(Protocol.model_fields) == set(IN_THE_IDENTITY) | PRESENTATION | CHOSEN_PER_RUN | CHECKED_NOT_CHOSEN
     assert {field.name for field in fields(Settings)} == RUNTIME
-    assert {field.name for field in fields(Request)} == {"protocol", "recipe", "split", "seeds", "variants", "overrides"}
+    assert {field.name for field in fields(Request)} == {"protocol", "recipe", "split", "seeds", "variants", "overrides", "changes"}
+    assert set(Study.model_fields) - {"variants", "seeds"} == {"name", "title", "claim", "reference", "axis", "figures"}, "shown, never run"
+    assert set(StudyVariant.model_fields) - {"method", "set"} == {"label"}
 
 
 @pytest.mark.parametrize("field", IN_THE_IDENTITY)

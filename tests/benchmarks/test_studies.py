@@ -23,6 +23,7 @@ from benchmarks.settings import Settings
 from benchmarks.studies import agenda, load_studies, studied, variants_of
 from benchmarks.sweep import missing_runs, sweep
 from benchmarks.traces import has_traces, read_trace
+from benchmarks.verify import verify
 from methods.lecnet import LecNet
 from protocols.loading import load_protocol, protocol_names
 from protocols.schema import Protocol
@@ -292,6 +293,18 @@ def test_a_probe_that_fails_leaves_the_record(
     assert outcome.failed == 1
     assert "broken" in store.path(identity, ".failed.json").read_text()
     assert store.is_done(identity)
+
+
+def test_verify_reads_traces(tiny: Protocol, kept: tuple[Store, Identity], settings: Settings) -> None:
+    store, identity = kept
+    text, faults = verify(tiny, settings)
+    assert faults == 0
+    assert "1 traces of studies belong to their records" in text
+    path = store.trace_path(identity, "drift")
+    path.write_text(path.read_text().replace(read_record(store.path(identity, ".json")).predictions_sha256, "d" * 64))
+    text, faults = verify(tiny, settings)
+    assert faults == 1
+    assert "FAULT " in text and "drift/seed00.json: was made with another record or release; remove it and run again" in text
 
 
 def test_no_results_folder_is_needed_for_probes(tiny: Protocol, tmp_path: Path) -> None:

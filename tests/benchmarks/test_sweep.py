@@ -23,7 +23,7 @@ class Failing:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def run(self, *arguments: Any) -> None:
+    def watch(self, *arguments: Any) -> None:
         raise self.error
 
 

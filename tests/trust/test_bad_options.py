@@ -84,7 +84,7 @@ STRINGS = [
     "=",
     ".",
 ]
-OPTIONS = ["--protocol", "--methods", "--seeds", "--recipe", "--split", "--set", "--workers", "--device", "--threads"]
+OPTIONS = ["--protocol", "--methods", "--seeds", "--recipe", "--split", "--set", "--workers", "--device", "--threads", "--study"]
 OPTION_SENSIBLE = {("--seeds", "0")}
 
 
