@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.studies import agenda
+from protocols import load_protocol
 from protocols.schema import Protocol
+from protocols.study import load_study
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("benchmarks", "methods", "protocols", "run_all.py")
@@ -67,3 +70,40 @@ def test_links_in_documents_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_example_study_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "my_study.yaml").write_text(block("docs/STUDIES.md", "yaml"))
+    study = load_study(str(tmp_path / "my_study.yaml"))
+    assert len(agenda(load_protocol("digits"), [study], None, None, None).runs) == 30
+
+
+CLAIMS = "docs/REPRODUCTION.md"
+
+
+def claims() -> list[list[str]]:
+    """Cells of the table of claims."""
+    text = (ROOT / CLAIMS).read_text(encoding="utf-8").partition("## Claim by claim")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_measured_figure_of_a_claim_stands_in_the_page_it_links_to() -> None:
+    """A figure in a document came out of a run: of the column `Measured here`, each number with decimals is looked for."""
+    rows = claims()
+    assert len(rows) >= 10
+    for row in rows:
+        measured = row[2]
+        pages = [ROOT / "docs" / link for link in re.findall(r"\]\(([^)]+)\)", measured)]
+        assert pages, row[0]
+        there = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+        for number in re.findall(r"[+−-]?\d+\.\d+", re.sub(r"\]\([^)]+\)", "", measured)):
+            assert number.replace("−", "-") in there, f"{row[0]}: {number} stands in none of {[page.name for page in pages]}"
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if "://" not in link:
+            assert ((ROOT / document).parent / link).exists(), link

@@ -27,8 +27,8 @@ CLASSES = BASE + WAY * COUNT
 SMALL: dict[str, Any] = {"sessions": {"base": BASE, "way": WAY, "count": COUNT, "shots": 5}, "canonical": None}
 SHORT = {"epochs": 8, "batch": 32, "lr": 0.05}
 CUB: dict[str, dict[str, Any]] = {"data": {"classes": CLASSES, "size": 32, "train_size": 40}, "backbone": {"pretrained": None}}
-METHODS = "base_only,proto,ft_cnn,lecnet"
-LABELS = ("BaseOnly", "Proto (raw_mean)", "Ft-CNN (topic)", "LEC-Net (paper)")
+LABELS = {"base_only": "BaseOnly", "proto": "Proto (raw_mean)", "ft_cnn": "Ft-CNN (topic)", "lecnet": "LEC-Net (paper)"}
+"""Of each method's row."""
 PATIENCE = 600.0
 """Seconds that a command may take on a busy machine."""
 
@@ -46,15 +46,15 @@ class Place:
     data_root: Path
     results: Path
 
-    def run(self, *arguments: str, methods: str = METHODS) -> Answer:
+    def run(self, *arguments: str, methods: str = ",".join(LABELS)) -> Answer:
         where = ("--protocol", str(self.protocol), "--data-root", str(self.data_root), "--results", str(self.results))
         return offline(*where, "--methods", methods, "--recipe", "quick", "--seeds", "0", "--workers", "1", *arguments)
 
     def records(self, split: str) -> dict[str, Record]:
-        """By title."""
+        """By method."""
         records, faults, failures = Store(self.results).load(self.protocol.stem)
         assert faults == failures == []
-        return {record.title: record for record in records if record.identity.split == split}
+        return {record.identity.method: record for record in records if record.identity.split == split}
 
     def bytes(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in [*record_files(self.results), *self.results.glob("*.md")] if "costs" not in path.name}
@@ -142,9 +142,9 @@ def assert_whole(place: Place, split: str, images: list[int]) -> None:
     """Every method has its row, and every session counts these test images of the classes seen, each of which has a number."""
     records = place.records(split)
     text = place.results.joinpath(f"{place.protocol.stem}.md").read_text(encoding="utf-8")
-    assert sorted(records) == sorted(LABELS)
-    for label, record in records.items():
-        seeds, *accuracies = rows(text, label)[0][1 : COUNT + 3]
+    assert records.keys() == LABELS.keys()
+    for method, record in records.items():
+        seeds, *accuracies = rows(text, LABELS[method])[0][1 : COUNT + 3]
         assert seeds == "1"
         for number, (session, printed) in enumerate(zip(record.sessions, accuracies, strict=True)):
             seen = record.order[: BASE + WAY * number]
@@ -173,7 +173,7 @@ def test_cub_has_the_official_test_images_of_every_class(cub: Place) -> None:
 
 
 def test_cub_birds_are_learnt(cub: Place) -> None:
-    first = cub.records("canonical-order")["BaseOnly"].sessions[0]
+    first = cub.records("canonical-order")["base_only"].sessions[0]
     assert sum(first.correct) / sum(first.total) > 0.15, "chance is 1 in 10"
 
 
@@ -192,8 +192,8 @@ def test_cub_canonical_shots_stand_on_the_same_base(cub: Place) -> None:
     answer = cub.run("--split", "canonical", methods="base_only,proto")
     assert answer.status == 0, answer.err
     drawn, shared = cub.records("canonical-order"), cub.records("canonical")
-    assert shared["BaseOnly"].sessions[0] == drawn["BaseOnly"].sessions[0]
-    assert shared["Proto (raw_mean)"].rows_sha256 != drawn["Proto (raw_mean)"].rows_sha256
+    assert shared["base_only"].sessions[0] == drawn["base_only"].sessions[0]
+    assert shared["proto"].rows_sha256 != drawn["proto"].rows_sha256
 
 
 # miniImageNet: a tree in its layout
@@ -207,7 +207,7 @@ def test_mini_counts_its_test_images(mini: Place) -> None:
 
 
 def test_mini_colours_are_learnt(mini: Place) -> None:
-    proto = mini.records("paper")["Proto (raw_mean)"].sessions
+    proto = mini.records("paper")["proto"].sessions
     assert sum(proto[0].correct) / sum(proto[0].total) > 0.3, "chance is 1 in 10"
     assert sum(proto[-1].correct[BASE:]) > 0, "no new class was met"
 
