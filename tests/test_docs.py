@@ -107,3 +107,12 @@ def test_links_lead_somewhere(document: str) -> None:
     for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
         if "://" not in link:
             assert ((ROOT / document).parent / link).exists(), link
+
+
+def test_the_readmes_top_lines_stand_in_the_table() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What was measured")[2].partition("\n## ")[0]
+    there = (ROOT / "results" / "cifar100.md").read_text(encoding="utf-8")
+    numbers = [number for line in text.splitlines() if line.startswith("| ") for number in re.findall(r"\d+\.\d+(?: ± \d+\.\d+)?", line)]
+    assert len(numbers) >= 15
+    for number in numbers:
+        assert number in there, number

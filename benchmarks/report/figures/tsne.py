@@ -57,9 +57,9 @@ def shades(count: int) -> Colormap:
 
 def draw_points(axes: Axes, part: pd.DataFrame, novel: list[int], colors: Colormap) -> None:
     base, rest = part[part["session"] == 0], part[part["session"] != 0]
-    axes.scatter(base["x"], base["y"], s=4, color=BASE, linewidths=0)
+    axes.scatter(base["x"], base["y"], s=6, color=BASE, linewidths=0)
     shade = colors([novel.index(int(session)) for session in rest["session"]])
-    axes.scatter(rest["x"], rest["y"], s=13, c=shade, marker="^", linewidths=0.25, edgecolors="white")
+    axes.scatter(rest["x"], rest["y"], s=5, c=shade, marker="^", linewidths=0)
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[:].set_visible(True)
