@@ -25,6 +25,7 @@ from protocols.schema import Protocol
 Rows = NDArray[np.int64]
 
 LEC_SHOT_SEED = 123  # methods.md 1.4: one generator, seeded once, over the new classes in ascending label order
+LEC_CLASSES = 200
 LEC_SEEDS = 10
 
 
@@ -88,6 +89,8 @@ def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tupl
     if split == "lec":
         if seed >= LEC_SEEDS:
             raise UsageError(f"split lec has ten released orders, seeds 0-9 (LEC's 1..10); there is no seed {seed}")
+        if classes != LEC_CLASSES:
+            raise UsageError(f"{protocol.name}: split lec is of CUB's {LEC_CLASSES} classes, the data set has {classes}; take another")
         order = list(range(classes))
         random.Random(seed + 1).shuffle(order)
         return tuple(order[:needed])
