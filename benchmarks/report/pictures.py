@@ -93,7 +93,7 @@ def axis(of: Material) -> list[Named]:
     name, published = str(of.study.axis), None
     if of.printed is not None:
         published = Table({"label": list(of.printed.values), "value": list(of.printed.values.values()), "series": "accuracy"})
-    title = f"After the last session, over {name}"
+    title = f"After the last session, over {name}" + (f" (published: on {of.printed.protocol})" if of.printed else "")
     return [("axis", title, figures.over_axis(pd.concat(series), name, "%", title, published))]
 
 
