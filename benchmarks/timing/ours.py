@@ -101,7 +101,7 @@ def evaluation(own: Entrant) -> Work:
 
     def work() -> int:
         stage: Any = own.stage
-        fresh = Evaluator(stage.tensors, stage.split, stage.evaluator._transform)
+        fresh = Evaluator(stage.tensors, stage.split, stage.evaluator.transform)
         return sum(fresh.evaluate(own.strategy, own.strategy.session).total)
 
     return work

@@ -52,10 +52,10 @@ def test_images_in_memory_are_granted(entrant: Entrant) -> None:
     entrant.memory.keep(splits[0][[3, 0, 2]])
     entrant.open(1)
     mixed = torch.cat([splits[1][4:6], splits[0][[2, 3, 0]], splits[1][:1]])
-    assert torch.equal(entrant.images.plain(mixed), stage.evaluator._transform.normalise(stage.tensors.plain[mixed]))
+    assert torch.equal(entrant.images.plain(mixed), stage.evaluator.transform.normalise(stage.tensors.plain[mixed]))
     assert entrant.images.labels(mixed).tolist() == stage.tensors.labels[mixed].tolist()
     (batch,) = entrant.images.batches(mixed, len(mixed), "x")
-    (whole,) = Batches(stage.tensors.train, stage.tensors.labels, mixed, stage.evaluator._transform, len(mixed), 0, "x")
+    (whole,) = Batches(stage.tensors.train, stage.tensors.labels, mixed, stage.evaluator.transform, len(mixed), 0, "x")
     assert all(torch.equal(here, there) for here, there in zip(batch, whole, strict=True)), "where the images stand changes no draw"
 
 

@@ -54,6 +54,7 @@ def test_a_true_record(tiny: Protocol, there: Settings) -> None:
         "  1 sealed, and the seals hold; 0 of schema 1, which has no seal",
         "  1 agree with their kept predictions or are named below; 0 have none here",
         "  1 compared with the split of their seed",
+        "  0 traces of studies belong to their records or are named below",
     ]
 
 
