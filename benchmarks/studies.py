@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.plan import identities, study_request
 from benchmarks.records import Identity
 from protocols.schema import Protocol
-from protocols.study import Study, load_study, study_names
+from protocols.study import Study, load_study
 
 
 @dataclass
@@ -43,10 +43,10 @@ def variants_of(protocol: Protocol, study: Study) -> dict[str, str]:
     return {identity.variant: row.label for identity, row in zip(identities(request), study.variants, strict=True)}
 
 
-def studied(protocol: Protocol) -> dict[str, str]:
-    """Variants with changed parameters that a study of studies/ lists -> its name."""
+def studied(protocol: Protocol, names: Iterable[str]) -> dict[str, str]:
+    """Variants with changed parameters that one of these studies of studies/ lists -> its name."""
     found: dict[str, str] = {}
-    for name in study_names():
+    for name in names:
         study = load_study(name)
         changed = [bool(variant.set) for variant in study.variants]
         for own, variant in zip(changed, variants_of(protocol, study), strict=True):

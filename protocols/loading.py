@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from protocols.messages import explain, first_line, nearest, unknown
 from protocols.reading import ProtocolError, read_yaml
-from protocols.schema import Protocol
+from protocols.schema import Protocol, Strict, TitledFile
 
 __all__ = ["ProtocolError", "explain", "first_line", "load_protocol", "nearest", "protocol_names", "unknown"]
 
 FOLDER = Path(__file__).parent
+Model = TypeVar("Model", bound=Strict)
+Titled = TypeVar("Titled", bound=TitledFile)
 
 
 def protocol_names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return names_in(FOLDER)
 
 
 def load_protocol(name: str) -> Protocol:
@@ -24,17 +27,31 @@ def load_protocol(name: str) -> Protocol:
 
     Raises ProtocolError with the nearest right name, or with file and key.
     """
+    return load_named(name, FOLDER, "protocol", Protocol)
+
+
+def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Titled:
+    """The YAML file `name` of the folder, or the one at that path, whose key `name` is what the file is called. Raises ProtocolError."""
     is_file = name.endswith((".yaml", ".yml"))
-    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
-    if not is_file and name not in protocol_names():
-        raise ProtocolError(unknown("protocol", name, protocol_names()))
+    path = Path(name) if is_file else folder / f"{name}.yaml"
+    if not is_file and name not in (known := names_in(folder)):
+        raise ProtocolError(unknown(what, name, known))
+    loaded = load_mapping(path, what, model)
+    if loaded.name != path.stem:
+        raise ProtocolError(f"{path}: name is {loaded.name!r}, but must be {path.stem!r}, as the file is called")
+    return loaded
+
+
+def load_mapping(path: Path, what: str, model: type[Model]) -> Model:
+    """A YAML file that is a mapping, as the model has it. Raises ProtocolError with file and key."""
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise ProtocolError(f"{path}: a protocol is a mapping of keys to values")
+        raise ProtocolError(f"{path}: a {what} is a mapping of keys to values")
     try:
-        protocol = Protocol.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise ProtocolError(f"{path}: {explain(error, Protocol)}") from None
-    if protocol.name != path.stem:
-        raise ProtocolError(f"{path}: name is {protocol.name!r}, but must be {path.stem!r}, as the file is called")
-    return protocol
+        raise ProtocolError(f"{path}: {explain(error, model)}") from None
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.yaml"))

@@ -86,13 +86,7 @@ def load_published_study(name: str) -> PublishedStudy | None:
     path = loading.FOLDER / "published" / "studies" / f"{name}.yaml"
     if not path.exists():
         return None
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise ProtocolError(f"{path}: a printed table is a mapping of keys to values")
-    try:
-        table = PublishedStudy.model_validate(content)
-    except ValidationError as error:
-        raise ProtocolError(f"{path}: {explain(error, PublishedStudy)}") from None
+    table = loading.load_mapping(path, "printed table", PublishedStudy)
     if table.protocol not in loading.protocol_names():
         raise ProtocolError(f"{path}: protocol: {loading.unknown('protocol', table.protocol, loading.protocol_names())}")
     check_split(f"{path}: split", table, loading.load_protocol(table.protocol))

@@ -232,11 +232,16 @@ class Canonical(Strict):
         return text
 
 
-class Protocol(Strict):
-    """One benchmark: data, sessions, backbone, recipes, and who takes part by default."""
+class TitledFile(Strict):
+    """What a YAML file of its own begins with: the name that the file has, and a title for people."""
 
     name: Name
     title: Line
+
+
+class Protocol(TitledFile):
+    """One benchmark: data, sessions, backbone, recipes, and who takes part by default."""
+
     data: Data
     augment: Augment = Augment(pad=0, jitter=0.0)
     sessions: Sessions

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from protocols.messages import explain, unknown
-from protocols.reading import ProtocolError, read_yaml
-from protocols.schema import Line, Name, Strict, Text, once_each
+from protocols.loading import load_named, names_in
+from protocols.messages import unknown
+from protocols.schema import Line, Strict, Text, TitledFile, once_each
 from protocols.seeds import parse_seeds
 
 FOLDER = Path(__file__).parent / "studies"
@@ -27,15 +27,13 @@ class StudyVariant(Strict):
     set: dict[str, Any] = {}
 
 
-class Study(Strict):
+class Study(TitledFile):
     """Variants of methods, the one that the others are held against, and the figures drawn of them.
 
     `axis` names the parameter of which labels are values; a label that is no number (a learned one) is drawn across.
     `seeds` where one is enough, as for an embedding; else the protocol's. `claim` is what a paper says of it.
     """
 
-    name: Name
-    title: Line
     claim: Text = ""
     reference: Line
     variants: tuple[StudyVariant, ...] = Field(min_length=1, max_length=100)
@@ -66,22 +64,9 @@ class Study(Strict):
 
 
 def study_names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return names_in(FOLDER)
 
 
 def load_study(name: str) -> Study:
     """The study of that name in studies/, or of the YAML file at that path. Raises ProtocolError with file and key."""
-    is_file = name.endswith((".yaml", ".yml"))
-    path = Path(name) if is_file else FOLDER / f"{name}.yaml"
-    if not is_file and name not in study_names():
-        raise ProtocolError(unknown("study", name, study_names()))
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise ProtocolError(f"{path}: a study is a mapping of keys to values")
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        raise ProtocolError(f"{path}: {explain(error, Study)}") from None
-    if study.name != path.stem:
-        raise ProtocolError(f"{path}: name is {study.name!r}, but must be {path.stem!r}, as the file is called")
-    return study
+    return load_named(name, FOLDER, "study", Study)

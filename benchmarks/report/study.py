@@ -15,7 +15,7 @@ from benchmarks.report.compare import cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.pictures import Material, draw
 from benchmarks.report.ranking import scores_of
-from benchmarks.report.tables import NONE, Section, intervals, legend, markdown
+from benchmarks.report.tables import NONE, Section, intervals, markdown, widths
 from benchmarks.report.write import make_sections, notes, provenance, study_page, written
 from benchmarks.stats import ALPHA
 from benchmarks.studies import variants_of
@@ -90,16 +90,11 @@ def stem_of(protocol: Protocol, section: Section, study: Study) -> str:
 
 
 def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
-    lines = ["### After the last session", "", last_table(of, printed), "", widths_only(of.section)]
+    lines = ["### After the last session", "", last_table(of, printed), "", widths(of.section)]
     if printed is not None:
         lines += ["", order_line(of, printed)]
     lines += ["", f"### Against `{of.study.reference}`, paired over seeds", "", paired_table(of)]
     return [*lines, "", "### Accuracy after each session", "", sessions_table(of), ""]
-
-
-def widths_only(section: Section) -> str:
-    """The legend of ±; in a study nothing is ranked, so nothing is bold."""
-    return legend(section).partition(" Bold:")[0].partition(" Nothing is bold:")[0]
 
 
 def last_table(of: StudySection, printed: PublishedStudy | None) -> str:

@@ -130,14 +130,19 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     return markdown(rows, ["Method", "Seeds", *columns, "Average", "PD"])
 
 
-def legend(section: Section) -> str:
-    """What stands behind ± and bold in this section."""
+def widths(section: Section) -> str:
+    """What stands behind ± in this section."""
     counts = [len(records) for records in section.variants.values()]
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
     if any(1 < count < FEWEST_TO_RESAMPLE for count in counts):
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
-    width = f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±."
-    if max(counts) < FEWEST_TO_TEST:
+    return f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±."
+
+
+def legend(section: Section) -> str:
+    """What stands behind ± and bold in this section."""
+    width = widths(section)
+    if max(len(records) for records in section.variants.values()) < FEWEST_TO_TEST:
         return f"{width} Nothing is bold: a test needs {FEWEST_TO_TEST} seeds."
     unranked = ["rows marked †"] if any(record.selection == "oracle_test" for record in section.records) else []
     unranked += ["rows that keep all past images"] if any(record.memory_budget is None for record in section.records) else []

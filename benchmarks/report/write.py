@@ -20,6 +20,7 @@ from benchmarks.studies import studied
 from protocols import load_published
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
+from protocols.study import study_names
 
 COSTS_INTRO = (
     "Means over seeds; they differ from run to run. Base: only runs that trained it, the others found it in the cache. "
@@ -52,7 +53,7 @@ def write_report(protocol: Protocol, results: Path, command: str | None = None) 
         if shown := of_length(published, protocol.sessions.count + 1):
             return [written(table, nobody_lines(protocol, shown))]
         raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
-    elsewhere = {variant: study for variant, study in studied(protocol).items() if study_page(protocol, study, results).exists()}
+    elsewhere = studied(protocol, [name for name in study_names() if study_page(protocol, name, results).exists()])
     of_studies = {elsewhere[record.identity.variant] for record in records if record.identity.variant in elsewhere}
     records = [record for record in records if record.identity.variant not in elsewhere]
     sections, mixed = make_sections(records, [failed for failed in failures if failed.variant not in elsewhere])

@@ -97,7 +97,7 @@ def test_load_studies_once_each() -> None:
 
 def test_the_protocols_page_leaves_a_studys_variants_to_it(tiny: Protocol) -> None:
     """Those with changed parameters alone: a preset is a row of the protocol's table, too."""
-    found = studied(tiny)
+    found = studied(tiny, study_names())
     assert found["lecnet:paper[gamma=0.2]"] == "gamma"
     assert "lecnet:paper" not in found
     assert variants_of(tiny, load_study("gamma"))["lecnet:paper"] == "0.8"
