@@ -79,7 +79,7 @@ def verdict_table(section: Section, pairs: Sequence[tuple[PublishedRow, str]]) -
 def verdict_row(section: Section, row: PublishedRow, variant: str, verdict: Verdict) -> list[str]:
     record, number = section.variants[variant][0], row.accuracy[-1]
     last, gap = (NONE, NONE) if number is None else (f"{number:.2f}", f"{verdict.gap:+.2f}")
-    of_variant = section.frame[section.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy")
+    of_variant = section.curves(variant)
     notes = notes_on(row, record) + (on_the_way(row, of_variant.mean().tolist()) if verdict.word == "reproduced" else [])
     measured = intervals(variant, of_variant.iloc[:, -1:])
     return [label_of(record), f"{row.label}, {row.source}", last, *measured, gap, str(verdict), "; ".join(notes) or NONE]

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
 from benchmarks import metrics
 from benchmarks.errors import RecordError
 from benchmarks.records import Store
@@ -101,8 +99,7 @@ def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
     """Variant by variant, beside what was printed, on whatever data set that was."""
     section, rows = of.section, []
     for variant, label in of.rows.items():
-        frame = section.frame[section.frame["variant"] == variant]
-        curves = frame.pivot(index="seed", columns="session", values="accuracy")
+        curves = section.curves(variant)
         drops = [metrics.performance_drop(list(curve)) for _, curve in curves.iterrows()]
         last = section.last[section.last["variant"] == variant].set_index("seed")
         block = last[list(MEASURES)].rename(columns=MEASURES).assign(Average=curves.mean(axis=1), PD=drops)
@@ -154,8 +151,7 @@ def sessions_table(of: StudySection) -> str:
     rows: list[Sequence[str]] = []
     header: list[str] = []
     for variant, label in of.rows.items():
-        frame = of.section.frame[of.section.frame["variant"] == variant]
-        block: pd.DataFrame = frame.pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+        block = of.section.curves(variant)
         header = list(block.columns)
         rows.append([label, *intervals(variant, block)])
     return markdown(rows, ["Variant", *header])

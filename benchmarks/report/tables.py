@@ -61,6 +61,10 @@ class Section:
         """The frame's last session."""
         return self.frame[self.frame["session"] == self.frame["session"].max()]
 
+    def curves(self, variant: str) -> pd.DataFrame:
+        """Accuracy of a variant: a row a seed, a column a session."""
+        return self.frame[self.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+
     def failed(self, variant: str) -> int:
         """How many runs of a variant that has records failed."""
         folder = self.variants[variant][0].identity.stem.parent.name
@@ -114,8 +118,7 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     """Rows methods, columns sessions 0..T (the layout of the paper's Tables 4, 5, 7), then average and PD."""
     blocks = {}
     for variant in section.variants:
-        of_variant = section.frame[section.frame["variant"] == variant]
-        table = of_variant.pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+        table = section.curves(variant)
         drops = [metrics.performance_drop(list(curve)) for _, curve in table.iterrows()]
         blocks[variant] = table.assign(Average=table.mean(axis=1), PD=drops)
     columns = list(table.columns)
