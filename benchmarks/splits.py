@@ -83,7 +83,8 @@ def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tupl
     """
     needed = protocol.sessions.classes
     if needed > classes:
-        raise DataError(f"{protocol.name}: its sessions need {needed} classes, but the data set has {classes}")
+        remedy = "complete it, or write a protocol with fewer (docs/DATA.md)"
+        raise DataError(f"{protocol.name}: its sessions need {needed} classes, but the data set has {classes}; {remedy}")
     if split == "paper":
         return tuple(int(c) for c in stream(seed, "class-order").permutation(classes)[:needed])
     if split == "lec":

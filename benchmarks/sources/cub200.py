@@ -37,7 +37,8 @@ def locate(data: Data, root: Path) -> Found:
         raise DataError(f"cub200: {folder / LISTS[1]} or {LISTS[2]} is damaged; unpack {ARCHIVE} anew")
     chosen = [key for key in paths if int(labels[key]) <= wanted]
     if len(names) < wanted or not chosen or max(int(labels[key]) for key in chosen) < wanted:
-        raise DataError(f"cub200: {folder} lists only {len(names)} of the {wanted} classes asked for")
+        remedy = f"unpack {ARCHIVE} anew, or ask for fewer (data.classes in a protocol file of your own)"
+        raise DataError(f"cub200: {folder} lists only {len(names)} of the {wanted} classes asked for; {remedy}")
     files = {key: inside(folder / "images", paths[key], LISTS[0]) for key in chosen}
     for file in files.values():
         if not file.is_file():

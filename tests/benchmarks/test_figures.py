@@ -243,6 +243,13 @@ def test_the_best_point_is_filled_only_where_it_is_ahead(values: dict[str, float
     assert (star.get_markerfacecolor() == "white") == (mark == "within noise")
 
 
+def test_no_star_where_two_settings_lead_together() -> None:
+    drawing = sessions_over_axis(along({"0.2": 20.0, "0.4": 30.0, "0.6": 30.0}, 5, 0.0).assign(session=1), "τ", "accuracy (%)")
+    assert set(drawing.numbers["best"]) == {""}
+    assert not [line for line in drawing.figure.axes[0].lines if line.get_marker() == "*"]
+    assert "Star" not in written_beneath(drawing)
+
+
 def test_all_panels_have_one_span() -> None:
     table = pd.concat([along({label: value * t for label, value in GAMMAS.items()}).assign(session=t) for t in (1, 2, 3, 4)])
     spans = [axes.get_ylim()[1] - axes.get_ylim()[0] for axes in sessions_over_axis(table, "τ", "accuracy (%)").figure.axes]

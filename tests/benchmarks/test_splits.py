@@ -317,7 +317,7 @@ def test_split_that_the_protocol_does_not_offer() -> None:
 @pytest.mark.parametrize("split", ["paper", "canonical-order", "lec"])
 def test_too_few_classes(split: str) -> None:
     train = interleaved(19, 7)
-    with pytest.raises(DataError, match=r"need 20 classes, but the data set has 19"):
+    with pytest.raises(DataError, match=r"need 20 classes, but the data set has 19; complete it, or"):
         make_split(protocol_of(10, 5, 2, 5), split, 0, train, train, [""] * len(train))
 
 

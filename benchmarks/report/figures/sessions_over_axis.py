@@ -90,10 +90,12 @@ class Best:
 def best_of(table: pd.DataFrame, numbers: pd.DataFrame) -> Best:
     """Ahead where the 95 % interval of the paired difference to the runner-up is above zero.
 
-    As in the tables, nothing is ahead by fewer than three shared seeds, nor by a difference without spread.
+    Where two means lead together, no label is best. As in the tables, nothing is ahead by fewer than three shared seeds, nor by a
+    difference without spread.
     """
-    ranked = numbers[numbers["x"].notna()].sort_values("mean", ascending=False, kind="stable")["label"].tolist()
-    if len(ranked) < 2:
+    order = numbers[numbers["x"].notna()].sort_values("mean", ascending=False, kind="stable")
+    ranked = order["label"].tolist()
+    if len(ranked) < 2 or np.ptp(order["mean"].to_numpy(float)[:2]) <= EQUAL:
         return Best(None)
     first, second = (table[table["label"] == label].dropna().set_index("seed")["value"].to_dict() for label in ranked[:2])
     shared = first.keys() & second.keys()
