@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, median
 from typing import Literal, TextIO
 
 QUIET_INTERVAL = 15.0  # seconds between status lines where stderr is no terminal
@@ -30,14 +33,16 @@ class Progress:
         self.live = self.out.isatty()
         self.running: dict[tuple[str, int], str] = {}
         self.ended_runs: set[tuple[str, int]] = set()
+        self.left: Counter[str] = Counter()
+        self.took: defaultdict[str, list[float]] = defaultdict(list)
         self.total = 0
         self.workers = 1
-        self.begun = self.printed = time.monotonic()
+        self.printed = time.monotonic()
 
-    def start(self, total: int, skipped: int, workers: int) -> None:
-        self.total, self.workers = total, workers
-        self.begun = self.printed = time.monotonic()
-        self._line(f"{total} runs to do, {skipped} already done, {workers} worker{'s' if workers > 1 else ''}")
+    def start(self, variants: Sequence[str], skipped: int, workers: int) -> None:
+        """`variants`: of the runs to do, one a run."""
+        self.left, self.total, self.workers = Counter(variants), len(variants), workers
+        self._line(f"{self.total} runs to do, {skipped} already done, {workers} worker{'s' if workers > 1 else ''}")
 
     def event(self, event: Event) -> None:
         run = (event.variant, event.seed)
@@ -49,8 +54,10 @@ class Progress:
             return
         self.ended_runs.add(run)
         self.running.pop(run, None)
+        self.left[event.variant] -= 1
         name = f"[{self.ended}/{self.total}] {event.variant} seed {event.seed}"
         if event.kind == "done":
+            self.took[event.variant].append(event.seconds)
             self._line(f"{name}: {event.text} in {event.seconds:.1f} s · left about {self.time_left()}")
         elif event.kind == "failed":
             self._line(f"{name}: FAILED: {event.text}")
@@ -84,10 +91,12 @@ class Progress:
         return len(self.ended_runs)
 
     def time_left(self) -> str:
-        if not self.ended:
+        """By what each variant took so far: a seed's first run trains the base, and methods differ a hundredfold."""
+        if not self.took:
             return "?"
-        seconds = (time.monotonic() - self.begun) / self.ended * (self.total - self.ended)
-        return readable(seconds)
+        typical = median(mean(seconds) for seconds in self.took.values())
+        seconds = sum(runs * mean(self.took.get(variant, [typical])) for variant, runs in self.left.items())
+        return readable(seconds / max(1, min(self.workers, self.total - self.ended)))
 
     def _line(self, text: str) -> None:
         self.printed = time.monotonic()

@@ -73,7 +73,7 @@ def sweep(
     store = Store(settings.results)
     missing = missing_runs(runs, store, images_sha256, probes)
     workers = max(1, min(workers, len(missing)))
-    progress.start(len(missing), len(runs) - len(missing), workers)
+    progress.start([identity.variant for identity in missing], len(runs) - len(missing), workers)
     task = Task(protocol, settings, images_sha256, time.time(), probes)
     try:
         if len(missing) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,10 +27,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def started(total: int = 4, workers: int = 1, terminal: bool = False) -> tuple[Progress, io.StringIO]:
+FOUR = ("lecnet:paper",) * 4
+
+
+def started(variants: Sequence[str] = FOUR, workers: int = 1, terminal: bool = False) -> tuple[Progress, io.StringIO]:
     out = Terminal() if terminal else io.StringIO()
     shown = Progress(out)
-    shown.start(total, 2, workers)
+    shown.start(variants, 2, workers)
     return shown, out
 
 
@@ -43,7 +47,7 @@ def test_a_line_a_finished_run(clock: Clock) -> None:
     shown.event(Event("start", "lecnet:paper", 3))
     clock.now += 20
     shown.event(Event("done", "lecnet:paper", 3, "45.00 %", 12.34))
-    assert out.getvalue().splitlines()[1:] == ["[1/4] lecnet:paper seed 3: 45.00 % in 12.3 s · left about 60 s"]
+    assert out.getvalue().splitlines()[1:] == ["[1/4] lecnet:paper seed 3: 45.00 % in 12.3 s · left about 37 s"]
 
 
 def test_failed_and_foreign_runs(clock: Clock) -> None:
@@ -90,18 +94,28 @@ def test_a_late_word_does_not_bring_a_finished_run_back(late: str, clock: Clock)
     assert shown.ended == 1
 
 
-def test_time_left(clock: Clock) -> None:
-    shown, _ = started()
+def test_time_left_is_by_what_each_variant_took() -> None:
+    """A seed's first run trains the base: one of 900 s says nothing of the nine that follow it."""
+    shown, _ = started(["base_only:default", "proto:raw_mean", "lecnet:paper"] * 2)
     assert shown.time_left() == "?"
-    clock.now += 30
-    shown.event(Event("done", "a:b", 0, "", 1.0))
-    assert shown.time_left() == "2 min"  # three more at 30 s
-    clock.now += 10
-    shown.event(Event("failed", "a:b", 1, ""))
-    assert shown.time_left() == "40 s"  # two more at 20 s
-    shown.event(Event("done", "a:b", 2, "", 1.0))
-    shown.event(Event("done", "a:b", 3, "", 1.0))
+    shown.event(Event("done", "base_only:default", 0, "", 900.0))
+    shown.event(Event("done", "proto:raw_mean", 0, "", 10.0))
+    assert shown.time_left() == readable(900 + 10 + 2 * 455)  # LEC-Net is unknown: the median of those known
+    shown.event(Event("done", "lecnet:paper", 0, "", 40.0))
+    assert shown.time_left() == readable(900 + 10 + 40)
+    shown.event(Event("failed", "base_only:default", 1, ""))
+    shown.event(Event("elsewhere", "proto:raw_mean", 1))
+    assert shown.time_left() == "40 s"
+    shown.event(Event("done", "lecnet:paper", 1, "", 60.0))
     assert shown.time_left() == "0 s"
+
+
+def test_time_left_is_shared_among_the_workers_that_still_have_a_run() -> None:
+    shown, _ = started(workers=3)
+    shown.event(Event("done", "lecnet:paper", 0, "", 30.0))
+    assert shown.time_left() == "30 s"
+    shown.event(Event("done", "lecnet:paper", 1, "", 30.0))
+    assert shown.time_left() == "30 s"  # two runs, and two of the three at work
 
 
 @pytest.mark.parametrize(
