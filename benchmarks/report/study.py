@@ -53,7 +53,7 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     command = f"python run_all.py --protocol {protocol.name} --study {study.name}"
     if not (own or failed):
         raise RecordError(f"{store.root / protocol.name}: no runs of study {study.name} yet; run `{command}` first")
-    sections, mixed = make_sections(own, failed)
+    sections, mixed = make_sections(protocol, own, failed)
     printed = load_published_study(study.name)
     lines = [f"# {study.title}: {protocol.name}", "", intro(protocol, study, command)]
     paths, wanting = [], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.errors import RecordError
@@ -56,7 +56,7 @@ def write_report(protocol: Protocol, results: Path, command: str | None = None) 
     elsewhere = studied(protocol, [name for name in study_names() if study_page(protocol, name, results).exists()])
     of_studies = {elsewhere[record.identity.variant] for record in records if record.identity.variant in elsewhere}
     records = [record for record in records if record.identity.variant not in elsewhere]
-    sections, mixed = make_sections(records, [failed for failed in failures if failed.variant not in elsewhere])
+    sections, mixed = make_sections(protocol, records, [failed for failed in failures if failed.variant not in elsewhere])
     lines = [f"# {protocol.title}", "", intro(protocol, command, records)]
     for section in sections:
         lines += section_lines(section, published)
@@ -93,10 +93,10 @@ def intro(protocol: Protocol, command: str, records: Sequence[Record]) -> str:
     )
 
 
-def make_sections(records: Sequence[Record], failures: Sequence[FailedRun]) -> tuple[list[Section], list[str]]:
+def make_sections(protocol: Protocol, records: Sequence[Record], failures: Sequence[FailedRun]) -> tuple[list[Section], list[str]]:
     """Records by recipe, split and what lies behind these names; one table never mixes two.
 
-    A variant whose seeds differ in anything but the seed is named and left out.
+    Recipes and splits come in the protocol's order. A variant whose seeds differ in anything but the seed is named and left out.
     """
     groups: dict[tuple[str, str, str], dict[str, list[Record]]] = {}
     for record in records:
@@ -108,9 +108,9 @@ def make_sections(records: Sequence[Record], failures: Sequence[FailedRun]) -> t
         variants.setdefault(identity.variant, []).append(record)
     sections, mixed = [], []
     names = Counter((recipe, split) for recipe, split, _ in groups)
-    for (recipe, split, measured_on), variants in sorted(groups.items()):
-        kept = {}
-        for variant in sorted(variants, key=lambda name: (rank(name), name)):
+    for recipe, split, measured_on in sorted(groups, key=lambda at: (place(at[0], protocol.recipes), place(at[1], protocol.splits), at[2])):
+        variants, kept = groups[recipe, split, measured_on], {}
+        for variant in sorted(variants, key=lambda name: (place(name.partition(":")[0], PAPER_ORDER), name)):
             of_variant = sorted(variants[variant], key=lambda record: record.identity.seed)
             identities = {record.identity.model_copy(update={"seed": 0}).model_dump_json() for record in of_variant}
             if len(identities) > 1:
@@ -125,9 +125,10 @@ def make_sections(records: Sequence[Record], failures: Sequence[FailedRun]) -> t
     return sections, mixed
 
 
-def rank(variant: str) -> int:
-    method = variant.partition(":")[0]
-    return PAPER_ORDER.index(method) if method in PAPER_ORDER else len(PAPER_ORDER)
+def place(name: str, order: Iterable[str]) -> tuple[int, str]:
+    """Of a name in this order; what is not in it comes last, by its letters."""
+    names = list(order)
+    return names.index(name) if name in names else len(names), name
 
 
 def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
