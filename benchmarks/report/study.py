@@ -17,6 +17,7 @@ from benchmarks.report.tables import NONE, Section, intervals, markdown, widths
 from benchmarks.report.write import make_sections, notes, provenance, study_page, written
 from benchmarks.stats import ALPHA
 from benchmarks.studies import variants_of
+from benchmarks.traces import has_traces
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol
@@ -57,21 +58,38 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     printed = load_published_study(study.name)
     lines = [f"# {study.title}: {protocol.name}", "", intro(protocol, study, command)]
     paths, wanting = [], []
-    for section in sections:
-        order = {variant: section.variants[variant] for variant in labels if variant in section.variants}
-        drawn = StudySection(study, replace(section, variants=order), labels)
+    for drawn in run_for(study, [in_order(study, section, labels) for section in sections], store):
+        section = drawn.section
         lines += ["", f"## {section.name}", "", *tables(drawn, printed)]
-        material = Material(study, drawn.section, drawn.rows, printed, store)
+        material = Material(study, section, drawn.rows, printed, store)
         for title, files in draw(material, results / "figures", stem_of(protocol, section, study)):
             svg, png, csv = (f"figures/{file.name}" for file in files)
             lines += [f"![{title}]({svg})", "", f"{title}: [PNG]({png}), [numbers]({csv})", ""]
             paths += files
         wanting += material.faults
-        lines += ["### What these numbers stand on", "", *provenance(drawn.section)]
+        lines += ["### What these numbers stand on", "", *provenance(section)]
     lines += notes("Runs that failed, and are in no mean", [str(run) for run in failed])
     lines += notes("Traces that are wanting, and are in no figure", wanting)
     lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
     return [written(study_page(protocol, study.name, results), lines), *paths]
+
+
+def in_order(study: Study, section: Section, labels: Mapping[str, str]) -> StudySection:
+    order = {variant: section.variants[variant] for variant in labels if variant in section.variants}
+    return StudySection(study, replace(section, variants=order), labels)
+
+
+def run_for(study: Study, sections: Sequence[StudySection], store: Store) -> Sequence[StudySection]:
+    """Sections with something to compare: the reference, another variant, and traces where the study looks at any.
+
+    A recipe or split that has but some of the variants in the protocol's own table is none. Where no section has more, all are shown.
+    """
+
+    def compared(of: StudySection) -> bool:
+        seen = not study.probes or any(has_traces(store, record.identity, study.probes) for record in of.section.records)
+        return of.reference is not None and len(of.rows) >= min(2, len(of.labels)) and seen
+
+    return [section for section in sections if compared(section)] or sections
 
 
 def intro(protocol: Protocol, study: Study, command: str) -> str:

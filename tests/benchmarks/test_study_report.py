@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks.errors import RecordError
 from benchmarks.plan import identities, study_request
-from benchmarks.records import Costs, Store, seal, to_json
+from benchmarks.records import Costs, Record, Store, seal, to_json
 from benchmarks.report import study as pages
 from benchmarks.report import write_report, write_study
 from benchmarks.run import Runner
@@ -63,8 +64,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
 
 @pytest.fixture
 def results(swept: Path, tmp_path: Path) -> Path:
-    import shutil
-
     shutil.copytree(swept / "records", tmp_path / "records")
     return tmp_path
 
@@ -147,8 +146,6 @@ def test_a_wanting_trace_is_named_and_not_drawn(tiny: Protocol, results: Path) -
 
 
 def test_a_variant_that_was_not_run_is_left_out(tiny: Protocol, results: Path) -> None:
-    import shutil
-
     (folder,) = results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*")
     shutil.rmtree(folder)
     text = page(tiny, results)
@@ -171,20 +168,35 @@ def test_no_runs_yet(tiny: Protocol, tmp_path: Path) -> None:
         write_study(tiny, STUDY, tmp_path)
 
 
+def forge(results: Path, path: Path, **changes: object) -> None:
+    """The record at this path once more, whole and sealed, under an identity changed so."""
+    content = json.loads(path.read_text())
+    content.pop("seal")
+    content["identity"] |= changes
+    record = Record.model_validate(content)
+    target = Store(results).path(record.identity, ".json")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    whole = record.model_dump(mode="json")
+    target.write_bytes(to_json({**whole, "seal": seal(whole)}))
+
+
+def test_a_split_that_has_but_some_of_its_variants_is_no_section(tiny: Protocol, results: Path) -> None:
+    """The protocol's own rows on another split are no study there: the reference alone, or no trace where it looks at any."""
+    (reference,) = results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json")
+    forge(results, reference, split="canonical-order")
+    assert "canonical-order" not in page(tiny, results)
+    forge(results, next(results.glob("records/tiny/fast.paper/base_only-default/seed00.json")), split="canonical-order")
+    assert "canonical-order" not in page(tiny, results)
+    records_alone = STUDY.model_copy(update={"figures": ("accuracy",)})
+    assert "split `canonical-order`" in write_study(tiny, records_alone, results)[0].read_text()
+    shutil.rmtree(results / "records" / "tiny" / "fast.paper")
+    assert "split `canonical-order`" in page(tiny, results), "where there is no more, what there is"
+
+
 def test_the_protocols_page_leaves_studies_to_theirs(tiny: Protocol, results: Path) -> None:
     """A shipped study's changed variants are rows of its page, once that is there; anybody else's `--set` is a row of the table."""
     path = next(results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json"))
-    content = json.loads(path.read_text())
-    content.pop("seal")
-    content["identity"] |= {"method": "lecnet", "preset": "paper", "overrides": {"gamma": 0.2}}
-    target = path.parent.parent / "lecnet-paper-gamma=0.2-0000"
-    from benchmarks.records import Record
-
-    record = Record.model_validate(content)
-    target = Store(results).path(record.identity, ".json")
-    target.parent.mkdir()
-    whole = record.model_dump(mode="json")
-    target.write_bytes(to_json({**whole, "seal": seal(whole)}))
+    forge(results, path, method="lecnet", preset="paper", overrides={"gamma": 0.2})
     assert "gamma=0.2" in write_report(tiny, results)[0].read_text(), "nobody has run the study here"
     write_study(tiny, load_study("gamma"), results)
     text = write_report(tiny, results)[0].read_text()
