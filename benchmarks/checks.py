@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.datasets import ImageSet, load_images
 from benchmarks.errors import DataError, StorageError
-from benchmarks.precision import pick_device
-from benchmarks.records import Identity
+from benchmarks.precision import pick_device, resolve_precision
+from benchmarks.records import Identity, Store, read_record
 from benchmarks.settings import Settings
 from benchmarks.splits import make_split
 from benchmarks.weights import find_weights
@@ -18,7 +19,8 @@ from protocols.schema import Protocol
 
 def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
     """Hash of the images, which it leaves decoded in their cache. Raises UsageError, DataError or StorageError with what to mend."""
-    pick_device(settings.device)
+    for identity in runs:
+        precision_of(identity, settings)
     try:
         for folder in (settings.results, settings.data_root):
             folder.mkdir(parents=True, exist_ok=True)
@@ -30,6 +32,25 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
         make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
     find_weights(protocol.backbone, settings.data_root)
     return images.sha256
+
+
+def precision_of(identity: Identity, settings: Settings) -> str:
+    """In which its run would compute here. Raises UsageError."""
+    return resolve_precision(identity.recipe_settings["precision"], pick_device(settings.device), settings.precision)
+
+
+def done_in_another_precision(runs: Sequence[Identity], store: Store, settings: Settings) -> list[str]:
+    """Lines for who is about to finish here what another processor began: tables will not mix the two. None where all is well."""
+    others: Counter[tuple[str, str]] = Counter()
+    for identity in filter(store.is_done, runs):
+        done = str(read_record(store.path(identity, ".json")).environment["precision"])
+        others[done, precision_of(identity, settings)] += 1
+    return [
+        f"{count} of these runs are done in {done}, the others would be in {here}, and tables keep the two apart; "
+        f"--precision {done} goes on as before, another --results folder begins anew"
+        for (done, here), count in others.items()
+        if done != here
+    ]
 
 
 def images_or_why(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:

@@ -107,7 +107,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
         print(plan_text(runs, probes, settings, min(most_workers(options), len(runs))))
         return DONE
-    from benchmarks.checks import check_before_training, images_or_why
+    from benchmarks.checks import check_before_training, done_in_another_precision, images_or_why
     from benchmarks.records import Store
     from benchmarks.sweep import missing_runs, sweep
 
@@ -115,6 +115,8 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     unfinished = bool(missing_runs(runs, store, None, probes))
     if unfinished:
         images: str | None = check_before_training(protocol, runs, settings)
+        for line in done_in_another_precision(runs, store, settings):
+            print(line, file=sys.stderr)
     else:
         here, _ = images_or_why(protocol, settings)
         images = here.sha256 if here else None

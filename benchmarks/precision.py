@@ -51,10 +51,16 @@ def has_fast_bf16(device_type: str) -> bool:
     return bool(set(cpuinfo().split()) & BF16_FLAGS)
 
 
-def resolve_precision(wanted: str, device: torch.device) -> str:
-    """`auto` to bf16 where the processor has it, else fp32."""
-    if wanted != "auto":
-        return wanted
+def resolve_precision(wanted: str, device: torch.device, said: str = "auto") -> str:
+    """The recipe's; `auto` there to what the command line `said`; `auto` there too, to bf16 where the processor has it, else fp32.
+
+    Raises UsageError where the two fix different ones.
+    """
+    if "auto" not in (wanted, said) and wanted != said:
+        raise UsageError(f"--precision {said}: the recipe fixes {wanted}; only `precision: auto` leaves it open")
+    for precision in (wanted, said):
+        if precision != "auto":
+            return precision
     return "bf16" if has_fast_bf16(device.type) else "fp32"
 
 

@@ -76,7 +76,7 @@ class Runner:
         """What the run's bits depend on beside its identity."""
         recipe = Recipe.model_validate(identity.recipe_settings)
         compiler = compiler_for(self.protocol, recipe, len(stage.split.train[0]), self.device) if self.settings.compile else None
-        return environment(self.device, resolve_precision(recipe.precision, self.device), compiler)
+        return environment(self.device, resolve_precision(recipe.precision, self.device, self.settings.precision), compiler)
 
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
         """What makes the network of a run before its base session. It goes to methods, so it leads to nothing of the runner's."""

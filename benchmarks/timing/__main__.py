@@ -67,7 +67,9 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             bench = Bench(replace(settings, results=Path(scratch)), options.rounds)
             compiler = find_compiler(str(bench.device)) if settings.compile else None
-            facts = environment(bench.device, resolve_precision("auto", bench.device), compiler) | {"commit": git_commit()[:8]}
+            facts = environment(bench.device, resolve_precision("auto", bench.device, settings.precision), compiler) | {
+                "commit": git_commit()[:8]
+            }
             print("Measured with " + ", ".join(f"{name} {value}" for name, value in facts.items()) + ".", flush=True)
             print(f"Medians of {bench.rounds} rounds, contenders in turn; ratios round by round: median (least to most).\n", flush=True)
             for title, measure in measurements(bench, settings.results, options.only or list(SECTIONS)):

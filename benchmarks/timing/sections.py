@@ -66,7 +66,7 @@ def base_training(bench: Bench) -> str:
     """(a): images a second in the base session, batches of 128. `Compiled` rows are there where a compiler is found."""
     protocol, recipe_name, images = bench.load("ResNet-20, CIFAR-100")
     recipe, device = protocol.recipes[recipe_name], bench.device
-    precision = resolve_precision(recipe.precision, device)
+    precision = resolve_precision(recipe.precision, device, bench.settings.precision)
     some = ours.few(images, classes=10, train=STEPS * recipe.batch // 10, test=10)
     x, y = torch.from_numpy(some.train.copy()).to(device), torch.from_numpy(some.train_classes).to(device)
     compiler = find_compiler(str(device)) if bench.settings.compile else None

@@ -85,6 +85,7 @@ STRINGS = [
     ".",
 ]
 OPTIONS = ["--protocol", "--methods", "--seeds", "--recipe", "--split", "--set", "--workers", "--device", "--threads", "--study"]
+OPTIONS += ["--precision"]
 OPTION_SENSIBLE = {("--seeds", "0")}
 
 

@@ -1,0 +1,108 @@
+"""`precision: auto`: what it comes to here, what the command line may say of it, and a sweep that changes machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import precision
+from benchmarks.checks import check_before_training, done_in_another_precision
+from benchmarks.errors import UsageError
+from benchmarks.precision import resolve_precision
+from benchmarks.records import Identity, Store
+from benchmarks.run import Runner
+from benchmarks.settings import Settings
+from protocols.schema import Protocol
+from tests.benchmarks.conftest import MakeIdentity, MakeRecord
+from tests.conftest import TINY
+from tests.methods.runs import identity_of
+from tests.trust.asking import ask
+
+CPU = torch.device("cpu")
+AUTO: dict[str, Any] = {"recipe_settings": {"epochs": 2, "lr": 0.1, "precision": "auto"}}
+
+
+@pytest.fixture(params=["bf16", "fp32"])
+def here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `auto` comes to on this processor, or so it seems."""
+    monkeypatch.setattr(precision, "cpuinfo", lambda: "flags : fma avx512_bf16" if request.param == "bf16" else "flags : fma")
+    return str(request.param)
+
+
+def test_auto_is_what_the_processor_does_fast(here: str) -> None:
+    assert resolve_precision("auto", CPU) == here
+
+
+@pytest.mark.parametrize("said", ["bf16", "fp32"])
+def test_the_command_line_decides_where_the_recipe_does_not(here: str, said: str) -> None:
+    assert resolve_precision("auto", CPU, said) == said
+    assert resolve_precision(said, CPU, said) == said
+
+
+@pytest.mark.parametrize(("fixed", "said"), [("fp32", "bf16"), ("bf16", "fp32")])
+def test_a_recipe_that_fixes_its_own_is_not_overruled(fixed: str, said: str, tiny: Protocol, settings: Settings) -> None:
+    assert resolve_precision(fixed, CPU) == fixed
+    identity = identity_of(with_precision(tiny, fixed), "base_only")
+    asked = Settings(settings.data_root, settings.results, "cpu", 1, precision=said)
+    with pytest.raises(UsageError, match=f"--precision {said}: the recipe fixes {fixed}"):
+        check_before_training(tiny, [identity], asked)
+    assert not settings.results.exists(), "nothing is written before it is known what to do"
+
+
+def with_precision(protocol: Protocol, wanted: str) -> Protocol:
+    recipes = {name: recipe.model_copy(update={"precision": wanted}) for name, recipe in protocol.recipes.items()}
+    return protocol.model_copy(update={"recipes": recipes})
+
+
+def test_a_run_computes_in_what_was_said(tiny: Protocol, settings: Settings) -> None:
+    """And its record says so; all else of its identity stays, so that it joins the runs it goes on with."""
+    protocol, records = with_precision(tiny, "auto"), {}
+    for said in ("fp32", "bf16"):
+        asked = Settings(settings.data_root, settings.results, "cpu", 1, precision=said)
+        records[said] = Runner(protocol, asked).run(identity_of(protocol, "proto"))
+        assert records[said][0].environment["precision"] == said
+    assert records["fp32"][0].identity == records["bf16"][0].identity
+    assert all(costs.base_seconds for _, costs, _ in records.values()), "each has a base of its own"
+
+
+def stored(store: Store, make_record: MakeRecord, costs: Any, seeds: range, done_in: str) -> list[Identity]:
+    for seed in seeds:
+        record = make_record("proto:raw_mean", seed, **AUTO)
+        store.save(record.model_copy(update={"environment": {**record.environment, "precision": done_in}}), costs, b"")
+    return [make_record("proto:raw_mean", seed, **AUTO).identity for seed in range(4)]
+
+
+@pytest.mark.parametrize("done_in", ["bf16", "fp32"])
+def test_a_sweep_that_changes_machines_is_told(here: str, done_in: str, make_record: MakeRecord, costs: Any, tmp_path: Path) -> None:
+    """Three of four runs are done; the line names their number, both precisions and what to do."""
+    runs = stored(Store(tmp_path), make_record, costs, range(3), done_in)
+    lines = done_in_another_precision(runs, Store(tmp_path), Settings(tmp_path, tmp_path, "cpu", 1))
+    if done_in == here:
+        assert lines == []
+    else:
+        assert len(lines) == 1
+        assert lines[0].startswith(f"3 of these runs are done in {done_in}, the others would be in {here}")
+        assert f"--precision {done_in} goes on" in lines[0]
+    said = Settings(tmp_path, tmp_path, "cpu", 1, precision=done_in)
+    assert done_in_another_precision(runs, Store(tmp_path), said) == []
+
+
+def test_nothing_is_said_where_nothing_is_done(make_identity: MakeIdentity, tmp_path: Path) -> None:
+    settings = Settings(tmp_path, tmp_path, "cpu", 1)
+    assert done_in_another_precision([make_identity(**AUTO)], Store(tmp_path), settings) == []
+
+
+def test_the_command_says_so_before_it_goes_on(data_root: Path, tmp_path: Path) -> None:
+    here = resolve_precision("auto", CPU)
+    other = "fp32" if here == "bf16" else "bf16"
+    text = TINY.read_text(encoding="utf-8")
+    (tmp_path / "tiny.yaml").write_text(text.replace("    epochs:", "    precision: auto\n    epochs:", 1), encoding="utf-8")
+    places = ("--results", str(tmp_path), "--data-root", str(data_root), "--device", "cpu", "--workers", "1")
+    command = ("--protocol", str(tmp_path / "tiny.yaml"), "--methods", "base_only", *places)
+    assert ask(*command, "--seeds", "0", "--precision", other).status == 0
+    told = f"1 of these runs are done in {other}, the others would be in {here}"
+    assert told in ask(*command, "--seeds", "0-1").err
+    assert told not in ask(*command, "--seeds", "0-1").err, "all done: nothing to choose"
