@@ -66,6 +66,7 @@ def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.quiet import hush
 
     hush()
+    refuse_without_effect(options)
     if options.list:
         from benchmarks.listing import listing
 
@@ -87,6 +88,20 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.report_only:
         return report(options, protocol)
     return run(options, protocol)
+
+
+def refuse_without_effect(options: argparse.Namespace) -> None:
+    """Raises UsageError where options that choose runs meet a mode that takes all there are: it would look filtered, and be whole."""
+    from benchmarks.errors import UsageError
+
+    modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
+    choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set")}
+    if not options.report_only:
+        choices["study"] = options.study
+    chosen = [f"--{name}" for name, value in choices.items() if value]
+    for mode, asked in modes.items():
+        if asked and chosen:
+            raise UsageError(f"{mode} cannot choose among runs, it takes all that are there; leave {' and '.join(chosen)} out")
 
 
 def run(options: argparse.Namespace, protocol: Protocol) -> int:

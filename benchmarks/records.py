@@ -285,10 +285,13 @@ class Store:
 
 
 def copied_seeds(records: list[Record]) -> list[tuple[Record, str]]:
-    """Records that predict the very same labels under several seeds of a variant: all but one are copies, and none can be told apart."""
+    """Records of a variant that predict the same from the same rows under several seeds: all but one are copies, none can be told apart.
+
+    Other shots with the same predictions are none: a method that has collapsed on the newest class answers so, whatever it was shown.
+    """
     same = defaultdict(list)
     for record in records:
-        same[record.identity.stem.parent, record.predictions_sha256].append(record)
+        same[record.identity.stem.parent, record.rows_sha256, record.predictions_sha256].append(record)
     found = []
     for several in same.values():
         seeds = ", ".join(str(record.identity.seed) for record in several)

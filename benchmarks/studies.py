@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from benchmarks.errors import UsageError
 from benchmarks.plan import identities, study_request
 from benchmarks.records import Identity
+from protocols.messages import short
 from protocols.schema import Protocol
 from protocols.study import Study, load_study
 
@@ -25,7 +27,9 @@ def agenda(protocol: Protocol, studies: Sequence[Study], recipe: str | None, spl
     wanted: dict[str, Identity] = {}
     probes: defaultdict[str, list[str]] = defaultdict(list)
     for study in studies:
-        for identity in identities(study_request(protocol, study, recipe, split, seeds)):
+        request = study_request(protocol, study, recipe, split, seeds)
+        refuse_twins(study, [str((one.method, one.preset, one.config)) for one in identities(replace(request, seeds=(0,)))])
+        for identity in identities(request):
             wanted.setdefault(str(identity.stem), identity)
             probes[identity.variant] += study.probes
     runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # a base and its features serve all runs of a seed
@@ -39,8 +43,17 @@ def load_studies(text: str) -> list[Study]:
 
 def variants_of(protocol: Protocol, study: Study) -> dict[str, str]:
     """Variant, as records name it -> label. Raises UsageError or MethodError."""
-    request = study_request(protocol, study, None, None, "0")
-    return {identity.variant: row.label for identity, row in zip(identities(request), study.variants, strict=True)}
+    names = [identity.variant for identity in identities(study_request(protocol, study, None, None, "0"))]
+    refuse_twins(study, names)
+    return {name: variant.label for name, variant in zip(names, study.variants, strict=True)}
+
+
+def refuse_twins(study: Study, what_they_are: Sequence[str]) -> None:
+    """Raises UsageError where two variants are one and the same. A recipe may make them so that another tells apart."""
+    labels: dict[str, str] = {}
+    for variant, what in zip(study.variants, what_they_are, strict=True):
+        if (same := labels.setdefault(what, variant.label)) != variant.label:
+            raise UsageError(f"study {study.name}, {short(variant.label)}: is the same as {short(same)}")
 
 
 def studied(protocol: Protocol, names: Iterable[str]) -> dict[str, str]:

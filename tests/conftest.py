@@ -38,6 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=30, help="how often tests/trust/test_kill.py kills the command (default: 30)")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As in every worker of a sweep: bytes are compared, and tests run side by side."""
+    from benchmarks.precision import make_deterministic
+
+    make_deterministic(1)
+
+
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root for the digits, which need no download; its decoded cache serves the whole test session."""

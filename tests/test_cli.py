@@ -157,6 +157,9 @@ BAD = {
     "study and set": (["--study", "gamma", "--set", "lecnet.gamma=1"], "leave --methods and --set out"),
     "no study to report": (["--study", "gamma", "--report-only"], "no runs of study gamma yet"),
     "nothing to report": (["--report-only"], "no records yet"),
+    "report of one split": (["--report-only", "--split", "lec", "--methods", "x"], "leave --methods and --split out"),
+    "verify one study": (["--verify", "--study", "gamma"], "leave --study out"),
+    "list of one recipe": (["--list", "--recipe", "quick"], "leave --recipe out"),
     # these import torch
     "set of a field": (["--methods", "lecnet", "--set", "lecnet.gama=0.6"], "Did you mean 'gamma'"),
     "device": (["--methods", "base_only", "--device", "gpu"], "--device gpu"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,9 +82,20 @@ def seeds_needed(pairs: Mapping[str, Pair]) -> dict[str, int]:
 
 
 def ahead_of_all(rows: Column) -> str | None:
-    """The row to print bold: separated from every other. None inside a tie, or where there is no other."""
+    """The row to print bold: separated from every other that has seeds enough for a test, and no other has a higher mean.
+
+    None inside a tie, or where there is no other to be ahead of.
+    """
     first = leader(rows)
-    if first is None or len(rows) < 2:
+    if first is None:
         return None
-    pairs = against(first, rows).values()
-    return first if all(pair.separated and pair.mean < 0 for pair in pairs) else None
+    pairs, few = against(first, rows), few_seeds(rows)
+    tested = [pair for name, pair in pairs.items() if name not in few]
+    best = np.mean(list(rows[first].values()))
+    unbeaten = all(np.mean(list(rows[name].values())) < best for name in few)
+    return first if unbeaten and tested and all(pair.separated and pair.mean < 0 for pair in tested) else None
+
+
+def few_seeds(rows: Mapping[str, Sized]) -> list[str]:
+    """Rows with too few seeds for any test."""
+    return [name for name, scores in rows.items() if 0 < len(scores) < FEWEST_TO_TEST]

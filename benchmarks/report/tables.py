@@ -14,7 +14,7 @@ from benchmarks import metrics
 from benchmarks.errors import RecordError
 from benchmarks.records import Costs, FailedRun, Record
 from benchmarks.report.frame import label_of, matrix_of, to_frame
-from benchmarks.report.ranking import ahead_of_all, is_ranked, scores_of
+from benchmarks.report.ranking import ahead_of_all, few_seeds, is_ranked, scores_of
 from benchmarks.report.verdict import other_network
 from benchmarks.stats import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
 from protocols.printed import PublishedRow
@@ -151,7 +151,17 @@ def legend(section: Section) -> str:
     unranked += ["rows that keep all past images"] if any(record.memory_budget is None for record in section.records) else []
     return (
         f"{width} Bold: ahead of every other ranked row of the column by paired t-tests over common seeds, Holm-corrected, at {ALPHA}; "
-        "within a tie nothing is bold." + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
+        "within a tie nothing is bold." + untested(section) + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
+    )
+
+
+def untested(section: Section) -> str:
+    """Ranked rows that no test can take in, by name."""
+    names = [label_of(section.variants[variant][0]) for variant in few_seeds({name: section.variants[name] for name in section.ranked})]
+    if not names:
+        return ""
+    return (
+        f" Fewer than {FEWEST_TO_TEST} seeds, so in no test, and no column is bold in which one has the highest mean: {', '.join(names)}."
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.records import Record
-from benchmarks.report.ranking import against, ahead_of_all, is_ranked, leader, scores_of, seeds_needed
+from benchmarks.report.ranking import against, ahead_of_all, few_seeds, is_ranked, leader, scores_of, seeds_needed
 from benchmarks.stats import ALPHA, Scores, holm
 
 # Ten seeds; the noise is common to all rows, as one base model is.
@@ -98,10 +98,17 @@ def test_nobody_is_ahead_of_nobody() -> None:
 def test_who_cannot_be_tested_is_not_beaten() -> None:
     rows = {"first": row(60), "far behind": row(40, own=0.5)}
     assert ahead_of_all(rows) == "first"
-    assert ahead_of_all({**rows, "two seeds": row(10, seeds=range(2))}) is None
     assert ahead_of_all({**rows, "constant distance": {seed: value - 5 for seed, value in row(60).items()}}) is None
     one_seed = {name: {0: values[0]} for name, values in rows.items()}
     assert ahead_of_all(one_seed) is None
+
+
+def test_a_row_of_few_seeds_takes_bold_from_the_leader_only_where_it_looks_better() -> None:
+    rows = {"first": row(60), "far behind": row(40, own=0.5)}
+    assert ahead_of_all({**rows, "two seeds": row(10, seeds=range(2))}) == "first"
+    assert ahead_of_all({**rows, "two seeds": row(90, seeds=range(2))}) is None
+    assert ahead_of_all({"first": row(60), "two seeds": row(10, seeds=range(2))}) is None, "ahead of nobody that was tested"
+    assert few_seeds({**rows, "two seeds": row(90, seeds=range(2)), "none": {}}) == ["two seeds"]
 
 
 def test_a_test_that_could_not_be_made_counts_in_the_correction() -> None:

@@ -314,6 +314,19 @@ def test_a_record_moved_to_another_runs_place(target: str, store: Store, saved: 
     assert not store.is_done(make_identity("lecnet:code", 3))
 
 
+@pytest.mark.parametrize(("rows", "kept"), [("b" * 64, []), ("d" * 64, [0, 1])], ids=["the same shots", "other shots"])
+def test_equal_predictions_are_copies_only_of_equal_shots(
+    rows: str, kept: list[int], store: Store, make_record: MakeRecord, costs: Costs
+) -> None:
+    """A method that answers the newest class, whatever it was shown, is no forger."""
+    first, second = make_record(seed=0), make_record(seed=1)
+    store.save(first, costs, b"")
+    store.save(second.model_copy(update={"predictions_sha256": first.predictions_sha256, "rows_sha256": rows}), costs, b"")
+    records, faults, _ = store.load("hand")
+    assert [record.identity.seed for record in records] == kept
+    assert len(faults) == 2 - len(kept)
+
+
 def test_a_record_of_another_protocol_in_this_ones_folder(store: Store, saved: Record) -> None:
     path = store.path(saved.identity, ".json")
     foreign = store.root / "other" / path.relative_to(store.root / "hand")

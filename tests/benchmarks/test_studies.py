@@ -82,13 +82,34 @@ def test_the_command_lines_seeds_go_before_the_studys(tiny: Protocol) -> None:
         (("b", "lecnet:papr", {}), "study mine, 'b': lecnet: no preset named 'papr'"),
         (("b", "lecnet", {"gama": 1}), "study mine, 'b': unknown key 'gama'. Did you mean 'gamma'?"),
         (("b", "lecnet", {"gamma": "much"}), "study mine, 'b': gamma: must be a number"),
-        (("b", "lecnet", {"gamma": 0.8}), "study mine, 'b': is the same as 'a'"),
     ],
 )
 def test_a_variant_that_does_not_fit_is_named(tiny: Protocol, variant: tuple[str, str, dict[str, Any]], said: str) -> None:
     with pytest.raises(UsageError) as error:
         study_request(tiny, study_of(("a", "lecnet", {}), variant), None, None, None)
     assert said in str(error.value)
+
+
+def test_variants_that_are_one_are_refused_before_any_runs(tiny: Protocol) -> None:
+    """By what the recipe makes of them: `fast` trains Ft-CNN for three epochs anyway."""
+    for twin in (("b", "lecnet", {"gamma": 0.8}), ("b", "lecnet:paper", {})):
+        with pytest.raises(UsageError, match="study mine, 'b': is the same as 'a'"):
+            agenda(tiny, [study_of(("a", "lecnet", {}), twin)], None, None, None)
+    with pytest.raises(UsageError, match="study mine, 'b': is the same as 'a'"):
+        agenda(tiny, [study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3}))], None, None, None)
+
+
+def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) -> None:
+    """Its default recipe has nothing to say about a study that is run, and reported, under another."""
+    slow = tiny.recipes["fast"].model_copy(update={"methods": {"ft_cnn": {"epochs": 4}}})
+    protocol, study = (
+        tiny.model_copy(update={"recipes": {**tiny.recipes, "slow": slow}}),
+        study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3})),
+    )
+    assert len(agenda(protocol, [study], "slow", None, "0").runs) == 2
+    assert list(variants_of(protocol, study).values()) == ["a", "b"]
+    with pytest.raises(UsageError, match="is the same as 'a'"):
+        variants_of(protocol, study_of(("a", "ft_cnn", {"epochs": 3}), ("b", "ft_cnn", {"epochs": 3})))
 
 
 def test_load_studies_once_each() -> None:
