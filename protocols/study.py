@@ -30,12 +30,14 @@ class StudyVariant(Strict):
 class Study(TitledFile):
     """Variants of methods, the one that the others are held against, and the figures drawn of them.
 
+    `also_against` names further ones to hold all others against, where an order among the variants is what is asked.
     `axis` names the parameter of which labels are values; a label that is no number (a learned one) is drawn across.
     `seeds` where one is enough, as for an embedding; else the protocol's. `claim` is what a paper says of it.
     """
 
     claim: Text = ""
     reference: Line
+    also_against: Annotated[tuple[Line, ...], AfterValidator(once_each)] = ()
     variants: tuple[StudyVariant, ...] = Field(min_length=1, max_length=100)
     axis: Line | None = None
     seeds: str | None = None
@@ -52,11 +54,18 @@ class Study(TitledFile):
     def _consistent(self) -> Study:
         labels = [variant.label for variant in self.variants]
         once_each(tuple(labels))
-        if self.reference not in labels:
-            raise ValueError(f"reference: {unknown('variant', self.reference, labels)}")
+        for key, named in (("reference", (self.reference,)), ("also_against", self.also_against)):
+            for label in named:
+                if label not in labels:
+                    raise ValueError(f"{key}: {unknown('variant', label, labels)}")
+        once_each(self.references)
         if self.axis is None and (drawn := {"axis", "fit", "sessions"}.intersection(self.figures)):
             raise ValueError(f"axis must be given with figures {', '.join(sorted(drawn))}: it is what they are drawn over")
         return self
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        return (self.reference, *self.also_against)
 
     @property
     def probes(self) -> tuple[str, ...]:

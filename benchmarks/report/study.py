@@ -40,9 +40,9 @@ class StudySection:
         """Variant -> label, of those that were run."""
         return {variant: label for variant, label in self.labels.items() if variant in self.section.variants}
 
-    @property
-    def reference(self) -> str | None:
-        return next((variant for variant, label in self.rows.items() if label == self.study.reference), None)
+    def variant(self, label: str) -> str | None:
+        """Of that label; None where it was not run."""
+        return next((variant for variant, own in self.rows.items() if own == label), None)
 
 
 def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
@@ -87,16 +87,17 @@ def run_for(study: Study, sections: Sequence[StudySection], store: Store) -> Seq
 
     def compared(of: StudySection) -> bool:
         seen = not study.probes or any(has_traces(store, record.identity, study.probes) for record in of.section.records)
-        return of.reference is not None and len(of.rows) >= min(2, len(of.labels)) and seen
+        return of.variant(study.reference) is not None and len(of.rows) >= min(2, len(of.labels)) and seen
 
     return [section for section in sections if compared(section)] or sections
 
 
 def intro(protocol: Protocol, study: Study, command: str) -> str:
     claim = f" What the paper says: {study.claim}" if study.claim else ""
+    references = " and against ".join(f"`{label}`" for label in study.references)
     return (
         f"Written by `{command} --report-only` from the records in `records/{protocol.name}/`. {protocol.title}.{claim} "
-        f"Each variant is held against `{study.reference}`, over the seeds that both have."
+        f"Each variant is held against {references}, over the seeds that both have."
     )
 
 
@@ -109,7 +110,8 @@ def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
     lines = ["### After the last session", "", last_table(of, printed), "", widths(of.section)]
     if printed is not None:
         lines += ["", order_line(of, printed)]
-    lines += ["", f"### Against `{of.study.reference}`, paired over seeds", "", paired_table(of)]
+    for label in of.study.references:
+        lines += ["", f"### Against `{label}`, paired over seeds", "", paired_table(of, label)]
     return [*lines, "", "### Accuracy after each session", "", sessions_table(of), ""]
 
 
@@ -145,17 +147,17 @@ def order_line(of: StudySection, printed: PublishedStudy) -> str:
     )
 
 
-def paired_table(of: StudySection) -> str:
+def paired_table(of: StudySection, against: str) -> str:
     """Each variant minus the reference, in accuracy and harmonic mean; the reference may stand anywhere in the order."""
-    if of.reference is None:
-        return f"`{of.study.reference}` was not run here."
+    if (reference := of.variant(against)) is None:
+        return f"`{against}` was not run here."
     last = of.section.last
     columns = {}
     for metric, title in TESTED.items():
         scores = {variant: scores_of(last[last["variant"] == variant].set_index("seed")[metric]) for variant in of.rows}
-        columns[title] = {variant: cell(*pair) for variant, pair in pairs_of(of.reference, scores).items()}
+        columns[title] = {variant: cell(*pair) for variant, pair in pairs_of(reference, scores).items()}
     lines = [
-        [label, *("reference" if variant == of.reference else column.get(variant) or NONE for column in columns.values())]
+        [label, *("reference" if variant == reference else column.get(variant) or NONE for column in columns.values())]
         for variant, label in of.rows.items()
     ]
     explained = (

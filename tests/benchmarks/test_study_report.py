@@ -104,6 +104,19 @@ def test_each_is_held_against_the_reference_in_pairs(tiny: Protocol, results: Pa
     assert rows(text, "nothing")[1][1].startswith(f"{sum(gaps) / 3:+.2f} ± ")
 
 
+def test_an_order_among_variants_is_tested_too(tiny: Protocol, results: Path) -> None:
+    """The difference of two rows, neither of which is the reference, has a table and a p of its own."""
+    study = STUDY.model_copy(update={"also_against": ("nothing",)})
+    text = write_study(tiny, study, results)[0].read_text()
+    assert "Each variant is held against `0.01` and against `nothing`, over" in text
+    assert text.index("### Against `0.01`") < text.index("### Against `nothing`")
+    of_nothing = [rows(text, label)[2] for label in ("0.5", "0.01", "nothing")]
+    assert of_nothing[2] == ["nothing", "reference", "reference"]
+    gap, back = (float(cell.split(" ")[0]) for cell in (of_nothing[1][1], rows(text, "nothing")[1][1]))
+    assert gap == -back
+    assert ", p " in of_nothing[0][1]
+
+
 def test_printed_figures_stand_beside_and_orders_are_compared(tiny: Protocol, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Printed" not in page(tiny, results)
     monkeypatch.setattr(pages, "load_published_study", lambda name: PRINTED)

@@ -50,6 +50,8 @@ def test_figures_say_what_is_to_be_looked_at(write: Callable[..., str]) -> None:
     ("changes", "said"),
     [
         ({"reference": "slwo"}, "no variant named 'slwo'. Did you mean 'slow'?"),
+        ({"also_against": ["slwo"]}, "also_against: no variant named 'slwo'. Did you mean 'slow'?"),
+        ({"also_against": ["slow"]}, "'slow' stands twice"),
         ({"referense": "slow"}, "unknown key 'referense'. Did you mean 'reference'?"),
         ({"variants": []}, "variants: must have at least 1 item"),
         ({"variants": [GOOD["variants"][0]] * 2}, "'slow' stands twice"),
