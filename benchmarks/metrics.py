@@ -61,6 +61,37 @@ def harmonic_mean(correct: Sequence[int], total: Sequence[int], base: int) -> fl
     return harmonic(base_accuracy(correct, total, base), novel_accuracy(correct, total, base))
 
 
+def hm_base_novel_macro(correct: Sequence[int], total: Sequence[int], base: int) -> float:
+    """Of base and novel accuracy, each a mean over classes (TEEN, OrCo); NaN in session 0."""
+    return harmonic(macro(correct[:base], total[:base]), macro(correct[base:], total[base:])) if len(total) > base else float("nan")
+
+
+def hm_old_new_micro(correct: Sequence[int], total: Sequence[int], old: int) -> float:
+    """Of the accuracies on all classes from before the session and on its own (FSCIL-Calibration); NaN in session 0, where `old` is 0."""
+    return harmonic(micro(correct[:old], total[:old]), micro(correct[old:], total[old:]))
+
+
+def knowledge_retention(accuracies: Sequence[float]) -> float:
+    """KR: accuracy of the last session over that of session 0, in percent; 0 where session 0 has nothing to retain."""
+    return 100 * accuracies[-1] / accuracies[0] if accuracies[0] else 0.0
+
+
+def generalised_accuracy(group_accuracies: Sequence[Sequence[float]], base: int, way: int) -> float:
+    """gAcc (Revisiting FSCIL): mean over sessions of (alpha B + sum of novel sessions' accuracies) / (their number + alpha), as an area
+    over alpha from 0 to round(base / way), by trapezoids, divided by that range.
+
+    At alpha 0 the base counts for nothing, session 0 as 0; at the end as much as its classes do. `group_accuracies` as in `forgetting`.
+    """
+    most = max(1, round(base / way))
+
+    def at(alpha: int) -> float:
+        weighed = [(alpha * row[0] + sum(row[1:])) / (len(row) - 1 + alpha) if len(row) - 1 + alpha else 0.0 for row in group_accuracies]
+        return float(np.mean(weighed))
+
+    values = [at(alpha) for alpha in range(most + 1)]
+    return (sum(values) - (values[0] + values[-1]) / 2) / most
+
+
 def performance_drop(accuracies: Sequence[float]) -> float:
     """PD: accuracy of session 0 minus that of the last session, in points."""
     return accuracies[0] - accuracies[-1]

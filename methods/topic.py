@@ -49,10 +49,6 @@ class Topic(RehearsalStrategy):
 
     presets = {"al_mml": {}, "al": {"min_weight": 0.0, "max_weight": 0.0}}
 
-    @classmethod
-    def budget(cls, config: Any, sessions: Any) -> int | None:
-        return int(config.base_exemplars + config.novel_exemplars * sessions.way * sessions.count)
-
     def adopt(self, network: Any) -> None:
         super().adopt(network)
         network.gas = NeuralGas(network.feature_dim)

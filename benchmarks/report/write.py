@@ -12,6 +12,7 @@ from benchmarks.files import write_atomic
 from benchmarks.metrics import sampling_half_width
 from benchmarks.records import FailedRun, Record, Store
 from benchmarks.report.compare import comparison
+from benchmarks.report.definitions import EXPLAINED, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.printed import nobody_lines, printed_lines
 from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
@@ -88,8 +89,8 @@ def intro(protocol: Protocol, command: str, records: Sequence[Record]) -> str:
         "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; for one seed, none. "
         + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
-        + f" Accuracy by session of origin stands in [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
-        f"seconds and memory in [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
+        + f" Accuracy by session of origin, and by other papers' definitions: [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
+        f"seconds and memory: [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )
 
 
@@ -189,7 +190,8 @@ def notes(title: str, lines: Sequence[str]) -> list[str]:
 def write_matrices(protocol: Protocol, sections: Sequence[Section], results: Path) -> list[Path]:
     lines = [f"# {protocol.title}: accuracy by session of origin", "", MATRIX_INTRO, ""]
     for section in sections:
-        lines += [f"## {section.name}", ""]
+        lines += [f"## {section.name}", "", "### By other definitions", "", definitions_table(section), "", EXPLAINED, ""]
+        lines += ["### Session by session", ""]
         for records in section.variants.values():
             lines += [matrix_table(records), ""]
     if not sections:

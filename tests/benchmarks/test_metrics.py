@@ -56,13 +56,29 @@ def test_hand_computed_values() -> None:
     assert metrics.harmonic_mean(CORRECT, TOTAL, 2) == pytest.approx(2 * 60 * 25 / 85)
     assert metrics.class_count(CORRECT, TOTAL, 2) == pytest.approx((60 * 2 + 25 * 1) / 3)
     assert metrics.performance_drop([70.0, 90.0, 40.5]) == pytest.approx(29.5)
+    assert metrics.knowledge_retention([80.0, 90.0, 20.0]) == pytest.approx(25.0)
+    assert metrics.knowledge_retention([0.0, 50.0]) == 0
+    assert metrics.hm_base_novel_macro(CORRECT, TOTAL, 2) == pytest.approx(2 * 70 * 25 / 95)  # (90 + 50) / 2 and 25
+    assert metrics.hm_old_new_micro(CORRECT, TOTAL, 1) == pytest.approx(2 * 90 * 40 / 130)  # 9 of 10; 15 + 5 of 30 + 20
 
 
 def test_session_0_has_no_novel_class() -> None:
     correct, total = (9, 15), (10, 30)
     assert math.isnan(metrics.novel_accuracy(correct, total, 2))
     assert math.isnan(metrics.harmonic_mean(correct, total, 2))
+    assert math.isnan(metrics.hm_base_novel_macro(correct, total, 2))
+    assert math.isnan(metrics.hm_old_new_micro(correct, total, 0))
     assert metrics.base_accuracy(correct, total, 2) == pytest.approx(60.0)
+
+
+def test_generalised_accuracy_by_hand() -> None:
+    """Base of two classes, one class a session: alpha 0, 1, 2. Session 0: 80; 1: 60, 40; 2: 50, 20, 10."""
+    rows = [[80.0], [60.0, 40.0], [50.0, 20.0, 10.0]]
+    nothing = (0 + 40 + 15) / 3  # alpha 0: novel classes alone
+    one = (80 + 50 + 80 / 3) / 3
+    two = (80 + 160 / 3 + 130 / 4) / 3  # every class counts the same
+    assert metrics.generalised_accuracy(rows, 2, 1) == pytest.approx(((nothing + one) / 2 + (one + two) / 2) / 2)
+    assert metrics.generalised_accuracy(rows, 1, 5) == pytest.approx((nothing + one) / 2), "a base smaller than a session"
 
 
 @pytest.mark.parametrize("old", [0, 2], ids=["all new", "all old"])

@@ -211,8 +211,19 @@ def test_accuracy_by_session_of_origin(hand: Protocol, story: Path) -> None:
         ["2", "65.00", "33.33", "16.67"],  # 12, 13, 14 of 20; 3, 3, 4 of 10; 1, 2, 2 of 10
     ]
     assert list(lecnet[0]) == ["LEC-Net (paper): after session", "of 0", "of 1", "of 2"]
-    labels = [next(iter(table[0])).partition(": after")[0] for table in found]
+    labels = [name.partition(": after")[0] for table in found if ": after" in (name := next(iter(table[0])))]
     assert labels == ["BaseOnly", "Ft-CNN (topic)", "LEC-Net (paper)", "LEC-Net (paper, gamma=0.6)"]
+
+
+def test_other_papers_definitions(hand: Protocol, story: Path) -> None:
+    """Equally many images a class: micro, class-count and macro are one; the harmonic means are not."""
+    text_of(hand, story)
+    table = tables((story / "hand.matrix.md").read_text(encoding="utf-8"))[0]
+    row = row_of(table, "LEC-Net (paper)")
+    assert row["Micro"] == row["Class-count"] == row["Macro"] == "45.00 ± 12.42"
+    assert row["HM"] == row["HM macro"] == "36.04 ± 14.91"
+    assert row["HM old/new"] == "25.25 ± 18.51"  # of 50 and 10, 53.33 and 20, 60 and 20: 16.67, 29.09, 30
+    assert row["KR"] == "52.83 ± 6.90"  # 16 of 40 over 16 of 20: 50, 52.94, 55.56
 
 
 def test_forgetting_follows_from_the_matrix(hand: Protocol, story: Path) -> None:
