@@ -46,9 +46,12 @@ class Place:
     data_root: Path
     results: Path
 
+    @property
+    def where(self) -> tuple[str, ...]:
+        return ("--protocol", str(self.protocol), "--data-root", str(self.data_root), "--results", str(self.results))
+
     def run(self, *arguments: str, methods: str = ",".join(LABELS)) -> Answer:
-        where = ("--protocol", str(self.protocol), "--data-root", str(self.data_root), "--results", str(self.results))
-        return offline(*where, "--methods", methods, "--recipe", "quick", "--seeds", "0", "--workers", "1", *arguments)
+        return offline(*self.where, "--methods", methods, "--recipe", "quick", "--seeds", "0", "--workers", "1", *arguments)
 
     def records(self, split: str) -> dict[str, Record]:
         """By method."""
@@ -182,7 +185,7 @@ def test_cub_again_repeats_nothing(cub: Place) -> None:
 
 
 def test_cub_records_are_verified_against_the_photographs(cub: Place) -> None:
-    answer = cub.run("--verify")
+    answer = offline(*cub.where, "--verify")
     assert answer.status == 0, answer.out
     assert f"{len(LABELS)} compared with the split of their seed\n" in answer.out
 

@@ -341,7 +341,7 @@ def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, va
         runs_of(tiny, variant, [text])
 
 
-RUNTIME = {"data_root", "results", "device", "threads", "compile"}  # what the last three come to is in the environment
+RUNTIME = {"data_root", "results", "device", "threads", "compile", "precision"}  # what the last four come to is in the environment
 PRESENTATION = {"title", "notes"}
 # The chosen recipe, split, seed and method are in the identity.
 CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
@@ -360,7 +360,8 @@ def test_every_setting_is_classified() -> None:
     assert set(Protocol.model_fields) == set(IN_THE_IDENTITY) | PRESENTATION | CHOSEN_PER_RUN | CHECKED_NOT_CHOSEN
     assert {field.name for field in fields(Settings)} == RUNTIME
     assert {field.name for field in fields(Request)} == {"protocol", "recipe", "split", "seeds", "variants", "overrides", "changes"}
-    assert set(Study.model_fields) - {"variants", "seeds"} == {"name", "title", "claim", "reference", "axis", "figures"}, "shown, never run"
+    shown = {"name", "title", "claim", "reference", "also_against", "axis", "figures"}
+    assert set(Study.model_fields) - {"variants", "seeds"} == shown, "never run"
     assert set(StudyVariant.model_fields) - {"method", "set"} == {"label"}
 
 
