@@ -19,8 +19,7 @@ from protocols.schema import Protocol
 
 def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
     """Hash of the images, which it leaves decoded in their cache. Raises UsageError, DataError or StorageError with what to mend."""
-    for identity in runs:
-        precision_of(identity, settings)
+    precision_of(runs, settings)
     try:
         for folder in (settings.results, settings.data_root):
             folder.mkdir(parents=True, exist_ok=True)
@@ -34,21 +33,19 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     return images.sha256
 
 
-def precision_of(identity: Identity, settings: Settings) -> str:
-    """In which its run would compute here. Raises UsageError."""
-    return resolve_precision(identity.recipe_settings["precision"], pick_device(settings.device), settings.precision)
+def precision_of(runs: Sequence[Identity], settings: Settings) -> str:
+    """In which they would compute here: runs of one command share their recipe. Raises UsageError."""
+    return resolve_precision(runs[0].recipe_settings["precision"], pick_device(settings.device), settings.precision)
 
 
 def done_in_another_precision(runs: Sequence[Identity], store: Store, settings: Settings) -> list[str]:
     """Lines for who is about to finish here what another processor began: tables will not mix the two. None where all is well."""
-    others: Counter[tuple[str, str]] = Counter()
-    for identity in filter(store.is_done, runs):
-        done = str(read_record(store.path(identity, ".json")).environment["precision"])
-        others[done, precision_of(identity, settings)] += 1
+    here = precision_of(runs, settings)
+    done_in = Counter(str(read_record(store.path(run, ".json")).environment["precision"]) for run in runs if store.is_done(run))
     return [
         f"{count} of these runs are done in {done}, the others would be in {here}, and tables keep the two apart; "
         f"--precision {done} goes on as before, another --results folder begins anew"
-        for (done, here), count in others.items()
+        for done, count in done_in.items()
         if done != here
     ]
 

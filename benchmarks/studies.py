@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from benchmarks.errors import UsageError
 from benchmarks.plan import identities, study_request
@@ -27,9 +27,10 @@ def agenda(protocol: Protocol, studies: Sequence[Study], recipe: str | None, spl
     wanted: dict[str, Identity] = {}
     probes: defaultdict[str, list[str]] = defaultdict(list)
     for study in studies:
-        request = study_request(protocol, study, recipe, split, seeds)
-        refuse_twins(study, [str((one.method, one.preset, one.config)) for one in identities(replace(request, seeds=(0,)))])
-        for identity in identities(request):
+        runs_of_study = identities(study_request(protocol, study, recipe, split, seeds))
+        of_first_seed = runs_of_study[: len(study.variants)]
+        refuse_twins(study, [str((one.method, one.preset, one.config)) for one in of_first_seed])
+        for identity in runs_of_study:
             wanted.setdefault(str(identity.stem), identity)
             probes[identity.variant] += study.probes
     runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # a base and its features serve all runs of a seed
