@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.strategy import MethodConfig, SessionStrategy
+from methods.contract.strategy import MethodConfig, SessionStrategy
 
 
 class BaseOnly(SessionStrategy):

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.strategy import SessionStrategy, TrainConfig
+from methods.contract.strategy import SessionStrategy, TrainConfig
 from protocols.schema import Sessions
 
 

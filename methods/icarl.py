@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.families.rehearsal import RehearsalConfig, RehearsalStrategy
 from methods.parts.heads import unit
 from methods.parts.losses import distillation
-from methods.rehearsal import RehearsalConfig, RehearsalStrategy
 
 
 class ICarl(RehearsalStrategy):

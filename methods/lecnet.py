@@ -14,11 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.contract.selection import weighted
+from methods.contract.strategy import Below, SessionStrategy, TrainConfig
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
-from methods.parts.selection import weighted
-from methods.strategy import Below, SessionStrategy, TrainConfig
 from protocols.schema import MOST_EPOCHS
 
 BETA_RANGE = 20.0  # beta_clock progress: from 1 to 1 + this over the session

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.contract.strategy import SessionStrategy, TrainConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy, set_batch_norm
-from methods.strategy import SessionStrategy, TrainConfig
 from protocols.schema import MOST_EPOCHS
 
 

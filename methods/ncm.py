@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from methods.families.rehearsal import RehearsalConfig, RehearsalStrategy
 from methods.parts.heads import CosineHead, unit
-from methods.rehearsal import RehearsalConfig, RehearsalStrategy
 
 
 class Ncm(RehearsalStrategy):

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from methods.contract.strategy import MethodConfig, SessionStrategy
 from methods.parts.heads import unit
-from methods.strategy import MethodConfig, SessionStrategy
 
 
 class Proto(SessionStrategy):

@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from methods.contract.strategy import SessionStrategy, TrainConfig
 from methods.parts.path_integral import PathIntegral, regrown
-from methods.strategy import SessionStrategy, TrainConfig
 
 
 class Si(SessionStrategy):

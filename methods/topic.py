@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.families.rehearsal import RehearsalConfig, RehearsalStrategy
 from methods.parts.exemplars import random_choice
 from methods.parts.heads import unit
 from methods.parts.neural_gas import NeuralGas, fit
-from methods.rehearsal import RehearsalConfig, RehearsalStrategy
 
 
 class Topic(RehearsalStrategy):

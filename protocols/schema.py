@@ -175,7 +175,7 @@ class Recipe(Bounded):
     """How the base session is trained, and what the methods' own settings become under it.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
-    `bases` maps a base model (benchmarks.base_session.BASES) to values that replace the recipe's for it alone.
+    `bases` maps a base model (benchmarks.base.session.BASES) to values that replace the recipe's for it alone.
     `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 where the processor has it.
     """
 

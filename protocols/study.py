@@ -14,7 +14,7 @@ from protocols.seeds import parse_seeds
 
 FOLDER = Path(__file__).parent / "studies"
 PROBES_OF = {"fit": ("fit",), "gates": ("epochs",), "drift": ("drift",), "tsne": ("tsne",)}
-"""What a figure needs beside records (benchmarks.probes)."""
+"""What a figure needs beside records (benchmarks.running.probes)."""
 
 Figure = Literal["accuracy", "hm", "axis", "fit", "sessions", "gate_function", "gates", "drift", "tsne"]
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import methods
-from benchmarks.records import Identity, Store
-from benchmarks.settings import Settings
-from methods import registry
+from benchmarks.records.store import Identity, Store
+from benchmarks.system.settings import Settings
+from methods.contract import registry
 from protocols import load_protocol
 from protocols.schema import Protocol
 
 if TYPE_CHECKING:
-    from benchmarks.run import Runner
+    from benchmarks.running.runner import Runner
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "data" / "tiny.yaml"
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """As in every worker of a sweep: bytes are compared, and tests run side by side."""
-    from benchmarks.precision import make_deterministic
+    from benchmarks.system.device import make_deterministic
 
     make_deterministic(1)
 
@@ -72,7 +72,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def runner(tiny: Protocol, data_root: Path, results: Path) -> Runner:
     """Runs of the tiny protocol, on the CPU with one thread."""
-    from benchmarks.run import Runner
+    from benchmarks.running.runner import Runner
 
     return Runner(tiny, Settings(data_root, results, "cpu", 1))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.studies import agenda
+from benchmarks.planning.studies import agenda
 from protocols import load_protocol
 from protocols.schema import Protocol
 from protocols.study import load_study

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from methods.registry import method_names
+from methods.contract.registry import method_names
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES, TRAIN, TEST = 10, 60, 40

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks.records import Record, Store
+from benchmarks.records.store import Record, Store
 from tests.test_cli import ROOT, Answer, call, record_files, rows
 
 BASE, WAY, COUNT = 10, 2, 3

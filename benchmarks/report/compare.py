@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.metrics import sampling_half_width
+from benchmarks.metrics.accuracy import sampling_half_width
+from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import Column, Pair, against, leader, scores_of, seeds_needed
 from benchmarks.report.tables import NONE, Section, markdown
-from benchmarks.stats import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
 
 METRICS = {"accuracy": "Accuracy", "hm": "Harmonic mean"}
 LEGEND = (

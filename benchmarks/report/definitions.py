@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmarks import metrics
-from benchmarks.records import Record
+from benchmarks.metrics import accuracy as metrics
+from benchmarks.records.store import Record
 from benchmarks.report.frame import label_of, matrix_of
 from benchmarks.report.tables import Section, intervals, markdown
 

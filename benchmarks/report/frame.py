@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmarks import metrics
-from benchmarks.errors import RecordError
-from benchmarks.records import Record
+from benchmarks.metrics import accuracy as metrics
+from benchmarks.records.store import Record
+from benchmarks.system.errors import RecordError
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:

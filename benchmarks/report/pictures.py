@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmarks.errors import RecordError
-from benchmarks.probes import PROBES
-from benchmarks.records import Record, Store
+from benchmarks.records.store import Record, Store
+from benchmarks.records.traces import read_trace
 from benchmarks.report.tables import Section
-from benchmarks.traces import read_trace
+from benchmarks.running.probes import PROBES
+from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedStudy
 from protocols.study import Study
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import metrics
-from benchmarks.errors import RecordError
-from benchmarks.records import Store
+from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.statistics import ALPHA
+from benchmarks.planning.studies import variants_of
+from benchmarks.records.store import Store
+from benchmarks.records.traces import has_traces
 from benchmarks.report.compare import cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.pictures import Material, draw
 from benchmarks.report.ranking import scores_of
 from benchmarks.report.tables import NONE, Section, intervals, markdown, widths
 from benchmarks.report.write import make_sections, notes, provenance, study_page, written
-from benchmarks.stats import ALPHA
-from benchmarks.studies import variants_of
-from benchmarks.traces import has_traces
+from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol

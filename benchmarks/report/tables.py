@@ -10,13 +10,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from benchmarks import metrics
-from benchmarks.errors import RecordError
-from benchmarks.records import Costs, FailedRun, Record
+from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
+from benchmarks.records.store import Costs, FailedRun, Record
 from benchmarks.report.frame import label_of, matrix_of, to_frame
 from benchmarks.report.ranking import ahead_of_all, few_seeds, is_ranked, scores_of
 from benchmarks.report.verdict import other_network
-from benchmarks.stats import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
+from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 
 NONE = "–"

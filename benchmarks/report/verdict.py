@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks import metrics
-from benchmarks.records import Record
-from benchmarks.stats import EQUAL, mean_and_half_width
+from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.statistics import EQUAL, mean_and_half_width
+from benchmarks.records.store import Record
 from protocols.printed import PublishedRow
 
 BASE_LEVEL = 3.0

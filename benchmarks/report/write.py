@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.errors import RecordError
-from benchmarks.files import write_atomic
-from benchmarks.metrics import sampling_half_width
-from benchmarks.records import FailedRun, Record, Store
+from benchmarks.metrics.accuracy import sampling_half_width
+from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
+from benchmarks.planning.studies import studied
+from benchmarks.records.store import FailedRun, Record, Store
 from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import EXPLAINED, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.printed import nobody_lines, printed_lines
 from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
-from benchmarks.stats import FEWEST_TO_RESAMPLE
-from benchmarks.studies import studied
+from benchmarks.system.errors import RecordError
+from benchmarks.system.files import write_atomic
 from protocols import load_published
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol

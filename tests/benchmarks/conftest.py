@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records import Costs, Identity, Record, SessionResult
-from benchmarks.splits import order_sha256
+from benchmarks.data.splits import order_sha256
+from benchmarks.records.store import Costs, Identity, Record, SessionResult
 
 TITLES = {"base_only": "BaseOnly", "ft_cnn": "Ft-CNN", "lecnet": "LEC-Net", "proto": "Proto"}
 IMAGES = 10  # test images a class

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import base_session
-from benchmarks.base_session import (
+from benchmarks.base import session as base_session
+from benchmarks.base.session import (
     BASES,
     BaseKey,
     Checkpoint,
@@ -24,8 +24,8 @@ from benchmarks.base_session import (
     read_tensors,
     train_base,
 )
-from benchmarks.errors import StorageError
-from benchmarks.loading import Batches, Transform
+from benchmarks.data.batches import Batches, Transform
+from benchmarks.system.errors import StorageError
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol, Recipe
 

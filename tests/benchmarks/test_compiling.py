@@ -17,14 +17,14 @@ from torch._dynamo.utils import counters
 from torch._inductor.exc import InductorError
 from torch.nn import functional
 
-from benchmarks import compiling
-from benchmarks.base_session import BaseKey, Checkpoint, build_network, to_fast_layout, train_base
-from benchmarks.compiling import compiler_for, compiling_pays, cxx
-from benchmarks.errors import StorageError
-from benchmarks.loading import Batches
-from benchmarks.records import to_json
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
+from benchmarks.base.session import BaseKey, Checkpoint, build_network, to_fast_layout, train_base
+from benchmarks.data.batches import Batches
+from benchmarks.records.store import to_json
+from benchmarks.running.runner import Entrant, Runner
+from benchmarks.system import compiling
+from benchmarks.system.compiling import compiler_for, compiling_pays, cxx
+from benchmarks.system.errors import StorageError
+from benchmarks.system.settings import Settings
 from methods.parts import network as network_module
 from methods.parts.backbones import build_backbone
 from methods.parts.network import Network, frozen_copy, plain_embed

@@ -18,9 +18,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import datasets
-from benchmarks.datasets import ImageSet, load_images
-from benchmarks.errors import DataError, StorageError
+from benchmarks.data import images as datasets
+from benchmarks.data.images import ImageSet, load_images
+from benchmarks.system.errors import DataError, StorageError
 from protocols.schema import Data
 
 Pixels = NDArray[np.uint8]
@@ -97,7 +97,7 @@ def foreign_folder() -> Iterator[Callable[[int], Path]]:
     """Makes an empty folder of the given mode; the superuser, whom modes do not bind, becomes nobody for the rest of the test."""
     folder, user = Path(tempfile.mkdtemp()), os.geteuid()
     for source in SOURCES:
-        import_module(f"benchmarks.sources.{source}")  # nobody may be unable to read the interpreter's own modules
+        import_module(f"benchmarks.data.sources.{source}")  # nobody may be unable to read the interpreter's own modules
 
     def make(mode: int) -> Path:
         folder.chmod(mode)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.evaluate import ScoreError, compare
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
-from methods.strategy import SessionStrategy
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.running.evaluate import ScoreError, compare
+from benchmarks.running.runner import Entrant, Runner
+from benchmarks.system.settings import Settings
+from methods.contract.strategy import SessionStrategy
 from protocols.schema import Protocol
 
 

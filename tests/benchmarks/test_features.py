@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.base_session import BaseKey, build_network, to_fast_layout, write_tensors
-from benchmarks.evaluate import Evaluator
-from benchmarks.features import BaseFeatures, base_features, embed_all, state_sha256
-from benchmarks.loading import Transform
-from benchmarks.records import to_json
-from benchmarks.run import Runner
-from benchmarks.scenario import SessionImages, Tensors
-from benchmarks.splits import Split
-from methods.parts.memory import LeakError, Memory
+from benchmarks.base.features import BaseFeatures, base_features, embed_all, state_sha256
+from benchmarks.base.session import BaseKey, build_network, to_fast_layout, write_tensors
+from benchmarks.data.batches import Transform
+from benchmarks.data.splits import Split
+from benchmarks.records.store import to_json
+from benchmarks.running.evaluate import Evaluator
+from benchmarks.running.runner import Runner
+from benchmarks.running.scenario import SessionImages, Tensors
+from methods.contract.memory import LeakError, Memory
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol
 from tests.methods.runs import identity_of

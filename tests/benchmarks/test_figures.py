@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
 from PIL import Image
 
+from benchmarks.metrics.statistics import mean_and_half_width
 from benchmarks.report.figures import (
     Drawing,
     drift,
@@ -32,7 +33,6 @@ from benchmarks.report.figures import (
 )
 from benchmarks.report.figures.ends import spread
 from benchmarks.report.figures.numbers import number_of, summarise
-from benchmarks.stats import mean_and_half_width
 
 ROOT = Path(__file__).parents[2]
 NOISE = (0.3, -0.2, 0.5, -0.4, 0.1, 0.0)
@@ -379,5 +379,5 @@ def test_only_this_package_imports_matplotlib_and_nothing_imports_it_at_start() 
         if re.search(r"^\s*(import|from) matplotlib", path.read_text(), re.MULTILINE)
     }
     assert importers == {"benchmarks/report/figures"}
-    code = "import sys, benchmarks.cli, benchmarks.report; sys.exit('benchmarks.report.figures' in sys.modules)"
+    code = "import sys, benchmarks.cli.main, benchmarks.report; sys.exit('benchmarks.report.figures' in sys.modules)"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT)

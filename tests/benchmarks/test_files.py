@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.errors import StorageError, storage_error
-from benchmarks.files import locked, remove, scratch_of, sha256_file, write_atomic
+from benchmarks.system.errors import StorageError, storage_error
+from benchmarks.system.files import locked, remove, scratch_of, sha256_file, write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from benchmarks.files import locked
+from benchmarks.system.files import locked
 with locked(Path(sys.argv[1]), wait=False) as mine:
     print(mine, flush=True)
     sys.stdin.read()

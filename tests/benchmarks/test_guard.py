@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.guard import folders, shut
-from benchmarks.settings import Settings
-from methods.parts.memory import LeakError
+from benchmarks.running.guard import folders, shut
+from benchmarks.system.settings import Settings
+from methods.contract.memory import LeakError
 from tests.conftest import ROOT
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from benchmarks.loading import Batches, Draws, Transform, crop, embedding_size, jitter, piece_size
-from benchmarks.streams import torch_seed
+from benchmarks.data.batches import Batches, Draws, Transform, crop, embedding_size, jitter, piece_size
+from benchmarks.system.streams import torch_seed
 from protocols.schema import Augment, Data
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

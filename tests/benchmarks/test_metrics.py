@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import metrics
-from benchmarks.records import Record, SessionResult
+from benchmarks.metrics import accuracy as metrics
+from benchmarks.records.store import Record, SessionResult
 from benchmarks.report.frame import matrix_of, to_frame
 from protocols.schema import Sessions
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.base_session import BASES
-from benchmarks.errors import UsageError
-from benchmarks.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
-from benchmarks.records import Identity
-from benchmarks.settings import Settings
-from methods.registry import MethodError, load_method, method_names, read_entry
+from benchmarks.base.session import BASES
+from benchmarks.planning.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
+from benchmarks.records.store import Identity
+from benchmarks.system.errors import UsageError
+from benchmarks.system.settings import Settings
+from methods.contract.registry import MethodError, load_method, method_names, read_entry
 from protocols import load_protocol, protocol_names
 from protocols.schema import Protocol, Recipe
 from protocols.study import Study, StudyVariant

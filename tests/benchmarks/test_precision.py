@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import precision
-from benchmarks.checks import check_before_training, done_in_another_precision
-from benchmarks.errors import UsageError
-from benchmarks.precision import resolve_precision
-from benchmarks.records import Identity, Store
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
+from benchmarks.planning.preflight import check_before_training, done_in_another_precision
+from benchmarks.records.store import Identity, Store
+from benchmarks.running.runner import Runner
+from benchmarks.system import device as precision
+from benchmarks.system.device import resolve_precision
+from benchmarks.system.errors import UsageError
+from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
 from tests.benchmarks.conftest import MakeIdentity, MakeRecord
 from tests.conftest import TINY

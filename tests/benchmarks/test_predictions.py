@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.predictions import pack_predictions, recount
+from benchmarks.records.predictions import pack_predictions, recount
 
 LABELS = np.array([0, 1, 1, 2], dtype=np.int16)
 PREDICTIONS = [np.array([0, 1, 0], dtype=np.int16), np.array([2, 1, 1, 2], dtype=np.int16)]

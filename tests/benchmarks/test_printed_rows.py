@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records import Costs, Record, Store
+from benchmarks.records.store import Costs, Record, Store
 from benchmarks.report import write, write_report
 from benchmarks.report.printed import printed_lines
 from benchmarks.report.tables import Section, accuracy_table

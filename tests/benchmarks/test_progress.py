@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks import progress
-from benchmarks.progress import Event, Progress, readable
+from benchmarks.sweeping import progress
+from benchmarks.sweeping.progress import Event, Progress, readable
 
 
 class Clock:

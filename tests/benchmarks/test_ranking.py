@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.records import Record
+from benchmarks.metrics.statistics import ALPHA, Scores, holm
+from benchmarks.records.store import Record
 from benchmarks.report.ranking import against, ahead_of_all, few_seeds, is_ranked, leader, scores_of, seeds_needed
-from benchmarks.stats import ALPHA, Scores, holm
 
 # Ten seeds; the noise is common to all rows, as one base model is.
 NOISE = [0.0, 3.1, -2.2, 1.4, -0.7, 2.8, -3.0, 0.9, -1.6, 2.1]

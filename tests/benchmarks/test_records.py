@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import records
-from benchmarks.errors import RecordError, StorageError
-from benchmarks.records import Costs, FailedRun, Failure, Identity, Record, Store, read_record, seal, to_json
+from benchmarks.records import store as records
+from benchmarks.records.store import Costs, FailedRun, Failure, Identity, Record, Store, read_record, seal, to_json
+from benchmarks.system.errors import RecordError, StorageError
 
 MakeIdentity = Callable[..., Identity]
 MakeRecord = Callable[..., Record]

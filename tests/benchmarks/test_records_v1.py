@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.errors import RecordError
-from benchmarks.metrics import micro
-from benchmarks.records import Store, read_record, to_json
+from benchmarks.metrics.accuracy import micro
+from benchmarks.records.store import Store, read_record, to_json
+from benchmarks.system.errors import RecordError
 from tests.conftest import ROOT
 
 OLD = ROOT / "tests" / "data" / "records_v1"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.errors import USER_ERRORS, RecordError
-from benchmarks.records import Costs, Failure, Identity, Record, Store
+from benchmarks.records.store import Costs, Failure, Identity, Record, Store
 from benchmarks.report import write, write_report
+from benchmarks.system.errors import USER_ERRORS, RecordError
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
 from tests.benchmarks.reading import row_of, table_after, tables

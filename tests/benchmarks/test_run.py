@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import run
-from benchmarks.plan import identities, make_request
-from benchmarks.records import Identity
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.records.store import Identity
+from benchmarks.running import runner as run
+from benchmarks.running.runner import Runner
+from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.loading import Batches
-from benchmarks.plan import identities, make_request
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
-from methods.parts.memory import LeakError
+from benchmarks.data.batches import Batches
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.running.runner import Entrant, Runner
+from benchmarks.system.settings import Settings
+from methods.contract.memory import LeakError
 from protocols.schema import Protocol
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.datasets import load_images
-from benchmarks.errors import UsageError
-from benchmarks.search import parse_grid, pseudo_images, pseudo_protocol, pseudo_sessions
-from benchmarks.splits import make_split
+from benchmarks.data.images import load_images
+from benchmarks.data.splits import make_split
+from benchmarks.system.errors import UsageError
+from benchmarks.tools.search import parse_grid, pseudo_images, pseudo_protocol, pseudo_sessions
 from protocols import load_protocol
 from protocols.schema import Sessions
 
@@ -69,7 +69,7 @@ def test_grid_is_every_combination() -> None:
 
 
 def search(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.search", *arguments]
+    command = [sys.executable, "-m", "benchmarks.tools.search", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 

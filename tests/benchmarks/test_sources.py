@@ -17,11 +17,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from benchmarks.datasets import load_images
-from benchmarks.errors import DataError
-from benchmarks.sources import cifar100, cub200, locate, mnist, omniglot
-from benchmarks.sources.raw import RawSet
-from benchmarks.splits import make_split
+from benchmarks.data.images import load_images
+from benchmarks.data.sources import cifar100, cub200, locate, mnist, omniglot
+from benchmarks.data.sources.raw import RawSet
+from benchmarks.data.splits import make_split
+from benchmarks.system.errors import DataError
 from protocols import load_protocol
 from protocols.schema import Data
 

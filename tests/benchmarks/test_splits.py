@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.errors import DataError, UsageError
-from benchmarks.splits import Split, class_order, draw_shots, make_split
+from benchmarks.data.splits import Split, class_order, draw_shots, make_split
+from benchmarks.system.errors import DataError, UsageError
 from protocols import load_protocol
 from protocols.schema import Canonical, Protocol, Sessions
 

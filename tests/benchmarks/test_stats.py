@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import integrate
 from scipy import stats as scipy_stats
 
-from benchmarks import stats
-from benchmarks.stats import half_widths, holm, mean_and_half_width, paired_differences, paired_p, seeds_to_separate
+from benchmarks.metrics import statistics as stats
+from benchmarks.metrics.statistics import half_widths, holm, mean_and_half_width, paired_differences, paired_p, seeds_to_separate
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
 

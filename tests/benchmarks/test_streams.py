@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.streams import stream, torch_seed
+from benchmarks.system.streams import stream, torch_seed
 
 SEEDS = st.integers(0, 2**40)
 

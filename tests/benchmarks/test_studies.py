@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.audit import TraceError
-from benchmarks.errors import RecordError, UsageError
-from benchmarks.plan import study_request
-from benchmarks.probes import PROBES, Probe
-from benchmarks.probes.drift import angle
-from benchmarks.progress import Progress
-from benchmarks.records import Identity, Store, read_record
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
-from benchmarks.studies import agenda, load_studies, studied, variants_of
-from benchmarks.sweep import missing_runs, sweep
-from benchmarks.traces import has_traces, read_trace
-from benchmarks.verify import verify
+from benchmarks.planning.plan import study_request
+from benchmarks.planning.studies import agenda, load_studies, studied, variants_of
+from benchmarks.records.store import Identity, Store, read_record
+from benchmarks.records.traces import has_traces, read_trace
+from benchmarks.running.audit import TraceError
+from benchmarks.running.probes import PROBES, Probe
+from benchmarks.running.probes.drift import angle
+from benchmarks.running.runner import Runner
+from benchmarks.sweeping.progress import Progress
+from benchmarks.sweeping.sweep import missing_runs, sweep
+from benchmarks.system.errors import RecordError, UsageError
+from benchmarks.system.settings import Settings
+from benchmarks.tools.verify import verify
 from methods.lecnet import LecNet
 from protocols.loading import load_protocol, protocol_names
 from protocols.schema import Protocol
@@ -202,7 +202,7 @@ def test_epochs_of_a_method_that_says_nothing(tiny: Protocol, runner: Runner) ->
 
 
 def test_tsne_draws_as_many_novel_as_base_images(tiny: Protocol, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.probes.tsne.IMAGES", 60)
+    monkeypatch.setattr("benchmarks.running.probes.tsne.IMAGES", 60)
     plane = numbers(tiny, runner, "tsne", "lecnet:paper")
     assert len(plane["x"]) == len(plane["y"]) == len(plane["session"]) == 120
     assert sum(session == 0 for session in plane["session"]) == 60

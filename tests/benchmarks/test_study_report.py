@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.errors import RecordError
-from benchmarks.plan import identities, study_request
-from benchmarks.records import Costs, Record, Store, seal, to_json
+from benchmarks.planning.plan import identities, study_request
+from benchmarks.records.store import Costs, Record, Store, seal, to_json
 from benchmarks.report import study as pages
 from benchmarks.report import write_report, write_study
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
+from benchmarks.running.runner import Runner
+from benchmarks.system.errors import RecordError
+from benchmarks.system.settings import Settings
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol
 from protocols.study import Study, load_study

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.errors import DataError, StorageError
-from benchmarks.progress import Event
-from benchmarks.records import Identity, Store
-from benchmarks.sweep import missing_runs, one_run, rotated
+from benchmarks.records.store import Identity, Store
+from benchmarks.sweeping.progress import Event
+from benchmarks.sweeping.sweep import missing_runs, one_run, rotated
+from benchmarks.system.errors import DataError, StorageError
 
 MakeIdentity = Callable[..., Identity]
 

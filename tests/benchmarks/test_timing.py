@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.settings import Settings
-from benchmarks.timing import sections
-from benchmarks.timing.__main__ import main
-from benchmarks.timing.paired import Rates, interleave
+from benchmarks.system.settings import Settings
+from benchmarks.tools.timing import sections
+from benchmarks.tools.timing.__main__ import main
+from benchmarks.tools.timing.paired import Rates, interleave
 
 
 def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import cli
-from benchmarks.predictions import pack_predictions, recount
-from benchmarks.records import Identity, Store, read_record, seal, to_json
-from benchmarks.settings import Settings
-from benchmarks.splits import order_sha256
-from benchmarks.verify import verify
+from benchmarks.cli import main as cli
+from benchmarks.data.splits import order_sha256
+from benchmarks.records.predictions import pack_predictions, recount
+from benchmarks.records.store import Identity, Store, read_record, seal, to_json
+from benchmarks.system.settings import Settings
+from benchmarks.tools.verify import verify
 from protocols.schema import Protocol
 from tests.conftest import TINY
 from tests.methods.runs import identity_of

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from benchmarks.run import Entrant
+from benchmarks.running.runner import Entrant
 
 Row = list[float]
 Rows = list[Row]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records import Record
-from benchmarks.run import Entrant, Runner, Stage
+from benchmarks.records.store import Record
+from benchmarks.running.runner import Entrant, Runner, Stage
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, Run, identity_of
 

@@ -10,10 +10,10 @@ import pytest
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
-from benchmarks.plan import identities, make_request
-from benchmarks.records import Identity, Record
-from benchmarks.run import Entrant
-from methods.registry import method_names, read_entry
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.records.store import Identity, Record
+from benchmarks.running.runner import Entrant
+from methods.contract.registry import method_names, read_entry
 from protocols.schema import Protocol
 
 VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]

@@ -20,8 +20,8 @@ from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.supervised import Cumulative, LwF, Naive
 from torch import Tensor, nn
 
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
+from benchmarks.running.runner import Entrant, Runner
+from benchmarks.system.settings import Settings
 from methods.parts.network import Network
 from protocols.schema import Augment, Protocol
 from tests.methods.by_hand import plain

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import evaluate
-from benchmarks.features import state_sha256
-from benchmarks.records import Identity, to_json
-from benchmarks.run import Entrant, Runner
-from benchmarks.settings import Settings
-from methods.registry import load_method
-from methods.strategy import SessionStrategy, TrainConfig
+from benchmarks.base.features import state_sha256
+from benchmarks.records.store import Identity, to_json
+from benchmarks.running import evaluate
+from benchmarks.running.runner import Entrant, Runner
+from benchmarks.system.settings import Settings
+from methods.contract.registry import load_method
+from methods.contract.strategy import SessionStrategy, TrainConfig
 from protocols.schema import Protocol
 from tests.methods.runs import VARIANTS, identity_of
 

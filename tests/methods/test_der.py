@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.features import state_sha256
-from benchmarks.run import Entrant
+from benchmarks.base.features import state_sha256
+from benchmarks.running.runner import Entrant
+from methods.contract.memory import Memory
 from methods.der import Der
-from methods.parts.memory import Memory
 from tests.methods.by_hand import label_loss_of, plain
 from tests.methods.runs import Enter, Start, after_loss, train_all, train_under
 

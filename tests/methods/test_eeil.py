@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.run import Entrant
+from benchmarks.running.runner import Entrant
 from methods.eeil import Eeil
 from tests.methods.by_hand import Rows, label_loss, plain, soft_loss
 from tests.methods.runs import Enter, batch_features, before_loss, train_all

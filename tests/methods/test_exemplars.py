@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from methods.contract.memory import LeakError
+from methods.contract.registry import load_method
 from methods.parts.exemplars import herding, random_choice
-from methods.parts.memory import LeakError
-from methods.registry import load_method
 from protocols.schema import Sessions
 from tests.methods.by_hand import mean_row, plain, unit_rows
 from tests.methods.runs import Enter, before_loss, train_all

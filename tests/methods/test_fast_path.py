@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from methods.parts.memory import Memory
-from methods.strategy import SessionStrategy
+from methods.contract.memory import Memory
+from methods.contract.strategy import SessionStrategy
 from protocols.schema import Protocol
 from tests.methods.runs import VARIANTS, Enter, identity_of, train_all
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.errors import UsageError
-from benchmarks.features import state_sha256
+from benchmarks.base.features import state_sha256
+from benchmarks.system.errors import UsageError
 from methods.lecnet import LecConfig, LecNet
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, identity_of, train_all

@@ -10,8 +10,8 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
-from benchmarks.features import state_sha256
-from benchmarks.run import Entrant
+from benchmarks.base.features import state_sha256
+from benchmarks.running.runner import Entrant
 from methods.lwf import Lwf
 from methods.parts.losses import distillation
 from tests.methods.by_hand import label_loss_of

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from methods.contract.memory import BudgetError, Memory
 from methods.parts.backbones import build_backbone
 from methods.parts.heads import LinearHead, unit
-from methods.parts.memory import BudgetError, Memory
 from methods.parts.network import Network, set_batch_norm
 
 

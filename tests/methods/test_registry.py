@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.listing import listing
-from benchmarks.plan import identities, make_request
-from methods import registry
-from methods.registry import MethodError, load_method, method_names, parse_variant, read_entry
+from benchmarks.cli.listing import listing
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.system.files import SUITE_ROOT
+from methods.contract import registry
+from methods.contract.registry import MethodError, load_method, method_names, parse_variant, read_entry
 from protocols.schema import Protocol
 
 GOOD = '''"""Mine: a method of the user's own.
 
 More words.
 """
-from methods.strategy import MethodConfig, SessionStrategy
+from methods.contract.strategy import MethodConfig, SessionStrategy
 
 class Helper:
     pass
@@ -110,11 +111,9 @@ def test_an_editors_dangling_lock_breaks_nothing(folder: Path, write: Write) -> 
     assert "Mine: a method of the user's own." in listing()
 
 
-def test_parts_and_plumbing_are_no_methods(folder: Path, write: Write) -> None:
+def test_what_lies_in_folders_is_no_method(folder: Path, write: Write) -> None:
     (folder / "parts").mkdir()
     (folder / "parts" / "heads.py").write_text(GOOD)
-    write("strategy.py", GOOD)
-    write("registry.py", GOOD)
     assert method_names() == []
 
 
@@ -189,7 +188,7 @@ def test_a_name_is_no_path(name: str, write: Write) -> None:
 def test_a_method_built_on_another_keeps_its_presets_or_says_why_not(write: Write, tiny: Protocol) -> None:
     """The natural way to change one thing: derive from LEC-Net and set a title."""
     write("mine.py", '"""Mine."""\nfrom methods.lecnet import LecNet\n\nclass Mine(LecNet):\n    title = "Mine"\n')
-    (Path(registry.FOLDER) / "lecnet.py").symlink_to(Path(registry.__file__).parent / "lecnet.py")
+    (Path(registry.FOLDER) / "lecnet.py").symlink_to(SUITE_ROOT / "methods" / "lecnet.py")
     recipe = tiny.recipes["fast"].model_copy(update={"methods": {}})
     plain = tiny.model_copy(update={"recipes": {"fast": recipe}})
     try:

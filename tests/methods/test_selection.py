@@ -11,10 +11,10 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
-from benchmarks.features import state_sha256
-from benchmarks.run import Entrant, Runner
-from methods.parts.selection import BestEpoch, weighted
-from methods.strategy import SessionStrategy
+from benchmarks.base.features import state_sha256
+from benchmarks.running.runner import Entrant, Runner
+from methods.contract.selection import BestEpoch, weighted
+from methods.contract.strategy import SessionStrategy
 from protocols.schema import Protocol
 from tests.methods.by_hand import normalised
 from tests.methods.runs import VARIANTS, Enter, Run, identity_of, train_all

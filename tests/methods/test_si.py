@@ -13,11 +13,12 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from benchmarks import base_session, run
-from benchmarks.base_session import BaseKey, Checkpoint, build_network, cached_base, train_base
-from benchmarks.loading import Batches, Transform
-from benchmarks.run import Runner, count_parameters
-from benchmarks.settings import Settings
+from benchmarks.base import session as base_session
+from benchmarks.base.session import BaseKey, Checkpoint, build_network, cached_base, train_base
+from benchmarks.data.batches import Batches, Transform
+from benchmarks.running import runner as run
+from benchmarks.running.runner import Runner, count_parameters
+from benchmarks.system.settings import Settings
 from methods.parts.network import Network
 from methods.parts.path_integral import PathIntegral, regrown
 from protocols.schema import Augment, Data, Protocol, Recipe

@@ -10,8 +10,8 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 
-from benchmarks.run import Entrant
-from methods.registry import load_method
+from benchmarks.running.runner import Entrant
+from methods.contract.registry import load_method
 from tests.methods.by_hand import plain, rows_of
 from tests.methods.runs import Enter, train_all
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
+from methods.contract.registry import read_entry
 from methods.parts.backbones import BACKBONES
-from methods.registry import read_entry
 from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, protocol_names
 from protocols.printed import PublishedRow
 from protocols.study import load_study

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmarks.plan import parse_methods
+from benchmarks.planning.plan import parse_methods
 from protocols import load_protocol, protocol_names
 from protocols.schema import Sessions
 

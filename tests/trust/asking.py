@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from benchmarks.cli import main
+from benchmarks.cli.main import main
 
 SECONDS = 30
 SAYS_WHAT = re.compile(

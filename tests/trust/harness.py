@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks import cli
-from benchmarks.records import Costs, Store
+from benchmarks.cli import main as cli
+from benchmarks.records.store import Costs, Store
 from tests.conftest import ROOT, TINY
 from tests.trust.sabotage.saboteur import Plan
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.datasets import load_images
-from benchmarks.errors import DataError
-from benchmarks.sources import archives, cifar100, cub200, locate, mnist, omniglot
+from benchmarks.data.images import load_images
+from benchmarks.data.sources import archives, cifar100, cub200, locate, mnist, omniglot
+from benchmarks.system.errors import DataError
 from protocols.schema import Data
 from tests.trust.asking import time_limit
 

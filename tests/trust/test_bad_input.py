@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.checks import check_before_training
-from benchmarks.errors import USER_ERRORS
-from benchmarks.plan import identities, make_request
-from benchmarks.published import check_published
-from benchmarks.settings import Settings
-from methods.registry import method_names
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.planning.preflight import check_before_training
+from benchmarks.planning.published import check_published
+from benchmarks.system.errors import USER_ERRORS
+from benchmarks.system.settings import Settings
+from methods.contract.registry import method_names
 from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading
 from protocols.printed import PublishedRow, PublishedStudy
 from protocols.reading import parse_yaml

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import search
-from benchmarks.cli import parser
-from benchmarks.errors import UsageError
-from benchmarks.sense import effective
-from methods.registry import load_method, method_names
+from benchmarks.cli.main import parser
+from benchmarks.planning.validation import effective
+from benchmarks.system.errors import UsageError
+from benchmarks.tools import search
+from methods.contract.registry import load_method, method_names
 from protocols.schema import Protocol
 from tests.conftest import TINY
 from tests.trust.asking import ask

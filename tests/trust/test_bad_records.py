@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, records
-from benchmarks.errors import RecordError
-from benchmarks.records import Identity, Store, read_record
-from benchmarks.settings import Settings
+from benchmarks.cli import main as cli
+from benchmarks.records import store as records
+from benchmarks.records.store import Identity, Store, read_record
+from benchmarks.system.errors import RecordError
+from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
 from tests.conftest import ROOT, TINY
 from tests.methods.runs import identity_of

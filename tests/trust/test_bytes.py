@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 import methods
-from benchmarks.records import Record, Store, read_record
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
-from methods import registry
+from benchmarks.records.store import Record, Store, read_record
+from benchmarks.running.runner import Runner
+from benchmarks.system.settings import Settings
+from methods.contract import registry
 from protocols.schema import Protocol
 from tests.conftest import ROOT
 from tests.methods.runs import VARIANTS, identity_of

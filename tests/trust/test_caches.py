@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import base_session
-from benchmarks.base_session import BaseKey, Checkpoint, build_network, cached_base, read_tensors, write_tensors
-from benchmarks.datasets import load_images
-from benchmarks.errors import StorageError
-from benchmarks.records import to_json
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
+from benchmarks.base import session as base_session
+from benchmarks.base.session import BaseKey, Checkpoint, build_network, cached_base, read_tensors, write_tensors
+from benchmarks.data.images import load_images
+from benchmarks.records.store import to_json
+from benchmarks.running.runner import Runner
+from benchmarks.system.errors import StorageError
+from benchmarks.system.settings import Settings
 from methods.parts.network import Network
 from protocols.schema import Data, Protocol
 from tests.methods.runs import identity_of

@@ -18,18 +18,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.audit import TraceError
-from benchmarks.evaluate import ScoreError
-from benchmarks.plan import identities, make_request
-from benchmarks.progress import Event
-from benchmarks.records import Identity, Store
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.records.store import Identity, Store
 from benchmarks.report.frame import label_of
-from benchmarks.run import Runner
-from benchmarks.settings import Settings
-from benchmarks.sweep import one_run
-from methods import registry
-from methods.parts.memory import BudgetError, LeakError
-from methods.registry import MethodError, load_method, method_names
+from benchmarks.running.audit import TraceError
+from benchmarks.running.evaluate import ScoreError
+from benchmarks.running.runner import Runner
+from benchmarks.sweeping.progress import Event
+from benchmarks.sweeping.sweep import one_run
+from benchmarks.system.settings import Settings
+from methods.contract import registry
+from methods.contract.memory import BudgetError, LeakError
+from methods.contract.registry import MethodError, load_method, method_names
 from protocols.schema import Protocol
 
 CHEATS = Path(__file__).parent / "cheats"
@@ -136,7 +136,9 @@ def test_a_method_cannot_import_the_runner() -> None:
         load_method("imports_the_runner")
 
 
-@pytest.mark.parametrize("line", ["import gc", "import benchmarks.run", "from ctypes import cdll", "from benchmarks import run as r"])
+@pytest.mark.parametrize(
+    "line", ["import gc", "import benchmarks.running.runner", "from ctypes import cdll", "from benchmarks import run as r"]
+)
 def test_imports_that_lead_to_everything(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(f'class Mine:\n    title = "Mine"\n    def scores(self):\n        {line}\n')
     monkeypatch.setattr(registry, "FOLDER", tmp_path)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.base_session import BaseKey, read_tensors
-from benchmarks.datasets import load_images
-from benchmarks.errors import DataError
-from benchmarks.predictions import recount
-from benchmarks.sources import locate, mnist
-from benchmarks.weights import SHA256, find_weights
+from benchmarks.base.session import BaseKey, read_tensors
+from benchmarks.data.images import load_images
+from benchmarks.data.sources import locate, mnist
+from benchmarks.data.weights import SHA256, find_weights
+from benchmarks.records.predictions import recount
+from benchmarks.system.errors import DataError
 from methods.parts.backbones import build_backbone
 from protocols import ProtocolError, load_protocol
 from protocols.reading import parse_yaml
@@ -155,7 +155,7 @@ def test_the_first_digits_of_the_weights_hash_are_not_enough(tmp_path: Path, mon
     path = tmp_path / "weights" / name
     path.parent.mkdir()
     path.write_bytes(b"another file")
-    monkeypatch.setattr("benchmarks.weights.sha256_file", lambda path: SHA256[name][:8] + 56 * "0")
+    monkeypatch.setattr("benchmarks.data.weights.sha256_file", lambda path: SHA256[name][:8] + 56 * "0")
     with pytest.raises(DataError, match="SHA-256"):
         find_weights(Backbone(name="resnet18", pretrained="imagenet"), tmp_path)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli
+from benchmarks.cli import main as cli
 from tests.trust.harness import Command, Tree, assert_finished, assert_whole, files, one_by_one, places
 from tests.trust.sabotage.saboteur import Plan, Saboteur
 

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.api.types import is_float_dtype
 
-from benchmarks.files import write_atomic
 from benchmarks.report.figures.style import styled
+from benchmarks.system.files import write_atomic
 
 PNG_DPI = 300  # of a figure five inches wide: sharp at any width a column has
 DECIMALS = 4

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmarks.stats import half_widths
+from benchmarks.metrics.statistics import half_widths
 
 PRECISION = 9  # digits that mean something on every processor
 

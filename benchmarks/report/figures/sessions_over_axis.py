@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from benchmarks.metrics.statistics import EQUAL, FEWEST_TO_TEST, mean_and_half_width, paired_differences
 from benchmarks.report.figures.drawing import Drawing
 from benchmarks.report.figures.lines import draw_level, draw_line, fit, is_cut
 from benchmarks.report.figures.numbers import interval_note, number_of, summarise
 from benchmarks.report.figures.over_axis import LEVELS, ticks_at, words_of
 from benchmarks.report.figures.style import BLACK, BLUE, DASHES, GREEN, PURPLE, TEXT, VERMILLION, Look, add_note, new_figure, settle, styled
-from benchmarks.stats import EQUAL, FEWEST_TO_TEST, mean_and_half_width, paired_differences
 
 PANEL = 1.25  # inches high
 LINE = Look(BLUE, "o", DASHES[0])

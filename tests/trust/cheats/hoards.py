@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.strategy import SessionStrategy, TrainConfig
+from methods.contract.strategy import SessionStrategy, TrainConfig
 
 CHEST: list[Any] = []
 

@@ -1,6 +1,6 @@
 """A cheat that helps itself: the runner's own evaluator, with all test images."""
 
-from methods.strategy import SessionStrategy
+from methods.contract.strategy import SessionStrategy
 
 
 class ImportsTheRunner(SessionStrategy):
@@ -9,6 +9,6 @@ class ImportsTheRunner(SessionStrategy):
     title = "Imports the runner"
 
     def after_session(self) -> None:
-        from benchmarks.datasets import load_images
+        from benchmarks.data.images import load_images
 
         load_images  # noqa: B018

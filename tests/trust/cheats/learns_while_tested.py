@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from methods.contract.strategy import SessionStrategy, TrainConfig
 from methods.parts.heads import unit
-from methods.strategy import SessionStrategy, TrainConfig
 
 SEEN: list[Tensor] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from methods.strategy import SessionStrategy, TrainConfig
+from methods.contract.strategy import SessionStrategy, TrainConfig
 
 
 class LooksElsewhere(SessionStrategy):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from methods.strategy import SessionStrategy, TrainConfig
+from methods.contract.strategy import SessionStrategy, TrainConfig
 
 
 class PeeksAtTest(SessionStrategy):

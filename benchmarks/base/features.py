@@ -1,0 +1,82 @@
+"""Features of un-augmented images under the base model: computed once, stored with it, shared by all methods that leave it alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.base.session import BaseKey, read_tensors, write_tensors
+from benchmarks.data.batches import Transform, embedding_size
+from benchmarks.data.splits import Split, rows_sha256
+from benchmarks.running.scenario import Tensors
+from benchmarks.system.files import locked
+from methods.parts.network import Network
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Hash of all parameters and buffers, in name order."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def embedding_key(network: Network) -> str:
+    """What a network's features depend on beside the images."""
+    return f"{state_sha256(network.backbone)} {network.precision} {network.nine_windows}"
+
+
+@dataclass(frozen=True)
+class TrainFeatures:
+    """What the base backbone makes of the base training images: rows [n] in the split's order, features [n, d]."""
+
+    key: str
+    rows: Tensor
+    features: Tensor
+
+    def of(self, rows: Tensor, network: Network) -> Tensor | None:
+        """Those of exactly these images under exactly this backbone; None for anything else."""
+        return self.features.clone() if torch.equal(rows, self.rows) and embedding_key(network) == self.key else None
+
+
+@dataclass(frozen=True)
+class BaseFeatures:
+    """The training half, which methods may get in session 0, and the test half, by session, which is the evaluator's."""
+
+    key: str
+    train: TrainFeatures
+    test: dict[int, Tensor]
+
+
+def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, rows: Tensor, transform: Transform) -> Tensor:
+    """Features of the rows of uint8 `images`, a fitting number at once."""
+    size = embedding_size(transform.data.size, images.device)
+    return torch.cat([embed(transform.normalise(images[part])) for part in rows.split(size)])
+
+
+def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensors, split: Split, transform: Transform) -> BaseFeatures:
+    """Read what is stored with the base model of this key, else compute and store it; one process does, others wait.
+
+    `network` is the base model, in evaluation mode.
+    """
+    of = embedding_key(network)
+    key = BaseKey({**base.fields, "features_of": of, "test": rows_sha256(split.test)})
+    rows = torch.from_numpy(split.train[0])
+    path = folder / f"{key.stem}.features"
+    with locked(path.with_suffix(".lock"), wait=True):
+        state = read_tensors(path, key)
+        counts = {"train": len(rows), **{f"test{number}": len(of_session) for number, of_session in enumerate(split.test)}}
+        if state is None or {name: len(value) for name, value in state.items()} != counts:
+            with torch.no_grad():
+                state = {"train": embed_all(network.embed, tensors.plain, rows, transform)}
+                for number, of_session in enumerate(split.test):
+                    state[f"test{number}"] = embed_all(network.embed, tensors.test, torch.from_numpy(of_session), transform)
+            write_tensors(path, key, state)
+    state = {name: value.to(tensors.test.device) for name, value in state.items()}
+    return BaseFeatures(of, TrainFeatures(of, rows, state["train"]), {number: state[f"test{number}"] for number in range(len(split.test))})

@@ -1,0 +1,1 @@
+"""The command line: options, what each mode does, what it prints."""

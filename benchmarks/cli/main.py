@@ -1,0 +1,176 @@
+"""The command line. No torch is imported before it is known what to do, so that --help and --list answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.system.settings import MOST_THREADS, Settings, a_number, add_options
+
+if TYPE_CHECKING:
+    from protocols.schema import Protocol
+    from protocols.study import Study
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="run_all.py",
+        description="Run few-shot class-incremental methods on a protocol and write results/<protocol>.md. "
+        "Runs that are done are not repeated.",
+        allow_abbrev=False,
+    )
+    p.add_argument("--protocol", default="digits", help="name of a file in protocols/, or a path to a YAML file (default: digits)")
+    p.add_argument("--methods", help="such as lecnet,icarl:original (default: the protocol's list, or every method)")
+    p.add_argument("--study", help="such as components or gamma,tau: variants of protocols/studies/, or a path to a YAML file")
+    p.add_argument("--seeds", help="such as 0-9 or 0,2,5-7 (default: the protocol's, ten)")
+    p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
+    p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
+    p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
+    p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 16 GiB, up to four)")
+    add_options(p)
+    mode = p.add_mutually_exclusive_group()
+    mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
+    mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
+    mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
+    mode.add_argument("--list", action="store_true", help="list protocols and methods")
+    return p
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 all done, 1 a run failed, 2 bad usage, missing data, or a disk that refuses."""
+    from benchmarks.system.errors import USER_ERRORS, StorageError
+    from methods.contract.registry import MethodError
+    from protocols.reading import plain
+
+    options = parser().parse_args(arguments)
+    try:
+        return dispatch(options)
+    except (*USER_ERRORS, MethodError) as error:
+        print(f"run_all.py: {plain(str(error))}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"run_all.py: {StorageError.of(Path(error.filename or 'standard output'), error, 'used')}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on where it stopped", file=sys.stderr)
+        return FAILED
+
+
+def dispatch(options: argparse.Namespace) -> int:
+    from benchmarks.system.errors import UsageError
+    from benchmarks.system.quiet import hush
+
+    hush()
+    refuse_without_effect(options)
+    if options.list:
+        from benchmarks.cli.listing import listing
+
+        print(listing())
+        return DONE
+    if not all(1 <= number <= MOST_THREADS for number in (options.threads, 1 if options.workers is None else options.workers)):
+        raise UsageError(f"--threads and --workers must be at least 1 and at most {MOST_THREADS:,}")
+    from benchmarks.planning.published import check_published
+    from protocols import load_protocol
+
+    protocol = load_protocol(options.protocol)
+    check_published(protocol.name)
+    if options.verify:
+        from benchmarks.tools.verify import verify
+
+        text, faults = verify(protocol, Settings.of(options))
+        print(text)
+        return FAILED if faults else DONE
+    if options.report_only:
+        return report(options, protocol)
+    return run(options, protocol)
+
+
+def refuse_without_effect(options: argparse.Namespace) -> None:
+    """Raises UsageError where options that choose runs meet a mode that takes all there are: it would look filtered, and be whole."""
+    from benchmarks.system.errors import UsageError
+
+    modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
+    choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set")}
+    if not options.report_only:
+        choices["study"] = options.study
+    chosen = [f"--{name}" for name, value in choices.items() if value]
+    for mode, asked in modes.items():
+        if asked and chosen:
+            raise UsageError(f"{mode} cannot choose among runs, it takes all that are there; leave {' and '.join(chosen)} out")
+
+
+def run(options: argparse.Namespace, protocol: Protocol) -> int:
+    from benchmarks.planning.plan import identities, make_request
+    from benchmarks.sweeping.progress import Progress
+
+    settings = Settings.of(options)
+    probes: dict[str, tuple[str, ...]] = {}
+    if options.study is None:
+        runs = identities(make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set))
+    else:
+        from benchmarks.planning.studies import agenda
+
+        wanted = agenda(protocol, studies_of(options), options.recipe, options.split, options.seeds)
+        runs, probes = wanted.runs, wanted.probes
+    if options.plan:
+        from benchmarks.cli.listing import plan_text
+
+        print(plan_text(runs, probes, settings, min(most_workers(options), len(runs))))
+        return DONE
+    from benchmarks.planning.preflight import check_before_training, done_in_another_precision, images_or_why
+    from benchmarks.records.store import Store
+    from benchmarks.sweeping.sweep import missing_runs, sweep
+
+    store = Store(settings.results)
+    unfinished = bool(missing_runs(runs, store, None, probes))
+    if unfinished:
+        images: str | None = check_before_training(protocol, runs, settings)
+        for line in done_in_another_precision(runs, store, settings):
+            print(line, file=sys.stderr)
+    else:
+        here, _ = images_or_why(protocol, settings)
+        images = here.sha256 if here else None
+    outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress(), probes)
+    try:
+        report(options, protocol)
+    finally:  # whether or not the tables can be written
+        print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
+    return FAILED if outcome.failed else DONE
+
+
+def report(options: argparse.Namespace, protocol: Protocol) -> int:
+    from benchmarks.report import write_report, write_study
+
+    if options.study is None:
+        pages = write_report(protocol, options.results)
+    else:
+        pages = [path for study in studies_of(options) for path in write_study(protocol, study, options.results)]
+    for path in pages:
+        print(path)
+    return DONE
+
+
+def studies_of(options: argparse.Namespace) -> list[Study]:
+    """Raises UsageError or ProtocolError."""
+    from benchmarks.planning.studies import load_studies
+    from benchmarks.system.errors import UsageError
+
+    if options.methods is not None or options.set:
+        raise UsageError("--study names its methods and their parameters itself; leave --methods and --set out, or write a study")
+    return load_studies(options.study)
+
+
+def most_workers(options: argparse.Namespace) -> int:
+    """What the user says; else as many as cores allow at the given threads, and on a GPU as its memory does, up to four."""
+    if options.workers is not None:
+        return int(options.workers)
+    from benchmarks.system.device import gpu_workers, pick_device
+
+    device = pick_device(options.device)
+    most = max(1, len(os.sched_getaffinity(0)) // options.threads)
+    return most if device.type == "cpu" else min(most, gpu_workers(device))

@@ -1,0 +1,170 @@
+"""Images as uint8 arrays, decoded once into a cache under the data root and verified whenever they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data.sources import locate
+from benchmarks.data.sources.raw import RawPart, RawSet
+from benchmarks.system.errors import DataError
+from benchmarks.system.files import locked, sha256_file
+from protocols.schema import Data
+
+CACHE_VERSION = 1  # raise when decoding changes
+PILLOW_MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A data set, decoded. Images are uint8 [N, C, side, side]; classes are the data set's own numbers, int64 [N].
+
+    `train` is what augmentation crops from; `plain` are the same images under the test transform, and the same array
+    where both have one size. `sha256` covers all of it.
+    """
+
+    class_names: tuple[str, ...]
+    train: NDArray[np.uint8]
+    plain: NDArray[np.uint8]
+    test: NDArray[np.uint8]
+    train_classes: NDArray[np.int64]
+    test_classes: NDArray[np.int64]
+    keys: list[str] | None
+    sha256: str
+
+
+def load_images(data: Data, root: Path) -> ImageSet:
+    """The protocol's images under `root`, from the cache where it is there. Raises DataError."""
+    try:
+        found = locate(data, root)
+    except OSError as error:
+        raise DataError(f"{data.path or data.source}: {error.filename} cannot be read ({error.strerror})") from None
+    facts = (data.source, data.path, data.classes, data.size, data.train_size, data.channels)
+    key = hashlib.sha256(f"v{CACHE_VERSION} {found.fingerprint} {facts}".encode()).hexdigest()[:16]
+    name = (data.path or data.source).replace("/", "-")
+    folder = root / ".cache" / f"{name[-60:]}-{data.size}-{key}"
+    cached = read_cache(folder, data)
+    if cached is not None:
+        return cached
+    try:
+        with locked(folder.parent / f"{folder.name}.lock", wait=True):
+            cached = read_cache(folder, data)  # another process may have been at it
+            if cached is not None:
+                return cached
+            for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a killed process: this one holds the lock
+                shutil.rmtree(stale)
+            if folder.is_symlink() or folder.is_file():
+                folder.unlink()
+            elif folder.is_dir():  # damaged: decode again
+                shutil.rmtree(folder)
+            raw = found.read()
+            write_cache(folder, raw, data)
+            fresh = read_cache(folder, data)
+    except OSError as error:
+        raise DataError(f"{name}: the image cache {folder} cannot be written or read ({error})") from None
+    if fresh is None:
+        raise DataError(f"{name}: the image cache {folder} does not read back as it was written; check the disk")
+    return fresh
+
+
+def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
+    """All images of a part as [N, C, size, size], resized to a square without keeping the aspect, bilinear."""
+    from PIL import Image
+
+    result = np.empty((len(part.images), channels, size, size), dtype=np.uint8)
+    for index, item in enumerate(part.images):
+        try:
+            image = Image.open(item) if isinstance(item, Path) else Image.fromarray(item)
+            if image.mode[0] in "IF":
+                raise ValueError(f"more than 8 bits a channel, mode {image.mode}; convert it")
+            image = image.convert(PILLOW_MODES[channels])
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{item}: not a readable image ({error}); replace it") from None
+        result[index] = pixels.transpose(2, 0, 1) if channels == 3 else pixels
+    return 255 - result if part.inverted else result
+
+
+def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
+    """Decode into a scratch folder and put it in place in one step."""
+    train, test = raw.train, raw.test
+    names, keys = raw.class_names, raw.keys
+    if data.classes is not None:
+        names = names[: data.classes]
+        if keys is not None:
+            keys = [key for key, number in zip(keys, train.classes, strict=True) if number < data.classes]
+        train, test = train.of_first_classes(data.classes), test.of_first_classes(data.classes)
+    if not (len(train.classes) and len(test.classes)):
+        raise DataError(f"{data.path or data.source}: holds no image to train on or none to test on")
+    arrays: dict[str, NDArray[Any]] = {
+        "plain": decode(train, data.size, data.channels),
+        "test": decode(test, data.size, data.channels),
+        "train_classes": train.classes,
+        "test_classes": test.classes,
+    }
+    if data.train_size is not None:
+        arrays["train"] = decode(train, data.train_size, data.channels)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+    try:
+        for name, array in arrays.items():
+            np.save(scratch / f"{name}.npy", array)
+        hashes = {name: sha256_file(scratch / f"{name}.npy") for name in arrays}
+        index = json.dumps({"class_names": names, "keys": keys, "sha256": hashes})
+        (scratch / "index.json").write_text(f"{hashlib.sha256(index.encode()).hexdigest()} {index}", encoding="utf-8")
+        scratch.chmod(0o755)  # mkdtemp's own mode would hide it from others on the same data root
+        os.replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read_cache(folder: Path, data: Data) -> ImageSet | None:
+    """The cached images, memory-mapped so that processes share them; None where anything differs from its hash, or does not fit."""
+    names = ["plain", "test", "train_classes", "test_classes"] + (["train"] if data.train_size is not None else [])
+    try:
+        of_index, _, text = (folder / "index.json").read_text(encoding="utf-8").partition(" ")
+        if hashlib.sha256(text.encode()).hexdigest() != of_index:
+            return None
+        index = json.loads(text)
+        if index["sha256"] != {name: sha256_file(folder / f"{name}.npy") for name in names}:
+            return None
+        # copy-on-write: torch wants writable memory, and nobody may change the file
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in names}
+        images = ImageSet(
+            class_names=tuple(index["class_names"]),
+            train=arrays.get("train", arrays["plain"]),
+            plain=arrays["plain"],
+            test=arrays["test"],
+            train_classes=np.asarray(arrays["train_classes"]),
+            test_classes=np.asarray(arrays["test_classes"]),
+            keys=index["keys"],
+            sha256=hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest(),
+        )
+        return images if consistent(images, data) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def consistent(images: ImageSet, data: Data) -> bool:
+    """Whether the arrays go together and with the protocol: their hashes are no secret, so they prove no more than wholeness."""
+    for array, classes, side in (
+        (images.train, images.train_classes, data.train_size or data.size),
+        (images.plain, images.train_classes, data.size),
+        (images.test, images.test_classes, data.size),
+    ):
+        if array.dtype != np.uint8 or array.shape != (len(classes), data.channels, side, side):
+            return False
+        if classes.dtype != np.int64 or classes.ndim != 1 or not (classes.min() >= 0 and classes.max() < len(images.class_names)):
+            return False
+    named = [*images.class_names, *(images.keys or [])]
+    return all(isinstance(name, str) for name in named) and (images.keys is None or len(images.keys) == len(images.train_classes))

@@ -1,0 +1,17 @@
+"""A user's own data set: `<data root>/<path>/train/<class>/*` and `test/<class>/*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.data.sources.raw import Found, find_tree
+from benchmarks.system.errors import DataError
+from protocols.schema import Data
+
+
+def locate(data: Data, root: Path) -> Found:
+    folder = root / str(data.path)
+    tree = find_tree(folder, str(data.path))
+    if tree is None:
+        raise DataError(f"{data.path}: {folder} must hold train/<class>/<images> and test/<class>/<images>")
+    return tree

@@ -1,0 +1,67 @@
+"""miniImageNet in FSCIL's own split: all 100 classes, 500 training and 100 test images each (methods.md 1.2).
+
+Nobody may redistribute the images. Either layout is read from `<data root>/miniimagenet`:
+
+    images/*.jpg with split/train.csv and split/test.csv (columns filename,label), as the CEC family packs it
+    train/<wnid>/*.jpg and test/<wnid>/*.jpg, file names kept
+
+Sorted file names are the order of train.csv, so the canonical shots can be taken from both.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, find_tree, fingerprint_files
+from benchmarks.system.errors import DataError
+from protocols.schema import Data
+
+
+def locate(data: Data, root: Path) -> Found:
+    folder = root / "miniimagenet"
+    tree = find_tree(folder, "miniimagenet", ordered=True)
+    if tree is not None:
+        return tree
+    lists = {part: folder / "split" / f"{part}.csv" for part in ("train", "test")}
+    if not (folder / "images").is_dir() or not all(path.is_file() for path in lists.values()):
+        raise DataError(
+            f"miniimagenet: not found, and nobody may redistribute it. Put the FSCIL package (mini-imagenet of the CEC "
+            f"repository) into {folder}: images/*.jpg, split/train.csv, split/test.csv; or train/<wnid>/ and test/<wnid>/."
+        )
+    rows = {part: read_list(path) for part, path in lists.items()}
+    names = sorted({label for _, label in rows["train"]})
+    if {label for _, label in rows["test"]} != set(names):
+        raise DataError(f"miniimagenet: {lists['train']} and {lists['test']} name different classes")
+    files = {part: [folder / "images" / filename for filename, _ in rows[part]] for part in rows}
+    for file in files["train"] + files["test"]:
+        if not file.is_file():
+            raise DataError(f"miniimagenet: {file} is in the class lists, but there is no such image")
+
+    def read() -> RawSet:
+        def part(which: str) -> RawPart:
+            return RawPart(files[which], np.array([names.index(label) for _, label in rows[which]], dtype=np.int64))
+
+        return RawSet(tuple(names), part("train"), part("test"), keys=[f"{label}/{filename}" for filename, label in rows["train"]])
+
+    return Found(fingerprint_files(folder, [*lists.values(), *files["train"], *files["test"]]), read)
+
+
+def read_list(path: Path) -> list[tuple[str, str]]:
+    """(filename, label) of every line. Raises DataError for another layout or a name that leaves the folder."""
+    try:
+        with path.open(newline="", encoding="utf-8") as source:
+            lines = csv.DictReader(source)
+            if lines.fieldnames is None or not {"filename", "label"} <= set(lines.fieldnames):
+                raise DataError(f"{path}: the first line must be filename,label")
+            rows = [(line["filename"], line["label"]) for line in lines]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a list of names ({error})") from None
+    for filename, label in rows:
+        if not (filename and label):
+            raise DataError(f"{path}: a line has no filename or no label")
+        if Path(filename).name != filename or filename == ".." or "\0" in filename:
+            raise DataError(f"{path}: {filename!r} is not a plain file name")
+    return rows

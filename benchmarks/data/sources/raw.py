@@ -1,0 +1,133 @@
+"""What every source hands over: files found, and a function that reads them into images and classes."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.system.errors import DataError
+from benchmarks.system.files import locked
+from protocols.loading import first_line
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"}
+
+
+@dataclass(frozen=True)
+class RawPart:
+    """Images as files or as one uint8 array [N, H, W] or [N, H, W, C], and the class number of each.
+
+    `inverted` images are drawn dark on light; they are turned round, so that padding with zeros pads background.
+    """
+
+    images: Sequence[Path] | NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    inverted: bool = False
+
+    def of_first_classes(self, count: int) -> RawPart:
+        rows = np.flatnonzero(self.classes < count)
+        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[int(row)] for row in rows]
+        return RawPart(images, self.classes[rows], self.inverted)
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """A data set before decoding. `keys` name the training images in their original file order, or are None."""
+
+    class_names: tuple[str, ...]
+    train: RawPart
+    test: RawPart
+    keys: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files of a source; `fingerprint` changes when they do (names, sizes and times), `read` decodes nothing yet."""
+
+    fingerprint: str
+    read: Callable[[], RawSet]
+
+
+def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
+    """Hash of the files' names under `root`, sizes and times of change. Cheap enough for 60,000 files."""
+    digest = hashlib.sha256()
+    for file in files:
+        facts = file.stat()
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for without end
+            raise DataError(f"{file}: is not a file; remove it")
+        digest.update(f"{file.relative_to(root).as_posix()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], RawSet]:
+    """`read`, with whatever a library raises over damaged files turned into a DataError."""
+
+    def guarded() -> RawSet:
+        try:
+            return read()
+        except Exception as error:
+            raise DataError(f"{name}: {folder} is damaged or incomplete ({first_line(error)}); remove it and fetch it again") from None
+
+    return guarded
+
+
+def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = False) -> Found | None:
+    """`folder/train/<class>/*` and `folder/test/<class>/*`, classes in sorted order; None where there is no such tree.
+
+    `ordered` says that sorted file names are the original order, so that keys `<class>/<file>` can be given; `inverted`
+    that the images are drawn dark on light.
+    """
+    parts = {part: folder / part for part in ("train", "test")}
+    if not all(path.is_dir() for path in parts.values()):
+        return None
+    classes = {part: sorted(p.name for p in path.iterdir() if p.is_dir()) for part, path in parts.items()}
+    if classes["train"] != classes["test"]:
+        odd = sorted(set(classes["train"]) ^ set(classes["test"]))
+        raise DataError(f"{name}: {folder} has class {odd[0]!r} in only one of train/ and test/")
+    if not classes["train"]:
+        raise DataError(f"{name}: {folder}/train has no class folders")
+    files = {
+        part: [[f for f in sorted((path / c).iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES] for c in classes[part]]
+        for part, path in parts.items()
+    }
+    for part, path in parts.items():
+        for class_name, of_class in zip(classes[part], files[part], strict=True):
+            if not of_class:
+                raise DataError(f"{name}: {path / class_name} holds no image")
+
+    def read() -> RawSet:
+        def part(which: str) -> RawPart:
+            numbers = np.repeat(np.arange(len(files[which])), [len(of_class) for of_class in files[which]])
+            return RawPart([file for of_class in files[which] for file in of_class], numbers, inverted)
+
+        keys = [f"{f.parent.name}/{f.name}" for of_class in files["train"] for f in of_class] if ordered else None
+        return RawSet(tuple(classes["train"]), part("train"), part("test"), keys)
+
+    everything = [file for of_part in files.values() for of_class in of_part for file in of_class]
+    return Found(fingerprint_files(folder, everything), read)
+
+
+def fetch(name: str, root: Path, download: Callable[[], object], advice: str) -> None:
+    """Run a download, one process at a time; whatever goes wrong is a DataError that says what to fetch, and for where.
+
+    A process that had to wait finds the files there: `download` leaves alone what is whole.
+    """
+    try:
+        with locked(root / ".cache" / f"{name}.fetch.lock".replace(" ", "-"), wait=True):
+            download()
+    except Exception as error:  # network libraries raise almost anything
+        first = first_line(error) or type(error).__name__
+        raise DataError(f"{name}: not found, and the download failed ({first[:120]}). {advice}") from None
+
+
+def tree_or_fetch(folder: Path, download: Callable[[], object], advice: str, inverted: bool = False) -> Found | None:
+    """The class tree in `folder`; where there is none, download the original files and return None. Raises DataError."""
+    tree = find_tree(folder, folder.name, inverted=inverted)
+    if tree is None:
+        fetch(folder.name, folder.parent, download, advice)
+    return tree

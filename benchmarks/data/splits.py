@@ -1,0 +1,183 @@
+"""Protocol + seed -> class order and shots. NumPy only, and a pure function: no file, no global generator.
+
+Four named splits (DESIGN.md; methods.md 1.2-1.4):
+
+    paper            order and shots drawn anew for every seed: what "ten seeds" means in LEC-Net's text. The default.
+    canonical        label order, and the five shots per class that TOPIC, CEC, FACT, TEEN and SAVC share; checked against a hash.
+    canonical-order  label order, shots drawn per seed: for images read from folders, whose original file order is lost.
+    lec              LEC-Net's ten released CUB orders (Python's shuffle, seeds 1..10) with its own shot rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.system.errors import DataError, UsageError
+from benchmarks.system.streams import stream
+from protocols.schema import Protocol
+
+Rows = NDArray[np.int64]
+
+LEC_SHOT_SEED = 123  # methods.md 1.4: one generator, seeded once, over the new classes in ascending label order
+LEC_CLASSES = 200
+LEC_SEEDS = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which class comes when, and which images carry it.
+
+    `order[k]` is the data set's own class number of label k: labels are positions in the order of arrival.
+    `train[t]` and `test[t]` are rows of the image set that session t adds.
+    """
+
+    name: str
+    order: tuple[int, ...]
+    base_classes: int
+    train: tuple[Rows, ...]
+    test: tuple[Rows, ...]
+
+    @property
+    def order_sha256(self) -> str:
+        return order_sha256(self.order)
+
+    @property
+    def rows_sha256(self) -> str:
+        """Of all training and test rows, session by session."""
+        return rows_sha256([*self.train, *self.test])
+
+    @property
+    def base_sha256(self) -> str:
+        """Of what the base session sees: its classes in order, and its training rows."""
+        return rows_sha256([np.array(self.order[: self.base_classes]), self.train[0]])
+
+    def labels(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The data set's class numbers to labels; -1 for a class that this split never shows."""
+        table = np.full(max(int(classes.max()), max(self.order)) + 1, -1, dtype=np.int64)
+        table[list(self.order)] = np.arange(len(self.order))
+        return table[classes]
+
+
+def rows_sha256(parts: Iterable[Rows]) -> str:
+    digest = hashlib.sha256()
+    for rows in parts:
+        digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
+        digest.update(b"/")
+    return digest.hexdigest()
+
+
+def order_sha256(order: Sequence[int]) -> str:
+    return hashlib.sha256(" ".join(map(str, order)).encode()).hexdigest()
+
+
+def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tuple[int, ...]:
+    """The first `sessions.classes` classes in order of arrival, out of the data set's `classes`.
+
+    The whole data set is permuted before it is cut, so that a protocol with more sessions starts with the same ones.
+    """
+    needed = protocol.sessions.classes
+    if needed > classes:
+        remedy = "complete it, or write a protocol with fewer (docs/DATA.md)"
+        raise DataError(f"{protocol.name}: its sessions need {needed} classes, but the data set has {classes}; {remedy}")
+    if split == "paper":
+        return tuple(int(c) for c in stream(seed, "class-order").permutation(classes)[:needed])
+    if split == "lec":
+        if seed >= LEC_SEEDS:
+            raise UsageError(f"split lec has ten released orders, seeds 0-9 (LEC's 1..10); there is no seed {seed}")
+        if classes != LEC_CLASSES:
+            raise UsageError(f"{protocol.name}: split lec is of CUB's {LEC_CLASSES} classes, the data set has {classes}; take another")
+        order = list(range(classes))
+        random.Random(seed + 1).shuffle(order)
+        return tuple(order[:needed])
+    return tuple(range(needed))
+
+
+def draw_shots(rows: Rows, shots: int, split: str, seed: int, number: int, lec: random.Random) -> Rows:
+    """`shots` of the rows of one class, which stand in file order. `number` is the data set's own class number."""
+    if shots > len(rows):
+        raise DataError(f"class {number} has {len(rows)} training images, but {shots} shots are asked for")
+    if split == "canonical":  # the legacy generator, reseeded for every class: methods.md 1.3
+        return rows[np.random.RandomState(1).choice(len(rows), shots, replace=False)]
+    if split == "lec":
+        return np.array(lec.sample(rows.tolist(), shots), dtype=np.int64)
+    return np.sort(stream(seed, f"shots/class{number}").choice(rows, shots, replace=False))
+
+
+def make_split(
+    protocol: Protocol,
+    split: str,
+    seed: int,
+    train_classes: NDArray[np.int64],
+    test_classes: NDArray[np.int64],
+    keys: list[str] | None = None,
+) -> Split:
+    """The split of that name and seed over images whose classes are given row by row.
+
+    `keys` name the training images in their original file order; None says that this order is lost, and with it the
+    canonical shots. Raises UsageError for a split that the protocol does not offer, DataError for images that do not
+    fit it.
+    """
+    if split not in protocol.splits:
+        raise UsageError(f"{protocol.name} has no split {split!r}; it has: {', '.join(protocol.splits)}")
+    if split in ("canonical", "lec") and keys is None:
+        raise DataError(
+            f"split {split} needs the images in their original file order, which a folder of images has lost; "
+            f"use --split canonical-order, or fetch the original archive (docs/DATA.md)"
+        )
+    sessions = protocol.sessions
+    order = class_order(protocol, int(train_classes.max()) + 1, split, seed)
+    lec = random.Random(LEC_SHOT_SEED)
+    train: list[Rows] = []
+    test: list[Rows] = []
+    for session in range(sessions.count + 1):
+        numbers = [order[label] for label in sessions.span(session)]
+        test.append(np.flatnonzero(np.isin(test_classes, numbers)))
+        if session == 0 or sessions.shots == "all":
+            train.append(np.flatnonzero(np.isin(train_classes, numbers)))
+            continue
+        drawn = [draw_shots(np.flatnonzero(train_classes == n), sessions.shots, split, seed, n, lec) for n in numbers]
+        train.append(np.concatenate(drawn))
+    result = Split(split, order, sessions.base, tuple(train), tuple(test))
+    check_images(protocol, result, train_classes, test_classes)
+    check_counts(protocol, train_classes, test_classes)
+    published = protocol.canonical.shots_sha256 if protocol.canonical else None
+    if split == "canonical" and published not in (None, canonical_sha256(result, keys or [])):
+        raise DataError(f"{protocol.name}: the canonical shots do not match the published lists: another file order")
+    return result
+
+
+def check_images(protocol: Protocol, split: Split, train_classes: Rows, test_classes: Rows) -> None:
+    """Every class of the split has training and test images."""
+    for what, classes in (("training", train_classes), ("test", test_classes)):
+        missing = sorted(set(split.order) - set(np.unique(classes).tolist()))
+        if missing:
+            raise DataError(f"{protocol.name}: no {what} images of {len(missing)} classes, the first is number {missing[0]}")
+
+
+def canonical_sha256(split: Split, keys: list[str]) -> str:
+    """Hash of the names of the shots, session by session, each session sorted (their order has no meaning)."""
+    lines = [" ".join(sorted(keys[row] for row in rows)) for rows in split.train[1:]]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check_counts(protocol: Protocol, train_classes: Rows, test_classes: Rows) -> None:
+    """Under every split: the first base classes have as many images as published (methods.md 1.1).
+
+    A wrong CUB variant circulates, with 4,693 training and 1,171 test images.
+    """
+    facts = protocol.canonical
+    if facts is None:
+        return
+    base = protocol.sessions.base
+    counts = int((train_classes < base).sum()), int((test_classes < base).sum())
+    if counts != (facts.base_train, facts.base_test):
+        raise DataError(
+            f"{protocol.name}: the canonical base session has {facts.base_train} training and {facts.base_test} test "
+            f"images, these files give {counts[0]} and {counts[1]}: another variant of the data set"
+        )

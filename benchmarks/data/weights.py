@@ -1,0 +1,48 @@
+"""Pre-trained weights: found under the data root or downloaded, checked against their whole SHA-256, never unpickled as code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.data.sources.raw import fetch
+from benchmarks.system.errors import DataError, StorageError, UsageError
+from benchmarks.system.files import sha256_file
+from protocols.schema import Backbone
+
+FILES = {("resnet18", "imagenet"): "resnet18-f37072fd.pth"}  # torchvision's IMAGENET1K_V1
+SHA256 = {"resnet18-f37072fd.pth": "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"}
+URL = "https://download.pytorch.org/models/"
+
+
+def check_known(backbone: Backbone) -> None:
+    """Raises UsageError where the weights asked for do not exist."""
+    if backbone.pretrained is not None and (backbone.name, backbone.pretrained) not in FILES:
+        having = ", ".join(name for name, weights in FILES if weights == backbone.pretrained)
+        raise UsageError(f"backbone.pretrained: there are no {backbone.pretrained} weights for {backbone.name}, only for {having}")
+
+
+def find_weights(backbone: Backbone, root: Path) -> Path | None:
+    """The checkpoint that the backbone starts from; None where it starts from random values. Raises DataError or UsageError."""
+    check_known(backbone)
+    if backbone.pretrained is None:
+        return None
+    name = FILES[backbone.name, backbone.pretrained]
+    path = root / "weights" / name
+    if not path.is_file():
+        fetch(f"{backbone.name} weights", root, lambda: download(name, path), f"Fetch {URL}{name} and put it at {path}.")
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise StorageError.of(path, error, "read") from None
+    if found != SHA256[name]:
+        raise DataError(f"{path}: its SHA-256 is not {SHA256[name]}; remove it, or fetch it again from {URL}{name}")
+    return path
+
+
+def download(name: str, path: Path) -> None:
+    from torch.hub import download_url_to_file
+
+    if path.is_file():  # another process has been here
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    download_url_to_file(URL + name, str(path), hash_prefix=SHA256[name], progress=False)

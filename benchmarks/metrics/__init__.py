@@ -1,0 +1,1 @@
+"""Numbers from counts: accuracies, their means, intervals and tests."""

@@ -1,0 +1,158 @@
+"""From a command line to the list of runs: variants, effective parameters, identities. Nothing is trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmarks import SUITE_VERSION
+from benchmarks.base.session import BASES
+from benchmarks.planning.validation import check_protocol, effective
+from benchmarks.records.store import Identity
+from benchmarks.system.errors import UsageError
+from methods.contract.registry import MethodError, load_method, method_names, parse_variant, read_entry
+from protocols import seeds as of_seeds
+from protocols.loading import nearest, unknown
+from protocols.reading import parse_yaml, short
+from protocols.schema import Protocol, Recipe
+from protocols.study import Study
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, checked for spelling but not yet for sense."""
+
+    protocol: Protocol
+    recipe: str
+    split: str
+    seeds: tuple[int, ...]
+    variants: tuple[tuple[str, str], ...]
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: tuple[dict[str, Any], ...] = ()
+    """What a study changes, a mapping a variant."""
+
+    @property
+    def settings(self) -> Recipe:
+        return self.protocol.recipes[self.recipe]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0-9`, `3`, `0,2,5-7` to seeds, ascending and once each. Raises UsageError."""
+    try:
+        return of_seeds.parse_seeds(text)
+    except ValueError as error:
+        raise UsageError(f"seeds {short(text)}: {error}") from None
+
+
+def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str], ...]:
+    """`lecnet,icarl:original` to (method, preset) pairs; None is the protocol's list, or every method that it does not leave out."""
+    for name in protocol.without:
+        try:
+            read_entry(name)
+        except MethodError as error:
+            raise MethodError(f"{protocol.name}, without: {error}") from None
+    everybody = [name for name in method_names() if name not in protocol.without]
+    names = text.split(",") if text is not None else list(protocol.methods or everybody)
+    variants = []
+    for name in names:
+        entry, preset = parse_variant(name)
+        if (entry.name, preset) not in variants:
+            variants.append((entry.name, preset))
+    if not variants:
+        raise UsageError(f"{protocol.name}, without: leaves no method to run; name some with --methods")
+    return tuple(variants)
+
+
+def parse_overrides(texts: Sequence[str], variants: Sequence[tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """`lecnet.gamma=0.6` and `lecnet:code.gamma=0.6` to {method or method:preset: {field: value}}. Raises UsageError."""
+    known = [name for name, _ in variants] + [f"{name}:{preset}" for name, preset in variants]
+    result: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        left, equals, value = text.partition("=")
+        target, dot, key = left.rpartition(".")
+        if not (equals and dot and target and key):
+            raise UsageError(f"--set {short(text)}: write METHOD.FIELD=VALUE, such as lecnet.gamma=0.6")
+        if target not in known:
+            raise UsageError(f"--set {short(text)}: {short(target)} is not among the methods to run.{nearest(target, known)}")
+        result.setdefault(target, {})[key] = parse_value(value, f"--set {short(text)}")
+    return result
+
+
+def parse_value(text: str, where: str) -> Any:
+    """A value as YAML writes it: 0.6, true, [50, 70], null. Raises UsageError."""
+    try:
+        return parse_yaml(text)
+    except ValueError:
+        raise UsageError(f"{where}: {short(text)} is not a value") from None
+
+
+def make_request(
+    protocol: Protocol, recipe: str | None, split: str | None, seeds: str | None, methods: str | None, overrides: Sequence[str]
+) -> Request:
+    """Check the protocol, and names against what there is. Raises UsageError or MethodError with the nearest right name."""
+    check_protocol(protocol)
+    recipe = protocol.recipe if recipe is None else recipe
+    if recipe not in protocol.recipes:
+        raise UsageError(f"{protocol.name}: {unknown('recipe', recipe, list(protocol.recipes))}")
+    split = protocol.splits[0] if split is None else split
+    if split not in protocol.splits:
+        raise UsageError(f"{protocol.name}: {unknown('split', split, list(protocol.splits))}")
+    variants = parse_methods(methods, protocol)
+    return Request(
+        protocol, recipe, split, parse_seeds(protocol.seeds if seeds is None else seeds), variants, parse_overrides(overrides, variants)
+    )
+
+
+def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:
+    """A study's variants over a protocol. Raises UsageError or MethodError, naming the variant that does not fit."""
+    request = make_request(protocol, recipe, split, study.seeds if seeds is None else seeds, "base_only", [])
+    variants: list[tuple[str, str]] = []
+    for variant in study.variants:
+        where = f"study {study.name}, {short(variant.label)}"
+        try:
+            entry, preset = parse_variant(variant.method)
+        except MethodError as error:
+            raise UsageError(f"{where}: {error}") from None
+        effective(protocol, request.recipe, entry.name, preset, variant.set, where)
+        variants.append((entry.name, preset))
+    return replace(request, variants=tuple(variants), changes=tuple(variant.set for variant in study.variants))
+
+
+def identities(request: Request) -> list[Identity]:
+    """One identity a run, seed by seed. Imports the methods. Raises UsageError or MethodError."""
+    changes = request.changes or ({},) * len(request.variants)
+    of_first_seed = []
+    for (method, preset), own in zip(request.variants, changes, strict=True):
+        overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {}), **own}
+        of_first_seed.append(make_identity(request, method, preset, overrides, request.seeds[0]))
+    return [identity.model_copy(update={"seed": seed}) for seed in request.seeds for identity in of_first_seed]
+
+
+def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
+    """What makes this run this run and no other. Raises UsageError or MethodError."""
+    protocol, recipe = request.protocol, request.settings
+    cls = load_method(method)
+    config = effective(protocol, request.recipe, method, preset, overrides)
+    base = cls.bases.get(preset, "linear")
+    if base not in BASES:
+        raise MethodError(f"methods/{method}.py: {unknown('base model', base, list(BASES))}")
+    return Identity(
+        suite=SUITE_VERSION,
+        protocol=protocol.name,
+        data=protocol.data.model_dump(mode="json"),
+        augment=protocol.augment.model_dump(mode="json"),
+        sessions=protocol.sessions,
+        backbone=protocol.backbone.model_dump(mode="json"),
+        recipe=request.recipe,
+        recipe_settings=recipe.model_dump(mode="json", exclude={"bases", "methods"}),
+        split=request.split,
+        method=method,
+        preset=preset,
+        overrides={key: value for key, value in config.model_dump(mode="json").items() if key in overrides},
+        config=config.effective(),
+        version=cls.version,
+        base=base,
+        base_settings={key: recipe.for_base(base).model_dump(mode="json")[key] for key in recipe.bases.get(base, {})},
+        seed=seed,
+    )

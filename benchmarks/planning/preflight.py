@@ -1,0 +1,58 @@
+"""What must be in order before anything is trained: data, splits of every seed, weights, room to write."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.data.images import ImageSet, load_images
+from benchmarks.data.splits import make_split
+from benchmarks.data.weights import find_weights
+from benchmarks.records.store import Identity, Store, read_record
+from benchmarks.system.device import pick_device, resolve_precision
+from benchmarks.system.errors import DataError, StorageError
+from benchmarks.system.settings import Settings
+from protocols.schema import Protocol
+
+
+def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
+    """Hash of the images, which it leaves decoded in their cache. Raises UsageError, DataError or StorageError with what to mend."""
+    precision_of(runs, settings)
+    try:
+        for folder in (settings.results, settings.data_root):
+            folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=settings.results).close()
+    except OSError as error:
+        raise StorageError.of(Path(error.filename or settings.results), error) from None
+    images = load_images(protocol.data, settings.data_root)
+    for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
+        make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
+    find_weights(protocol.backbone, settings.data_root)
+    return images.sha256
+
+
+def precision_of(runs: Sequence[Identity], settings: Settings) -> str:
+    """In which they would compute here: runs of one command share their recipe. Raises UsageError."""
+    return resolve_precision(runs[0].recipe_settings["precision"], pick_device(settings.device), settings.precision)
+
+
+def done_in_another_precision(runs: Sequence[Identity], store: Store, settings: Settings) -> list[str]:
+    """Lines for who is about to finish here what another processor began: tables will not mix the two. None where all is well."""
+    here = precision_of(runs, settings)
+    done_in = Counter(str(read_record(store.path(run, ".json")).environment["precision"]) for run in runs if store.is_done(run))
+    return [
+        f"{count} of these runs are done in {done}, the others would be in {here}, and tables keep the two apart; "
+        f"--precision {done} goes on as before, another --results folder begins anew"
+        for done, count in done_in.items()
+        if done != here
+    ]
+
+
+def images_or_why(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:
+    """The protocol's images, or None and why they are not to be had here: finished records can be reported and verified without them."""
+    try:
+        return load_images(protocol.data, settings.data_root), ""
+    except (DataError, StorageError) as error:
+        return None, str(error)

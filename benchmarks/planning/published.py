@@ -1,0 +1,22 @@
+"""Whether the figures printed beside a protocol's are of methods that there are: a misspelt one would hide its row from every table."""
+
+from __future__ import annotations
+
+from methods.contract.registry import MethodError, read_entry
+from protocols import ProtocolError, load_published
+from protocols.messages import unknown
+
+
+def check_published(protocol: str) -> None:
+    """Raises ProtocolError. Reads the methods' source only."""
+    for number, row in enumerate(load_published(protocol)):
+        if row.method is None:
+            continue
+        where = f"protocols/published/{protocol}.yaml: {number}"
+        try:
+            presets = read_entry(row.method).presets
+        except MethodError as error:
+            raise ProtocolError(f"{where}.method: {error}") from None
+        for preset in row.presets:
+            if preset not in presets:
+                raise ProtocolError(f"{where}.presets: {unknown('preset', preset, list(presets))}")

@@ -1,0 +1,74 @@
+"""Whether what a protocol names is there and fits: methods and their parameters in every recipe, base models, backbone, printed figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from benchmarks.base.session import BASES
+from benchmarks.data.weights import check_known
+from benchmarks.system.errors import UsageError
+from methods.contract.config import MethodConfig
+from methods.contract.registry import MethodError, load_method, parse_variant
+from methods.parts.backbones import BACKBONES
+from protocols.loading import explain, first_line, unknown
+from protocols.schema import Protocol
+
+
+def check_protocol(protocol: Protocol) -> None:
+    """Raises UsageError or MethodError with the key that is to be mended, whether or not it matters to the runs asked for."""
+    for name in protocol.methods or ():
+        checked_variant(name, f"{protocol.name}, methods")
+    for recipe, settings in protocol.recipes.items():
+        where = f"{protocol.name}, recipe {recipe}"
+        for name in settings.methods:
+            method, preset = checked_variant(name, f"{where}, methods.{name}")
+            effective(protocol, recipe, method, preset, {})
+        for name in settings.bases:
+            if name not in BASES:
+                raise UsageError(f"{where}, bases: {unknown('base model', name, list(BASES))}")
+    check_backbone(protocol)
+
+
+def checked_variant(name: str, where: str) -> tuple[str, str]:
+    try:
+        entry, preset = parse_variant(name)
+    except MethodError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return entry.name, preset
+
+
+def check_backbone(protocol: Protocol) -> None:
+    """There is one of that name, it can take the protocol's images, and the weights asked for are known. Computes nothing."""
+    name, size, channels = protocol.backbone.name, protocol.data.size, protocol.data.channels
+    if name not in BACKBONES:
+        raise UsageError(f"{protocol.name}: {unknown('backbone', name, sorted(BACKBONES))}")
+    try:
+        with torch.device("meta"):
+            BACKBONES[name](channels).eval()(torch.zeros(1, channels, size, size))
+    except (RuntimeError, ValueError) as error:
+        reason = first_line(error)
+        raise UsageError(
+            f"{protocol.name}: backbone {name} cannot take images of data.size {size} with data.channels {channels} ({reason})"
+        ) from None
+    check_known(protocol.backbone)
+
+
+def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrides: dict[str, Any], said_by: str = "--set") -> MethodConfig:
+    """A method's parameters: the class's defaults, then the preset's, the recipe's, and the user's (`said_by`). Raises UsageError."""
+    cls, of_recipe = load_method(method), protocol.recipes[recipe].methods
+    layers = [
+        (f"preset {preset}", cls.presets[preset]),
+        (f"{protocol.name}, recipe {recipe}", {**of_recipe.get(method, {}), **of_recipe.get(f"{method}:{preset}", {})}),
+        (said_by, overrides),
+    ]
+    values: dict[str, Any] = {}
+    for where, layer in layers:
+        values.update(layer)
+        try:
+            config = cls.Config.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(f"{method}:{preset}, {where}: {explain(error, cls.Config)}") from None
+    return config

@@ -1,0 +1,134 @@
+"""What a strategy holds, and whether testing left a trace in it.
+
+A method is a guest in this process: what it should not see it is not handed (benchmarks.running.scenario), and what it could do
+unawares, such as adapting to test images or keeping shots, is found here. Whoever means to deceive can: methods are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from methods.contract.strategy import SessionStrategy
+
+SCALARS = (str, bytes, int, float, complex, bool, type(None))
+NOT_ITS_OWN = ("experience", "kit")
+"""Attributes that the runner put there: row numbers and labels of the session; images on loan."""
+OF_ONE_SESSION = ("optimizer", "schedule", "best_epoch", "loss", "_held", "_modes")
+"""Attributes that the plumbing makes anew in every session."""
+
+Leaf = tuple[str, Any]
+
+
+class TraceError(RuntimeError):
+    """A method was changed by being tested."""
+
+
+def leaves(value: Any, path: str, seen: set[int]) -> Iterator[Leaf]:
+    """Tensors, arrays and plain values that an object holds, each with the way to it: attributes, containers, closures."""
+    if isinstance(value, SCALARS):
+        yield path, value
+        return
+    if id(value) in seen or isinstance(value, ModuleType | type | torch.device | torch.dtype):
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor | np.ndarray):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}[{key!r}]" if isinstance(key, str | int) else f"{path}[...]", seen)
+    elif isinstance(value, set | frozenset) or (isinstance(value, list | tuple) and all(isinstance(item, SCALARS) for item in value)):
+        yield path, repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from leaves(item, f"{path}[{number}]", seen)
+    elif isinstance(value, FunctionType | MethodType | partial):
+        inner = value.func if isinstance(value, partial) else getattr(value, "__func__", value)
+        bound = [value.args, value.keywords] if isinstance(value, partial) else []
+        for item in (*bound, *(cell.cell_contents for cell in getattr(inner, "__closure__", None) or ())):
+            yield from leaves(item, path, seen)
+    elif isinstance(value, nn.Module):
+        for name, item in vars(value).items():
+            if name in ("_parameters", "_buffers", "_modules"):
+                for key, part in item.items():
+                    yield from leaves(part, f"{path}.{key}", seen)
+            else:
+                yield from leaves(item, f"{path}.{name}", seen)
+    else:
+        for name, item in getattr(value, "__dict__", {}).items():
+            yield from leaves(item, f"{path}.{name}", seen)
+
+
+def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN) -> Iterator[Leaf]:
+    """Leaves of the strategy's attributes, then those of its classes and of the files that they are written in."""
+    seen = {id(strategy), id(strategy.kit), id(strategy.kit.images)}
+    for name, value in list(vars(strategy).items()):
+        if name not in without:
+            yield from leaves(value, f"self.{name}", seen)
+    for cls in type(strategy).__mro__:
+        if not issubclass(cls, SessionStrategy) or cls is SessionStrategy:
+            continue
+        for name, value in list(vars(cls).items()):
+            if not (name.startswith("__") or isinstance(value, FunctionType)):
+                yield from leaves(value, f"{cls.__name__}.{name}", seen)
+        for name, value in list(vars(sys.modules[cls.__module__]).items()):
+            if not name.startswith("__") and not isinstance(value, FunctionType):
+                yield from leaves(value, f"{cls.__module__}.{name}", seen)
+
+
+def digest(value: Any) -> str:
+    if isinstance(value, Tensor):
+        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(raw.tobytes()).hexdigest()}"
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
+    return repr(value)
+
+
+@contextmanager
+def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
+    """Raises TraceError where what happens inside leaves the strategy other than it was, naming what changed."""
+    strategy.model.eval()
+    before = {path: digest(value) for path, value in holdings(strategy)}
+    yield
+    after = {path: digest(value) for path, value in holdings(strategy)}
+    if before != after:
+        where = next(path for path in [*after, *before] if before.get(path) != after.get(path))
+        raise TraceError(
+            f"session {session}: testing changed {where}; embed and scores must leave a method as it was "
+            f"(nothing may be learnt from test images)"
+        )
+
+
+def numbers_kept(strategy: SessionStrategy) -> int:
+    """Numbers that a strategy holds beside its network and its images: prototypes, features, a teacher."""
+    own = {id(tensor) for tensor in (*strategy.model.parameters(), *strategy.model.buffers())}
+    held = (value for _, value in holdings(strategy, (*NOT_ITS_OWN, *OF_ONE_SESSION)) if isinstance(value, Tensor | np.ndarray))
+    return sum(value.numel() if isinstance(value, Tensor) else value.size for value in held if id(value) not in own)
+
+
+def images_outside(strategy: SessionStrategy, shapes: Sequence[tuple[int, ...]]) -> list[tuple[str, int]]:
+    """Where a strategy holds images outside its memory, and how many: [..., C, S, S], or flattened to [..., C S S].
+
+    Tensors in the shape of a parameter are its importances or its gradient; features may be as wide as an image is large.
+    """
+    parameters = {tuple(parameter.shape) for parameter in strategy.model.parameters()}
+    flat = {int(np.prod(shape)) for shape in shapes} - {strategy.model.feature_dim}
+    found = []
+    for path, value in holdings(strategy):
+        if isinstance(value, Tensor | np.ndarray) and (shape := tuple(value.shape)):
+            count = next((int(np.prod(shape[:-3])) for image in shapes if shape[-3:] == image), 0)
+            if not count and shape[-1] in flat and shape not in parameters:
+                count = int(np.prod(shape[:-1]))
+            if count:
+                found.append((path, count))
+    return found

@@ -1,0 +1,32 @@
+"""Accuracy on the shots that a session has just trained on: what LEC-Net's Figure 8 calls training accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.base.features import embed_all
+from benchmarks.running.probes.probe import Probe
+
+
+class Fit(Probe):
+    """`train`: a percentage a session from 1 on, of un-augmented shots, predicted among all classes seen."""
+
+    name = "fit"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.train: list[float] = []
+
+    def tested(self, session: int) -> None:
+        if session == 0:
+            return
+        strategy, stage = self.entrant.strategy, self.entrant.stage
+        rows = torch.from_numpy(stage.split.train[session])
+        features = embed_all(strategy.embed, stage.tensors.plain, rows, stage.evaluator.transform)
+        right = strategy.scores(features).argmax(1) == stage.tensors.labels[rows]
+        self.train.append(100 * float(right.float().mean()))
+
+    def numbers(self) -> dict[str, Any]:
+        return {"train": [round(value, 4) for value in self.train]}

@@ -1,0 +1,42 @@
+"""The contract of a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from benchmarks.running.audit import untouched
+from benchmarks.running.contender import Entrant
+from benchmarks.running.guard import shut
+
+
+class Probe:
+    """Watches one run. What it has seen is stored beside the record, as JSON (benchmarks.records.traces).
+
+    It may ask the strategy for features and scores, never train it, and it draws from none of the run's random streams.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raise it when a change of the code changes numbers: older traces are then made again."""
+
+    def __init__(self, entrant: Entrant, seed: int) -> None:
+        """Called before session 0; a plugin can be attached to `entrant.strategy` here."""
+        self.entrant, self.seed = entrant, seed
+
+    def tested(self, session: int) -> None:
+        """After session `session` was trained and tested; evaluation mode, no gradients."""
+
+    def numbers(self) -> dict[str, Any]:
+        """What was seen, as JSON has it; asked once, after the last session."""
+        raise NotImplementedError
+
+
+def look(probes: Sequence[Probe], entrant: Entrant, session: int) -> None:
+    """Let all probes see a session. Raises TraceError where that leaves the method other than it was."""
+    if probes:
+        with shut(entrant.stage.shut), untouched(entrant.strategy, session), torch.inference_mode():
+            for probe in probes:
+                probe.tested(session)

@@ -1,0 +1,48 @@
+"""Test images of base and novel classes after the last session, embedded in the plane (LEC-Net's Figure 9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.manifold import TSNE
+from torch.nn import functional as F
+
+from benchmarks.running.probes.probe import Probe
+from benchmarks.system.streams import stream
+
+IMAGES = 1024  # of base classes, and as many of novel ones (section 4.3)
+
+
+class Tsne(Probe):
+    """`x`, `y` and the `session` that brought the image's class. Embedded are the features that all heads read, each of length one.
+
+    LEC-Net has a fused feature a session: all of them stand side by side, since to choose one by the image's own class would
+    separate the classes by their labels.
+    """
+
+    name = "tsne"
+
+    def tested(self, session: int) -> None:
+        sessions = self.entrant.strategy.kit.sessions
+        if session < sessions.count:
+            return
+        strategy, evaluator = self.entrant.strategy, self.entrant.stage.evaluator
+        draw = stream(self.seed, "tsne")
+        features, origin = [], []
+        for numbers in (range(1), range(1, sessions.count + 1)):
+            group = [evaluator.features(strategy, number) for number in numbers]
+            together = torch.cat(group)
+            where = np.repeat(list(numbers), [len(part) for part in group])
+            rows = draw.permutation(len(together))[:IMAGES]
+            features.append(together[torch.from_numpy(rows)])
+            origin.append(where[rows])
+        read = torch.cat([F.normalize(part, dim=1) for part in strategy.represent(torch.cat(features))], dim=1)
+        near = min(30.0, (len(read) - 1) / 3)  # scikit-learn's perplexity, for as few images as there may be
+        self.plane = TSNE(init="pca", perplexity=near, random_state=self.seed, n_jobs=1).fit_transform(read.double().cpu().numpy())
+        self.origin = np.concatenate(origin)
+
+    def numbers(self) -> dict[str, Any]:
+        x, y = (self.plane[:, axis].round(3).tolist() for axis in (0, 1))
+        return {"x": [round(v, 3) for v in x], "y": [round(v, 3) for v in y], "session": self.origin.tolist()}

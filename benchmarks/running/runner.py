@@ -1,0 +1,239 @@
+"""One run: base session adopted, every session trained and evaluated, a record at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.base.features import BaseFeatures, base_features
+from benchmarks.base.session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
+from benchmarks.data.batches import Batches, Transform
+from benchmarks.data.images import ImageSet, load_images
+from benchmarks.data.splits import make_split
+from benchmarks.data.weights import find_weights
+from benchmarks.metrics.accuracy import micro
+from benchmarks.records.predictions import pack_predictions
+from benchmarks.records.store import Costs, Identity, Record, SessionResult
+from benchmarks.records.traces import trace_bytes
+from benchmarks.running.audit import numbers_kept
+from benchmarks.running.contender import Entrant, Stage
+from benchmarks.running.evaluate import Evaluator
+from benchmarks.running.guard import folders, shut
+from benchmarks.running.probes import PROBES, look
+from benchmarks.running.scenario import SessionImages, make_experiences, to_device
+from benchmarks.system.compiling import compiler_for, compiling_pays
+from benchmarks.system.device import environment, pick_device, resolve_precision
+from benchmarks.system.files import SUITE_ROOT
+from benchmarks.system.settings import Settings
+from benchmarks.system.streams import torch_seed
+from methods.contract.config import Selection
+from methods.contract.memory import Memory
+from methods.contract.registry import load_method
+from methods.contract.strategy import Kit
+from methods.parts.network import Network
+from protocols.schema import Protocol, Recipe
+
+Progress = Callable[[str], None]
+"""Called with what a run is doing now, in a few words."""
+
+
+class Runner:
+    """Runs of one protocol in this process; keeps the stage of the last seed. `images` replace the protocol's own."""
+
+    def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None) -> None:
+        self.protocol, self.settings = protocol, settings
+        self.device = pick_device(settings.device)
+        self.transform = Transform(protocol.data, protocol.augment)
+        self.images = images or load_images(protocol.data, settings.data_root)
+        self.weights = find_weights(protocol.backbone, settings.data_root)
+        self._stage: tuple[tuple[str, int], Stage] | None = None
+
+    def clock(self) -> float:
+        """Seconds, once the device has done what it was asked."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def stage(self, split_name: str, seed: int) -> Stage:
+        if self._stage is None or self._stage[0] != (split_name, seed):
+            images = self.images
+            split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
+            tensors = to_device(images, split, self.device)
+            evaluator = Evaluator(tensors, split, self.transform)
+            experiences, closed = make_experiences(split, tensors.labels), folders(self.settings)
+            stage = Stage(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), closed)
+            self._stage = ((split_name, seed), stage)
+        return self._stage[1]
+
+    def environment(self, identity: Identity, stage: Stage) -> dict[str, str | int]:
+        """What the run's bits depend on beside its identity."""
+        recipe = Recipe.model_validate(identity.recipe_settings)
+        compiler = compiler_for(self.protocol, recipe, len(stage.split.train[0]), self.device) if self.settings.compile else None
+        return environment(self.device, resolve_precision(recipe.precision, self.device, self.settings.precision), compiler)
+
+    def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
+        """What makes the network of a run before its base session. It goes to methods, so it leads to nothing of the runner's."""
+        gain = {**identity.recipe_settings, **identity.base_settings}["head_gain"]
+        precision, seed = str(env["precision"]), identity.seed
+        return partial(fresh_network, self.protocol, identity.base, precision, seed, self.weights, gain, self.device)
+
+    def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, BaseFeatures, float]:
+        """A copy of the base model that this run adopts, its features, and the seconds spent on training it (0: from the cache).
+
+        It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
+        """
+        recipe = Recipe.model_validate({**identity.recipe_settings, **identity.base_settings})
+        seed, seconds = identity.seed, 0.0
+        split, tensors = stage.split, stage.tensors
+        key = base_key(self.protocol, recipe, identity.base, seed, stage.images.sha256, split.base_sha256, env)
+        fresh = self.fresh(identity, env)
+
+        def report(epoch: int, loss: float) -> None:
+            progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")
+
+        def train(network: Network, checkpoint: Checkpoint) -> None:
+            nonlocal seconds
+            started = self.clock()
+            rows = torch.from_numpy(split.train[0])
+            batches = Batches(tensors.train, tensors.labels, rows, self.transform, recipe.batch, seed, "base")
+            network.compiled_batch = recipe.batch if "compiler" in env else 0
+            train_base(network, batches, recipe, self.device, checkpoint, report)
+            seconds = self.clock() - started
+
+        progress("base session")
+        network = fresh()
+        folder = self.settings.results / ".base"
+        network.load_state_dict(cached_base(folder, key, fresh, train))
+        to_fast_layout(network.eval(), self.device)
+        return network, base_features(folder, key, network, tensors, split, self.transform), seconds
+
+    def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Entrant:
+        """The method of this run on its base model, before session 0."""
+        cls = load_method(identity.method)
+        stage = self.stage(identity.split, identity.seed)
+        env = self.environment(identity, stage)
+        network, features, base_seconds = self.base(identity, stage, env, progress)
+        stage.evaluator.remember(features)
+        base_parameters = count_parameters(network) - (count_parameters(network.path) if network.path else 0)
+        config = cls.Config.model_validate(identity.config)
+        budget = cls.budget(config, identity.sessions)
+        memory = Memory(budget)
+        images = SessionImages(self.transform, memory, identity.seed)
+        oracle = stage.oracle if selection_of(identity) == "oracle_test" else None
+        pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
+        kit = Kit(network, images, memory, identity.sessions, self.device, self.fresh(identity, env), oracle, pays)
+        torch.manual_seed(torch_seed(identity.seed, "adopt"))
+        with shut(stage.shut):
+            strategy = cls(kit=kit, config=config)
+        return Entrant(strategy, stage, images, memory, budget, features.train, env, base_parameters, base_seconds)
+
+    def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
+        """Run one method with one seed through all sessions. Raises whatever the method raises."""
+        return self.watch(identity, (), progress)[:3]
+
+    def watch(
+        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None
+    ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
+        """The same, and what probes (benchmarks.running.probes) saw meanwhile; the record is the same bytes with and without them."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        entrant = self.enter(identity, progress)
+        stage, strategy = entrant.stage, entrant.strategy
+        watching = [PROBES[name](entrant, identity.seed) for name in probes]
+        results, predictions, train_seconds, test_seconds = [], [], [], []
+        for session in range(identity.sessions.count + 1):
+            started = self.clock()
+            entrant.train(session, identity.seed)
+            trained = self.clock()
+            evaluation = entrant.test(session)
+            test_seconds.append(self.clock() - trained)
+            train_seconds.append(trained - started)
+            predictions.append(evaluation.predictions)
+            results.append(
+                SessionResult(
+                    correct=evaluation.correct,
+                    total=evaluation.total,
+                    images_kept=len(entrant.memory.rows),
+                    parameters_added=count_parameters(strategy.model) - entrant.base_parameters,
+                    numbers_kept=numbers_kept(strategy),
+                    log=strategy.session_log(),
+                )
+            )
+            look(watching, entrant, session)
+            progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
+        packed = pack_predictions(predictions, stage.evaluator.labels())
+        record = Record(
+            title=strategy.title,
+            identity=identity,
+            order=stage.split.order,
+            order_sha256=stage.split.order_sha256,
+            rows_sha256=stage.split.rows_sha256,
+            images_sha256=stage.images.sha256,
+            environment=entrant.environment,
+            selection=selection_of(identity),
+            memory_budget=entrant.budget,
+            sessions=tuple(results),
+            predictions_sha256=hashlib.sha256(packed).hexdigest(),
+        )
+        costs = Costs(
+            base_seconds=entrant.base_seconds,
+            session_seconds=tuple(train_seconds),
+            evaluation_seconds=tuple(test_seconds),
+            peak_memory_mib=peak_memory_mib(self.device),
+            commit=git_commit(),
+        )
+        return record, costs, packed, {probe.name: trace_bytes(probe, record) for probe in watching}
+
+
+def fresh_network(
+    protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, gain: float, device: torch.device
+) -> Network:
+    """The network before its base session, on the CPU. Torch's global generators stay where they are."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        return build_network(protocol, base, precision, seed, weights, gain)
+
+
+def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
+    data = protocol.data
+    return tuple((data.channels, side, side) for side in sorted({data.size, data.train_size or data.size}))
+
+
+def selection_of(identity: Identity) -> Selection:
+    """What chooses a session's epoch. Only where the record says so does a method get test accuracies."""
+    return "oracle_test" if identity.config.get("selection") == "oracle_test" else "last"
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    """Numbers that a method makes a model carry: parameters and buffers, but for batch-norm statistics."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(value.numel() for name, value in module.state_dict().items() if not name.endswith(statistics))
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Of the GPU where there is one, else of this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@lru_cache
+def git_commit() -> str:
+    """The suite's commit, with `+changes` where its code differs from it; 'unknown' outside a git checkout."""
+    root = SUITE_ROOT
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "benchmarks", "methods", "protocols", "run_all.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

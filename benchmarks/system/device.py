@@ -1,0 +1,104 @@
+"""Device, threads and arithmetic: what can change the last bit of a result, and therefore stands in every record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from benchmarks.system.errors import UsageError
+from protocols.loading import first_line
+
+PACKAGES = ("torch", "torchvision", "avalanche-lib", "numpy")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU, or the CPU. Raises UsageError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: not to be had here ({first_line(error)})") from None
+    return device
+
+
+def gpu_workers(device: torch.device) -> int:
+    """How many runs may share a GPU. Small networks leave most of it idle; not measured yet, so few."""
+    gib = torch.cuda.get_device_properties(device).total_memory / 2**30
+    return max(1, min(4, int(gib // 16)))
+
+
+@lru_cache
+def cpuinfo() -> str:
+    """What Linux says of the processors; nothing elsewhere."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def has_fast_bf16(device_type: str) -> bool:
+    """Whether bf16 is native to the processor (elsewhere it is emulated, and slower than fp32)."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(set(cpuinfo().split()) & BF16_FLAGS)
+
+
+def resolve_precision(wanted: str, device: torch.device, said: str = "auto") -> str:
+    """The recipe's; `auto` there to what the command line `said`; `auto` there too, to bf16 where the processor has it, else fp32.
+
+    Raises UsageError where the two fix different ones.
+    """
+    if "auto" not in (wanted, said) and wanted != said:
+        raise UsageError(f"--precision {said}: the recipe fixes {wanted}; only `precision: auto` leaves it open")
+    for precision in (wanted, said):
+        if precision != "auto":
+            return precision
+    return "bf16" if has_fast_bf16(device.type) else "fp32"
+
+
+def make_deterministic(threads: int) -> None:
+    """Same seed, same bytes: pinned threads (another count sums in another order) and deterministic kernels."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums in one order only with this
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it; filling costs time
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
+
+
+def environment(device: torch.device, precision: str, compiler: str | None = None) -> dict[str, str | int]:
+    """What a bit-identical repetition needs to have in common. Versions without their build suffix.
+
+    `compiler` is there only where long trainings are compiled.
+    """
+    facts: dict[str, str | int] = {
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name).split("+")[0] for name in PACKAGES},
+    }
+    if compiler is not None:
+        facts["compiler"] = compiler
+    if device.type == "cuda":
+        facts |= {
+            "device": torch.cuda.get_device_name(device),
+            "cuda": str(torch.version.cuda),
+            "cudnn": int(torch.backends.cudnn.version() or 0),
+        }
+    else:
+        facts |= {"device": processor(), "instructions": torch.backends.cpu.get_cpu_capability()}
+    return facts
+
+
+def processor() -> str:
+    """The CPU's model name, as far as the system tells it."""
+    names = [line.partition(":")[2].strip() for line in cpuinfo().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,71 @@
+"""Where and on what to run: none of it is part of a run's identity."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+MOST_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Folders, device, threads a run, whether long trainings are compiled, what `precision: auto` comes to.
+
+    The record's `environment` keeps what these came to.
+    """
+
+    data_root: Path
+    results: Path
+    device: str = "auto"
+    threads: int = 1
+    compile: bool = True
+    precision: str = "auto"
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """From the options that `add_options` declares. Raises UsageError."""
+        from benchmarks.system.errors import UsageError
+
+        if not 1 <= options.threads <= MOST_THREADS:
+            raise UsageError(f"--threads must be at least 1 and at most {MOST_THREADS:,}")
+        if not re.fullmatch("auto|cpu|cuda(:[0-9]{1,2})?", options.device):
+            raise UsageError(f"--device {options.device[:60]}: not to be had; write auto, cpu, cuda or cuda:1")
+        if options.precision not in ("auto", "fp32", "bf16"):
+            raise UsageError(f"--precision {options.precision[:60]}: not to be had; write auto, fp32 or bf16")
+        try:
+            data_root, results = (folder.resolve() for folder in (options.data_root, options.results))
+        except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError before Python 3.13
+            raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
+        return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision)
+
+
+def a_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a whole number") from None
+
+
+def a_folder(text: str) -> Path:
+    """An option that names a folder. An empty one, of a variable that is not set, would be the current folder."""
+    if not text.isprintable() or not text:
+        raise argparse.ArgumentTypeError("must name a folder")
+    return Path(text)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command of the suite has."""
+    add, data_root = parser.add_argument, Path(os.environ.get("FSCIL_DATA") or "data")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    add("--threads", type=a_number, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
+    add("--no-compile", action="store_true", help="do not compile long trainings, even where a compiler is found")
+    add(
+        "--precision", default="auto", help="auto, fp32, bf16: what a recipe that says auto comes to (default: auto, bf16 where it is fast)"
+    )
+    add("--data-root", type=a_folder, default=data_root, help="default: $FSCIL_DATA, or data")
+    add("--results", type=a_folder, default=Path("results"), help="default: results")

@@ -1,1 +1,0 @@
-"""What the suite's speed is, measured against bare torch and stock Avalanche: `python -m benchmarks.timing`."""

@@ -1,0 +1,1 @@
+"""Commands beside a sweep: choosing parameters, checking what stands in results/, measuring speed."""

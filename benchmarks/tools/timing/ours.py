@@ -1,0 +1,107 @@
+"""The suite's own ways through training and testing, set up so that they can be measured beside others."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.base.session import BaseKey, Checkpoint, build_network, train_base
+from benchmarks.data.batches import Batches, Transform
+from benchmarks.data.images import ImageSet
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.running.evaluate import Evaluator
+from benchmarks.running.runner import Entrant, Runner
+from benchmarks.system.settings import Settings
+from benchmarks.tools.timing.paired import Work
+from protocols.schema import Protocol, Recipe, Sessions
+
+
+def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
+    """The first images of the first classes."""
+
+    def first(numbers: np.ndarray, most: int) -> np.ndarray:
+        return np.concatenate([np.flatnonzero(numbers == number)[:most] for number in range(classes)])
+
+    rows, test_rows = first(images.train_classes, train), first(images.test_classes, test)
+    plain = images.plain[rows]
+    return replace(
+        images,
+        class_names=images.class_names[:classes],
+        train=plain if images.train is images.plain else images.train[rows],
+        plain=plain,
+        test=images.test[test_rows],
+        train_classes=images.train_classes[rows],
+        test_classes=images.test_classes[test_rows],
+        keys=None,
+    )
+
+
+def hasty(recipe: Recipe) -> Recipe:
+    """One epoch, and the methods as their presets have them: where only the time counts."""
+    return recipe.model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}, "bases": {}})
+
+
+def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precision: str, device: torch.device, compiled: bool) -> Work:
+    """One epoch of `train_base` over `images`, augmentation and all."""
+    network = build_network(protocol, "linear", precision, 0, None, recipe.head_gain)
+    network.compiled_batch = recipe.batch if compiled else 0
+    tensor = torch.from_numpy(images.train.copy()).to(device)
+    labels = torch.from_numpy(images.train_classes).to(device)
+    batches = Batches(tensor, labels, torch.arange(len(tensor)), Transform(protocol.data, protocol.augment), recipe.batch, 0, "base")
+    short = hasty(recipe)
+
+    def work() -> int:
+        batches.epoch = 0
+        checkpoint = Checkpoint(Path(tempfile.gettempdir()) / "fscil-bench-timing.checkpoint", BaseKey({}))
+        train_base(network, batches, short, device, checkpoint, lambda epoch, loss: None)
+        return len(tensor)
+
+    return work
+
+
+def entrant(
+    protocol: Protocol, recipe: str, images: ImageSet, sessions: Sessions, variant: str, *overrides: str, settings: Settings
+) -> Entrant:
+    """A method on a hastily trained base, session 0 adopted. Overrides are like `ft_cnn.epochs=100`."""
+    data = protocol.data.model_copy(update={"classes": None})
+    changed = protocol.model_copy(
+        update={
+            "data": data,
+            "sessions": sessions,
+            "recipes": {recipe: hasty(protocol.recipes[recipe])},
+            "recipe": recipe,
+            "canonical": None,
+        }
+    )
+    request = make_request(changed, recipe, "paper", "0", variant, overrides)
+    own = Runner(changed, settings, images).enter(identities(request)[0])
+    own.train(0, 0)
+    return own
+
+
+def session_training(own: Entrant) -> Work:
+    """The last session, over and over."""
+    session = own.strategy.kit.sessions.count
+    rows = len(own.stage.split.train[session])
+
+    def work() -> int:
+        own.train(session, 0)
+        return rows * own.strategy.session_epochs()
+
+    return work
+
+
+def evaluation(own: Entrant) -> Work:
+    """All test images, none of whose features are remembered."""
+
+    def work() -> int:
+        stage: Any = own.stage
+        fresh = Evaluator(stage.tensors, stage.split, stage.evaluator.transform)
+        return sum(fresh.evaluate(own.strategy, own.strategy.session).total)
+
+    return work

@@ -1,0 +1,1 @@
+"""What a method is, what it is handed, and how it is found."""

@@ -1,0 +1,110 @@
+"""Methods by name. A file `methods/<name>.py` is a method; its class is read without importing torch until it runs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from protocols.loading import first_line, unknown
+
+if TYPE_CHECKING:
+    from methods.contract.strategy import SessionStrategy
+
+FOLDER = Path(__file__).resolve().parent.parent
+OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
+"""What a method's file may not import: the runner holds the test images, and the others lead to everything."""
+
+
+class MethodError(ValueError):
+    """A method or preset that does not exist, or a file that is not a method. One line for the user."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a method's source says of itself: enough to list it and to check a command line."""
+
+    name: str
+    title: str
+    summary: str
+    presets: tuple[str, ...]
+    class_name: str
+
+
+def method_names() -> list[str]:
+    return sorted(p.stem for p in FOLDER.glob("*.py") if not p.name.startswith(("_", ".")))
+
+
+def read_entry(name: str) -> Entry:
+    """The method's entry from its source, unexecuted. Raises MethodError."""
+    if name not in method_names():
+        raise MethodError(unknown("method", name, method_names()))
+    path = FOLDER / f"{name}.py"
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise MethodError(f"{path}: not valid Python ({error})") from None
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import | ast.ImportFrom) and (reached := imported(node) & OUT_OF_BOUNDS):
+            raise MethodError(f"{path}, line {node.lineno}: imports {min(reached)}; a method gets what it may touch from its kit")
+    for node in module.body:
+        if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
+            presets = facts.get("presets", {"default": {}})
+            if not isinstance(presets, dict) or not presets:
+                raise MethodError(f"{path}: presets of {node.name} must be a literal dictionary with at least one entry")
+            summary = (ast.get_docstring(module) or "").splitlines() or [""]
+            return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name)
+    raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Top-level packages that this statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    return {(node.module or "").partition(".")[0]}
+
+
+def literals(node: ast.ClassDef) -> dict[str, Any]:
+    """Class attributes that are plain data."""
+    found: dict[str, Any] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            try:
+                found[target.id] = ast.literal_eval(value)
+            except (ValueError, TypeError):
+                found[target.id] = None  # there, but only known once the file runs
+    return found
+
+
+def parse_variant(text: str) -> tuple[Entry, str]:
+    """`method` or `method:preset` to its entry and preset (the first one by default). Raises MethodError."""
+    name, _, preset = text.strip().partition(":")
+    entry = read_entry(name)
+    preset = preset or entry.presets[0]
+    if preset not in entry.presets:
+        raise MethodError(f"{name}: {unknown('preset', preset, list(entry.presets))}")
+    return entry, preset
+
+
+def load_method(name: str) -> type[SessionStrategy]:
+    """Import the method's class. Raises MethodError where the file does not import or is not a method."""
+    from methods.contract.strategy import SessionStrategy
+
+    entry = read_entry(name)
+    try:
+        method = getattr(importlib.import_module(f"methods.{name}"), entry.class_name)
+    except Exception as error:  # a user's file may fail in any way
+        raise MethodError(f"methods/{name}.py cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+    if not (isinstance(method, type) and issubclass(method, SessionStrategy)):
+        raise MethodError(f"methods/{name}.py: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
+    if tuple(method.presets) != entry.presets:
+        raise MethodError(f"methods/{name}.py: {entry.class_name} must write out its presets, even if it shares another method's")
+    return method

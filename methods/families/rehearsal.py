@@ -1,0 +1,127 @@
+"""What iCaRL, EEIL, LUCIR ("NCM") and TOPIC share: kept images, an old network, a last block that trains.
+
+Two families stand behind these names. TOPIC's tables adapt the first three: 400 random base images and one a novel class
+stand *beside* the shots, un-augmented, for the distillation terms alone; only the last block and the head train
+(methods.md 3.1). The original papers mix herded exemplars *into* the training batches and train everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from methods.contract.strategy import Below, SessionStrategy, TrainConfig
+from methods.parts.exemplars import herding, random_choice
+from methods.parts.network import Network, frozen_copy
+from protocols.schema import MOST_EPOCHS, Milestones, Sessions
+
+
+class RehearsalConfig(TrainConfig):
+    """Defaults are TOPIC's: Nesterov SGD, rate .1 for 70 epochs with a drop at 60, batch norm training in the last block only."""
+
+    epochs: int = Field(70, ge=0, le=MOST_EPOCHS)
+    milestones: Milestones = (60,)
+    batch_norm: Literal["eval", "train", "last_block"] = "last_block"
+    new_row_std: float | None = Field(0.001, ge=0)
+    train: Literal["all", "last_block"] = "last_block"
+    freeze_old_rows: bool = False
+    replay: Literal["beside", "within"] = "beside"
+    choose: Literal["random", "herding"] = "random"
+    base_exemplars: int = Field(400, ge=0)  # random choice: base images in total
+    novel_exemplars: int = Field(1, ge=0)  # random choice: images a novel class
+    per_class: int = Field(5, ge=1)  # herding: images a class, base and novel
+
+    @model_validator(mode="after")
+    def _frozen_below(self) -> Self:
+        if self.train == "last_block" and self.batch_norm == "train":
+            raise ValueError("train last_block freezes what is below it: batch_norm must be last_block or eval, or train: all")
+        return self
+
+
+class RehearsalStrategy(SessionStrategy):
+    """`anchors` are the images kept from earlier sessions; `old` names what the network before this session gives."""
+
+    Config = RehearsalConfig
+
+    @classmethod
+    def budget(cls, config: Any, sessions: Sessions) -> int | None:
+        if config.choose == "herding":
+            return int(config.per_class * sessions.classes)
+        return int(config.base_exemplars + config.novel_exemplars * sessions.way * sessions.count)
+
+    def before_session(self) -> None:
+        if not self.session:
+            return
+        if self.config.replay == "within":
+            self.teacher = frozen_copy(self.model)
+            return
+        # Un-augmented and below what trains: the same in every step, so computed once.
+        rows = self.kit.memory.rows
+        images = [self.kit.images.plain(part) for part in self.kit.images.pieces(rows)]
+        below = [self.model.embed_lower(part) if self.config.train == "last_block" else part for part in images]
+        self.anchors = torch.cat(below) if below else torch.empty(0)
+        self.anchor_labels = self.kit.images.labels(rows)
+        self.old_features = self.embed_anchors()
+        self.old_logits = self.model.classify(self.old_features)
+
+    def embed_anchors(self) -> Tensor:
+        """Features [n, d] of the images kept, under the network as it is now."""
+        return self.model.embed_upper(self.anchors) if self.config.train == "last_block" else self.model.embed(self.anchors)
+
+    def old_and_now(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Features and logits of the old network, then of the present one: on the anchors, or on the batch they are in."""
+        if self.config.replay == "beside":
+            features = self.embed_anchors()
+            return self.old_features, self.old_logits, features, self.model.classify(features)
+        with torch.no_grad():
+            old_features = self.embed_batch(self.teacher)
+            old_logits = self.teacher.classify(old_features)
+        return old_features, old_logits, self.features, self.mb_output
+
+    def below(self) -> Below | None:
+        """All below the last block, where only that trains: the config lets no statistics move there."""
+        return self.model.embed_lower if self.config.train == "last_block" else None
+
+    def embed_batch(self, network: Network) -> Tensor:
+        """Features of the batch under the network as it is now, or a teacher, which below is the same."""
+        return network.embed_upper(self.mb_x) if self.stands else network.embed(self.mb_x)
+
+    def forward(self) -> Tensor:
+        self.features = self.embed_batch(self.model)
+        return self.model.classify(self.features)
+
+    def session_rows(self) -> Tensor:
+        return torch.cat([self.kit.memory.rows, self.own_rows]) if self.config.replay == "within" else self.own_rows
+
+    def trainable(self) -> Iterable[nn.Parameter]:
+        if self.config.train == "all":
+            return self.model.parameters()
+        return [*self.model.backbone.last_block.parameters(), *self.model.head.parameters()]
+
+    def frozen_rows(self) -> int:
+        return self.old_classes if self.config.freeze_old_rows else 0
+
+    def keep_exemplars(self) -> None:
+        """Put this session's exemplars into the memory."""
+        c, rows = self.config, self.own_rows
+        if c.choose == "random" and not self.session:
+            self.kit.memory.keep(rows[random_choice(len(rows), c.base_exemplars)])
+            return
+        labels = self.kit.images.labels(rows).cpu()
+        features = self.embed_rows(rows) if c.choose == "herding" else None
+        for label in self.kit.sessions.span(self.session):
+            of_class = (labels == label).nonzero().squeeze(1)
+            if features is None:
+                picked = random_choice(len(of_class), c.novel_exemplars)
+            else:
+                picked = herding(features[of_class.to(features.device)], c.per_class)
+            self.kit.memory.keep(rows[of_class[picked]])
+
+    def after_session(self) -> None:
+        self.keep_exemplars()
+        for name in ("teacher", "anchors", "anchor_labels", "old_features", "old_logits", "features"):
+            self.__dict__.pop(name, None)  # of a session only its exemplars outlive it
