@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from methods.families.rehearsal import RehearsalConfig, RehearsalStrategy
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
-from protocols.schema import MOST_EPOCHS
+from protocols.fields import MOST_EPOCHS
 
 
 class Eeil(RehearsalStrategy):

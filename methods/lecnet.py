@@ -19,7 +19,7 @@ from methods.contract.strategy import Below, SessionStrategy, TrainConfig
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
-from protocols.schema import MOST_EPOCHS
+from protocols.fields import MOST_EPOCHS
 
 BETA_RANGE = 20.0  # beta_clock progress: from 1 to 1 + this over the session
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from methods.contract.strategy import SessionStrategy, TrainConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy, set_batch_norm
-from protocols.schema import MOST_EPOCHS
+from protocols.fields import MOST_EPOCHS
 
 
 class Lwf(SessionStrategy):

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from protocols.fields import Strict
 from protocols.messages import explain, first_line, nearest, unknown
 from protocols.reading import ProtocolError, read_yaml
-from protocols.schema import Protocol, Strict, TitledFile
+from protocols.schema import Protocol, TitledFile
 
 __all__ = ["ProtocolError", "explain", "first_line", "load_protocol", "nearest", "protocol_names", "unknown"]
 

@@ -9,9 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from protocols import loading
+from protocols.fields import Line, Name, Strict, one_line
 from protocols.messages import explain
 from protocols.reading import ProtocolError, read_yaml, short
-from protocols.schema import Line, Name, Protocol, SplitName, Strict, one_line
+from protocols.schema import Protocol, SplitName
 
 
 def one_line_if_any(text: str) -> str:

@@ -9,78 +9,15 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from protocols.fields import MOST, MOST_CLASSES, Bounded, Epoch, Line, Milestones, Name, Share, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.reading import short
 from protocols.seeds import parse_seeds
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 Precision = Literal["auto", "fp32", "bf16"]
-MOST = 1_000_000
-"""No number of a recipe or a method is greater; nobody's experiment needs it, and a slip of the hand is told at once."""
-MOST_EPOCHS = 10_000
-MOST_CLASSES = 100_000
-
-
-def a_name(text: str) -> str:
-    if not re.fullmatch("[a-z0-9][a-z0-9_-]{0,63}", text):  # becomes part of a path
-        raise ValueError("must be of a-z, 0-9, _ and -, begin with a letter or digit, and have at most 64 letters")
-    return text
-
-
-def one_line(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise ValueError("must be one line of printable text")
-    return text
-
-
-def lines(text: str) -> str:
-    if not text.replace("\n", "").replace("\t", "").isprintable():
-        raise ValueError("must be printable text")
-    return text
-
-
-def once_each(items: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if items and (twice := [item for index, item in enumerate(items) if item in items[:index]]):
-        raise ValueError(f"{twice[0]!r} stands twice")
-    return items
-
-
-Name = Annotated[str, AfterValidator(a_name)]
-Line = Annotated[str, Field(max_length=200), AfterValidator(one_line)]
-Text = Annotated[str, Field(max_length=5000), AfterValidator(lines)]
-Epoch = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
-Milestones = Annotated[tuple[Epoch, ...], Field(max_length=100)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """Immutable, and refuses keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        items = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(item, bool) for item in items) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("must not be true or false")
-        if any(isinstance(item, bytes) for item in items):
-            raise ValueError("must not be binary")
-        return value
-
-
-class Bounded(Strict):
-    """Settings whose numbers stay within what anybody may want."""
-
-    @field_validator("*")
-    @classmethod
-    def _within_reason(cls, value: Any) -> Any:
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(number, int | float) and abs(number) > MOST for number in numbers):
-            raise ValueError(f"must be within {MOST:,}")
-        return value
 
 
 class Data(Strict):
@@ -175,7 +112,7 @@ class Recipe(Bounded):
     """How the base session is trained, and what the methods' own settings become under it.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
-    `bases` maps a base model (benchmarks.base.session.BASES) to values that replace the recipe's for it alone.
+    `bases` maps a base model (methods/bases/) to values that replace the recipe's for it alone.
     `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 where the processor has it.
     """
 

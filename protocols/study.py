@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from protocols.fields import Line, Strict, Text, once_each
 from protocols.loading import load_named, names_in
 from protocols.messages import unknown
-from protocols.schema import Line, Strict, Text, TitledFile, once_each
+from protocols.schema import TitledFile
 from protocols.seeds import parse_seeds
 
 FOLDER = Path(__file__).parent / "studies"

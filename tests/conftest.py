@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import methods
-from benchmarks.records.store import Identity, Store
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
 from benchmarks.system.settings import Settings
 from methods.contract import registry
 from protocols import load_protocol

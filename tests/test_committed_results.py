@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.records.store import read_record
+from benchmarks.records.reading import read_record
 from benchmarks.report import write_report, write_study
 from protocols import load_protocol
 from protocols.study import load_study

@@ -19,7 +19,8 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks.records.store import Record, Store
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from tests.test_cli import ROOT, Answer, call, record_files, rows
 
 BASE, WAY, COUNT = 10, 2, 3

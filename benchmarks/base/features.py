@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.base.session import BaseKey, read_tensors, write_tensors
-from benchmarks.data.batches import Transform, embedding_size
+from benchmarks.base.key import BaseKey
+from benchmarks.base.tensors import read_tensors, write_tensors
 from benchmarks.data.splits import Split, rows_sha256
-from benchmarks.running.scenario import Tensors
+from benchmarks.data.tensors import Tensors
+from benchmarks.data.transforms import Transform, embedding_size
 from benchmarks.system.files import locked
 from methods.parts.network import Network
 

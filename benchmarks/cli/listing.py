@@ -11,8 +11,8 @@ from protocols import ProtocolError, load_protocol, protocol_names
 from protocols.study import load_study, study_names
 
 if TYPE_CHECKING:
-    from benchmarks.records.store import Identity
-    from benchmarks.sweeping.sweep import Probes
+    from benchmarks.records.identity import Identity
+    from benchmarks.sweeping.worker import Probes
     from benchmarks.system.settings import Settings
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import SUITE_VERSION
-from benchmarks.base.session import BASES
 from benchmarks.planning.validation import check_protocol, effective
-from benchmarks.records.store import Identity
+from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
-from methods.contract.registry import MethodError, load_method, method_names, parse_variant, read_entry
+from methods.contract.registry import MethodError, base_kind_names, load_method, method_names, parse_variant, read_entry
 from protocols import seeds as of_seeds
 from protocols.loading import nearest, unknown
 from protocols.reading import parse_yaml, short
@@ -135,8 +134,8 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
     cls = load_method(method)
     config = effective(protocol, request.recipe, method, preset, overrides)
     base = cls.bases.get(preset, "linear")
-    if base not in BASES:
-        raise MethodError(f"methods/{method}.py: {unknown('base model', base, list(BASES))}")
+    if base not in (known := base_kind_names()):
+        raise MethodError(f"methods/{method}.py: {unknown('base kind', base, known)}")
     return Identity(
         suite=SUITE_VERSION,
         protocol=protocol.name,

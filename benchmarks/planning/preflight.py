@@ -10,7 +10,9 @@ from pathlib import Path
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import make_split
 from benchmarks.data.weights import find_weights
-from benchmarks.records.store import Identity, Store, read_record
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import read_record
+from benchmarks.records.store import Store
 from benchmarks.system.device import pick_device, resolve_precision
 from benchmarks.system.errors import DataError, StorageError
 from benchmarks.system.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.planning.plan import identities, study_request
-from benchmarks.records.store import Identity
+from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from protocols.messages import short
 from protocols.schema import Protocol

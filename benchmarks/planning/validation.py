@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from benchmarks.base.session import BASES
 from benchmarks.data.weights import check_known
 from benchmarks.system.errors import UsageError
 from methods.contract.config import MethodConfig
-from methods.contract.registry import MethodError, load_method, parse_variant
+from methods.contract.registry import MethodError, base_kind_names, load_method, parse_variant
 from methods.parts.backbones import BACKBONES
 from protocols.loading import explain, first_line, unknown
 from protocols.schema import Protocol
@@ -27,8 +26,8 @@ def check_protocol(protocol: Protocol) -> None:
             method, preset = checked_variant(name, f"{where}, methods.{name}")
             effective(protocol, recipe, method, preset, {})
         for name in settings.bases:
-            if name not in BASES:
-                raise UsageError(f"{where}, bases: {unknown('base model', name, list(BASES))}")
+            if name not in (known := base_kind_names()):
+                raise UsageError(f"{where}, bases: {unknown('base kind', name, known)}")
     check_backbone(protocol)
 
 

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from benchmarks.records.store import Identity, Record, Store, read_record, to_json
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import read_record, to_json
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError
+from protocols.fields import Strict
 from protocols.loading import explain
-from protocols.schema import Strict
 
 if TYPE_CHECKING:
     from benchmarks.running.probes import Probe

@@ -8,7 +8,8 @@ from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import Column, Pair, against, leader, scores_of, seeds_needed
-from benchmarks.report.tables import NONE, Section, markdown
+from benchmarks.report.section import Section
+from benchmarks.report.tables import NONE, markdown
 
 METRICS = {"accuracy": "Accuracy", "hm": "Harmonic mean"}
 LEGEND = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.report.frame import label_of, matrix_of
-from benchmarks.report.tables import Section, intervals, markdown
+from benchmarks.report.section import Section
+from benchmarks.report.tables import intervals, markdown
 
 EXPLAINED = (
     "After the last session unless it says otherwise. Micro: over images, as everywhere else in this suite. Class-count: micro inside old "

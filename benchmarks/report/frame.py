@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmarks.records.store import Record, Store
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.records.traces import read_trace
-from benchmarks.report.tables import Section
+from benchmarks.report.section import Section
 from benchmarks.running.probes import PROBES
 from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedStudy

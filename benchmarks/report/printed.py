@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.report.frame import label_of
-from benchmarks.report.tables import NONE, Section, average_and_drop, intervals, markdown, printed
+from benchmarks.report.section import Section
+from benchmarks.report.tables import NONE, average_and_drop, intervals, markdown, printed
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, Verdict, judge, other_base, other_network
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, Scores, holm, paired_differences, paired_p, seeds_to_separate
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 
 Column = Mapping[str, Scores]
 """One column of a table: each variant's number a seed."""

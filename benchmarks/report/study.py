@@ -15,7 +15,8 @@ from benchmarks.report.compare import cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.pictures import Material, draw
 from benchmarks.report.ranking import scores_of
-from benchmarks.report.tables import NONE, Section, intervals, markdown, widths
+from benchmarks.report.section import Section
+from benchmarks.report.tables import NONE, intervals, markdown, widths
 from benchmarks.report.write import make_sections, notes, provenance, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study

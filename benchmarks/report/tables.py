@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
-from benchmarks.records.store import Costs, FailedRun, Record
-from benchmarks.report.frame import label_of, matrix_of, to_frame
-from benchmarks.report.ranking import ahead_of_all, few_seeds, is_ranked, scores_of
+from benchmarks.records.costs import Costs
+from benchmarks.records.schema import Record
+from benchmarks.report.frame import label_of, matrix_of
+from benchmarks.report.ranking import ahead_of_all, few_seeds, scores_of
+from benchmarks.report.section import Section
 from benchmarks.report.verdict import other_network
 from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
@@ -22,62 +21,6 @@ from protocols.printed import PublishedRow
 NONE = "–"
 KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
 """What a method carries: prototypes and teachers that are no part of its network are `other numbers` (None in records of schema 1)."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """Records of one recipe and split, one variant after the other in the order of the tables, and what failed beside them."""
-
-    recipe: str
-    split: str
-    variants: dict[str, list[Record]]
-    digest: str = ""
-    failures: Sequence[FailedRun] = ()
-
-    @property
-    def name(self) -> str:
-        """Heading; the digest tells apart sections that share recipe and split."""
-        return f"Recipe `{self.recipe}`, split `{self.split}`" + (f", settings `{self.digest}`" if self.digest else "")
-
-    @property
-    def records(self) -> list[Record]:
-        return [record for records in self.variants.values() for record in records]
-
-    @property
-    def seeds(self) -> list[int]:
-        """All that any row was run with, or tried with."""
-        return sorted({record.identity.seed for record in self.records} | {failed.seed for failed in self.failures})
-
-    @property
-    def ranked(self) -> list[str]:
-        return [variant for variant, records in self.variants.items() if is_ranked(records[0])]
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        return to_frame(self.records)
-
-    @cached_property
-    def last(self) -> pd.DataFrame:
-        """The frame's last session."""
-        return self.frame[self.frame["session"] == self.frame["session"].max()]
-
-    def curves(self, variant: str) -> pd.DataFrame:
-        """Accuracy of a variant: a row a seed, a column a session."""
-        return self.frame[self.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
-
-    def failed(self, variant: str) -> int:
-        """How many runs of a variant that has records failed."""
-        folder = self.variants[variant][0].identity.stem.parent.name
-        return sum(failed.folder == folder for failed in self.failures)
-
-    def failed_rows(self) -> dict[str, int]:
-        """Variants of which nothing but failures is left: a label each, and how many."""
-        alive = {records[0].identity.stem.parent.name for records in self.variants.values()}
-        return Counter(f"`{failed.variant}`" for failed in self.failures if failed.folder not in alive)
-
-    def seeds_cell(self, runs: int, failed: int) -> str:
-        """`10`; `8 of 10, 1 failed` where not all are there."""
-        return (str(runs) if runs == len(self.seeds) else f"{runs} of {len(self.seeds)}") + (f", {failed} failed" if failed else "")
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

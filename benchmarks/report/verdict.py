@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import EQUAL, mean_and_half_width
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from protocols.printed import PublishedRow
 
 BASE_LEVEL = 3.0

@@ -10,12 +10,15 @@ from pathlib import Path
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
 from benchmarks.planning.studies import studied
-from benchmarks.records.store import FailedRun, Record, Store
+from benchmarks.records.failures import FailedRun
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import EXPLAINED, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.printed import nobody_lines, printed_lines
-from benchmarks.report.tables import Section, accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
+from benchmarks.report.section import Section
+from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols import load_published

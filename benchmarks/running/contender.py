@@ -11,11 +11,12 @@ from torch import Tensor
 from benchmarks.base.features import TrainFeatures
 from benchmarks.data.images import ImageSet
 from benchmarks.data.splits import Split
+from benchmarks.data.tensors import Tensors
 from benchmarks.metrics.accuracy import session_accuracies
 from benchmarks.running.audit import images_outside, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator
 from benchmarks.running.guard import shut
-from benchmarks.running.scenario import SessionImages, Tensors
+from benchmarks.running.images import SessionImages
 from benchmarks.system.streams import torch_seed
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.strategy import SessionStrategy

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.base.features import BaseFeatures, embed_all, embedding_key
-from benchmarks.data.batches import Transform, embedding_size
 from benchmarks.data.splits import Split
-from benchmarks.running.scenario import Tensors
+from benchmarks.data.tensors import Tensors
+from benchmarks.data.transforms import Transform, embedding_size
 
 if TYPE_CHECKING:
     from methods.contract.strategy import SessionStrategy

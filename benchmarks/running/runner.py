@@ -13,22 +13,30 @@ from typing import Any
 
 import torch
 
+from benchmarks.base.cache import Checkpoint, cached_base
 from benchmarks.base.features import BaseFeatures, base_features
-from benchmarks.base.session import Checkpoint, base_key, build_network, cached_base, to_fast_layout, train_base
-from benchmarks.data.batches import Batches, Transform
+from benchmarks.base.key import base_key
+from benchmarks.base.network import build_network, to_fast_layout
+from benchmarks.base.training import train_base
+from benchmarks.data.batches import Batches
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import make_split
+from benchmarks.data.tensors import to_device
+from benchmarks.data.transforms import Transform
 from benchmarks.data.weights import find_weights
 from benchmarks.metrics.accuracy import micro
+from benchmarks.records.costs import Costs
+from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions
-from benchmarks.records.store import Costs, Identity, Record, SessionResult
+from benchmarks.records.schema import Record, SessionResult
 from benchmarks.records.traces import trace_bytes
 from benchmarks.running.audit import numbers_kept
 from benchmarks.running.contender import Entrant, Stage
 from benchmarks.running.evaluate import Evaluator
+from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import folders, shut
+from benchmarks.running.images import SessionImages
 from benchmarks.running.probes import PROBES, look
-from benchmarks.running.scenario import SessionImages, make_experiences, to_device
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
 from benchmarks.system.files import SUITE_ROOT

@@ -107,9 +107,12 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     A point that fails is named and left out. All points ever tried stand in results/search/<protocol>-<split>-pseudo.md.
     """
     from benchmarks.planning.plan import make_identity
-    from benchmarks.records.store import Record, Store, read_record
+    from benchmarks.records.reading import read_record
+    from benchmarks.records.schema import Record
+    from benchmarks.records.store import Store
     from benchmarks.report import write_report
-    from benchmarks.report.tables import Section, final_table
+    from benchmarks.report.section import Section
+    from benchmarks.report.tables import final_table
     from benchmarks.running.runner import Runner
     from benchmarks.system.device import make_deterministic
 

@@ -15,7 +15,8 @@ from benchmarks.data.images import ImageSet
 from benchmarks.data.splits import Split, make_split
 from benchmarks.planning.preflight import images_or_why
 from benchmarks.records.predictions import recount
-from benchmarks.records.store import Record, Store
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.records.traces import read_trace
 from benchmarks.system.errors import DataError, RecordError, UsageError
 from benchmarks.system.settings import Settings

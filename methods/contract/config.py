@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from protocols.schema import MOST_EPOCHS, Bounded, Milestones
+from protocols.fields import MOST_EPOCHS, Bounded, Milestones
 
 Selection = Literal["last", "oracle_test"]
 """The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from protocols.loading import first_line, unknown
 
 if TYPE_CHECKING:
+    from methods.contract.base_kind import BaseKind
     from methods.contract.strategy import SessionStrategy
 
 FOLDER = Path(__file__).resolve().parent.parent
+BASES = FOLDER / "bases"
 OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
 """What a method's file may not import: the runner holds the test images, and the others lead to everything."""
 
@@ -108,3 +110,23 @@ def load_method(name: str) -> type[SessionStrategy]:
     if tuple(method.presets) != entry.presets:
         raise MethodError(f"methods/{name}.py: {entry.class_name} must write out its presets, even if it shares another method's")
     return method
+
+
+def base_kind_names() -> list[str]:
+    return sorted(path.stem for path in BASES.glob("*.py") if not path.name.startswith(("_", ".")))
+
+
+def load_base_kind(name: str) -> type[BaseKind]:
+    """Import a base kind's class. Raises MethodError where there is none of that name, or where its file does not import."""
+    from methods.contract.base_kind import BaseKind
+
+    if name not in (known := base_kind_names()):
+        raise MethodError(unknown("base kind", name, known))
+    try:
+        module = importlib.import_module(f"methods.bases.{name}")
+    except Exception as error:  # a user's file may fail in any way
+        raise MethodError(f"methods/bases/{name}.py cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, BaseKind) and v.__module__ == module.__name__]
+    if len(kinds) != 1:
+        raise MethodError(f"methods/bases/{name}.py: must hold one class that derives from BaseKind (has {len(kinds)})")
+    return kinds[0]

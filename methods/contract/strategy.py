@@ -32,7 +32,7 @@ class SessionStrategy(SupervisedTemplate):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     """Named settings; the first is the default. A literal, so that `--list` can read it without importing torch."""
     bases: ClassVar[dict[str, str]] = {}
-    """Preset -> base model it starts from, where that is not `linear` (see benchmarks.base.session.BASES)."""
+    """Preset -> base model it starts from, where that is not `linear` (see methods/bases/)."""
     memory_budget: ClassVar[int | None] = 0
     """Images of past sessions kept at most; None: all of them."""
     version: ClassVar[int] = 1

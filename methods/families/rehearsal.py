@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from methods.contract.strategy import Below, SessionStrategy, TrainConfig
 from methods.parts.exemplars import herding, random_choice
 from methods.parts.network import Network, frozen_copy
-from protocols.schema import MOST_EPOCHS, Milestones, Sessions
+from protocols.fields import MOST_EPOCHS, Milestones
+from protocols.schema import Sessions
 
 
 class RehearsalConfig(TrainConfig):

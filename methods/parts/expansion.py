@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from methods.parts.heads import GrowingHead
 from methods.parts.network import Network
-from protocols.schema import Strict
+from protocols.fields import Strict
 
 WINDOWS, CENTRE = 9, 4  # of a 3x3 kernel; features are then the nine window means (methods.parts.network.window_means)
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from methods.parts.backbones import Backbone
-from methods.parts.heads import GrowingHead
 from methods.parts.path_integral import PathIntegral
 
 M = TypeVar("M", bound=nn.Module)
@@ -28,7 +27,7 @@ class Network(nn.Module):
     whoever sets it writes down that it is compiled.
     """
 
-    def __init__(self, backbone: Backbone, precision: str, head: type[GrowingHead] | None = None, projected: bool = False) -> None:
+    def __init__(self, backbone: Backbone, precision: str) -> None:
         super().__init__()
         d = backbone.feature_dim
         self.backbone = backbone
@@ -36,8 +35,8 @@ class Network(nn.Module):
         self.precision = precision
         self.nine_windows = False
         self.compiled_batch = 0
-        self.projection: nn.Module = nn.Linear(d, d, bias=False) if projected else nn.Identity()
-        self.head: Any = (head or backbone.head)(d)  # a method may put another in its place
+        self.projection: nn.Module = nn.Identity()  # a base kind may put a layer in its place
+        self.head: Any = backbone.head(d)  # a base kind or a method may put another in its place
         self.path: PathIntegral | None = None
 
     def embed(self, images: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.data.splits import order_sha256
-from benchmarks.records.store import Costs, Identity, Record, SessionResult
+from benchmarks.records.costs import Costs
+from benchmarks.records.identity import Identity
+from benchmarks.records.schema import Record, SessionResult
 
 TITLES = {"base_only": "BaseOnly", "ft_cnn": "Ft-CNN", "lecnet": "LEC-Net", "proto": "Proto"}
 IMAGES = 10  # test images a class

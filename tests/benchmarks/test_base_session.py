@@ -12,20 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.base import session as base_session
-from benchmarks.base.session import (
-    BASES,
-    BaseKey,
-    Checkpoint,
-    base_key,
-    build_network,
-    cached_base,
-    learning_rate,
-    read_tensors,
-    train_base,
-)
-from benchmarks.data.batches import Batches, Transform
+from benchmarks.base import cache as base_cache
+from benchmarks.base.cache import Checkpoint, cached_base
+from benchmarks.base.key import BaseKey, base_key
+from benchmarks.base.network import build_network
+from benchmarks.base.tensors import read_tensors
+from benchmarks.base.training import learning_rate, train_base
+from benchmarks.data.batches import Batches
+from benchmarks.data.transforms import Transform
 from benchmarks.system.errors import StorageError
+from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol, Recipe
 
@@ -77,7 +73,7 @@ def test_a_damaged_or_foreign_base_is_trained_again(damage: str, tiny: Protocol,
     path = tmp_path / f"{KEY.stem}.safetensors"
     content = path.read_bytes()
     if damage == "other key":
-        base_session.write_tensors(path, BaseKey({"what": "something else"}), first)
+        write_tensors(path, BaseKey({"what": "something else"}), first)
     else:
         middle = len(content) // 2
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
@@ -108,7 +104,7 @@ def test_interrupted_training_goes_on_to_the_same_bytes(
     stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = cached_base(tmp_path / "a", KEY, fresh(tiny), trainer())
-    monkeypatch.setattr(base_session, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         cached_base(tmp_path / "b", KEY, fresh(tiny), trainer(stop_after=stopped_after))
     assert (tmp_path / "b" / f"{KEY.stem}.checkpoint").exists() == (stopped_after > 1)
@@ -176,7 +172,7 @@ def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> Non
 
     fast = tiny.recipes["fast"]
     others = [
-        *({"base": base} for base in BASES if base != "linear"),
+        *({"base": base} for base in base_kind_names() if base != "linear"),
         {"seed": 1},
         {"data_sha256": "e"},
         {"rows_sha256": "s"},

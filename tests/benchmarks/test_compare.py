@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import pytest
 
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.report.compare import comparison
 from benchmarks.report.frame import to_frame
-from benchmarks.report.tables import Section, accuracy_table, final_table, intervals, legend
+from benchmarks.report.section import Section
+from benchmarks.report.tables import accuracy_table, final_table, intervals, legend
 from benchmarks.system.errors import RecordError
 from tests.benchmarks.reading import Row, row_of, tables
 

@@ -17,9 +17,12 @@ from torch._dynamo.utils import counters
 from torch._inductor.exc import InductorError
 from torch.nn import functional
 
-from benchmarks.base.session import BaseKey, Checkpoint, build_network, to_fast_layout, train_base
+from benchmarks.base.cache import Checkpoint
+from benchmarks.base.key import BaseKey
+from benchmarks.base.network import build_network, to_fast_layout
+from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
-from benchmarks.records.store import to_json
+from benchmarks.records.reading import to_json
 from benchmarks.running.runner import Entrant, Runner
 from benchmarks.system import compiling
 from benchmarks.system.compiling import compiler_for, compiling_pays, cxx

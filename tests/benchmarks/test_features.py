@@ -12,13 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.base.features import BaseFeatures, base_features, embed_all, state_sha256
-from benchmarks.base.session import BaseKey, build_network, to_fast_layout, write_tensors
-from benchmarks.data.batches import Transform
+from benchmarks.base.key import BaseKey
+from benchmarks.base.network import build_network, to_fast_layout
+from benchmarks.base.tensors import write_tensors
 from benchmarks.data.splits import Split
-from benchmarks.records.store import to_json
+from benchmarks.data.tensors import Tensors
+from benchmarks.data.transforms import Transform
+from benchmarks.records.reading import to_json
 from benchmarks.running.evaluate import Evaluator
+from benchmarks.running.images import SessionImages
 from benchmarks.running.runner import Runner
-from benchmarks.running.scenario import SessionImages, Tensors
 from methods.contract.memory import LeakError, Memory
 from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol

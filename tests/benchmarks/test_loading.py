@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from benchmarks.data.batches import Batches, Draws, Transform, crop, embedding_size, jitter, piece_size
+from benchmarks.data.batches import Batches
+from benchmarks.data.transforms import Draws, Transform, crop, embedding_size, jitter, piece_size
 from benchmarks.system.streams import torch_seed
 from protocols.schema import Augment, Data
 

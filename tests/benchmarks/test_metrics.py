@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.metrics import accuracy as metrics
-from benchmarks.records.store import Record, SessionResult
+from benchmarks.records.schema import Record, SessionResult
 from benchmarks.report.frame import matrix_of, to_frame
 from protocols.schema import Sessions
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.base.session import BASES
 from benchmarks.planning.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
-from benchmarks.records.store import Identity
+from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
-from methods.contract.registry import MethodError, load_method, method_names, read_entry
+from methods.contract.registry import MethodError, base_kind_names, load_method, method_names, read_entry
 from protocols import load_protocol, protocol_names
 from protocols.schema import Protocol, Recipe
 from protocols.study import Study, StudyVariant
@@ -378,12 +377,12 @@ def test_changing_any_field_of_the_recipe_changes_the_run(field: str, tiny: Prot
     assert runs_of(with_recipe(tiny, **{field: value}), "base_only") != runs_of(tiny, "base_only")
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", base_kind_names())
 def test_a_recipe_changes_one_base_alone(base: str, tiny: Protocol) -> None:
     """Recipe.bases: in the identity of the runs that start from it, and of no other."""
     methods = "base_only,lecnet:code,ncm:original,si"  # one of each kind
     plain, changed = runs_of(tiny, methods), runs_of(with_recipe(tiny, bases={base: {"epochs": 9, "lr": 0.7}}), methods)
-    assert {run.base for run in plain} == set(BASES)
+    assert {run.base for run in plain} == set(base_kind_names())
     for before, after in zip(plain, changed, strict=True):
         assert before.base_settings == {}
         assert after.base_settings == ({"epochs": 9, "lr": 0.7} if before.base == base else {})

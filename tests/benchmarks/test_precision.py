@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchmarks.planning.preflight import check_before_training, done_in_another_precision
-from benchmarks.records.store import Identity, Store
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
 from benchmarks.running.runner import Runner
 from benchmarks.system import device as precision
 from benchmarks.system.device import resolve_precision

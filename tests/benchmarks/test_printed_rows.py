@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records.store import Costs, Record, Store
+from benchmarks.records.costs import Costs
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.report import write, write_report
 from benchmarks.report.printed import printed_lines
-from benchmarks.report.tables import Section, accuracy_table
+from benchmarks.report.section import Section
+from benchmarks.report.tables import accuracy_table
 from protocols import load_protocol, load_published
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.metrics.statistics import ALPHA, Scores, holm
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.report.ranking import against, ahead_of_all, few_seeds, is_ranked, leader, scores_of, seeds_needed
 
 # Ten seeds; the noise is common to all rows, as one base model is.

@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from benchmarks.records import store as records
-from benchmarks.records.store import Costs, FailedRun, Failure, Identity, Record, Store, read_record, seal, to_json
+from benchmarks.records.costs import Costs
+from benchmarks.records.failures import FailedRun, Failure
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import read_record, seal, to_json
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError, StorageError
 
 MakeIdentity = Callable[..., Identity]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.metrics.accuracy import micro
-from benchmarks.records.store import Store, read_record, to_json
+from benchmarks.records.reading import read_record, to_json
+from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError
 from tests.conftest import ROOT
 

@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records.store import Costs, Failure, Identity, Record, Store
+from benchmarks.records.costs import Costs
+from benchmarks.records.failures import Failure
+from benchmarks.records.identity import Identity
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.report import write, write_report
 from benchmarks.system.errors import USER_ERRORS, RecordError
 from protocols.printed import PublishedRow

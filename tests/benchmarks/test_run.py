@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.records.store import Identity
+from benchmarks.records.identity import Identity
 from benchmarks.running import runner as run
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings

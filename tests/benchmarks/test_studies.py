@@ -13,7 +13,9 @@ import torch
 
 from benchmarks.planning.plan import study_request
 from benchmarks.planning.studies import agenda, load_studies, studied, variants_of
-from benchmarks.records.store import Identity, Store, read_record
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import read_record
+from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces, read_trace
 from benchmarks.running.audit import TraceError
 from benchmarks.running.probes import PROBES, Probe

@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.planning.plan import identities, study_request
-from benchmarks.records.store import Costs, Record, Store, seal, to_json
+from benchmarks.records.costs import Costs
+from benchmarks.records.reading import seal, to_json
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.report import study as pages
 from benchmarks.report import write_report, write_study
 from benchmarks.running.runner import Runner

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records.store import Identity, Store
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
+from benchmarks.sweeping.processes import rotated
 from benchmarks.sweeping.progress import Event
-from benchmarks.sweeping.sweep import missing_runs, one_run, rotated
+from benchmarks.sweeping.sweep import missing_runs
+from benchmarks.sweeping.worker import one_run
 from benchmarks.system.errors import DataError, StorageError
 
 MakeIdentity = Callable[..., Identity]

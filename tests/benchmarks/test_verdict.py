@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, by_numbers, judge, other_base, other_network
 from protocols.printed import PublishedRow
 

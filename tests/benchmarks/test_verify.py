@@ -15,8 +15,10 @@ import pytest
 
 from benchmarks.cli import main as cli
 from benchmarks.data.splits import order_sha256
+from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions, recount
-from benchmarks.records.store import Identity, Store, read_record, seal, to_json
+from benchmarks.records.reading import read_record, seal, to_json
+from benchmarks.records.store import Store
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import verify
 from protocols.schema import Protocol

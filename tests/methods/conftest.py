@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records.store import Record
+from benchmarks.records.schema import Record
 from benchmarks.running.runner import Entrant, Runner, Stage
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, Run, identity_of

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from methods.bases.projected import Projected
 from methods.lecnet import LecConfig, LecNet
 from methods.parts.backbones import Backbone
 from methods.parts.expansion import ExpandingHead
@@ -33,7 +34,9 @@ class Maps(Backbone):
 def network(backbone: Backbone | None = None, projected: bool = False) -> Network:
     """With the three base classes, the same every time."""
     torch.manual_seed(0)
-    net = Network(backbone or Maps(), "fp32", projected=projected)
+    net = Network(backbone or Maps(), "fp32")
+    if projected:
+        Projected().build(net)
     net.head.grow(3)
     return net
 

@@ -11,7 +11,8 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.records.store import Identity, Record
+from benchmarks.records.identity import Identity
+from benchmarks.records.schema import Record
 from benchmarks.running.runner import Entrant
 from methods.contract.registry import method_names, read_entry
 from protocols.schema import Protocol

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.base.features import state_sha256
-from benchmarks.records.store import Identity, to_json
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import to_json
 from benchmarks.running import evaluate
 from benchmarks.running.runner import Entrant, Runner
 from benchmarks.system.settings import Settings

@@ -10,8 +10,8 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
+from benchmarks.running.images import SessionImages
 from benchmarks.running.runner import Entrant
-from benchmarks.running.scenario import SessionImages
 from methods.joint_cnn import JointCnn
 from tests.methods.by_hand import label_loss_of
 from tests.methods.runs import Enter, after_loss, train_all, train_under

@@ -13,9 +13,13 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from benchmarks.base import session as base_session
-from benchmarks.base.session import BaseKey, Checkpoint, build_network, cached_base, train_base
-from benchmarks.data.batches import Batches, Transform
+from benchmarks.base import cache as base_cache
+from benchmarks.base.cache import Checkpoint, cached_base
+from benchmarks.base.key import BaseKey
+from benchmarks.base.network import build_network
+from benchmarks.base.training import train_base
+from benchmarks.data.batches import Batches
+from benchmarks.data.transforms import Transform
 from benchmarks.running import runner as run
 from benchmarks.running.runner import Runner, count_parameters
 from benchmarks.system.settings import Settings
@@ -252,7 +256,7 @@ def test_base_training_keeps_the_direct_path_integral_and_session_0_takes_it_ove
 
 def test_interrupted_base_training_resumes_to_the_same_path(tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = cached_base(tmp_path / "a", KEY, lambda: fresh(tiny), train)
-    monkeypatch.setattr(base_session, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         cached_base(tmp_path / "b", KEY, lambda: fresh(tiny), lambda n, c: train(n, c, stop_after=3))
     resumed = cached_base(tmp_path / "b", KEY, lambda: fresh(tiny), train)

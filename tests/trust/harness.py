@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.cli import main as cli
-from benchmarks.records.store import Costs, Store
+from benchmarks.records.costs import Costs
+from benchmarks.records.store import Store
 from tests.conftest import ROOT, TINY
 from tests.trust.sabotage.saboteur import Plan
 

@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.cli import main as cli
 from benchmarks.records import store as records
-from benchmarks.records.store import Identity, Store, read_record
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import read_record
+from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 import methods
-from benchmarks.records.store import Record, Store, read_record
+from benchmarks.records.reading import read_record
+from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from methods.contract import registry

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.base import session as base_session
-from benchmarks.base.session import BaseKey, Checkpoint, build_network, cached_base, read_tensors, write_tensors
+from benchmarks.base import cache as base_cache
+from benchmarks.base.cache import Checkpoint, cached_base
+from benchmarks.base.key import BaseKey
+from benchmarks.base.network import build_network
+from benchmarks.base.tensors import read_tensors, write_tensors
 from benchmarks.data.images import load_images
-from benchmarks.records.store import to_json
+from benchmarks.records.reading import to_json
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import StorageError
 from benchmarks.system.settings import Settings
@@ -198,7 +201,7 @@ def stopped(tiny: Protocol, place: Settings, monkeypatch: pytest.MonkeyPatch) ->
     """The checkpoint of a base training that was stopped after its first epoch of two."""
     for path in (place.results / ".base").iterdir():
         path.unlink()
-    monkeypatch.setattr(base_session, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
 
     def stop(text: str) -> None:
         if "epoch 2/2" in text:

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.records.store import Identity, Store
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
 from benchmarks.report.frame import label_of
 from benchmarks.running.audit import TraceError
 from benchmarks.running.evaluate import ScoreError
 from benchmarks.running.runner import Runner
 from benchmarks.sweeping.progress import Event
-from benchmarks.sweeping.sweep import one_run
+from benchmarks.sweeping.worker import one_run
 from benchmarks.system.settings import Settings
 from methods.contract import registry
 from methods.contract.memory import BudgetError, LeakError

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.base.session import BaseKey, read_tensors
+from benchmarks.base.key import BaseKey
+from benchmarks.base.tensors import read_tensors
 from benchmarks.data.images import load_images
 from benchmarks.data.sources import locate, mnist
 from benchmarks.data.weights import SHA256, find_weights

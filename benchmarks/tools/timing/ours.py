@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.base.session import BaseKey, Checkpoint, build_network, train_base
-from benchmarks.data.batches import Batches, Transform
+from benchmarks.base.cache import Checkpoint
+from benchmarks.base.key import BaseKey
+from benchmarks.base.network import build_network
+from benchmarks.base.training import train_base
+from benchmarks.data.batches import Batches
 from benchmarks.data.images import ImageSet
+from benchmarks.data.transforms import Transform
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.runner import Entrant, Runner

@@ -12,7 +12,9 @@ from statistics import mean
 
 from benchmarks.metrics.accuracy import micro
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.records.store import Costs, Identity, Store
+from benchmarks.records.costs import Costs
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
 from benchmarks.report.tables import markdown
 from benchmarks.running.runner import Runner
 from benchmarks.system.files import SUITE_ROOT

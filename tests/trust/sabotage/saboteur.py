@@ -163,10 +163,10 @@ MEANING: dict[str, Callable[..., tuple[str, Any] | None]] = {
 
 
 class OftenFinder(importlib.abc.MetaPathFinder):
-    """Imports benchmarks.base.session with a checkpoint after every epoch."""
+    """Imports benchmarks.base.cache with a checkpoint after every epoch."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "benchmarks.base.session":
+        if name != "benchmarks.base.cache":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

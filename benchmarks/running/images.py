@@ -7,43 +7,20 @@ current session and those in its own memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.data.batches import Batches, Transform, embedding_size
-from benchmarks.data.images import ImageSet
-from benchmarks.data.splits import Split
+from benchmarks.data.batches import Batches
+from benchmarks.data.tensors import Tensors
+from benchmarks.data.transforms import Transform, embedding_size
 from methods.contract.memory import LeakError, Memory
 from methods.parts.network import Network
 
 if TYPE_CHECKING:
     from benchmarks.base.features import TrainFeatures
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """Images on the device, uint8, and labels int64 in the order of arrival (-1: never shown)."""
-
-    train: Tensor
-    plain: Tensor
-    labels: Tensor
-    test: Tensor
-    test_labels: Tensor
-
-
-def to_device(images: ImageSet, split: Split, device: torch.device) -> Tensors:
-    train = torch.from_numpy(images.train).to(device)
-    return Tensors(
-        train=train,
-        plain=train if images.plain is images.train else torch.from_numpy(images.plain).to(device),
-        labels=torch.from_numpy(split.labels(images.train_classes)).to(device),
-        test=torch.from_numpy(images.test).to(device),
-        test_labels=torch.from_numpy(split.labels(images.test_classes)).to(device),
-    )
 
 
 class SessionImages:
@@ -96,45 +73,3 @@ class SessionImages:
         if not np.array_equal(shown[places], wanted):  # a memory that was tampered with
             raise LeakError("asked for training images that are not shown in this session")
         return torch.from_numpy(places)
-
-
-class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Row numbers as a data set: Avalanche carries these, never pixels."""
-
-    def __init__(self, rows: list[int]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[int]:
-        return (self.rows[index],)
-
-
-def make_experiences(split: Split, labels: Tensor) -> list[Any]:
-    """The Avalanche experience of each session; its data set holds rows and labels.
-
-    Built as avalanche.md section 1 recommends. Each is the last of a stream of its own: what a strategy is handed leads back
-    to earlier sessions, to no later one, and to no test stream.
-    """
-    from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
-    from avalanche.benchmarks.utils import (
-        ConstantSequence,
-        DataAttribute,
-        TaskAwareSupervisedClassificationDataset,
-    )
-    from avalanche.benchmarks.utils.data_attribute import TaskLabels
-
-    table = labels.cpu()
-    datasets: list[Any] = []
-    experiences = []
-    for rows in split.train:
-        numbers = rows.tolist()
-        attributes = [
-            DataAttribute(table[torch.from_numpy(rows)].tolist(), "targets"),
-            DataAttribute(numbers, "row"),
-            TaskLabels(ConstantSequence(0, len(numbers))),
-        ]
-        datasets.append(TaskAwareSupervisedClassificationDataset([_Rows(numbers)], data_attributes=attributes))
-        experiences.append(with_classes_timeline(benchmark_from_datasets(train=list(datasets))).train_stream[-1])
-    return experiences

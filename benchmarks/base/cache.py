@@ -1,0 +1,81 @@
+"""Base models on disk: each trained once, its unfinished training kept in a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.base.key import BaseKey
+from benchmarks.base.tensors import finite, fits, read_tensors, write_tensors
+from benchmarks.system.files import locked, remove
+from methods.parts.network import Network
+
+CHECKPOINT_SECONDS = 60.0  # a killed base training loses about this much
+
+
+class Checkpoint:
+    """State of an unfinished base training, written about once a minute. Resuming from it gives the same bytes."""
+
+    def __init__(self, path: Path, key: BaseKey) -> None:
+        self.path, self.key = path, key
+        self.written = time.monotonic()
+
+    def keep(self, network: Network, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        if time.monotonic() - self.written < CHECKPOINT_SECONDS:
+            return
+        state = {f"network.{name}": value for name, value in network.state_dict().items()}
+        for name, parameter in network.named_parameters():
+            momentum = optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                state[f"momentum.{name}"] = momentum
+        state["epoch"] = torch.tensor(epoch)
+        write_tensors(self.path, self.key, state)
+        self.written = time.monotonic()
+
+    def resume(self, network: Network, optimizer: torch.optim.Optimizer) -> int:
+        """Load what is there; the number of epochs that are done."""
+        state = read_tensors(self.path, self.key)
+        if state is None:
+            return 0
+        own, momentum = (
+            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            for prefix in ("network.", "momentum.")
+        )
+        parameters = dict(network.named_parameters())
+        moves = parameters if optimizer.param_groups[0]["momentum"] else {}
+        if "epoch" not in state or not (fits(own, network.state_dict()) and fits(momentum, moves)):
+            return 0
+        network.load_state_dict(own)
+        for name, value in momentum.items():
+            buffer = torch.empty_like(parameters[name]).copy_(value)  # keeps the memory layout
+            optimizer.state[parameters[name]]["momentum_buffer"] = buffer
+        return int(state["epoch"])
+
+    def remove(self) -> None:
+        remove(self.path)
+
+
+def cached_base(
+    folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network, Checkpoint], None]
+) -> dict[str, Tensor]:
+    """The state of the base model of `key`: read where it is stored whole, else trained from `fresh` and stored.
+
+    One process trains; others that want the same base wait for it.
+    """
+    path = folder / f"{key.stem}.safetensors"
+    with locked(path.with_suffix(".lock"), wait=True):
+        state = read_tensors(path, key)
+        checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
+        network = fresh()
+        if state is None or not fits(state, network.state_dict()):
+            train(network, checkpoint)
+            state = dict(network.state_dict())
+            if not finite(state):  # the last step's doing: its loss was still a number
+                raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
+            write_tensors(path, key, state)
+        checkpoint.remove()  # also that of a process killed between its last write and here
+        return state

@@ -1,0 +1,63 @@
+"""Records as JSON files: written with a seal, read with every check."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.records.schema import READ_VERSIONS, Record
+from benchmarks.system.errors import RecordError
+from protocols.loading import explain
+
+
+def to_json(content: dict[str, Any]) -> bytes:
+    """A line a key, and a line a session: small, and readable in a diff. Keys sorted; NaN refused (ValueError)."""
+
+    def line(value: Any) -> str:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+
+    def text(value: Any) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return "[\n  " + ",\n  ".join(map(line, value)) + "\n ]"
+        return line(value)
+
+    return ("{\n" + ",\n".join(f" {line(key)}: {text(value)}" for key, value in sorted(content.items())) + "\n}\n").encode()
+
+
+def seal(content: dict[str, Any]) -> str:
+    """Hash of a record's content: a slip of an editor is found. It is no signature: whoever forges a record can seal it."""
+    return hashlib.sha256(to_json(content)).hexdigest()
+
+
+def read_record(path: Path) -> Record:
+    """Load and check one record. Raises RecordError naming the file and what is wrong with it."""
+    try:
+        facts = path.stat()
+    except OSError:
+        raise RecordError(f"{path}: no such record") from None
+    return _read_record(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _read_record(path: Path, *state: int) -> Record:
+    """A sweep asks for every record when it begins and when it reports: parsed again only where the file is another."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not a whole JSON file ({error}); remove it and run again") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version not in READ_VERSIONS:
+        raise RecordError(f"{path}: record schema {version!r}, this release reads {' and '.join(map(str, READ_VERSIONS))}")
+    try:
+        if version > 1 and content.pop("seal", None) != seal(content):
+            raise RecordError(f"{path}: changed after it was written; remove it and run again")
+        return Record.model_validate(content)
+    except ValidationError as error:
+        raise RecordError(f"{path}: {explain(error, Record)}; remove it and run again") from None
+    except ValueError as error:  # NaN has no place in JSON, and no seal
+        raise RecordError(f"{path}: {error}; remove it and run again") from None

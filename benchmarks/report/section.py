@@ -1,0 +1,71 @@
+"""Records that share protocol, recipe and split: what one section of a page is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from benchmarks.records.failures import FailedRun
+from benchmarks.records.schema import Record
+from benchmarks.report.frame import to_frame
+from benchmarks.report.ranking import is_ranked
+
+
+@dataclass(frozen=True)
+class Section:
+    """Records of one recipe and split, one variant after the other in the order of the tables, and what failed beside them."""
+
+    recipe: str
+    split: str
+    variants: dict[str, list[Record]]
+    digest: str = ""
+    failures: Sequence[FailedRun] = ()
+
+    @property
+    def name(self) -> str:
+        """Heading; the digest tells apart sections that share recipe and split."""
+        return f"Recipe `{self.recipe}`, split `{self.split}`" + (f", settings `{self.digest}`" if self.digest else "")
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for records in self.variants.values() for record in records]
+
+    @property
+    def seeds(self) -> list[int]:
+        """All that any row was run with, or tried with."""
+        return sorted({record.identity.seed for record in self.records} | {failed.seed for failed in self.failures})
+
+    @property
+    def ranked(self) -> list[str]:
+        return [variant for variant, records in self.variants.items() if is_ranked(records[0])]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        return to_frame(self.records)
+
+    @cached_property
+    def last(self) -> pd.DataFrame:
+        """The frame's last session."""
+        return self.frame[self.frame["session"] == self.frame["session"].max()]
+
+    def curves(self, variant: str) -> pd.DataFrame:
+        """Accuracy of a variant: a row a seed, a column a session."""
+        return self.frame[self.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+
+    def failed(self, variant: str) -> int:
+        """How many runs of a variant that has records failed."""
+        folder = self.variants[variant][0].identity.stem.parent.name
+        return sum(failed.folder == folder for failed in self.failures)
+
+    def failed_rows(self) -> dict[str, int]:
+        """Variants of which nothing but failures is left: a label each, and how many."""
+        alive = {records[0].identity.stem.parent.name for records in self.variants.values()}
+        return Counter(f"`{failed.variant}`" for failed in self.failures if failed.folder not in alive)
+
+    def seeds_cell(self, runs: int, failed: int) -> str:
+        """`10`; `8 of 10, 1 failed` where not all are there."""
+        return (str(runs) if runs == len(self.seeds) else f"{runs} of {len(self.seeds)}") + (f", {failed} failed" if failed else "")

@@ -1,0 +1,138 @@
+"""Worker processes: started, listened to, replaced when they die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
+
+from benchmarks.records.failures import Failure
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
+from benchmarks.sweeping.progress import Event, Progress
+from benchmarks.sweeping.worker import POLL_SECONDS, Task, work
+from benchmarks.system.errors import StorageError, storage_error
+from benchmarks.system.files import locked
+
+if TYPE_CHECKING:
+    pass
+
+
+def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
+    """A worker process. Ctrl-C is the launcher's business; a launcher that is gone ends the worker."""
+    from benchmarks.system.quiet import hush
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hush()
+
+    def send(event: Event) -> None:
+        try:
+            parent.send(event)
+        except OSError:  # the launcher was killed: do not go on unseen
+            os._exit(1)
+
+    try:
+        work(task, runs, send)
+    except Exception as error:
+        if (refused := storage_error(error)) is None:
+            raise
+        send(Event("halt", text=str(refused)))
+
+
+@dataclass
+class Worker:
+    """A process, the pipe on which it reports, the run it is at, and whether it has brought any to an end.
+
+    Each has a pipe of its own: a queue shared by all would stay locked for ever when one is killed while it writes.
+    """
+
+    number: int
+    process: BaseProcess
+    events: Connection
+    at: Identity | None = None
+    tried: bool = False
+
+    def hear(self) -> Event | None:
+        """The next report; None where the process has ended."""
+        try:
+            event: Event = self.events.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return None
+        return event
+
+
+def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progress) -> None:
+    """Spawn workers, pass on what they report, and replace one that dies: its run is marked failed, not tried again."""
+    context = multiprocessing.get_context("spawn")
+    store = Store(task.settings.results)
+    left = {str(identity.stem): identity for identity in runs}
+
+    def spawn(number: int) -> Worker:
+        receiver, sender = context.Pipe(duplex=False)
+        arguments = (task, rotated(list(left.values()), number, workers), sender)
+        process = context.Process(target=process_main, args=arguments, daemon=True)
+        process.start()
+        sender.close()  # the worker's copy is the only one: when it ends, the pipe does
+        return Worker(number, process, receiver)
+
+    def bury(worker: Worker) -> None:
+        """Mark the run that a dead worker was at as failed, and put another worker in its place.
+
+        One that dies before its first run gets no successor: what it died of may well kill them all.
+        """
+        worker.process.join()
+        del crew[worker.number]
+        code = worker.process.exitcode
+        if code == 0:
+            return
+        if worker.at is not None:
+            mark(worker.at, f"its process died (exit {code}); out of memory?")
+        elif not worker.tried:
+            progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
+            return
+        crew[worker.number] = spawn(worker.number)
+
+    def mark(run: Identity, text: str) -> None:
+        """As failed; not where the run was stored before the last word came, nor where another process is at it by now."""
+        with locked(store.path(run, ".lock"), wait=False) as free:
+            if not free or task.is_done(store, run):
+                return
+            store.save_failure(run, Failure(text, ""))
+        progress.event(Event("failed", run.variant, run.seed, text))
+        left.pop(str(run.stem), None)
+
+    crew = {number: spawn(number) for number in range(workers)}
+    try:
+        while crew:
+            ready = connection.wait([worker.events for worker in crew.values()], timeout=POLL_SECONDS)
+            progress.tick()
+            for worker in [worker for worker in crew.values() if worker.events in ready]:
+                event = worker.hear()
+                if event is None:
+                    bury(worker)
+                    continue
+                if event.kind == "halt":
+                    raise StorageError(event.text)
+                if event.kind == "start":
+                    worker.at = left.get(event.key)
+                elif event.kind in ("done", "failed"):
+                    worker.at, worker.tried = None, True
+                progress.event(event)
+    finally:
+        for worker in crew.values():
+            worker.process.kill()
+
+
+def rotated(runs: list[Identity], number: int, workers: int) -> list[Identity]:
+    """Each worker starts at another seed, so that they train different base sessions at the same time."""
+    seeds = sorted({identity.seed for identity in runs})
+    shift = number * len(seeds) // workers
+    rank = {seed: (index - shift) % len(seeds) for index, seed in enumerate(seeds)}
+    return sorted(runs, key=lambda identity: rank[identity.seed])

@@ -1,0 +1,109 @@
+"""What one worker does: the runs that nobody else has done or is at."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from benchmarks.metrics.accuracy import micro
+from benchmarks.records.failures import Failure
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
+from benchmarks.records.traces import has_traces
+from benchmarks.sweeping.progress import Event
+from benchmarks.system.errors import USER_ERRORS, storage_error
+from benchmarks.system.files import locked
+from benchmarks.system.settings import Settings
+from protocols.loading import first_line
+from protocols.schema import Protocol
+
+if TYPE_CHECKING:
+    from benchmarks.running.runner import Runner
+
+
+POLL_SECONDS = 0.5
+
+
+Send = Callable[[Event], None]
+
+
+Probes = Mapping[str, tuple[str, ...]]
+"""What studies look at (benchmarks.running.probes), by variant."""
+
+
+NO_PROBES: Probes = {}
+
+
+def is_done(store: Store, identity: Identity, images_sha256: str | None, probes: Probes) -> bool:
+    return store.is_done(identity, images_sha256) and has_traces(store, identity, probes.get(identity.variant, ()))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all workers of a sweep are told. A run that has failed since `started` is not tried again."""
+
+    protocol: Protocol
+    settings: Settings
+    images_sha256: str | None
+    started: float
+    probes: Probes = field(default_factory=dict)
+
+    def is_done(self, store: Store, identity: Identity) -> bool:
+        return is_done(store, identity, self.images_sha256, self.probes)
+
+
+def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
+    """Do runs until all are done or failed; leave those that another process is at, and look at them again later."""
+    from benchmarks.running.runner import Runner
+    from benchmarks.system.device import make_deterministic
+
+    make_deterministic(task.settings.threads)
+    store = Store(task.settings.results)
+    runner = cache(lambda: Runner(task.protocol, task.settings))
+    pending = list(runs)
+    while pending:
+        left = []
+        for identity in pending:
+            with locked(store.path(identity, ".lock"), wait=False) as mine:
+                if not mine:
+                    left.append(identity)
+                    continue
+                if task.is_done(store, identity):
+                    send(Event("elsewhere", identity.variant, identity.seed))
+                    continue
+                if failed_since(store, identity, task.started):
+                    continue
+                one_run(runner, store, identity, send, task.probes.get(identity.variant, ()))
+        if len(left) == len(pending):
+            time.sleep(POLL_SECONDS)
+        pending = left
+
+
+def failed_since(store: Store, identity: Identity, started: float) -> bool:
+    """Whether another process has just tried this run in vain: it is not tried twice in one sweep."""
+    try:
+        return store.path(identity, ".failed.json").stat().st_mtime >= started
+    except FileNotFoundError:
+        return False
+
+
+def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send: Send, probes: Sequence[str] = ()) -> None:
+    """Run, store, report. Errors of the run are stored beside where its record would be; the disk's are raised."""
+    variant, seed = identity.variant, identity.seed
+    send(Event("start", variant, seed, key=str(identity.stem)))
+    try:
+        record, costs, predictions, traces = runner().watch(identity, probes, lambda text: send(Event("progress", variant, seed, text)))
+        store.save(record, costs, predictions, traces)
+    except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
+        if (refused := storage_error(error)) is not None:
+            raise refused from None
+        text = first_line(error) if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
+        store.save_failure(identity, Failure(text, traceback.format_exc()))
+        send(Event("failed", variant, seed, text))
+        return
+    last = record.sessions[-1]
+    send(Event("done", variant, seed, f"{micro(last.correct, last.total):.2f} %", costs.base_seconds + costs.sessions_seconds))

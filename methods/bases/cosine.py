@@ -1,0 +1,14 @@
+"""LUCIR's base: a cosine head with a learned scale (Hou et al., CVPR 2019, section 3.1; docs/methods.md 4.5)."""
+
+from __future__ import annotations
+
+from methods.contract.base_kind import BaseKind
+from methods.parts.heads import CosineHead
+from methods.parts.network import Network
+
+
+class Cosine(BaseKind):
+    """The scale starts at 1 and trains with the base."""
+
+    def build(self, network: Network) -> None:
+        network.head = CosineHead(network.feature_dim)

@@ -1,0 +1,7 @@
+"""The base model that methods share: backbone, and the head that goes with it."""
+
+from methods.contract.base_kind import BaseKind
+
+
+class Linear(BaseKind):
+    """Adds nothing."""

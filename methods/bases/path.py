@@ -1,0 +1,14 @@
+"""SI's base: the path integral of every parameter is kept while the base trains (Zenke et al., ICML 2017, equation 3)."""
+
+from __future__ import annotations
+
+from methods.contract.base_kind import BaseKind
+from methods.parts.network import Network
+from methods.parts.path_integral import PathIntegral
+
+
+class Path(BaseKind):
+    """`network.path` covers all parameters, those of the base classes' head included."""
+
+    def after_growth(self, network: Network) -> None:
+        network.path = PathIntegral(list(network.parameters()))

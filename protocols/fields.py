@@ -1,0 +1,87 @@
+"""Kinds of values that a YAML file or a method's parameters may hold, and what is refused of all of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+MOST = 1_000_000
+"""No number of a recipe or a method is greater; nobody's experiment needs it, and a slip of the hand is told at once."""
+
+
+MOST_EPOCHS = 10_000
+
+
+MOST_CLASSES = 100_000
+
+
+def a_name(text: str) -> str:
+    if not re.fullmatch("[a-z0-9][a-z0-9_-]{0,63}", text):  # becomes part of a path
+        raise ValueError("must be of a-z, 0-9, _ and -, begin with a letter or digit, and have at most 64 letters")
+    return text
+
+
+def one_line(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must be one line of printable text")
+    return text
+
+
+def lines(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must be printable text")
+    return text
+
+
+def once_each(items: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if items and (twice := [item for index, item in enumerate(items) if item in items[:index]]):
+        raise ValueError(f"{twice[0]!r} stands twice")
+    return items
+
+
+Name = Annotated[str, AfterValidator(a_name)]
+
+
+Line = Annotated[str, Field(max_length=200), AfterValidator(one_line)]
+
+
+Text = Annotated[str, Field(max_length=5000), AfterValidator(lines)]
+
+
+Epoch = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
+
+
+Milestones = Annotated[tuple[Epoch, ...], Field(max_length=100)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Immutable, and refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        items = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, bool) for item in items) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("must not be true or false")
+        if any(isinstance(item, bytes) for item in items):
+            raise ValueError("must not be binary")
+        return value
+
+
+class Bounded(Strict):
+    """Settings whose numbers stay within what anybody may want."""
+
+    @field_validator("*")
+    @classmethod
+    def _within_reason(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int | float) and abs(number) > MOST for number in numbers):
+            raise ValueError(f"must be within {MOST:,}")
+        return value
