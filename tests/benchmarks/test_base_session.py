@@ -16,7 +16,7 @@ from benchmarks.base import cache as base_cache
 from benchmarks.base.cache import Checkpoint, cached_base
 from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import build_network
-from benchmarks.base.tensors import read_tensors
+from benchmarks.base.tensors import read_tensors, write_tensors
 from benchmarks.base.training import learning_rate, train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
