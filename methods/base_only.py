@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.contract.strategy import MethodConfig, SessionStrategy
+from methods.contract import MethodConfig, SessionStrategy
 
 
 class BaseOnly(SessionStrategy):

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 from protocols.schema import Sessions
 
 
@@ -18,7 +18,7 @@ class Der(SessionStrategy):
 
     The buffer is a uniform sample of all images seen, with the logits that the network gave them when their session ended
     (Avalanche's moment; mammoth stores them while training). Where a head of all classes from the start would have stored
-    logits of classes yet to come, those of their rows as drawn are taken when they arrive: without them nothing would keep
+    logits of classes yet to come, those of their indices as drawn are taken when they arrive: without them nothing would keep
     old images from being given to new classes.
     """
 
@@ -40,24 +40,24 @@ class Der(SessionStrategy):
         super().adopt(network)
         self.images_seen = 0
         if self.config.buffer:
-            network.register_buffer("stored_logits", torch.empty(0, 0))  # [n, classes seen], in the order of memory.rows
+            network.register_buffer("stored_logits", torch.empty(0, 0))  # [n, classes seen], in the order of memory.indices
 
-    def buffer_logits(self, rows: Tensor) -> Tensor:
+    def buffer_logits(self, indices: Tensor) -> Tensor:
         """Logits [n, classes seen] of training images as the network is now, un-augmented."""
         self.model.eval()
-        return self.model.classify(self.embed_rows(rows)) if len(rows) else torch.empty(0, self.classes_seen)
+        return self.model.classify(self.embed_indices(indices)) if len(indices) else torch.empty(0, self.classes_seen)
 
     def head_grown(self) -> None:
-        rows, stored = self.kit.memory.rows, self.model.stored_logits if self.config.buffer else None
-        if stored is not None and len(rows):
-            self.model.stored_logits = torch.cat([stored, self.buffer_logits(rows)[:, stored.shape[1] :]], dim=1)
+        indices, stored = self.context.memory.indices, self.model.stored_logits if self.config.buffer else None
+        if stored is not None and len(indices):
+            self.model.stored_logits = torch.cat([stored, self.buffer_logits(indices)[:, stored.shape[1] :]], dim=1)
 
     def session_loss(self) -> Tensor:
         loss = F.cross_entropy(self.mb_output, self.mb_y)
-        rows = self.kit.memory.rows
-        if len(rows):
-            picked = torch.randperm(len(rows))[: self.config.replay_batch]
-            logits = self.model(self.kit.images.plain(rows[picked]))
+        indices = self.context.memory.indices
+        if len(indices):
+            picked = torch.randperm(len(indices))[: self.config.replay_batch]
+            logits = self.model(self.context.images.plain(indices[picked]))
             loss = loss + self.config.alpha * F.mse_loss(logits, self.model.stored_logits[picked])
         return loss
 
@@ -65,7 +65,7 @@ class Der(SessionStrategy):
         """Reservoir sampling over all images so far: each is in the buffer with the same chance."""
         if not self.config.buffer:
             return
-        kept, own = self.kit.memory.rows, self.own_rows
+        kept, own = self.context.memory.indices, self.own_indices
         logits = {int(row): line for row, line in zip(kept, self.model.stored_logits, strict=True)}
         places: list[int] = kept.tolist()
         for row in own[torch.randperm(len(own))].tolist():
@@ -74,9 +74,9 @@ class Der(SessionStrategy):
                 places.append(row)
             elif (place := int(torch.randint(self.images_seen, ()))) < self.config.buffer:
                 places[place] = row
-        rows = torch.tensor(sorted(places))
-        new = rows[~torch.isin(rows, kept)]
+        indices = torch.tensor(sorted(places))
+        new = indices[~torch.isin(indices, kept)]
         logits |= {int(row): line for row, line in zip(new, self.buffer_logits(new), strict=True)}
-        self.kit.memory.drop(kept[~torch.isin(kept, rows)])
-        self.kit.memory.keep(rows)
-        self.model.stored_logits = torch.stack([logits[row] for row in rows.tolist()])
+        self.context.memory.drop(kept[~torch.isin(kept, indices)])
+        self.context.memory.keep(indices)
+        self.model.stored_logits = torch.stack([logits[row] for row in indices.tolist()])

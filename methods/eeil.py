@@ -70,7 +70,7 @@ class Eeil(RehearsalStrategy):
             with torch.no_grad():
                 super().keep_exemplars()
             self.teacher = frozen_copy(self.model)
-            self.load(self.kit.memory.rows, f"session{self.session}/balanced", self.config.balanced_epochs)
+            self.load(self.context.memory.indices, f"session{self.session}/balanced", self.config.balanced_epochs)
             self.restart(self.config.lr * self.config.balanced_lr)
 
     def keep_exemplars(self) -> None:
@@ -90,7 +90,7 @@ class Eeil(RehearsalStrategy):
     def heads(self) -> list[slice]:
         """Columns that are distilled together: those the teacher has."""
         last = self.session if self.balanced else self.session - 1
-        spans = [self.kit.sessions.span(number) for number in range(last + 1)]
+        spans = [self.context.sessions.span(number) for number in range(last + 1)]
         return [slice(s.start, s.stop) for s in spans] if self.config.distill_heads == "each" else [slice(0, spans[-1].stop)]
 
     def _before_update(self, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 
 
 class FtCnn(SessionStrategy):

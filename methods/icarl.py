@@ -64,16 +64,18 @@ class ICarl(RehearsalStrategy):
         if self.best_epoch is not None:
             self.model.eval()
             with torch.no_grad():
-                self.store_means(self.session_rows())
+                self.store_means(self.session_indices())
         return super().finished()
 
     def after_session(self) -> None:
         super().after_session()
-        self.store_means(self.kit.memory.rows)
+        self.store_means(self.context.memory.indices)
 
-    def store_means(self, rows: Tensor) -> None:
+    def store_means(self, indices: Tensor) -> None:
         if self.config.predict == "nearest_mean":
-            self.model.register_buffer("class_means", class_means(self.embed_rows(rows), self.kit.images.labels(rows), self.classes_seen))
+            self.model.register_buffer(
+                "class_means", class_means(self.embed_indices(indices), self.context.images.labels(indices), self.classes_seen)
+            )
 
     def scores(self, features: Tensor) -> Tensor:
         if self.config.predict == "head":

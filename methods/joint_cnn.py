@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 
 
 class JointCnn(SessionStrategy):
@@ -35,27 +35,27 @@ class JointCnn(SessionStrategy):
 
     def before_session(self) -> None:
         if self.session and self.config.from_scratch:
-            fresh = self.kit.fresh().to(self.kit.device)
+            fresh = self.context.untrained_network().to(self.context.device)
             fresh.head.new_row_std = self.config.new_row_std
             self.model.backbone.load_state_dict(fresh.backbone.state_dict())
-            self.model.head = fresh.head  # rows of the base classes; the novel ones grow beside them
+            self.model.head = fresh.head  # indices of the base classes; the novel ones grow beside them
 
     def head_grown(self) -> None:
-        """Where classes are to weigh alike, new rows start as long as those that are there (trained, or lengthened by the recipe)."""
+        """Where classes are to weigh alike, new indices start as long as those that are there (trained, or lengthened by the recipe)."""
         if self.config.from_scratch or self.config.balance != "none":
-            old = self.kit.sessions.base if self.config.from_scratch else self.old_classes
+            old = self.context.sessions.base if self.config.from_scratch else self.old_classes
             weight = self.model.head.weight.data
             weight[old:] *= weight[:old].norm(dim=1).mean() / weight[old:].norm(dim=1).mean()
 
-    def session_rows(self) -> Tensor:
-        rows = torch.cat([self.kit.memory.rows, self.own_rows])
-        labels = self.kit.images.labels(rows).cpu()
+    def session_indices(self) -> Tensor:
+        indices = torch.cat([self.context.memory.indices, self.own_indices])
+        labels = self.context.images.labels(indices).cpu()
         counts = torch.bincount(labels)
-        self.class_counts = counts.to(self.kit.device)
+        self.class_counts = counts.to(self.context.device)
         if self.config.balance != "sampling":
-            return rows
+            return indices
         repeats = (counts.max() / counts).round().long()
-        return rows.repeat_interleave(repeats[labels])
+        return indices.repeat_interleave(repeats[labels])
 
     def session_loss(self) -> Tensor:
         if self.config.balance == "loss":
@@ -63,4 +63,4 @@ class JointCnn(SessionStrategy):
         return super().session_loss()
 
     def after_session(self) -> None:
-        self.kit.memory.keep(self.own_rows)
+        self.context.memory.keep(self.own_indices)

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.contract import FrozenPart, SessionStrategy, TrainConfig
 from methods.contract.selection import weighted
-from methods.contract.strategy import Below, SessionStrategy, TrainConfig
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
@@ -54,7 +54,7 @@ class LecNet(SessionStrategy):
 
     Loss (Eq. 8): cross-entropy + distill_weight * KD + ratio_weight * ReLU(mean alpha - tau). The backbone is frozen,
     batch norm in evaluation mode, nothing is rehearsed. `frozen` reads no. 16 the other way: F1 and old heads stand still, too, so
-    that distillation is a constant. `oracle` stops as published, on test images; `baseline`, `ne` and `nc` are Table 1's rows,
+    that distillation is a constant. `oracle` stops as published, on test images; `baseline`, `ne` and `nc` are Table 1's indices,
     with all else as in `paper`.
     """
 
@@ -117,7 +117,7 @@ class LecNet(SessionStrategy):
             chosen += self.model.backbone.parameters()
         return chosen
 
-    def below(self) -> Below | None:
+    def frozen_part(self) -> FrozenPart | None:
         """The backbone, unless it or its statistics move."""
         return None if self.config.train_backbone or self.config.batch_norm != "eval" else self.model.embed
 
@@ -132,14 +132,14 @@ class LecNet(SessionStrategy):
         if self.config.beta_clock == "epoch":
             self.head.beta = 1.0 + max(epoch - self.config.beta_warmup, 0)
         elif epoch == 0:
-            rows = len(self.own_rows)
-            self.steps = self.session_epochs() * -(-rows // (self.config.batch or rows))
-        self.right, self.shown = torch.zeros((), dtype=torch.int64, device=self.kit.device), 0
+            indices = len(self.own_indices)
+            self.steps = self.session_epochs() * -(-indices // (self.config.batch or indices))
+        self.right, self.shown = torch.zeros((), dtype=torch.int64, device=self.context.device), 0
 
     def forward(self) -> Tensor:
         if self.config.beta_clock == "progress":
             self.head.beta = 1.0 + BETA_RANGE * self.clock.train_exp_iterations / self.steps
-        if self.stands:
+        if self.has_frozen_part:
             self.features = self.mb_x
         else:
             with torch.set_grad_enabled(self.config.train_backbone):
@@ -177,7 +177,7 @@ class LecNet(SessionStrategy):
     def after_session(self) -> None:
         if self.session:
             if self.config.stored_gate == "plain" and len(self.head.branches):
-                alpha = self.head.activation(F.linear(self.embed_rows(self.own_rows), self.head.branches[-1]))
+                alpha = self.head.activation(F.linear(self.embed_indices(self.own_indices), self.head.branches[-1]))
                 self.head.alpha = alpha.mean(0) if alpha.dim() == 2 else alpha
             self.head.store_gate()
             self.epochs_used = self.clock.train_exp_epochs

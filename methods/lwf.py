@@ -10,16 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy, set_batch_norm
 from protocols.fields import MOST_EPOCHS
 
 
 class Lwf(SessionStrategy):
-    """Cross-entropy over all seen classes + distillation of the old ones on the session's images; new rows warm up alone first.
+    """Cross-entropy over all seen classes + distillation of the old ones on the session's images; new indices warm up alone first.
 
-    The teacher is the network as it was before the session: the warm-up trains new rows only, so the old logits are the same.
+    The teacher is the network as it was before the session: the warm-up trains new indices only, so the old logits are the same.
     """
 
     title = "LwF"
@@ -47,7 +47,7 @@ class Lwf(SessionStrategy):
 
     def set_modes(self) -> None:
         super().set_modes()
-        if self.warming_up:  # all but the new rows is frozen, statistics too
+        if self.warming_up:  # all but the new indices is frozen, statistics too
             set_batch_norm(self.model, False)
 
     def finished(self) -> bool:
@@ -56,13 +56,13 @@ class Lwf(SessionStrategy):
     def trainable(self) -> Iterable[nn.Parameter]:
         return self.model.head.parameters() if self.warming_up else self.model.parameters()
 
-    def frozen_rows(self) -> int:
+    def frozen_classes(self) -> int:
         return self.old_classes if self.warming_up else 0
 
     def session_loss(self) -> Tensor:
         c = self.config
         if self.warming_up:  # among the session's own classes
-            old = self.frozen_rows()
+            old = self.frozen_classes()
             return F.cross_entropy(self.mb_output[:, old:], self.mb_y - old)
         with torch.no_grad():
             teacher = self.teacher(self.mb_x)

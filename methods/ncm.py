@@ -19,7 +19,7 @@ from methods.parts.heads import CosineHead, unit
 class Ncm(RehearsalStrategy):
     """`topic`: cross-entropy, and old features held on the anchors. `original`: LUCIR with cosine head, less-forget and margin.
 
-    In `topic` the old head rows are frozen (not on miniImageNet). `original` starts from a base with a cosine head; its
+    In `topic` the old head indices are frozen (not on miniImageNet). `original` starts from a base with a cosine head; its
     learned scale is frozen after the base, because 25 images blow it up. The backbone keeps its last ReLU, which LUCIR drops.
     """
 
@@ -32,7 +32,7 @@ class Ncm(RehearsalStrategy):
         margin_weight: float = Field(0.0, ge=0)
         margin: float = Field(0.5, ge=0)
         margin_classes: int = Field(2, ge=1)  # K hardest new classes
-        imprint: bool = False  # new rows start as the mean direction of their images
+        imprint: bool = False  # new indices start as the mean direction of their images
 
         @model_validator(mode="after")
         def _margin_within(self) -> Self:
@@ -67,14 +67,14 @@ class Ncm(RehearsalStrategy):
     def before_session(self) -> None:
         super().before_session()
         if self.session and self.config.imprint:
-            labels, features = self.kit.images.labels(self.own_rows), unit(self.embed_rows(self.own_rows))
-            self.imprints = [features[labels == label].mean(0) for label in self.kit.sessions.span(self.session)]
+            labels, features = self.context.images.labels(self.own_indices), unit(self.embed_indices(self.own_indices))
+            self.imprints = [features[labels == label].mean(0) for label in self.context.sessions.span(self.session)]
 
     def head_grown(self) -> None:
         if self.config.imprint:
             weight = self.model.head.weight.data
             length = weight[: self.old_classes].norm(dim=1).mean()
-            for label, direction in zip(self.kit.sessions.span(self.session), self.imprints, strict=True):
+            for label, direction in zip(self.context.sessions.span(self.session), self.imprints, strict=True):
                 weight[label] = length * unit(direction)
             del self.imprints
 
@@ -96,7 +96,7 @@ class Ncm(RehearsalStrategy):
     def less_forget_weight(self) -> float:
         """Lambda: fixed, or growing with the share of old classes (LUCIR, section 3.3)."""
         c = self.config
-        return float(c.less_forget * (math.sqrt(self.old_classes / self.kit.sessions.way) if c.less_forget_grows else 1.0))
+        return float(c.less_forget * (math.sqrt(self.old_classes / self.context.sessions.way) if c.less_forget_grows else 1.0))
 
 
 def margin_ranking(cosines: Tensor, labels: Tensor, old: int, hardest: int, margin: float) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from methods.contract.strategy import MethodConfig, SessionStrategy
+from methods.contract import MethodConfig, SessionStrategy
 from methods.parts.heads import unit
 
 
@@ -26,15 +26,15 @@ class Proto(SessionStrategy):
     presets = {"raw_mean": {}, "norm_mean": {"mean": "unit"}}
 
     def after_session(self) -> None:
-        """Head rows become prototypes."""
+        """Head indices become prototypes."""
         if self.session == 0 and self.config.base_rows == "trained":
             return
-        rows = self.own_rows
-        labels = self.kit.images.labels(rows)
-        features = self.embed_rows(rows)
+        indices = self.own_indices
+        labels = self.context.images.labels(indices)
+        features = self.embed_indices(indices)
         if self.config.mean == "unit":
             features = unit(features)
-        for label in self.kit.sessions.span(self.session):
+        for label in self.context.sessions.span(self.session):
             self.model.head.weight.data[label] = features[labels == label].mean(0)
 
     def scores(self, features: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.path_integral import PathIntegral, regrown
 
 
@@ -42,7 +42,7 @@ class Si(SessionStrategy):
         self.sizes = [p.numel() for p in self.weights]
 
     def head_grown(self) -> None:
-        """New rows have no importance yet; everything starts a new way from where it stands."""
+        """New indices have no importance yet; everything starts a new way from where it stands."""
         self.model.importance = regrown(self.model.importance, self.sizes, self.weights)
         self.model.path = PathIntegral(self.weights)
 

@@ -23,7 +23,7 @@ class Topic(RehearsalStrategy):
     """A graph of nodes over the base features; each node's image holds its feature in place while the last block learns.
 
     Loss: cross-entropy on the shots + anchor loss (AL: old nodes' images keep their features) + min-max loss (MML: shots come
-    near their class's new node, new nodes keep off the old ones they are linked with). Old head rows and batch norm are frozen.
+    near their class's new node, new nodes keep off the old ones they are linked with). Old head indices and batch norm are frozen.
     """
 
     title = "TOPIC"
@@ -61,17 +61,17 @@ class Topic(RehearsalStrategy):
         if not self.session:
             return
         super().before_session()
-        gas, rows = self.model.gas, self.own_rows
+        gas, indices = self.model.gas, self.own_indices
         self.first_new = len(gas.centroids)
-        order = gas.rows.argsort()  # the memory keeps its rows sorted
+        order = gas.indices.argsort()  # the memory keeps its indices sorted
         self.anchor_factors = anchor_factors(gas.variances[order], self.config.anchor_form, self.config.variance_factor)
-        features, labels = self.located(self.embed_rows(rows)), self.kit.images.labels(rows)
-        for label in self.kit.sessions.span(self.session):
+        features, labels = self.located(self.embed_indices(indices)), self.context.images.labels(indices)
+        for label in self.context.sessions.span(self.session):
             own = labels == label
             start = features[own][random_choice(int(own.sum()), self.config.novel_exemplars)]
             nearest = torch.cdist(features[own], start).argmin(1)
             means = torch.stack([features[own][nearest == number].mean(0) for number in range(len(start))])
-            gas.add(means, features[own], labels[own], rows.to(labels.device)[own])
+            gas.add(means, features[own], labels[own], indices.to(labels.device)[own])
         gas.connect(features)
         self.rivals = gas.rivals(self.first_new)
         gas.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
@@ -105,19 +105,19 @@ class Topic(RehearsalStrategy):
         gas, c = self.model.gas, self.config
         if self.session:
             gas.centroids[self.first_new :] = gas.centres.detach()
-            self.kit.memory.keep(gas.rows[self.first_new :])
+            self.context.memory.keep(gas.indices[self.first_new :])
             del gas.centres, self.anchor_factors, self.rivals
             return
-        rows = self.own_rows
-        features, labels = self.located(self.embed_rows(rows)).cpu(), self.kit.images.labels(rows).cpu()
+        indices = self.own_indices
+        features, labels = self.located(self.embed_indices(indices)).cpu(), self.context.images.labels(indices).cpu()
         shuffled = features[torch.randperm(len(features))]
         nodes, edges = fit(shuffled, shuffled[: c.base_exemplars], c.gas_eta, c.gas_alpha, c.gas_age)
         place = torch.full((len(nodes),), -1)
-        taken = gas.add(nodes, features, labels, rows)
+        taken = gas.add(nodes, features, labels, indices)
         place[taken] = torch.arange(len(taken))
         edges = place[edges]
         gas.edges = edges[(edges >= 0).all(1)].to(gas.edges)
-        self.kit.memory.keep(gas.rows)
+        self.context.memory.keep(gas.indices)
 
 
 def anchor_factors(variances: Tensor, form: str, factor: float) -> Tensor:

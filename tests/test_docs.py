@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.planning.studies import agenda
+from benchmarks.planning.studies import study_runs
 from protocols import load_protocol
 from protocols.schema import Protocol
 from protocols.study import load_study
@@ -68,7 +68,7 @@ def test_the_example_protocol_is_valid() -> None:
 def test_the_example_study_is_valid(tmp_path: Path) -> None:
     (tmp_path / "my_study.yaml").write_text(block("docs/STUDIES.md", "yaml"))
     study = load_study(str(tmp_path / "my_study.yaml"))
-    assert len(agenda(load_protocol("digits"), [study], None, None, None).runs) == 30
+    assert len(study_runs(load_protocol("digits"), [study], None, None, None).runs) == 30
 
 
 CLAIMS = "docs/REPRODUCTION.md"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.base.key import BaseKey
 from benchmarks.base.tensors import read_tensors, write_tensors
-from benchmarks.data.splits import Split, rows_sha256
+from benchmarks.data.splits import Split, indices_sha256
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
 from benchmarks.system.files import locked
@@ -35,15 +35,15 @@ def embedding_key(network: Network) -> str:
 
 @dataclass(frozen=True)
 class TrainFeatures:
-    """What the base backbone makes of the base training images: rows [n] in the split's order, features [n, d]."""
+    """What the base backbone makes of the base training images: indices [n] in the split's order, features [n, d]."""
 
     key: str
-    rows: Tensor
+    indices: Tensor
     features: Tensor
 
-    def of(self, rows: Tensor, network: Network) -> Tensor | None:
+    def of(self, indices: Tensor, network: Network) -> Tensor | None:
         """Those of exactly these images under exactly this backbone; None for anything else."""
-        return self.features.clone() if torch.equal(rows, self.rows) and embedding_key(network) == self.key else None
+        return self.features.clone() if torch.equal(indices, self.indices) and embedding_key(network) == self.key else None
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class BaseFeatures:
     test: dict[int, Tensor]
 
 
-def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, rows: Tensor, transform: Transform) -> Tensor:
-    """Features of the rows of uint8 `images`, a fitting number at once."""
+def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, indices: Tensor, transform: Transform) -> Tensor:
+    """Features of the indices of uint8 `images`, a fitting number at once."""
     size = embedding_size(transform.data.size, images.device)
-    return torch.cat([embed(transform.normalise(images[part])) for part in rows.split(size)])
+    return torch.cat([embed(transform.normalise(images[part])) for part in indices.split(size)])
 
 
 def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensors, split: Split, transform: Transform) -> BaseFeatures:
@@ -67,17 +67,19 @@ def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensor
     `network` is the base model, in evaluation mode.
     """
     of = embedding_key(network)
-    key = BaseKey({**base.fields, "features_of": of, "test": rows_sha256(split.test)})
-    rows = torch.from_numpy(split.train[0])
+    key = BaseKey({**base.fields, "features_of": of, "test": indices_sha256(split.test)})
+    indices = torch.from_numpy(split.train[0])
     path = folder / f"{key.stem}.features"
     with locked(path.with_suffix(".lock"), wait=True):
         state = read_tensors(path, key)
-        counts = {"train": len(rows), **{f"test{number}": len(of_session) for number, of_session in enumerate(split.test)}}
+        counts = {"train": len(indices), **{f"test{number}": len(of_session) for number, of_session in enumerate(split.test)}}
         if state is None or {name: len(value) for name, value in state.items()} != counts:
             with torch.no_grad():
-                state = {"train": embed_all(network.embed, tensors.plain, rows, transform)}
+                state = {"train": embed_all(network.embed, tensors.plain, indices, transform)}
                 for number, of_session in enumerate(split.test):
                     state[f"test{number}"] = embed_all(network.embed, tensors.test, torch.from_numpy(of_session), transform)
             write_tensors(path, key, state)
     state = {name: value.to(tensors.test.device) for name, value in state.items()}
-    return BaseFeatures(of, TrainFeatures(of, rows, state["train"]), {number: state[f"test{number}"] for number in range(len(split.test))})
+    return BaseFeatures(
+        of, TrainFeatures(of, indices, state["train"]), {number: state[f"test{number}"] for number in range(len(split.test))}
+    )

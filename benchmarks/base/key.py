@@ -36,7 +36,7 @@ def base_key(
             "data": protocol.data.model_dump(mode="json"),
             "augment": protocol.augment.model_dump(mode="json"),
             "images": data_sha256,
-            "rows": rows_sha256,
+            "indices": rows_sha256,
             "classes": protocol.sessions.base,
             "backbone": protocol.backbone.model_dump(mode="json"),
             "recipe": recipe.model_dump(mode="json", exclude={"methods", "bases"}),

@@ -63,9 +63,9 @@ def main(arguments: list[str]) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.system.errors import UsageError
-    from benchmarks.system.quiet import hush
+    from benchmarks.system.quiet import silence_warnings
 
-    hush()
+    silence_warnings()
     refuse_without_effect(options)
     if options.list:
         from benchmarks.cli.listing import listing
@@ -113,9 +113,9 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     if options.study is None:
         runs = identities(make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set))
     else:
-        from benchmarks.planning.studies import agenda
+        from benchmarks.planning.studies import study_runs
 
-        wanted = agenda(protocol, studies_of(options), options.recipe, options.split, options.seeds)
+        wanted = study_runs(protocol, studies_of(options), options.recipe, options.split, options.seeds)
         runs, probes = wanted.runs, wanted.probes
     if options.plan:
         from benchmarks.cli.listing import plan_text

@@ -16,44 +16,44 @@ from benchmarks.system.streams import torch_seed
 
 
 class Batches:
-    """Shuffled, augmented batches over given rows: each iteration is one epoch. Yields [images, labels, task zeros].
+    """Shuffled, augmented batches over given indices: each iteration is one epoch. Yields [images, labels, task zeros].
 
-    Epoch e of the stream `name` draws from its own generator, so an interrupted training can go on at any epoch. `below` is
+    Epoch e of the stream `name` draws from its own generator, so an interrupted training can go on at any epoch. `frozen_part` is
     a part of the network that stands still while these batches are used: what it makes of the images takes their place.
     `views` draws that many epochs once and shows them in turn; None draws every epoch anew. `epochs` is how many there will
     be at most, where that is known.
 
     Images are prepared in pieces of many batches, or of many epochs where these are short: an augmentation depends on its
-    image alone, so the pieces change no bit of it (`below` may round otherwise in another batch).
+    image alone, so the pieces change no bit of it (`frozen_part` may round otherwise in another batch).
     """
 
     def __init__(
         self,
         images: Tensor,
         labels: Tensor,
-        rows: Tensor,
+        indices: Tensor,
         transform: Transform,
         batch_size: int,
         seed: int,
         name: str,
         *,
-        below: Callable[[Tensor], Tensor] | None = None,
+        frozen_part: Callable[[Tensor], Tensor] | None = None,
         views: int | None = None,
         epochs: int | None = None,
     ) -> None:
-        self.images, self.labels, self.rows = images, labels, rows
+        self.images, self.labels, self.indices = images, labels, indices
         self.transform, self.batch_size, self.seed, self.name = transform, batch_size, seed, name
-        self.below, self.views, self.last = below, views, views or epochs
+        self.frozen_part, self.views, self.last = frozen_part, views, views or epochs
         self.epoch = 0
         self._ready: dict[int, list[list[Tensor]]] = {}
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return -(-len(self.indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         epoch = self.epoch % self.views if self.views else self.epoch
         self.epoch += 1
-        group = piece_size(self.transform.data.size) // max(1, len(self.rows))  # epochs that fit into a piece
+        group = piece_size(self.transform.data.size) // max(1, len(self.indices))  # epochs that fit into a piece
         if group < 2 and self.views is None:
             yield from self._prepared([epoch])
             return
@@ -66,27 +66,27 @@ class Batches:
 
     def _prepared(self, epochs: Sequence[int]) -> Iterator[list[Tensor]]:
         """Batches of these epochs, one epoch after the other."""
-        count, most = len(self.rows), piece_size(self.transform.data.size)
+        count, most = len(self.indices), piece_size(self.transform.data.size)
         drawn = [self._draw(epoch) for epoch in epochs]
-        rows = sent(torch.cat([own for own, _ in drawn]), self.images.device)
+        indices = sent(torch.cat([own for own, _ in drawn]), self.images.device)
         draws = Draws.cat([own for _, own in drawn]).to(self.images.device)
-        piece = max(1, most // self.batch_size) * self.batch_size if len(rows) > most else most
-        for start in range(0, len(rows), piece):
+        piece = max(1, most // self.batch_size) * self.batch_size if len(indices) > most else most
+        for start in range(0, len(indices), piece):
             part = slice(start, start + piece)
-            x = self.transform.apply(self.images[rows[part]], draws.at(part))
-            if self.below is not None:
-                x = self._stand_in(self.below, x)
-            y = self.labels[rows[part]]
+            x = self.transform.apply(self.images[indices[part]], draws.at(part))
+            if self.frozen_part is not None:
+                x = self._stand_in(self.frozen_part, x)
+            y = self.labels[indices[part]]
             pieces = [tensor.split(min(piece, count)) for tensor in (x, y, torch.zeros_like(y))]  # of one epoch at most
             for whole in zip(*pieces, strict=True):
                 yield from map(list, zip(*(tensor.split(self.batch_size) for tensor in whole), strict=True))
 
-    def _stand_in(self, below: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def _stand_in(self, frozen_part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([below(part) for part in x.split(embedding_size(self.transform.data.size, x.device))])
+            return torch.cat([frozen_part(part) for part in x.split(embedding_size(self.transform.data.size, x.device))])
 
     def _draw(self, epoch: int) -> tuple[Tensor, Draws]:
-        """Rows in the order of this epoch, and the random choices for their images."""
+        """Indices in the order of this epoch, and the random choices for their images."""
         generator = torch.Generator().manual_seed(torch_seed(self.seed, f"{self.name}/epoch{epoch}"))
-        rows = self.rows[torch.randperm(len(self.rows), generator=generator)]
-        return rows, self.transform.draw(len(rows), generator)
+        indices = self.indices[torch.randperm(len(self.indices), generator=generator)]
+        return indices, self.transform.draw(len(indices), generator)

@@ -22,7 +22,7 @@ from benchmarks.system.errors import DataError, UsageError
 from benchmarks.system.streams import stream
 from protocols.schema import Protocol
 
-Rows = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 LEC_SHOT_SEED = 123  # methods.md 1.4: one generator, seeded once, over the new classes in ascending label order
 LEC_CLASSES = 200
@@ -34,28 +34,28 @@ class Split:
     """Which class comes when, and which images carry it.
 
     `order[k]` is the data set's own class number of label k: labels are positions in the order of arrival.
-    `train[t]` and `test[t]` are rows of the image set that session t adds.
+    `train[t]` and `test[t]` are indices of the image set that session t adds.
     """
 
     name: str
     order: tuple[int, ...]
     base_classes: int
-    train: tuple[Rows, ...]
-    test: tuple[Rows, ...]
+    train: tuple[Indices, ...]
+    test: tuple[Indices, ...]
 
     @property
     def order_sha256(self) -> str:
         return order_sha256(self.order)
 
     @property
-    def rows_sha256(self) -> str:
-        """Of all training and test rows, session by session."""
-        return rows_sha256([*self.train, *self.test])
+    def indices_sha256(self) -> str:
+        """Of all training and test indices, session by session."""
+        return indices_sha256([*self.train, *self.test])
 
     @property
     def base_sha256(self) -> str:
-        """Of what the base session sees: its classes in order, and its training rows."""
-        return rows_sha256([np.array(self.order[: self.base_classes]), self.train[0]])
+        """Of what the base session sees: its classes in order, and its training indices."""
+        return indices_sha256([np.array(self.order[: self.base_classes]), self.train[0]])
 
     def labels(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The data set's class numbers to labels; -1 for a class that this split never shows."""
@@ -64,10 +64,10 @@ class Split:
         return table[classes]
 
 
-def rows_sha256(parts: Iterable[Rows]) -> str:
+def indices_sha256(parts: Iterable[Indices]) -> str:
     digest = hashlib.sha256()
-    for rows in parts:
-        digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
+    for indices in parts:
+        digest.update(np.ascontiguousarray(indices, dtype="<i8").tobytes())
         digest.update(b"/")
     return digest.hexdigest()
 
@@ -98,15 +98,15 @@ def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tupl
     return tuple(range(needed))
 
 
-def draw_shots(rows: Rows, shots: int, split: str, seed: int, number: int, lec: random.Random) -> Rows:
-    """`shots` of the rows of one class, which stand in file order. `number` is the data set's own class number."""
-    if shots > len(rows):
-        raise DataError(f"class {number} has {len(rows)} training images, but {shots} shots are asked for")
+def draw_shots(indices: Indices, shots: int, split: str, seed: int, number: int, lec: random.Random) -> Indices:
+    """`shots` of the indices of one class, which stand in file order. `number` is the data set's own class number."""
+    if shots > len(indices):
+        raise DataError(f"class {number} has {len(indices)} training images, but {shots} shots are asked for")
     if split == "canonical":  # the legacy generator, reseeded for every class: methods.md 1.3
-        return rows[np.random.RandomState(1).choice(len(rows), shots, replace=False)]
+        return indices[np.random.RandomState(1).choice(len(indices), shots, replace=False)]
     if split == "lec":
-        return np.array(lec.sample(rows.tolist(), shots), dtype=np.int64)
-    return np.sort(stream(seed, f"shots/class{number}").choice(rows, shots, replace=False))
+        return np.array(lec.sample(indices.tolist(), shots), dtype=np.int64)
+    return np.sort(stream(seed, f"shots/class{number}").choice(indices, shots, replace=False))
 
 
 def make_split(
@@ -133,8 +133,8 @@ def make_split(
     sessions = protocol.sessions
     order = class_order(protocol, int(train_classes.max()) + 1, split, seed)
     lec = random.Random(LEC_SHOT_SEED)
-    train: list[Rows] = []
-    test: list[Rows] = []
+    train: list[Indices] = []
+    test: list[Indices] = []
     for session in range(sessions.count + 1):
         numbers = [order[label] for label in sessions.span(session)]
         test.append(np.flatnonzero(np.isin(test_classes, numbers)))
@@ -152,7 +152,7 @@ def make_split(
     return result
 
 
-def check_images(protocol: Protocol, split: Split, train_classes: Rows, test_classes: Rows) -> None:
+def check_images(protocol: Protocol, split: Split, train_classes: Indices, test_classes: Indices) -> None:
     """Every class of the split has training and test images."""
     for what, classes in (("training", train_classes), ("test", test_classes)):
         missing = sorted(set(split.order) - set(np.unique(classes).tolist()))
@@ -162,11 +162,11 @@ def check_images(protocol: Protocol, split: Split, train_classes: Rows, test_cla
 
 def canonical_sha256(split: Split, keys: list[str]) -> str:
     """Hash of the names of the shots, session by session, each session sorted (their order has no meaning)."""
-    lines = [" ".join(sorted(keys[row] for row in rows)) for rows in split.train[1:]]
+    lines = [" ".join(sorted(keys[row] for row in indices)) for indices in split.train[1:]]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def check_counts(protocol: Protocol, train_classes: Rows, test_classes: Rows) -> None:
+def check_counts(protocol: Protocol, train_classes: Indices, test_classes: Indices) -> None:
     """Under every split: the first base classes have as many images as published (methods.md 1.1).
 
     A wrong CUB variant circulates, with 4,693 training and 1,171 test images.

@@ -74,7 +74,7 @@ def embedding_size(size: int, device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Draws:
-    """Random choices for N images: crop offsets [2, N] (rows, columns), flips [N], jitter factors [3, N]."""
+    """Random choices for N images: crop offsets [2, N] (indices, columns), flips [N], jitter factors [3, N]."""
 
     offsets: Tensor
     flips: Tensor

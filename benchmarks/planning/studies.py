@@ -15,26 +15,26 @@ from protocols.study import Study, load_study
 
 
 @dataclass
-class Agenda:
+class StudyRuns:
     """Runs, and by variant the probes that watch them."""
 
     runs: list[Identity] = field(default_factory=list)
     probes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def agenda(protocol: Protocol, studies: Sequence[Study], recipe: str | None, split: str | None, seeds: str | None) -> Agenda:
+def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None, split: str | None, seeds: str | None) -> StudyRuns:
     """Raises UsageError or MethodError where a study does not fit the protocol."""
     wanted: dict[str, Identity] = {}
     probes: defaultdict[str, list[str]] = defaultdict(list)
     for study in studies:
         runs_of_study = identities(study_request(protocol, study, recipe, split, seeds))
         of_first_seed = runs_of_study[: len(study.variants)]
-        refuse_twins(study, [str((one.method, one.preset, one.config)) for one in of_first_seed])
+        refuse_duplicates(study, [str((one.method, one.preset, one.config)) for one in of_first_seed])
         for identity in runs_of_study:
             wanted.setdefault(str(identity.stem), identity)
             probes[identity.variant] += study.probes
     runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # a base and its features serve all runs of a seed
-    return Agenda(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
+    return StudyRuns(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
 
 
 def load_studies(text: str) -> list[Study]:
@@ -45,11 +45,11 @@ def load_studies(text: str) -> list[Study]:
 def variants_of(protocol: Protocol, study: Study) -> dict[str, str]:
     """Variant, as records name it -> label. Raises UsageError or MethodError."""
     names = [identity.variant for identity in identities(study_request(protocol, study, None, None, "0"))]
-    refuse_twins(study, names)
+    refuse_duplicates(study, names)
     return {name: variant.label for name, variant in zip(names, study.variants, strict=True)}
 
 
-def refuse_twins(study: Study, what_they_are: Sequence[str]) -> None:
+def refuse_duplicates(study: Study, what_they_are: Sequence[str]) -> None:
     """Raises UsageError where two variants are one and the same. A recipe may make them so that another tells apart."""
     labels: dict[str, str] = {}
     for variant, what in zip(study.variants, what_they_are, strict=True):

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from benchmarks.data.weights import check_known
 from benchmarks.system.errors import UsageError
-from methods.contract.config import MethodConfig
+from methods.contract import MethodConfig
 from methods.contract.registry import MethodError, base_kind_names, load_method, parse_variant
 from methods.parts.backbones import BACKBONES
 from protocols.loading import explain, first_line, unknown

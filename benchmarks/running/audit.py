@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from methods.contract.strategy import SessionStrategy
 
 SCALARS = (str, bytes, int, float, complex, bool, type(None))
-NOT_ITS_OWN = ("experience", "kit")
+NOT_ITS_OWN = ("experience", "context")
 """Attributes that the runner put there: row numbers and labels of the session; images on loan."""
 OF_ONE_SESSION = ("optimizer", "schedule", "best_epoch", "loss", "_held", "_modes")
 """Attributes that the plumbing makes anew in every session."""
@@ -70,7 +70,7 @@ def leaves(value: Any, path: str, seen: set[int]) -> Iterator[Leaf]:
 
 def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN) -> Iterator[Leaf]:
     """Leaves of the strategy's attributes, then those of its classes and of the files that they are written in."""
-    seen = {id(strategy), id(strategy.kit), id(strategy.kit.images)}
+    seen = {id(strategy), id(strategy.context), id(strategy.context.images)}
     for name, value in list(vars(strategy).items()):
         if name not in without:
             yield from leaves(value, f"self.{name}", seen)

@@ -15,7 +15,7 @@ from benchmarks.data.tensors import Tensors
 from benchmarks.metrics.accuracy import session_accuracies
 from benchmarks.running.audit import images_outside, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator
-from benchmarks.running.guard import shut
+from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
 from benchmarks.system.streams import torch_seed
 from methods.contract.memory import BudgetError, LeakError, Memory
@@ -23,10 +23,10 @@ from methods.contract.strategy import SessionStrategy
 
 
 @dataclass(frozen=True)
-class Stage:
+class SeedContext:
     """What the runs of one seed share: images, split, Avalanche's experiences, the evaluator.
 
-    `image_shapes` are those in which an image may meet a method: [C, S, S] as stored and as cropped. `shut` are folders that
+    `image_shapes` are those in which an image may meet a method: [C, S, S] as stored and as cropped. `blocked_folders` are folders that
     a method may not read (benchmarks.running.guard).
     """
 
@@ -36,20 +36,20 @@ class Stage:
     experiences: list[Any]
     evaluator: Evaluator
     image_shapes: tuple[tuple[int, ...], ...]
-    shut: tuple[str, ...]
+    blocked_folders: tuple[str, ...]
 
     def oracle(self, strategy: SessionStrategy) -> list[float]:
         """Test accuracy on the classes of each session so far, in percent: `methods.contract.context.Oracle`."""
         evaluation = self.evaluator.evaluate(strategy, strategy.session)
-        return session_accuracies(strategy.kit.sessions, evaluation.correct, evaluation.total)
+        return session_accuracies(strategy.context.sessions, evaluation.correct, evaluation.total)
 
 
 @dataclass
-class Entrant:
+class Contender:
     """`budget` and `shown` are the runner's own: what a method does to its memory object changes neither."""
 
     strategy: SessionStrategy
-    stage: Stage
+    seed_context: SeedContext
     images: SessionImages
     memory: Memory
     budget: int | None
@@ -61,9 +61,9 @@ class Entrant:
 
     def open(self, session: int) -> None:
         """Show the images of the session and those that the method kept; all others are out of its reach from now on."""
-        own = torch.from_numpy(self.stage.split.train[session])
-        self.shown = torch.unique(torch.cat([own, self.memory.rows]))
-        self.images.show(self.shown, self.stage.tensors, self.base if session == 0 else None)
+        own = torch.from_numpy(self.seed_context.split.train[session])
+        self.shown = torch.unique(torch.cat([own, self.memory.indices]))
+        self.images.show(self.shown, self.seed_context.tensors, self.base if session == 0 else None)
         self.memory.open(own)
 
     def train(self, session: int, seed: int) -> None:
@@ -73,29 +73,29 @@ class Entrant:
         """
         self.open(session)
         torch.manual_seed(torch_seed(seed, f"session{session}"))
-        with shut(self.stage.shut):
-            self.strategy.train(self.stage.experiences[session], eval_streams=[])
+        with blocked(self.seed_context.blocked_folders):
+            self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
         self.check_kept(session)
 
     def test(self, session: int) -> Evaluation:
         """Predict all test images so far. Raises ScoreError, or TraceError where testing changes the method."""
-        evaluator = self.stage.evaluator
-        with shut(self.stage.shut):
+        evaluator = self.seed_context.evaluator
+        with blocked(self.seed_context.blocked_folders):
             with untouched(self.strategy, session):
                 evaluation = evaluator.evaluate(self.strategy, session)
             evaluator.check_alone(self.strategy, session)
         return evaluation
 
     def check_kept(self, session: int) -> None:
-        rows = self.memory.rows
-        if bool((~torch.isin(rows, self.shown)).any()):
+        indices = self.memory.indices
+        if bool((~torch.isin(indices, self.shown)).any()):
             raise LeakError(f"session {session}: the memory lists images that the session did not show")
-        if self.budget is not None and len(rows) > self.budget:
-            raise BudgetError(f"session {session}: keeps {len(rows)} images, but declares a budget of {self.budget}")
-        images = images_outside(self.strategy, self.stage.image_shapes)
+        if self.budget is not None and len(indices) > self.budget:
+            raise BudgetError(f"session {session}: keeps {len(indices)} images, but declares a budget of {self.budget}")
+        images = images_outside(self.strategy, self.seed_context.image_shapes)
         if images:
             where, count = images[0]
             raise LeakError(
                 f"session {session}: {where} holds {count} images when the session is over; "
-                f"declare a memory_budget and keep them with kit.memory.keep"
+                f"declare a memory_budget and keep them with context.memory.keep"
             )

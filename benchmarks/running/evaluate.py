@@ -57,19 +57,19 @@ class Evaluator:
     def evaluate(self, strategy: SessionStrategy, session: int) -> Evaluation:
         """Test images of sessions 0..`session`, predicted among all classes seen. Raises ScoreError."""
         strategy.model.eval()
-        seen = strategy.kit.sessions.span(session).stop
+        seen = strategy.context.sessions.span(session).stop
         predictions, labels, broken = [], [], []
         known = self._known(strategy)
         with torch.inference_mode():
             for number in range(session + 1):
-                rows = torch.from_numpy(self._split.test[number])
-                for features in self._embed(strategy, known, number, rows).split(BATCH):
+                indices = torch.from_numpy(self._split.test[number])
+                for features in self._embed(strategy, known, number, indices).split(BATCH):
                     scores = strategy.scores(features)
                     if scores.shape != (len(features), seen):
                         raise ScoreError(f"session {session}: scores are {list(scores.shape)}, not {[len(features), seen]}")
                     broken.append(torch.isnan(scores).any())
                     predictions.append(scores.argmax(1))
-                labels.append(self._tensors.test_labels[rows])
+                labels.append(self._tensors.test_labels[indices])
         if bool(torch.stack(broken).any()):
             raise ScoreError(f"session {session}: scores are NaN")
         predicted, label = torch.cat(predictions).cpu().numpy(), torch.cat(labels).cpu().numpy()
@@ -83,8 +83,8 @@ class Evaluator:
 
     def labels(self) -> NDArray[np.int16]:
         """Of all test images, session by session: those after session t are a beginning of it."""
-        rows = torch.from_numpy(np.concatenate(self._split.test))
-        return self._tensors.test_labels[rows].cpu().numpy().astype(np.int16)
+        indices = torch.from_numpy(np.concatenate(self._split.test))
+        return self._tensors.test_labels[indices].cpu().numpy().astype(np.int16)
 
     def check_alone(self, strategy: SessionStrategy, session: int) -> None:
         """What is predicted for an image must not depend on the images beside it: that would be learning from test images.
@@ -95,10 +95,10 @@ class Evaluator:
         with torch.inference_mode():
             batches, scores = [], []
             for number in sorted({0, session}):
-                rows = torch.from_numpy(self._split.test[number])[: embedding_size(self.transform.data.size, self._tensors.test.device)]
-                batch = known[number][: len(rows)] if number in known else self._features_of(strategy, rows)
+                indices = torch.from_numpy(self._split.test[number])[: embedding_size(self.transform.data.size, self._tensors.test.device)]
+                batch = known[number][: len(indices)] if number in known else self._features_of(strategy, indices)
                 if known.get(number) is not self._base.get(number):
-                    compare(self._features_of(strategy, rows[:1]), batch[:1], ROUNDING[precision], f"session {session}: the features")
+                    compare(self._features_of(strategy, indices[:1]), batch[:1], ROUNDING[precision], f"session {session}: the features")
                 batches.append(batch[:BATCH])
                 scores.append(strategy.scores(batches[-1]))
             compare(strategy.scores(batches[-1][:1]), scores[-1][:1], ROUNDING["fp32"], f"session {session}: the scores")
@@ -106,8 +106,8 @@ class Evaluator:
             order = torch.arange(len(mixed)).flip(0)[:BATCH]
             compare(strategy.scores(mixed[order]), torch.cat(scores)[order], ROUNDING["fp32"], f"session {session}: the scores")
 
-    def _features_of(self, strategy: SessionStrategy, rows: Tensor) -> Tensor:
-        return strategy.embed(self.transform.normalise(self._tensors.test[rows]))
+    def _features_of(self, strategy: SessionStrategy, indices: Tensor) -> Tensor:
+        return strategy.embed(self.transform.normalise(self._tensors.test[indices]))
 
     def _known(self, strategy: SessionStrategy) -> dict[int, Tensor]:
         """Features remembered for the strategy's backbone as it is now, by session."""
@@ -124,9 +124,9 @@ class Evaluator:
             self._features[key] = {}
         return self._features[key]
 
-    def _embed(self, strategy: SessionStrategy, known: dict[int, Tensor], number: int, rows: Tensor) -> Tensor:
+    def _embed(self, strategy: SessionStrategy, known: dict[int, Tensor], number: int, indices: Tensor) -> Tensor:
         if number not in known:
-            known[number] = embed_all(strategy.embed, self._tensors.test, rows, self.transform)
+            known[number] = embed_all(strategy.embed, self._tensors.test, indices, self.transform)
         return known[number]
 
 

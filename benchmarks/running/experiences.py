@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     pass
 
 
-class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class _Indices(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """Row numbers as a data set: Avalanche carries these, never pixels."""
 
-    def __init__(self, rows: list[int]) -> None:
-        self.rows = rows
+    def __init__(self, indices: list[int]) -> None:
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> tuple[int]:
-        return (self.rows[index],)
+        return (self.indices[index],)
 
 
 def make_experiences(split: Split, labels: Tensor) -> list[Any]:
-    """The Avalanche experience of each session; its data set holds rows and labels.
+    """The Avalanche experience of each session; its data set holds indices and labels.
 
     Built as avalanche.md section 1 recommends. Each is the last of a stream of its own: what a strategy is handed leads back
     to earlier sessions, to no later one, and to no test stream.
@@ -43,13 +43,13 @@ def make_experiences(split: Split, labels: Tensor) -> list[Any]:
     table = labels.cpu()
     datasets: list[Any] = []
     experiences = []
-    for rows in split.train:
-        numbers = rows.tolist()
+    for indices in split.train:
+        numbers = indices.tolist()
         attributes = [
-            DataAttribute(table[torch.from_numpy(rows)].tolist(), "targets"),
-            DataAttribute(numbers, "row"),
+            DataAttribute(table[torch.from_numpy(indices)].tolist(), "targets"),
+            DataAttribute(numbers, "image_index"),
             TaskLabels(ConstantSequence(0, len(numbers))),
         ]
-        datasets.append(TaskAwareSupervisedClassificationDataset([_Rows(numbers)], data_attributes=attributes))
+        datasets.append(TaskAwareSupervisedClassificationDataset([_Indices(numbers)], data_attributes=attributes))
         experiences.append(with_classes_timeline(benchmark_from_datasets(train=list(datasets))).train_stream[-1])
     return experiences

@@ -1,4 +1,4 @@
-"""While a method's code runs, images and results on the disk stay shut to it.
+"""While a method's code runs, images and results on the disk are blocked.
 
 Python's audit hooks see every file that Python itself opens. A guard against shortcuts, not a prison: a method runs in this
 process, and whoever means to break out of it can. Methods are one file each, so that they can be read.
@@ -19,10 +19,10 @@ from benchmarks.system.files import SUITE_ROOT
 from benchmarks.system.settings import Settings
 from methods.contract.memory import LeakError
 
-_shut: tuple[str, ...] = ()
+_blocked: tuple[str, ...] = ()
 
 
-def folders(settings: Settings) -> tuple[str, ...]:
+def folders_to_block(settings: Settings) -> tuple[str, ...]:
     """The decoded images, the base models with their features of test images, the records; all of the data root, unless
     the suite, its environment or temporary files lie in it."""
     root, results = settings.data_root.resolve(), settings.results.resolve()
@@ -32,15 +32,15 @@ def folders(settings: Settings) -> tuple[str, ...]:
 
 
 @contextmanager
-def shut(places: tuple[str, ...]) -> Iterator[None]:
+def blocked(places: tuple[str, ...]) -> Iterator[None]:
     """Inside, opening a file below one of these folders raises LeakError, and so does listing all objects of the process."""
-    global _shut
+    global _blocked
     install()
-    before, _shut = _shut, places
+    before, _blocked = _blocked, places
     try:
         yield
     finally:
-        _shut = before
+        _blocked = before
 
 
 @cache
@@ -50,11 +50,11 @@ def install() -> None:
 
 
 def _look(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _shut:
+    if not _blocked:
         return
     if event == "gc.get_objects":
-        raise LeakError("a method looked through all objects of the process; it gets what it may touch from its kit")
+        raise LeakError("a method looked through all objects of the process; it gets what it may touch from its context")
     if event == "open" and isinstance(arguments[0], str | bytes):
         path = os.path.realpath(os.fsdecode(arguments[0]))
-        if path.startswith(_shut):
-            raise LeakError(f"a method opened {path}; images come from kit.images, and results are not for methods")
+        if path.startswith(_blocked):
+            raise LeakError(f"a method opened {path}; images come from context.images, and results are not for methods")

@@ -32,43 +32,45 @@ class SessionImages:
     def __init__(self, transform: Transform, memory: Memory, seed: int) -> None:
         self._transform, self._memory, self._seed = transform, memory, seed
 
-    def show(self, rows: Tensor, tensors: Tensors, base: TrainFeatures | None = None) -> None:
-        """Called by the runner when a session begins: `rows`, sorted, take the place of what was there; `base` goes with session 0."""
-        self._rows, self._base = rows, base
-        here = rows.to(tensors.labels.device)
+    def show(self, indices: Tensor, tensors: Tensors, base: TrainFeatures | None = None) -> None:
+        """Called by the runner when a session begins: `indices`, sorted, take the place of what was there; `base` goes with session 0."""
+        self._indices, self._base = indices, base
+        here = indices.to(tensors.labels.device)
         self._train = tensors.train[here]
         self._plain = self._train if tensors.plain is tensors.train else tensors.plain[here]
         self._labels = tensors.labels[here]
 
-    def plain(self, rows: Tensor) -> Tensor:
-        return self._transform.normalise(self._plain[self._places(rows)])
+    def plain(self, indices: Tensor) -> Tensor:
+        return self._transform.normalise(self._plain[self._places(indices)])
 
-    def labels(self, rows: Tensor) -> Tensor:
-        return self._labels[self._places(rows)]
+    def labels(self, indices: Tensor) -> Tensor:
+        return self._labels[self._places(indices)]
 
-    def pieces(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return rows.split(embedding_size(self._transform.data.size, self._plain.device))
+    def pieces(self, indices: Tensor) -> tuple[Tensor, ...]:
+        return indices.split(embedding_size(self._transform.data.size, self._plain.device))
 
-    def stored_features(self, rows: Tensor, network: Network) -> Tensor | None:
-        rows = self._memory.check(rows)
-        return None if self._base is None else self._base.of(rows, network)
+    def stored_features(self, indices: Tensor, network: Network) -> Tensor | None:
+        indices = self._memory.check(indices)
+        return None if self._base is None else self._base.of(indices, network)
 
     def batches(
         self,
-        rows: Tensor,
+        indices: Tensor,
         batch: int,
         name: str,
         *,
-        below: Callable[[Tensor], Tensor] | None = None,
+        frozen_part: Callable[[Tensor], Tensor] | None = None,
         views: int | None = None,
         epochs: int | None = None,
     ) -> Batches:
-        places = self._places(rows)
-        return Batches(self._train, self._labels, places, self._transform, batch, self._seed, name, below=below, views=views, epochs=epochs)
+        places = self._places(indices)
+        return Batches(
+            self._train, self._labels, places, self._transform, batch, self._seed, name, frozen_part=frozen_part, views=views, epochs=epochs
+        )
 
-    def _places(self, rows: Tensor) -> Tensor:
-        """Where the images of these rows stand here. Raises LeakError for one that is not shown."""
-        wanted, shown = self._memory.check(rows).numpy(), self._rows.numpy()
+    def _places(self, indices: Tensor) -> Tensor:
+        """Where the images of these indices stand here. Raises LeakError for one that is not shown."""
+        wanted, shown = self._memory.check(indices).numpy(), self._indices.numpy()
         places = np.searchsorted(shown, wanted).clip(max=len(shown) - 1)
         if not np.array_equal(shown[places], wanted):  # a memory that was tampered with
             raise LeakError("asked for training images that are not shown in this session")

@@ -31,12 +31,12 @@ from benchmarks.records.predictions import pack_predictions
 from benchmarks.records.schema import Record, SessionResult
 from benchmarks.records.traces import trace_bytes
 from benchmarks.running.audit import numbers_kept
-from benchmarks.running.contender import Entrant, Stage
+from benchmarks.running.contender import Contender, SeedContext
 from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
-from benchmarks.running.guard import folders, shut
+from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.images import SessionImages
-from benchmarks.running.probes import PROBES, look
+from benchmarks.running.probes import PROBES, observe
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
 from benchmarks.system.files import SUITE_ROOT
@@ -45,7 +45,7 @@ from benchmarks.system.streams import torch_seed
 from methods.contract.config import Selection
 from methods.contract.memory import Memory
 from methods.contract.registry import load_method
-from methods.contract.strategy import Kit
+from methods.contract.strategy import MethodContext
 from methods.parts.network import Network
 from protocols.schema import Protocol, Recipe
 
@@ -62,7 +62,7 @@ class Runner:
         self.transform = Transform(protocol.data, protocol.augment)
         self.images = images or load_images(protocol.data, settings.data_root)
         self.weights = find_weights(protocol.backbone, settings.data_root)
-        self._stage: tuple[tuple[str, int], Stage] | None = None
+        self._seed_context: tuple[tuple[str, int], SeedContext] | None = None
 
     def clock(self) -> float:
         """Seconds, once the device has done what it was asked."""
@@ -70,21 +70,21 @@ class Runner:
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
-    def stage(self, split_name: str, seed: int) -> Stage:
-        if self._stage is None or self._stage[0] != (split_name, seed):
+    def seed_context(self, split_name: str, seed: int) -> SeedContext:
+        if self._seed_context is None or self._seed_context[0] != (split_name, seed):
             images = self.images
             split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
             tensors = to_device(images, split, self.device)
             evaluator = Evaluator(tensors, split, self.transform)
-            experiences, closed = make_experiences(split, tensors.labels), folders(self.settings)
-            stage = Stage(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), closed)
-            self._stage = ((split_name, seed), stage)
-        return self._stage[1]
+            experiences, folders = make_experiences(split, tensors.labels), folders_to_block(self.settings)
+            seed_context = SeedContext(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), folders)
+            self._seed_context = ((split_name, seed), seed_context)
+        return self._seed_context[1]
 
-    def environment(self, identity: Identity, stage: Stage) -> dict[str, str | int]:
+    def environment(self, identity: Identity, seed_context: SeedContext) -> dict[str, str | int]:
         """What the run's bits depend on beside its identity."""
         recipe = Recipe.model_validate(identity.recipe_settings)
-        compiler = compiler_for(self.protocol, recipe, len(stage.split.train[0]), self.device) if self.settings.compile else None
+        compiler = compiler_for(self.protocol, recipe, len(seed_context.split.train[0]), self.device) if self.settings.compile else None
         return environment(self.device, resolve_precision(recipe.precision, self.device, self.settings.precision), compiler)
 
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
@@ -93,15 +93,17 @@ class Runner:
         precision, seed = str(env["precision"]), identity.seed
         return partial(fresh_network, self.protocol, identity.base, precision, seed, self.weights, gain, self.device)
 
-    def base(self, identity: Identity, stage: Stage, env: dict[str, Any], progress: Progress) -> tuple[Network, BaseFeatures, float]:
+    def base(
+        self, identity: Identity, seed_context: SeedContext, env: dict[str, Any], progress: Progress
+    ) -> tuple[Network, BaseFeatures, float]:
         """A copy of the base model that this run adopts, its features, and the seconds spent on training it (0: from the cache).
 
         It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
         """
         recipe = Recipe.model_validate({**identity.recipe_settings, **identity.base_settings})
         seed, seconds = identity.seed, 0.0
-        split, tensors = stage.split, stage.tensors
-        key = base_key(self.protocol, recipe, identity.base, seed, stage.images.sha256, split.base_sha256, env)
+        split, tensors = seed_context.split, seed_context.tensors
+        key = base_key(self.protocol, recipe, identity.base, seed, seed_context.images.sha256, split.base_sha256, env)
         fresh = self.fresh(identity, env)
 
         def report(epoch: int, loss: float) -> None:
@@ -110,8 +112,8 @@ class Runner:
         def train(network: Network, checkpoint: Checkpoint) -> None:
             nonlocal seconds
             started = self.clock()
-            rows = torch.from_numpy(split.train[0])
-            batches = Batches(tensors.train, tensors.labels, rows, self.transform, recipe.batch, seed, "base")
+            indices = torch.from_numpy(split.train[0])
+            batches = Batches(tensors.train, tensors.labels, indices, self.transform, recipe.batch, seed, "base")
             network.compiled_batch = recipe.batch if "compiler" in env else 0
             train_base(network, batches, recipe, self.device, checkpoint, report)
             seconds = self.clock() - started
@@ -123,25 +125,25 @@ class Runner:
         to_fast_layout(network.eval(), self.device)
         return network, base_features(folder, key, network, tensors, split, self.transform), seconds
 
-    def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Entrant:
+    def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
         cls = load_method(identity.method)
-        stage = self.stage(identity.split, identity.seed)
-        env = self.environment(identity, stage)
-        network, features, base_seconds = self.base(identity, stage, env, progress)
-        stage.evaluator.remember(features)
+        seed_context = self.seed_context(identity.split, identity.seed)
+        env = self.environment(identity, seed_context)
+        network, features, base_seconds = self.base(identity, seed_context, env, progress)
+        seed_context.evaluator.remember(features)
         base_parameters = count_parameters(network) - (count_parameters(network.path) if network.path else 0)
         config = cls.Config.model_validate(identity.config)
         budget = cls.budget(config, identity.sessions)
         memory = Memory(budget)
         images = SessionImages(self.transform, memory, identity.seed)
-        oracle = stage.oracle if selection_of(identity) == "oracle_test" else None
+        oracle = seed_context.oracle if selection_of(identity) == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
-        kit = Kit(network, images, memory, identity.sessions, self.device, self.fresh(identity, env), oracle, pays)
+        context = MethodContext(network, images, memory, identity.sessions, self.device, self.fresh(identity, env), oracle, pays)
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
-        with shut(stage.shut):
-            strategy = cls(kit=kit, config=config)
-        return Entrant(strategy, stage, images, memory, budget, features.train, env, base_parameters, base_seconds)
+        with blocked(seed_context.blocked_folders):
+            strategy = cls(context=context, config=config)
+        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base_seconds)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Run one method with one seed through all sessions. Raises whatever the method raises."""
@@ -153,15 +155,15 @@ class Runner:
         """The same, and what probes (benchmarks.running.probes) saw meanwhile; the record is the same bytes with and without them."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        entrant = self.enter(identity, progress)
-        stage, strategy = entrant.stage, entrant.strategy
-        watching = [PROBES[name](entrant, identity.seed) for name in probes]
+        contender = self.enter(identity, progress)
+        seed_context, strategy = contender.seed_context, contender.strategy
+        watching = [PROBES[name](contender, identity.seed) for name in probes]
         results, predictions, train_seconds, test_seconds = [], [], [], []
         for session in range(identity.sessions.count + 1):
             started = self.clock()
-            entrant.train(session, identity.seed)
+            contender.train(session, identity.seed)
             trained = self.clock()
-            evaluation = entrant.test(session)
+            evaluation = contender.test(session)
             test_seconds.append(self.clock() - trained)
             train_seconds.append(trained - started)
             predictions.append(evaluation.predictions)
@@ -169,30 +171,30 @@ class Runner:
                 SessionResult(
                     correct=evaluation.correct,
                     total=evaluation.total,
-                    images_kept=len(entrant.memory.rows),
-                    parameters_added=count_parameters(strategy.model) - entrant.base_parameters,
+                    images_kept=len(contender.memory.indices),
+                    parameters_added=count_parameters(strategy.model) - contender.base_parameters,
                     numbers_kept=numbers_kept(strategy),
                     log=strategy.session_log(),
                 )
             )
-            look(watching, entrant, session)
+            observe(watching, contender, session)
             progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
-        packed = pack_predictions(predictions, stage.evaluator.labels())
+        packed = pack_predictions(predictions, seed_context.evaluator.labels())
         record = Record(
             title=strategy.title,
             identity=identity,
-            order=stage.split.order,
-            order_sha256=stage.split.order_sha256,
-            rows_sha256=stage.split.rows_sha256,
-            images_sha256=stage.images.sha256,
-            environment=entrant.environment,
+            order=seed_context.split.order,
+            order_sha256=seed_context.split.order_sha256,
+            rows_sha256=seed_context.split.indices_sha256,
+            images_sha256=seed_context.images.sha256,
+            environment=contender.environment,
             selection=selection_of(identity),
-            memory_budget=entrant.budget,
+            memory_budget=contender.budget,
             sessions=tuple(results),
             predictions_sha256=hashlib.sha256(packed).hexdigest(),
         )
         costs = Costs(
-            base_seconds=entrant.base_seconds,
+            base_seconds=contender.base_seconds,
             session_seconds=tuple(train_seconds),
             evaluation_seconds=tuple(test_seconds),
             peak_memory_mib=peak_memory_mib(self.device),

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
     """A worker process. Ctrl-C is the launcher's business; a launcher that is gone ends the worker."""
-    from benchmarks.system.quiet import hush
+    from benchmarks.system.quiet import silence_warnings
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    hush()
+    silence_warnings()
 
     def send(event: Event) -> None:
         try:
@@ -82,7 +82,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
         sender.close()  # the worker's copy is the only one: when it ends, the pipe does
         return Worker(number, process, receiver)
 
-    def bury(worker: Worker) -> None:
+    def replace_dead(worker: Worker) -> None:
         """Mark the run that a dead worker was at as failed, and put another worker in its place.
 
         One that dies before its first run gets no successor: what it died of may well kill them all.
@@ -116,7 +116,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
             for worker in [worker for worker in crew.values() if worker.events in ready]:
                 event = worker.hear()
                 if event is None:
-                    bury(worker)
+                    replace_dead(worker)
                     continue
                 if event.kind == "halt":
                     raise StorageError(event.text)

@@ -5,6 +5,6 @@ from __future__ import annotations
 import warnings
 
 
-def hush() -> None:
+def silence_warnings() -> None:
     warnings.filterwarnings("ignore", message="no QP solver found")  # the solvers serve GEM only; we leave them out
     warnings.filterwarnings("ignore", message="No loggers specified")  # results are ours, not the evaluation plugin's

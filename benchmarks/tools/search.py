@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.data.images import ImageSet, load_images
-from benchmarks.data.splits import make_split, rows_sha256
+from benchmarks.data.splits import indices_sha256, make_split
 from benchmarks.system.errors import USER_ERRORS, UsageError, storage_error
-from benchmarks.system.quiet import hush
+from benchmarks.system.quiet import silence_warnings
 from benchmarks.system.settings import Settings, add_options
 from benchmarks.system.streams import stream
 from protocols.loading import first_line
@@ -80,7 +80,7 @@ def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: i
         train_classes=labels[train_rows],
         test_classes=labels[test_rows],
         keys=None,
-        sha256=f"{images.sha256} pseudo {rows_sha256([train_rows, test_rows])}",
+        sha256=f"{images.sha256} pseudo {indices_sha256([train_rows, test_rows])}",
     )
 
 
@@ -158,7 +158,7 @@ def last_harmonic(records: Sequence[Any]) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    hush()
+    silence_warnings()
     from benchmarks.planning.plan import make_request
     from methods.contract.registry import MethodError
     from protocols import load_protocol

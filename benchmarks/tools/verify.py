@@ -100,6 +100,6 @@ def split_fault(protocol: Protocol, record: Record, images: ImageSet, split: Cal
         expected = split(identity.split, identity.seed)
     except (DataError, UsageError) as error:
         return [str(error)]
-    if (record.order, record.rows_sha256) != (expected.order, expected.rows_sha256):
+    if (record.order, record.rows_sha256) != (expected.order, expected.indices_sha256):
         return ["its class order or its images are not those of its seed"]
     return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from methods.contract.base_kind import BaseKind
+from methods.contract import BaseKind
 from methods.parts.heads import CosineHead
 from methods.parts.network import Network
 

@@ -1,6 +1,6 @@
 """The base model that methods share: backbone, and the head that goes with it."""
 
-from methods.contract.base_kind import BaseKind
+from methods.contract import BaseKind
 
 
 class Linear(BaseKind):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from methods.contract.base_kind import BaseKind
+from methods.contract import BaseKind
 from methods.parts.network import Network
 
 

@@ -1,1 +1,31 @@
-"""What a method is, what it is handed, and how it is found."""
+"""What a method is and what it is handed. Authors write `from methods.contract import SessionStrategy, TrainConfig`.
+
+Names are loaded when they are first used: the registry, beside, must answer without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from methods.contract.base_kind import BaseKind
+    from methods.contract.config import MethodConfig, TrainConfig
+    from methods.contract.context import FrozenPart, MethodContext
+    from methods.contract.strategy import SessionStrategy
+
+HOMES = {
+    "BaseKind": "base_kind",
+    "FrozenPart": "context",
+    "MethodConfig": "config",
+    "MethodContext": "context",
+    "SessionStrategy": "strategy",
+    "TrainConfig": "config",
+}
+__all__ = ["BaseKind", "FrozenPart", "MethodConfig", "MethodContext", "SessionStrategy", "TrainConfig"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"methods.contract has no {name}")
+    return getattr(importlib.import_module(f"methods.contract.{HOMES[name]}"), name)

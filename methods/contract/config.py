@@ -26,10 +26,10 @@ class MethodConfig(Bounded):
 
 
 class TrainConfig(MethodConfig):
-    """Parameters of methods that train in the sessions: SGD, all rows in one batch unless `batch` says otherwise.
+    """Parameters of methods that train in the sessions: SGD, all indices in one batch unless `batch` says otherwise.
 
     Momentum, Nesterov and weight decay are TOPIC's (methods.md 3.1); batch norm stays in evaluation mode, as DESIGN wants it
-    where no source says otherwise. `new_row_std` draws new head rows N(0, std²); None is torch's Linear default. `views` is
+    where no source says otherwise. `new_row_std` draws new head indices N(0, std²); None is torch's Linear default. `views` is
     how many augmented epochs are drawn and shown in turn, each seen by what stands still below once; None draws every epoch anew.
     """
 

@@ -19,36 +19,36 @@ class Memory:
 
     def __init__(self, budget: int | None) -> None:
         self.budget = budget
-        self._rows = torch.empty(0, dtype=torch.int64)
+        self._indices = torch.empty(0, dtype=torch.int64)
         self._session = torch.empty(0, dtype=torch.int64)
 
     @property
-    def rows(self) -> Tensor:
-        """Rows of the kept images, int64 [n], sorted."""
-        return self._rows
+    def indices(self) -> Tensor:
+        """Indices of the kept images, int64 [n], sorted."""
+        return self._indices
 
     def open(self, session: Tensor) -> None:
-        """Called by the runner: `session` are the rows of the session that begins."""
+        """Called by the runner: `session` are the indices of the session that begins."""
         self._session = session
 
-    def check(self, rows: Tensor) -> Tensor:
-        """The same rows, on the CPU. Raises LeakError for one that is neither of this session nor kept."""
-        rows = rows.cpu()
-        foreign = ~(torch.isin(rows, self._session) | torch.isin(rows, self._rows))
+    def check(self, indices: Tensor) -> Tensor:
+        """The same indices, on the CPU. Raises LeakError for one that is neither of this session nor kept."""
+        indices = indices.cpu()
+        foreign = ~(torch.isin(indices, self._session) | torch.isin(indices, self._indices))
         if bool(foreign.any()):
             raise LeakError(f"asked for {int(foreign.sum())} training images outside this session and its memory")
-        return rows
+        return indices
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, indices: Tensor) -> None:
         """Add images of the current session; keeping an image twice counts once.
 
         Raises LeakError for images of another session, BudgetError beyond the budget.
         """
-        rows = torch.unique(torch.cat([self._rows, self.check(rows)]))
-        if self.budget is not None and len(rows) > self.budget:
-            raise BudgetError(f"keeps {len(rows)} images, but declares a budget of {self.budget}")
-        self._rows = rows
+        indices = torch.unique(torch.cat([self._indices, self.check(indices)]))
+        if self.budget is not None and len(indices) > self.budget:
+            raise BudgetError(f"keeps {len(indices)} images, but declares a budget of {self.budget}")
+        self._indices = indices
 
-    def drop(self, rows: Tensor) -> None:
+    def drop(self, indices: Tensor) -> None:
         """Forget images; they cannot be had back."""
-        self._rows = self._rows[~torch.isin(self._rows, rows.cpu())]
+        self._indices = self._indices[~torch.isin(self._indices, indices.cpu())]

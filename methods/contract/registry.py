@@ -50,7 +50,7 @@ def read_entry(name: str) -> Entry:
         raise MethodError(f"{path}: not valid Python ({error})") from None
     for node in ast.walk(module):
         if isinstance(node, ast.Import | ast.ImportFrom) and (reached := imported(node) & OUT_OF_BOUNDS):
-            raise MethodError(f"{path}, line {node.lineno}: imports {min(reached)}; a method gets what it may touch from its kit")
+            raise MethodError(f"{path}, line {node.lineno}: imports {min(reached)}; a method gets what it may touch from its context")
     for node in module.body:
         if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
             presets = facts.get("presets", {"default": {}})

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from methods.contract.strategy import Below, SessionStrategy, TrainConfig
+from methods.contract import FrozenPart, SessionStrategy, TrainConfig
 from methods.parts.exemplars import herding, random_choice
 from methods.parts.network import Network, frozen_copy
 from protocols.fields import MOST_EPOCHS, Milestones
@@ -61,11 +61,11 @@ class RehearsalStrategy(SessionStrategy):
             self.teacher = frozen_copy(self.model)
             return
         # Un-augmented and below what trains: the same in every step, so computed once.
-        rows = self.kit.memory.rows
-        images = [self.kit.images.plain(part) for part in self.kit.images.pieces(rows)]
+        indices = self.context.memory.indices
+        images = [self.context.images.plain(part) for part in self.context.images.pieces(indices)]
         below = [self.model.embed_lower(part) if self.config.train == "last_block" else part for part in images]
         self.anchors = torch.cat(below) if below else torch.empty(0)
-        self.anchor_labels = self.kit.images.labels(rows)
+        self.anchor_labels = self.context.images.labels(indices)
         self.old_features = self.embed_anchors()
         self.old_logits = self.model.classify(self.old_features)
 
@@ -83,44 +83,44 @@ class RehearsalStrategy(SessionStrategy):
             old_logits = self.teacher.classify(old_features)
         return old_features, old_logits, self.features, self.mb_output
 
-    def below(self) -> Below | None:
+    def frozen_part(self) -> FrozenPart | None:
         """All below the last block, where only that trains: the config lets no statistics move there."""
         return self.model.embed_lower if self.config.train == "last_block" else None
 
     def embed_batch(self, network: Network) -> Tensor:
         """Features of the batch under the network as it is now, or a teacher, which below is the same."""
-        return network.embed_upper(self.mb_x) if self.stands else network.embed(self.mb_x)
+        return network.embed_upper(self.mb_x) if self.has_frozen_part else network.embed(self.mb_x)
 
     def forward(self) -> Tensor:
         self.features = self.embed_batch(self.model)
         return self.model.classify(self.features)
 
-    def session_rows(self) -> Tensor:
-        return torch.cat([self.kit.memory.rows, self.own_rows]) if self.config.replay == "within" else self.own_rows
+    def session_indices(self) -> Tensor:
+        return torch.cat([self.context.memory.indices, self.own_indices]) if self.config.replay == "within" else self.own_indices
 
     def trainable(self) -> Iterable[nn.Parameter]:
         if self.config.train == "all":
             return self.model.parameters()
         return [*self.model.backbone.last_block.parameters(), *self.model.head.parameters()]
 
-    def frozen_rows(self) -> int:
+    def frozen_classes(self) -> int:
         return self.old_classes if self.config.freeze_old_rows else 0
 
     def keep_exemplars(self) -> None:
         """Put this session's exemplars into the memory."""
-        c, rows = self.config, self.own_rows
+        c, indices = self.config, self.own_indices
         if c.choose == "random" and not self.session:
-            self.kit.memory.keep(rows[random_choice(len(rows), c.base_exemplars)])
+            self.context.memory.keep(indices[random_choice(len(indices), c.base_exemplars)])
             return
-        labels = self.kit.images.labels(rows).cpu()
-        features = self.embed_rows(rows) if c.choose == "herding" else None
-        for label in self.kit.sessions.span(self.session):
+        labels = self.context.images.labels(indices).cpu()
+        features = self.embed_indices(indices) if c.choose == "herding" else None
+        for label in self.context.sessions.span(self.session):
             of_class = (labels == label).nonzero().squeeze(1)
             if features is None:
                 picked = random_choice(len(of_class), c.novel_exemplars)
             else:
                 picked = herding(features[of_class.to(features.device)], c.per_class)
-            self.kit.memory.keep(rows[of_class[picked]])
+            self.context.memory.keep(indices[of_class[picked]])
 
     def after_session(self) -> None:
         self.keep_exemplars()

@@ -30,7 +30,7 @@ class GrowingHead(DynamicModule):
         self.adapts = True  # with the classes seen; False: whoever owns the head grows it
         self.weight = nn.Parameter(torch.empty(0, feature_dim))
 
-    def draw_rows(self, rows: Tensor) -> Tensor:
+    def draw_weights(self, rows: Tensor) -> Tensor:
         """Fill new rows [n, d] in place. As torch's Linear: uniform within 1/sqrt(d)."""
         bound = self.feature_dim**-0.5
         return rows.uniform_(-bound, bound)
@@ -39,9 +39,9 @@ class GrowingHead(DynamicModule):
         """Have at least `classes` rows."""
         missing = classes - len(self.weight)
         if missing > 0:
-            rows = torch.empty(missing, self.feature_dim)
-            rows = self.draw_rows(rows) if self.new_row_std is None else rows.normal_(0.0, self.new_row_std)
-            self.weight = nn.Parameter(torch.cat([self.weight.data, rows.to(self.weight)]))
+            weights = torch.empty(missing, self.feature_dim)
+            weights = self.draw_weights(weights) if self.new_row_std is None else weights.normal_(0.0, self.new_row_std)
+            self.weight = nn.Parameter(torch.cat([self.weight.data, weights.to(self.weight)]))
 
     def adaptation(self, experience: Any) -> None:
         """Avalanche's hook. Grows while training only: evaluation must never change a model (avalanche.md 7)."""
@@ -86,7 +86,7 @@ class PlainHead(GrowingHead):
         super().__init__(feature_dim, new_row_std)
         self.bias = nn.Parameter(torch.empty(0))
 
-    def draw_rows(self, rows: Tensor) -> Tensor:
+    def draw_weights(self, rows: Tensor) -> Tensor:
         bound = (6 / (self.feature_dim + len(self.weight) + len(rows))) ** 0.5
         return rows.uniform_(-bound, bound)
 

@@ -10,7 +10,7 @@ def distillation(logits: Tensor, teacher_logits: Tensor, temperature: float) -> 
     """Cross-entropy between softened teacher and student over the teacher's classes, without the T² factor.
 
     `logits` [N, seen] may have more columns than `teacher_logits` [N, old]: only the first `old` take part, so that
-    new rows are neither pushed down nor pulled up (methods.md 7.2, trap 16). Mean over the batch.
+    new indices are neither pushed down nor pulled up (methods.md 7.2, trap 16). Mean over the batch.
     """
     old = teacher_logits.shape[1]
     targets = F.softmax(teacher_logits / temperature, dim=1)

@@ -92,7 +92,7 @@ def window_means(maps: Tensor) -> Tensor:
     """
     h, w = maps.shape[2:]
     cut = [slice(0, -1), slice(None), slice(1, None)]
-    sums = [maps[:, :, rows, columns].sum(dim=(2, 3)) for rows in cut for columns in cut]
+    sums = [maps[:, :, indices, columns].sum(dim=(2, 3)) for indices in cut for columns in cut]
     return torch.cat(sums, dim=1) / (h * w)
 
 

@@ -41,7 +41,7 @@ class NeuralGas(nn.Module):
     centroids: Tensor
     variances: Tensor
     labels: Tensor
-    rows: Tensor
+    indices: Tensor
     edges: Tensor
 
     def __init__(self, feature_dim: int) -> None:
@@ -49,10 +49,10 @@ class NeuralGas(nn.Module):
         self.register_buffer("centroids", torch.empty(0, feature_dim))
         self.register_buffer("variances", torch.empty(0, feature_dim))
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
-        self.register_buffer("rows", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("indices", torch.empty(0, dtype=torch.int64))
         self.register_buffer("edges", torch.empty(0, 2, dtype=torch.int64))
 
-    def add(self, nodes: Tensor, features: Tensor, labels: Tensor, rows: Tensor) -> list[int]:
+    def add(self, nodes: Tensor, features: Tensor, labels: Tensor, indices: Tensor) -> list[int]:
         """Take nodes [k, d] in: each gets the variance of the features nearest to it, their commonest label, and of that label's
         images the one nearest to the node. Nodes that are nearest to no feature stand for nothing and are left out.
 
@@ -68,9 +68,9 @@ class NeuralGas(nn.Module):
             candidates = own[labels[own] == label]
             nearest = candidates[((features[candidates] - node) ** 2).sum(1).argmin()]
             taken.append(number)
-            columns_of.append((node, features[own].var(0, correction=0), label, rows[nearest]))
+            columns_of.append((node, features[own].var(0, correction=0), label, indices[nearest]))
         columns = [torch.stack(column) for column in zip(*columns_of, strict=True)]
-        for name, column in zip(("centroids", "variances", "labels", "rows"), columns, strict=True):
+        for name, column in zip(("centroids", "variances", "labels", "indices"), columns, strict=True):
             old = getattr(self, name)
             setattr(self, name, torch.cat([old, column.to(old)]))
         return taken

@@ -23,7 +23,7 @@ from benchmarks.base.network import build_network, to_fast_layout
 from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.records.reading import to_json
-from benchmarks.running.runner import Entrant, Runner
+from benchmarks.running.runner import Contender, Runner
 from benchmarks.system import compiling
 from benchmarks.system.compiling import compiler_for, compiling_pays, cxx
 from benchmarks.system.errors import StorageError
@@ -46,7 +46,7 @@ search_compiler: Callable[[str], str | None] = compiling.find_compiler.__wrapped
 
 def environment_of(protocol: Protocol, settings: Settings, variant: str = "base_only") -> dict[str, str | int]:
     runner = Runner(protocol, settings)
-    return runner.environment(identity_of(protocol, variant), runner.stage("paper", 0))
+    return runner.environment(identity_of(protocol, variant), runner.seed_context("paper", 0))
 
 
 def refuse(*arguments: object, **options: object) -> Any:
@@ -212,7 +212,7 @@ def test_no_compile_looks_for_no_compiler(long: None, tiny: Protocol, settings: 
 
 def test_all_methods_of_a_table_agree(found: None, tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a run is compiled hangs on the recipe, not on what it changes for one base: else one row would stand on another."""
-    shown = len(Runner(tiny, settings).stage("paper", 0).split.train[0]) * 2
+    shown = len(Runner(tiny, settings).seed_context("paper", 0).split.train[0]) * 2
     monkeypatch.setattr(compiling, "WORTH", shown / 16)
     recipe = tiny.recipes["fast"].model_copy(update={"bases": {"projected": {"epochs": 1}}})
     changed = tiny.model_copy(update={"recipes": {"fast": recipe}})
@@ -245,7 +245,7 @@ def test_compiled_and_plain_bases_are_two(
     """Their bits differ, so neither may be taken for the other: a base of its own, and of its own for each compiler."""
     bases = settings.results / ".base"
 
-    def enter(compile: bool) -> Entrant:
+    def enter(compile: bool) -> Contender:
         return Runner(tiny, Settings(settings.data_root, settings.results, "cpu", 1, compile)).enter(identity_of(tiny, "base_only"))
 
     assert enter(compile=False).base_seconds > 0
@@ -261,20 +261,20 @@ def test_compiled_and_plain_bases_are_two(
 # What goes through the compiled pass --------------------------------------------------------------------------------------
 
 
-def passes(entrant: Entrant, compiled: list[int], session: int) -> list[int]:
+def passes(contender: Contender, compiled: list[int], session: int) -> list[int]:
     compiled.clear()
-    entrant.train(session, 0)
-    entrant.stage.evaluator.evaluate(entrant.strategy, session)
+    contender.train(session, 0)
+    contender.seed_context.evaluator.evaluate(contender.strategy, session)
     return list(compiled)
 
 
 def test_a_base_is_trained_on_compiled_batches(long: None, found: None, compiled: list[int], tiny: Protocol, settings: Settings) -> None:
     """Two epochs of whole batches; the last one of each, which is smaller, is plain, and so are features and tests."""
-    entrant = Runner(tiny, settings).enter(identity_of(tiny, "base_only"))
-    images = len(entrant.stage.split.train[0])
+    contender = Runner(tiny, settings).enter(identity_of(tiny, "base_only"))
+    images = len(contender.seed_context.split.train[0])
     assert images % BATCH
     assert compiled == [BATCH] * 2 * (images // BATCH)
-    assert passes(entrant, compiled, 0) == []
+    assert passes(contender, compiled, 0) == []
 
 
 @pytest.mark.parametrize(
@@ -300,15 +300,15 @@ def test_long_sessions_are_compiled_and_short_ones_are_not(
     """10 images shown 3 times, of 8 x 8: worth 30/16 of 32 x 32. Without a compiler in the environment, none is."""
     for worth, worthwhile in ((30 / 16, expected), (31 / 16, [])):
         monkeypatch.setattr(compiling, "WORTH", worth)
-        entrant = Runner(tiny, settings).enter(identity_of(tiny, variant, *overrides))
-        assert entrant.environment["compiler"] == NAME
-        passes(entrant, compiled, 0)
-        assert passes(entrant, compiled, 1) == worthwhile
-        assert entrant.strategy.model.compiled_batch == max(worthwhile, default=0)
+        contender = Runner(tiny, settings).enter(identity_of(tiny, variant, *overrides))
+        assert contender.environment["compiler"] == NAME
+        passes(contender, compiled, 0)
+        assert passes(contender, compiled, 1) == worthwhile
+        assert contender.strategy.model.compiled_batch == max(worthwhile, default=0)
     monkeypatch.setattr(compiling, "WORTH", 0)
     without = Settings(settings.data_root, settings.results, "cpu", 1, compile=False)
-    entrant = Runner(tiny, without).enter(identity_of(tiny, variant, *overrides))
-    assert [passes(entrant, compiled, session) for session in range(3)] == [[], [], []]
+    contender = Runner(tiny, without).enter(identity_of(tiny, variant, *overrides))
+    assert [passes(contender, compiled, session) for session in range(3)] == [[], [], []]
 
 
 @pytest.fixture
@@ -381,9 +381,9 @@ class Workshop:
         return to_fast_layout(network, CPU).train()
 
     def batches(self) -> Batches:
-        stage = self.runner.stage("paper", 0)
-        rows = torch.from_numpy(stage.split.train[0])
-        return Batches(stage.tensors.train, stage.tensors.labels, rows, self.runner.transform, BATCH, 0, "base")
+        seed_context = self.runner.seed_context("paper", 0)
+        rows = torch.from_numpy(seed_context.split.train[0])
+        return Batches(seed_context.tensors.train, seed_context.tensors.labels, rows, self.runner.transform, BATCH, 0, "base")
 
     def one_pass(self, compiled_batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Features of one batch, the gradient of its loss, and the statistics that it leaves."""

@@ -9,31 +9,31 @@ from torch import Tensor
 
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.evaluate import ScoreError, compare
-from benchmarks.running.runner import Entrant, Runner
+from benchmarks.running.runner import Contender, Runner
 from benchmarks.system.settings import Settings
-from methods.contract.strategy import SessionStrategy
+from methods.contract import SessionStrategy
 from protocols.schema import Protocol
 
 
 @pytest.fixture
-def entrant(tiny: Protocol, settings: Settings) -> Entrant:
-    entrant = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", []))[0])
-    entrant.train(0, 0)
-    return entrant
+def contender(tiny: Protocol, settings: Settings) -> Contender:
+    contender = Runner(tiny, settings).enter(identities(make_request(tiny, None, None, "0", "ft_cnn", []))[0])
+    contender.train(0, 0)
+    return contender
 
 
-def test_counts_agree_with_predictions_made_by_hand(entrant: Entrant) -> None:
-    entrant.train(1, 0)
-    evaluation = entrant.stage.evaluator.evaluate(entrant.strategy, 1)
-    stage, model = entrant.stage, entrant.strategy.model.eval()
-    rows = np.concatenate(stage.split.test[:2])
+def test_counts_agree_with_predictions_made_by_hand(contender: Contender) -> None:
+    contender.train(1, 0)
+    evaluation = contender.seed_context.evaluator.evaluate(contender.strategy, 1)
+    seed_context, model = contender.seed_context, contender.strategy.model.eval()
+    rows = np.concatenate(seed_context.split.test[:2])
     expected = []
     for row in rows:  # one image at a time, as nobody would
-        x = (stage.tensors.test[row].float() / 255 - 0.3053) / 0.3760
+        x = (seed_context.tensors.test[row].float() / 255 - 0.3053) / 0.3760
         with torch.no_grad():
             expected.append(int(model(x[None]).argmax()))
     assert evaluation.predictions.tolist() == expected
-    labels = stage.tensors.test_labels[torch.from_numpy(rows)].tolist()
+    labels = seed_context.tensors.test_labels[torch.from_numpy(rows)].tolist()
     assert evaluation.total == tuple(labels.count(label) for label in range(8))
     right = [label for label, guess in zip(labels, expected, strict=True) if label == guess]
     assert evaluation.correct == tuple(right.count(label) for label in range(8))
@@ -47,17 +47,17 @@ def test_counts_agree_with_predictions_made_by_hand(entrant: Entrant) -> None:
         (lambda f: torch.full((len(f), 6), torch.nan), "NaN"),
     ],
 )
-def test_wrong_scores_are_refused(scores, message: str, entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_scores_are_refused(scores, message: str, contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """Trap 9: a column for a class not yet seen is an error, not a zero."""
-    monkeypatch.setattr(entrant.strategy, "scores", scores)
+    monkeypatch.setattr(contender.strategy, "scores", scores)
     with pytest.raises(ScoreError, match=message):
-        entrant.stage.evaluator.evaluate(entrant.strategy, 0)
+        contender.seed_context.evaluator.evaluate(contender.strategy, 0)
 
 
-def test_the_same_rule_predicts_in_every_session(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_rule_predicts_in_every_session(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 10: session 0 judged by another head than the one that goes on (FACT's table gains two points by it)."""
     asked: list[int] = []
-    strategy = entrant.strategy
+    strategy = contender.strategy
 
     def scores(features: Tensor) -> Tensor:
         asked.append(strategy.session)
@@ -66,34 +66,34 @@ def test_the_same_rule_predicts_in_every_session(entrant: Entrant, monkeypatch: 
     monkeypatch.setattr(strategy, "scores", scores)
     for session in range(2):
         if session:
-            entrant.train(session, 0)
-        assert set(entrant.stage.evaluator.evaluate(entrant.strategy, session).predictions.tolist()) == {3}
+            contender.train(session, 0)
+        assert set(contender.seed_context.evaluator.evaluate(contender.strategy, session).predictions.tolist()) == {3}
     assert set(asked) == {0, 1}
 
 
-def test_features_are_remembered_while_the_backbone_is_the_same(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_remembered_while_the_backbone_is_the_same(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_embedded(monkeypatch)
-    evaluator = entrant.stage.evaluator
-    evaluator.evaluate(entrant.strategy, 0)
+    evaluator = contender.seed_context.evaluator
+    evaluator.evaluate(contender.strategy, 0)
     assert not calls, "the base's come with it"
-    entrant.strategy.model.backbone.blocks[1].running_mean += 3.0
-    first = evaluator.evaluate(entrant.strategy, 0)
+    contender.strategy.model.backbone.blocks[1].running_mean += 3.0
+    first = evaluator.evaluate(contender.strategy, 0)
     images = sum(calls)
-    assert images == len(entrant.stage.split.test[0])
-    again = evaluator.evaluate(entrant.strategy, 0)
+    assert images == len(contender.seed_context.split.test[0])
+    again = evaluator.evaluate(contender.strategy, 0)
     assert sum(calls) == images
     assert np.array_equal(first.predictions, again.predictions)
 
 
-def test_a_changed_weight_or_statistic_forgets_them(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_weight_or_statistic_forgets_them(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch-norm statistics are buffers, not parameters: they count too."""
     calls = count_embedded(monkeypatch)
-    evaluator, backbone = entrant.stage.evaluator, entrant.strategy.model.backbone
+    evaluator, backbone = contender.seed_context.evaluator, contender.strategy.model.backbone
     backbone.blocks[0].weight.data += 0.01  # the base's features are stored with it
-    before = evaluator.evaluate(entrant.strategy, 0).predictions
+    before = evaluator.evaluate(contender.strategy, 0).predictions
     images = sum(calls)
     backbone.blocks[1].running_mean += 3.0
-    after = evaluator.evaluate(entrant.strategy, 0).predictions
+    after = evaluator.evaluate(contender.strategy, 0).predictions
     assert sum(calls) == 2 * images
     assert not np.array_equal(before, after)
 
@@ -113,17 +113,17 @@ def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def test_a_method_with_its_own_embedding_is_never_remembered(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_with_its_own_embedding_is_never_remembered(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count_embedded(monkeypatch)
 
-    class Own(type(entrant.strategy)):  # type: ignore[misc]
+    class Own(type(contender.strategy)):  # type: ignore[misc]
         def embed(self, images: Tensor) -> Tensor:
             return SessionStrategy.embed(self, images)
 
-    entrant.strategy.__class__ = Own
+    contender.strategy.__class__ = Own
     for _ in range(2):
-        entrant.stage.evaluator.evaluate(entrant.strategy, 0)
-    assert sum(calls) == 2 * len(entrant.stage.split.test[0])
+        contender.seed_context.evaluator.evaluate(contender.strategy, 0)
+    assert sum(calls) == 2 * len(contender.seed_context.split.test[0])
 
 
 SCORES = torch.tensor([[1.0, -2.0, -torch.inf], [0.5, 3.0, -torch.inf]])

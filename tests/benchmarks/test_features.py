@@ -197,7 +197,7 @@ def test_another_head_is_the_same_backbone(scene: Scene, monkeypatch: pytest.Mon
 def images_of(scene: Scene, memory: Memory, base: BaseFeatures | None) -> SessionImages:
     """What the runner shows in the session that the memory stands in."""
     images = SessionImages(scene.transform, memory, 0)
-    images.show(torch.unique(torch.cat([memory._session, memory.rows])), scene.tensors, None if base is None else base.train)
+    images.show(torch.unique(torch.cat([memory._session, memory.indices])), scene.tensors, None if base is None else base.train)
     return images
 
 
@@ -260,16 +260,16 @@ def test_a_changed_backbone_is_not_answered(change: Break, scene: Scene) -> None
 
 def test_the_base_sessions_features_are_out_of_reach_once_it_is_over(tiny: Protocol, runner: Runner) -> None:
     """Features of images are images: from session 1 on nobody is handed them, not even who keeps all of those images."""
-    entrant = runner.enter(identity_of(tiny, "joint_cnn"))
-    rows = torch.from_numpy(entrant.stage.split.train[0])
-    entrant.open(0)
-    assert entrant.images.stored_features(rows, entrant.strategy.model) is not None
-    entrant.memory.keep(rows)
-    entrant.open(1)
-    assert entrant.images.stored_features(rows, entrant.strategy.model) is None
-    entrant.memory.drop(rows[:1])
+    contender = runner.enter(identity_of(tiny, "joint_cnn"))
+    rows = torch.from_numpy(contender.seed_context.split.train[0])
+    contender.open(0)
+    assert contender.images.stored_features(rows, contender.strategy.model) is not None
+    contender.memory.keep(rows)
+    contender.open(1)
+    assert contender.images.stored_features(rows, contender.strategy.model) is None
+    contender.memory.drop(rows[:1])
     with pytest.raises(LeakError, match="outside this session and its memory"):
-        entrant.images.stored_features(rows, entrant.strategy.model)
+        contender.images.stored_features(rows, contender.strategy.model)
 
 
 # Whole runs ---------------------------------------------------------------------------------------------------------------
@@ -308,15 +308,15 @@ def test_a_record_does_not_tell_whether_they_were_stored(
 
 def test_a_method_is_given_the_bits_that_it_would_compute(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is given none in training mode, where batch norm would make others of them, or with an embedding of its own."""
-    entrant = runner.enter(identity_of(runner.protocol, "proto"))
-    entrant.train(0, 0)
-    strategy, rows = entrant.strategy, torch.from_numpy(entrant.stage.split.train[0])
+    contender = runner.enter(identity_of(runner.protocol, "proto"))
+    contender.train(0, 0)
+    strategy, rows = contender.strategy, torch.from_numpy(contender.seed_context.split.train[0])
     with monkeypatch.context() as patched:
         forbid_embedding(patched)
-        given = strategy.embed_rows(rows)
+        given = strategy.embed_indices(rows)
         strategy.model.train()
         with pytest.raises(AssertionError, match="embedded again"):
-            strategy.embed_rows(rows)
+            strategy.embed_indices(rows)
         strategy.model.eval()
 
     class Own(type(strategy)):  # type: ignore[misc]
@@ -325,34 +325,34 @@ def test_a_method_is_given_the_bits_that_it_would_compute(runner: Runner, monkey
 
     strategy.__class__ = Own
     with torch.no_grad():
-        assert torch.equal(strategy.embed_rows(rows), 2 * given)
+        assert torch.equal(strategy.embed_indices(rows), 2 * given)
 
 
 def test_test_images_are_never_embedded_under_an_unchanged_base(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """BaseOnly embeds nothing at all, in no session; its predictions are those of images embedded now."""
-    entrant = runner.enter(identity_of(runner.protocol, "base_only"))
-    stage = entrant.stage
-    fresh = Evaluator(stage.tensors, stage.split, runner.transform)
+    contender = runner.enter(identity_of(runner.protocol, "base_only"))
+    seed_context = contender.seed_context
+    fresh = Evaluator(seed_context.tensors, seed_context.split, runner.transform)
     for number in range(3):
         with monkeypatch.context() as patched:
             forbid_embedding(patched)
-            entrant.train(number, 0)
-            found = stage.evaluator.evaluate(entrant.strategy, number)
-        anew = fresh.evaluate(entrant.strategy, number)
+            contender.train(number, 0)
+            found = seed_context.evaluator.evaluate(contender.strategy, number)
+        anew = fresh.evaluate(contender.strategy, number)
         assert np.array_equal(found.predictions, anew.predictions)
         assert (found.correct, found.total) == (anew.correct, anew.total)
 
 
 def test_each_base_brings_its_own_test_features(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bases in turn, in one stage: `projected` trains another backbone, and each method is judged on its own."""
+    """Bases in turn, in one seed_context: `projected` trains another backbone, and each method is judged on its own."""
     found = {}
     for variant in ("base_only", "lecnet:code", "base_only", "lecnet:code"):
-        entrant = runner.enter(identity_of(runner.protocol, variant))
-        entrant.train(0, 0)
+        contender = runner.enter(identity_of(runner.protocol, variant))
+        contender.train(0, 0)
         with monkeypatch.context() as patched:
             forbid_embedding(patched)
-            remembered = entrant.stage.evaluator.evaluate(entrant.strategy, 0)
-        anew = Evaluator(entrant.stage.tensors, entrant.stage.split, runner.transform).evaluate(entrant.strategy, 0)
+            remembered = contender.seed_context.evaluator.evaluate(contender.strategy, 0)
+        anew = Evaluator(contender.seed_context.tensors, contender.seed_context.split, runner.transform).evaluate(contender.strategy, 0)
         assert np.array_equal(remembered.predictions, anew.predictions)
         found[variant] = remembered.predictions.tolist()
     assert found["base_only"] != found["lecnet:code"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running.guard import folders, shut
+from benchmarks.running.guard import blocked, folders
 from benchmarks.system.settings import Settings
 from methods.contract.memory import LeakError
 from tests.conftest import ROOT
@@ -29,9 +29,9 @@ def test_what_is_shut(name: str, tmp_path: Path, places: tuple[str, ...], monkey
     (tmp_path / "link").symlink_to(path)
     monkeypatch.chdir(path.parent)
     ways = (path, tmp_path / "link", path.name, f"../{path.parent.name}/{path.name}", os.fsencode(path))
-    with shut(places):
+    with blocked(places):
         for way in ways:
-            with pytest.raises(LeakError, match=r"images come from kit\.images"), open(way, "rb"):  # noqa: PTH123
+            with pytest.raises(LeakError, match=r"images come from context\.images"), open(way, "rb"):  # noqa: PTH123
                 pass
         with pytest.raises(LeakError):
             os.open(path, os.O_RDONLY)
@@ -44,7 +44,7 @@ def test_what_is_shut(name: str, tmp_path: Path, places: tuple[str, ...], monkey
 
 def test_what_is_not(tmp_path: Path, places: tuple[str, ...]) -> None:
     (tmp_path / "data2").mkdir()
-    with shut(places):
+    with blocked(places):
         (tmp_path / "results" / "notes.md").read_bytes()
         (tmp_path / "data2" / "own").write_bytes(b"a neighbour of the same beginning")
         Path(__file__).read_bytes()
@@ -53,22 +53,22 @@ def test_what_is_not(tmp_path: Path, places: tuple[str, ...]) -> None:
 
 
 def test_opened_again_after_an_error(tmp_path: Path, places: tuple[str, ...]) -> None:
-    with pytest.raises(KeyError), shut(places):
+    with pytest.raises(KeyError), blocked(places):
         raise KeyError
     (tmp_path / "data" / "cifar" / "train").read_bytes()
     gc.get_objects()
 
 
 def test_one_inside_the_other(tmp_path: Path, places: tuple[str, ...]) -> None:
-    with shut(places):
-        with shut(places):
+    with blocked(places):
+        with blocked(places):
             pass
         with pytest.raises(LeakError):
             (tmp_path / "data" / "cifar" / "train").read_bytes()
 
 
 def test_the_objects_of_the_process(places: tuple[str, ...]) -> None:
-    with shut(places), pytest.raises(LeakError, match="all objects of the process"):
+    with blocked(places), pytest.raises(LeakError, match="all objects of the process"):
         gc.get_objects()
 
 
@@ -77,5 +77,5 @@ def test_a_data_root_that_holds_more_than_data(root: Path, tmp_path: Path) -> No
     """The suite, its environment or temporary files lie in it: code is imported from there while methods run."""
     images = folders(Settings(root, tmp_path))[0]
     assert images == f"{root.resolve()}/.cache/".replace("//", "/")
-    with shut((images,)):
+    with blocked((images,)):
         Path(__file__).read_bytes()

@@ -394,13 +394,13 @@ def test_below_takes_the_images_place(count: int, size: int, views: int | None) 
     weight = torch.nn.Parameter(torch.linspace(-1, 1, 3).view(3, 1, 1))
     calls: list[int] = []
 
-    def below(x: Tensor) -> Tensor:
+    def frozen_part(x: Tensor) -> Tensor:
         assert not torch.is_grad_enabled()
         assert x.is_contiguous(memory_format=torch.channels_last)
         calls.append(len(x))
         return x * weight
 
-    batches = coloured(count, 16, size=size, below=below, views=views, epochs=4)
+    batches = coloured(count, 16, size=size, frozen_part=frozen_part, views=views, epochs=4)
     for epoch in range(4):
         found, expected = list(batches), by_hand(batches, epoch % views if views else epoch)
         assert all(not x.requires_grad and x.grad_fn is None for x, _, _ in found)

@@ -1,6 +1,6 @@
 """From records made by hand to Markdown: byte for byte against a golden file, and cell by cell against sums done by hand.
 
-After a change of the layout that is meant, look at `git diff` of what `write_report` gives in `story` and store it as the golden file.
+After a change of the layout that is meant, observe at `git diff` of what `write_report` gives in `story` and store it as the golden file.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ def test_every_setting_of_a_base_has_its_effect(setting: dict[str, Any], tiny: P
     """A setting that is taken, recorded and without effect would be a false record."""
     plain = Runner(tiny, settings).enter(identity_of(tiny, "lecnet:code"))
     changed = with_bases(tiny, projected=setting)
-    entrant = Runner(changed, settings).enter(identity_of(changed, "lecnet:code"))
-    before, after = plain.strategy.kit.network.state_dict(), entrant.strategy.kit.network.state_dict()
+    contender = Runner(changed, settings).enter(identity_of(changed, "lecnet:code"))
+    before, after = plain.strategy.context.network.state_dict(), contender.strategy.context.network.state_dict()
     assert any(not bool((before[name] == after[name]).all()) for name in before)
 
 
@@ -85,10 +85,10 @@ def test_budgets_depend_on_the_protocol_too(tiny: Protocol, settings: Settings) 
 
 @pytest.mark.parametrize("variant", ["ft_cnn", "lecnet:paper", "base_only"])
 def test_test_images_are_granted_to_nobody_who_does_not_say_so(variant: str, tiny: Protocol, settings: Settings) -> None:
-    entrant = Runner(tiny, settings).enter(identity_of(tiny, variant))
-    assert entrant.strategy.kit.oracle is None
+    contender = Runner(tiny, settings).enter(identity_of(tiny, variant))
+    assert contender.strategy.context.oracle is None
     with pytest.raises(RuntimeError, match="oracle_test only"):
-        entrant.strategy.test_accuracies()
+        contender.strategy.test_accuracies()
 
 
 def test_a_record_says_what_chose_its_epochs(tiny: Protocol, settings: Settings) -> None:
@@ -100,10 +100,10 @@ def test_a_record_says_what_chose_its_epochs(tiny: Protocol, settings: Settings)
 
 def test_fresh_is_the_network_before_its_base_session(tiny: Protocol, settings: Settings) -> None:
     """Methods that start over need it with the head gain of their own base."""
-    plain = Runner(tiny, settings).enter(identity_of(tiny, "base_only")).strategy.kit
+    plain = Runner(tiny, settings).enter(identity_of(tiny, "base_only")).strategy.context
     network = plain.fresh()
     assert not bool((network.head.weight == plain.network.head.weight).all())
     assert bool((network.head.weight == plain.fresh().head.weight).all()), "the seed's, every time"
     changed = with_bases(tiny, linear={"head_gain": 2.0})
-    gained = Runner(changed, settings).enter(identity_of(changed, "base_only")).strategy.kit.fresh()
+    gained = Runner(changed, settings).enter(identity_of(changed, "base_only")).strategy.context.untrained_network()
     assert bool((gained.head.weight == 2 * network.head.weight).all())

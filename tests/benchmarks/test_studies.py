@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.planning.plan import study_request
-from benchmarks.planning.studies import agenda, load_studies, studied, variants_of
+from benchmarks.planning.studies import load_studies, studied, study_runs, variants_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import read_record
 from benchmarks.records.store import Store
@@ -47,7 +47,7 @@ def study_of(*variants: tuple[str, str, dict[str, Any]], figures: tuple[str, ...
 @pytest.mark.parametrize("name", study_names())
 @pytest.mark.parametrize("protocol", protocol_names())
 def test_every_shipped_study_fits_every_protocol(protocol: str, name: str) -> None:
-    runs = agenda(load_protocol(protocol), [load_study(name)], None, None, None).runs
+    runs = study_runs(load_protocol(protocol), [load_study(name)], None, None, None).runs
     seeds = {run.seed for run in runs}
     assert len(runs) == len(load_study(name).variants) * len(seeds)
     assert seeds == ({0} if name == "tsne" else set(range(10)))
@@ -57,7 +57,7 @@ def test_studies_share_their_runs(tiny: Protocol) -> None:
     """One run for what two studies list, watched for both; seed by seed, since a seed's runs share a base."""
     first = study_of(("a", "lecnet", {}), ("b", "lecnet", {"gamma": 0.2}), figures=("drift",))
     second = study_of(("x", "lecnet:paper", {}), figures=("gates",), seeds="1")
-    wanted = agenda(tiny, [first, second], None, None, None)
+    wanted = study_runs(tiny, [first, second], None, None, None)
     assert [(run.variant, run.seed) for run in wanted.runs] == [
         ("lecnet:paper", 0),
         ("lecnet:paper[gamma=0.2]", 0),
@@ -68,13 +68,13 @@ def test_studies_share_their_runs(tiny: Protocol) -> None:
 
 
 def test_a_variant_without_changes_is_the_methods_own_run(tiny: Protocol) -> None:
-    (run,) = agenda(tiny, [study_of(("a", "lecnet:frozen", {}))], None, None, "0").runs
+    (run,) = study_runs(tiny, [study_of(("a", "lecnet:frozen", {}))], None, None, "0").runs
     assert run == identity_of(tiny, "lecnet:frozen")
 
 
 def test_the_command_lines_seeds_go_before_the_studys(tiny: Protocol) -> None:
     study = study_of(("a", "proto", {}), seeds="0")
-    assert [run.seed for run in agenda(tiny, [study], None, None, "2-3").runs] == [2, 3]
+    assert [run.seed for run in study_runs(tiny, [study], None, None, "2-3").runs] == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_variants_that_are_one_are_refused_before_any_runs(tiny: Protocol) -> No
     """By what the recipe makes of them: `fast` trains Ft-CNN for three epochs anyway."""
     for twin in (("b", "lecnet", {"gamma": 0.8}), ("b", "lecnet:paper", {})):
         with pytest.raises(UsageError, match="study mine, 'b': is the same as 'a'"):
-            agenda(tiny, [study_of(("a", "lecnet", {}), twin)], None, None, None)
+            study_runs(tiny, [study_of(("a", "lecnet", {}), twin)], None, None, None)
     with pytest.raises(UsageError, match="study mine, 'b': is the same as 'a'"):
-        agenda(tiny, [study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3}))], None, None, None)
+        study_runs(tiny, [study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3}))], None, None, None)
 
 
 def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) -> None:
@@ -108,7 +108,7 @@ def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) ->
         tiny.model_copy(update={"recipes": {**tiny.recipes, "slow": slow}}),
         study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3})),
     )
-    assert len(agenda(protocol, [study], "slow", None, "0").runs) == 2
+    assert len(study_runs(protocol, [study], "slow", None, "0").runs) == 2
     assert list(variants_of(protocol, study).values()) == ["a", "b"]
     with pytest.raises(UsageError, match="is the same as 'a'"):
         variants_of(protocol, study_of(("a", "ft_cnn", {"epochs": 3}), ("b", "ft_cnn", {"epochs": 3})))
@@ -214,11 +214,11 @@ def test_tsne_draws_as_many_novel_as_base_images(tiny: Protocol, runner: Runner,
 
 def test_what_lec_nets_heads_read(tiny: Protocol, runner: Runner) -> None:
     """Their logits are those of what `represent` says they read."""
-    entrant = runner.enter(identity_of(tiny, "lecnet:paper"))
+    contender = runner.enter(identity_of(tiny, "lecnet:paper"))
     for session in range(3):
-        entrant.train(session, 0)
-    strategy = entrant.strategy
-    features = entrant.stage.evaluator.features(strategy, 0)[:7]
+        contender.train(session, 0)
+    strategy = contender.strategy
+    features = contender.seed_context.evaluator.features(strategy, 0)[:7]
     read = strategy.represent(features)
     logits = torch.cat([head(part) for head, part in zip(strategy.model.head.heads, read, strict=True)], dim=1)
     assert len(read) == 3
@@ -307,7 +307,7 @@ def test_a_probe_that_fails_leaves_the_record(
     class Broken(Probe):
         name: ClassVar[str] = "fit"
 
-        def tested(self, session: int) -> None:
+        def after_test(self, session: int) -> None:
             raise RuntimeError("broken")
 
     monkeypatch.setitem(PROBES, "fit", Broken)

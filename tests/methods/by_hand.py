@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from benchmarks.running.runner import Entrant
+from benchmarks.running.runner import Contender
 
 Row = list[float]
 Rows = list[Row]
@@ -18,15 +18,15 @@ def normalised(pixels: Tensor) -> Tensor:
     return (pixels.float() / 255 - 0.3053) / 0.3760
 
 
-def plain(entrant: Entrant, rows: Tensor) -> Tensor:
+def plain(contender: Contender, rows: Tensor) -> Tensor:
     """Images under the test transform, from the data set itself."""
-    return normalised(entrant.stage.tensors.plain[rows])
+    return normalised(contender.seed_context.tensors.plain[rows])
 
 
-def rows_of(entrant: Entrant, session: int, label: int) -> Tensor:
+def rows_of(contender: Contender, session: int, label: int) -> Tensor:
     """A session's training rows of one class, by the split itself."""
-    rows = torch.from_numpy(entrant.stage.split.train[session])
-    return rows[entrant.stage.tensors.labels[rows] == label]
+    rows = torch.from_numpy(contender.seed_context.split.train[session])
+    return rows[contender.seed_context.tensors.labels[rows] == label]
 
 
 def softmax(row: Row) -> Row:

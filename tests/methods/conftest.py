@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from benchmarks.records.schema import Record
-from benchmarks.running.runner import Entrant, Runner, Stage
+from benchmarks.running.runner import Contender, Runner, SeedContext
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, Run, identity_of
 
 
 @pytest.fixture
 def enter(tiny: Protocol, runner: Runner) -> Enter:
-    """enter(variant, *overrides): the entrant before session 0. An override is `field=value` of the variant's method."""
+    """enter(variant, *overrides): the contender before session 0. An override is `field=value` of the variant's method."""
 
-    def enter(variant: str, *overrides: str) -> Entrant:
+    def enter(variant: str, *overrides: str) -> Contender:
         return runner.enter(identity_of(tiny, variant, *overrides))
 
     return enter
@@ -40,13 +40,13 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, list[list[flo
     def script(answers: dict[int, list[list[float]]]) -> list[int]:
         asked: list[int] = []
 
-        def oracle(self: Stage, strategy: Any) -> list[float]:
+        def oracle(self: SeedContext, strategy: Any) -> list[float]:
             assert float(strategy.head.gates[-1].min()) > 0, "the gate must be stored first, or the new branch is off (methods.md 5.1)"
             asked.append(strategy.session)
             rows = answers[strategy.session]
             return rows[min(asked.count(strategy.session), len(rows)) - 1]
 
-        monkeypatch.setattr(Stage, "oracle", oracle)
+        monkeypatch.setattr(SeedContext, "oracle", oracle)
         return asked
 
     return script

@@ -13,13 +13,13 @@ from torch import Tensor
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
-from benchmarks.running.runner import Entrant
+from benchmarks.running.runner import Contender
 from methods.contract.registry import method_names, read_entry
 from protocols.schema import Protocol
 
 VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
 
-Enter = Callable[..., Entrant]  # (variant, *overrides), of conftest.py as `Run` is
+Enter = Callable[..., Contender]  # (variant, *overrides), of conftest.py as `Run` is
 Run = Callable[..., Record]
 Spy = TypeVar("Spy", bound=SupervisedPlugin)
 
@@ -32,20 +32,20 @@ def identity_of(protocol: Protocol, variant: str, *overrides: str, seed: int = 0
 
 def batch_features(network: Any, strategy: Any) -> Tensor:
     """A network's features of the strategy's batch, which holds images, or what the part below the last block made of them."""
-    return network.embed_upper(strategy.mb_x) if strategy.stands else network.embed(strategy.mb_x)
+    return network.embed_upper(strategy.mb_x) if strategy.has_frozen_part else network.embed(strategy.mb_x)
 
 
-def train_all(entrant: Entrant, sessions: int = 3) -> Entrant:
+def train_all(contender: Contender, sessions: int = 3) -> Contender:
     for session in range(sessions):
-        entrant.train(session, 0)
-    return entrant
+        contender.train(session, 0)
+    return contender
 
 
-def train_under(entrant: Entrant, session: int, spy: Spy) -> Spy:
+def train_under(contender: Contender, session: int, spy: Spy) -> Spy:
     """Train one session with a plugin attached."""
-    entrant.strategy.plugins.append(spy)
-    entrant.train(session, 0)
-    entrant.strategy.plugins.remove(spy)
+    contender.strategy.plugins.append(spy)
+    contender.train(session, 0)
+    contender.strategy.plugins.remove(spy)
     return spy
 
 
@@ -60,40 +60,40 @@ class Start(SupervisedPlugin):
         self.network = self.network or copy.deepcopy(strategy.model)
 
 
-def before_loss(monkeypatch: pytest.MonkeyPatch, method: Any, look: Callable[[Any], object]) -> None:
-    """Call `look(strategy)` before every session_loss, which moves batch-norm statistics."""
+def before_loss(monkeypatch: pytest.MonkeyPatch, method: Any, observe: Callable[[Any], object]) -> None:
+    """Call `observe(strategy)` before every session_loss, which moves batch-norm statistics."""
     original = method.session_loss
 
     def session_loss(self: Any) -> Tensor:
-        look(self)
+        observe(self)
         return original(self)
 
     monkeypatch.setattr(method, "session_loss", session_loss)
 
 
-def after_loss(monkeypatch: pytest.MonkeyPatch, method: Any, look: Callable[[Any, Tensor], object]) -> None:
-    """Call `look(strategy, loss)` after every session_loss."""
+def after_loss(monkeypatch: pytest.MonkeyPatch, method: Any, observe: Callable[[Any, Tensor], object]) -> None:
+    """Call `observe(strategy, loss)` after every session_loss."""
     original = method.session_loss
 
     def session_loss(self: Any) -> Tensor:
         loss = original(self)
-        look(self, loss)
+        observe(self, loss)
         return loss
 
     monkeypatch.setattr(method, "session_loss", session_loss)
 
 
 def losses_beside(
-    entrant: Entrant, monkeypatch: pytest.MonkeyPatch, expected: Callable[[Any, Any], float], sessions: int = 3
+    contender: Contender, monkeypatch: pytest.MonkeyPatch, expected: Callable[[Any, Any], float], sessions: int = 3
 ) -> list[tuple[float, float]]:
     """Train; (loss, `expected(strategy, network before the session)`) of every step."""
-    method = type(entrant.strategy)
+    method = type(contender.strategy)
     values: list[float] = []
     losses: list[float] = []
     old: list[Any] = []
     before_loss(monkeypatch, method, lambda strategy: values.append(expected(strategy, old[-1])))
     after_loss(monkeypatch, method, lambda strategy, loss: losses.append(float(loss.detach())))
     for session in range(sessions):
-        old.append(copy.deepcopy(entrant.strategy.model).eval())
-        entrant.train(session, 0)
+        old.append(copy.deepcopy(contender.strategy.model).eval())
+        contender.train(session, 0)
     return list(zip(losses, values, strict=True))

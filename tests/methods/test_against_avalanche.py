@@ -20,7 +20,7 @@ from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.supervised import Cumulative, LwF, Naive
 from torch import Tensor, nn
 
-from benchmarks.running.runner import Entrant, Runner
+from benchmarks.running.runner import Contender, Runner
 from benchmarks.system.settings import Settings
 from methods.parts.network import Network
 from protocols.schema import Augment, Protocol
@@ -39,23 +39,23 @@ def unaugmented(tiny: Protocol, backbone: str) -> Protocol:
     )
 
 
-def ours(protocol: Protocol, settings: Settings, method: str, *overrides: str) -> tuple[Entrant, Network, Network]:
-    """The entrant after session 1, its network before the session, and its network at the first step."""
-    entrant = Runner(protocol, settings).enter(identity_of(protocol, method, *COMMON, *overrides))
-    entrant.train(0, 0)
-    before = copy.deepcopy(entrant.strategy.model)
-    first = train_under(entrant, 1, Start()).network
+def ours(protocol: Protocol, settings: Settings, method: str, *overrides: str) -> tuple[Contender, Network, Network]:
+    """The contender after session 1, its network before the session, and its network at the first step."""
+    contender = Runner(protocol, settings).enter(identity_of(protocol, method, *COMMON, *overrides))
+    contender.train(0, 0)
+    before = copy.deepcopy(contender.strategy.model)
+    first = train_under(contender, 1, Start()).network
     assert len(before.head.weight) == 6
     assert len(first.head.weight) == 8
-    return entrant, before, first
+    return contender, before, first
 
 
-def experiences(entrant: Entrant) -> list[Any]:
+def experiences(contender: Contender) -> list[Any]:
     """Sessions 0 and 1 as Avalanche likes them: data sets of images, labels and task labels."""
-    tensors, datasets = entrant.stage.tensors, []
-    for part in entrant.stage.split.train[:2]:
+    tensors, datasets = contender.seed_context.tensors, []
+    for part in contender.seed_context.split.train[:2]:
         rows = torch.from_numpy(part)
-        x, y = plain(entrant, rows), tensors.labels[rows]
+        x, y = plain(contender, rows), tensors.labels[rows]
         attributes = [DataAttribute(y.tolist(), "targets"), TaskLabels(ConstantSequence(0, len(y)))]
         items = list(zip(x, y.tolist(), strict=True))
         datasets.append(TaskAwareSupervisedClassificationDataset([items], data_attributes=attributes))  # type: ignore[list-item]
@@ -96,29 +96,29 @@ def distance(a: Network, b: Network) -> float:
 
 @pytest.mark.parametrize("backbone", ["conv2", "mlp"])
 def test_ft_cnn_is_naive(backbone: str, tiny: Protocol, settings: Settings) -> None:
-    entrant, before, first = ours(unaugmented(tiny, backbone), settings, "ft_cnn")
-    theirs = stock(Naive, before, first, experiences(entrant))
-    assert distance(entrant.strategy.model, theirs) < 1e-5
-    assert distance(entrant.strategy.model, first) > 1e-2, "nothing was trained"
+    contender, before, first = ours(unaugmented(tiny, backbone), settings, "ft_cnn")
+    theirs = stock(Naive, before, first, experiences(contender))
+    assert distance(contender.strategy.model, theirs) < 1e-5
+    assert distance(contender.strategy.model, first) > 1e-2, "nothing was trained"
 
 
 @pytest.mark.parametrize("backbone", ["conv2", "mlp"])
 def test_joint_cnn_topic_is_cumulative(backbone: str, tiny: Protocol, settings: Settings) -> None:
-    entrant, before, first = ours(unaugmented(tiny, backbone), settings, "joint_cnn")
-    theirs = stock(Cumulative, before, first, experiences(entrant))
-    assert distance(entrant.strategy.model, theirs) < 2e-5
-    assert distance(entrant.strategy.model, first) > 1e-2, "nothing was trained"
-    naive = stock(Naive, before, first, experiences(entrant))
-    assert distance(entrant.strategy.model, naive) > 1e-3, "the base images make no difference"
+    contender, before, first = ours(unaugmented(tiny, backbone), settings, "joint_cnn")
+    theirs = stock(Cumulative, before, first, experiences(contender))
+    assert distance(contender.strategy.model, theirs) < 2e-5
+    assert distance(contender.strategy.model, first) > 1e-2, "nothing was trained"
+    naive = stock(Naive, before, first, experiences(contender))
+    assert distance(contender.strategy.model, naive) > 1e-3, "the base images make no difference"
 
 
 @pytest.mark.parametrize(("weight", "temperature"), [(1.0, 2.0), (3.0, 4.0)])
 def test_lwf_without_warm_up_is_avalanches(weight: float, temperature: float, tiny: Protocol, settings: Settings) -> None:
     """Theirs is the Kullback-Leibler divergence without T²: the same gradient as ours, which leaves the teacher's entropy in."""
     overrides = ("warmup_epochs=0", f"distill_weight={weight}", f"distill_temperature={temperature}")
-    entrant, before, first = ours(unaugmented(tiny, "mlp"), settings, "lwf", *overrides)
-    sessions = experiences(entrant)
+    contender, before, first = ours(unaugmented(tiny, "mlp"), settings, "lwf", *overrides)
+    sessions = experiences(contender)
     theirs = stock(LwF, before, first, sessions, alpha=weight, temperature=temperature)
-    assert distance(entrant.strategy.model, theirs) < 1e-5
+    assert distance(contender.strategy.model, theirs) < 1e-5
     for other in ({"alpha": 0.0, "temperature": temperature}, {"alpha": weight, "temperature": temperature + 1}):
-        assert distance(entrant.strategy.model, stock(LwF, before, first, sessions, **other)) > 1e-3, f"{other} would do as well"
+        assert distance(contender.strategy.model, stock(LwF, before, first, sessions, **other)) > 1e-3, f"{other} would do as well"

@@ -14,10 +14,10 @@ from benchmarks.base.features import state_sha256
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import to_json
 from benchmarks.running import evaluate
-from benchmarks.running.runner import Entrant, Runner
+from benchmarks.running.runner import Contender, Runner
 from benchmarks.system.settings import Settings
+from methods.contract import SessionStrategy, TrainConfig
 from methods.contract.registry import load_method
-from methods.contract.strategy import SessionStrategy, TrainConfig
 from protocols.schema import Protocol
 from tests.methods.runs import VARIANTS, identity_of
 
@@ -27,12 +27,12 @@ def record_bytes(runner: Runner, identity: Identity) -> tuple[bytes, bytes]:
     return to_json(record.model_dump(mode="json")), predictions
 
 
-def through_sessions(runner: Runner, identity: Identity) -> Iterator[tuple[int, Entrant]]:
-    """The entrant after each session."""
-    entrant = runner.enter(identity)
+def through_sessions(runner: Runner, identity: Identity) -> Iterator[tuple[int, Contender]]:
+    """The contender after each session."""
+    contender = runner.enter(identity)
     for session in range(identity.sessions.count + 1):
-        entrant.train(session, identity.seed)
-        yield session, entrant
+        contender.train(session, identity.seed)
+        yield session, contender
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -88,10 +88,10 @@ def test_evaluation_changes_nothing(variant: str, tiny: Protocol, runner: Runner
     """Evaluated after every session, or never: the same model."""
     identity = identity_of(tiny, variant)
     evaluated = []
-    for session, entrant in through_sessions(runner, identity):
-        entrant.stage.evaluator.evaluate(entrant.strategy, session)
-        evaluated.append(state_sha256(entrant.strategy.model))
-    undisturbed = [state_sha256(entrant.strategy.model) for _, entrant in through_sessions(runner, identity)]
+    for session, contender in through_sessions(runner, identity):
+        contender.seed_context.evaluator.evaluate(contender.strategy, session)
+        evaluated.append(state_sha256(contender.strategy.model))
+    undisturbed = [state_sha256(contender.strategy.model) for _, contender in through_sessions(runner, identity)]
     assert evaluated == undisturbed
 
 
@@ -103,7 +103,7 @@ def batch_norm_state(module: nn.Module) -> list[Tensor]:
 def test_batch_norm_statistics_stay_where_they_are_declared_frozen(variant: str, tiny: Protocol, runner: Runner) -> None:
     """Trap 1. And they do move where a method declares that they train."""
     identity = identity_of(tiny, variant)
-    states = [batch_norm_state(entrant.strategy.model) for _, entrant in through_sessions(runner, identity)]
+    states = [batch_norm_state(contender.strategy.model) for _, contender in through_sessions(runner, identity)]
     assert states[0], "the tiny network has batch norm"
     same = all(torch.equal(a, b) for a, b in zip(states[0], states[-1], strict=True))
     assert same == (identity.config.get("batch_norm", "eval") == "eval")
@@ -111,11 +111,11 @@ def test_batch_norm_statistics_stay_where_they_are_declared_frozen(variant: str,
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_memory_is_within_its_declared_budget(variant: str, tiny: Protocol, runner: Runner) -> None:
-    for session, entrant in through_sessions(runner, identity_of(tiny, variant)):
-        budget = entrant.memory.budget
-        assert budget is None or len(entrant.memory.rows) <= budget
-        seen = torch.cat([torch.from_numpy(rows) for rows in entrant.stage.split.train[: session + 1]])
-        assert bool(torch.isin(entrant.memory.rows, seen).all())
+    for session, contender in through_sessions(runner, identity_of(tiny, variant)):
+        budget = contender.memory.budget
+        assert budget is None or len(contender.memory.indices) <= budget
+        seen = torch.cat([torch.from_numpy(rows) for rows in contender.seed_context.split.train[: session + 1]])
+        assert bool(torch.isin(contender.memory.indices, seen).all())
 
 
 def tensors_within(value: Any, depth: int = 4) -> Iterator[Tensor]:
@@ -134,8 +134,8 @@ def tensors_within(value: Any, depth: int = 4) -> Iterator[Tensor]:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_keeps_no_image_but_in_its_memory(variant: str, tiny: Protocol, runner: Runner) -> None:
-    for _, entrant in through_sessions(runner, identity_of(tiny, variant)):
-        held = {name: value for name, value in vars(entrant.strategy).items() if name != "kit"}
+    for _, contender in through_sessions(runner, identity_of(tiny, variant)):
+        held = {name: value for name, value in vars(contender.strategy).items() if name != "context"}
         images = [t for t in tensors_within(held) if t.shape[1:] == (1, 8, 8)]
         assert not images, "a batch of images outlives its session"
 
@@ -158,8 +158,8 @@ def test_frozen_parameters_are_bit_equal_and_trained_ones_move(
         return parameters
 
     monkeypatch.setattr(load_method(identity.method), "trainable", note)
-    for session, entrant in through_sessions(runner, identity):
-        model = entrant.strategy.model
+    for session, contender in through_sessions(runner, identity):
+        model = contender.strategy.model
         now = {name: p.detach().clone() for name, p in model.named_parameters()}
         if session and before:
             for name, parameter in model.named_parameters():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.running.runner import Entrant
+from benchmarks.running.runner import Contender
 from methods.eeil import Eeil
 from tests.methods.by_hand import Rows, label_loss, plain, soft_loss
 from tests.methods.runs import Enter, batch_features, before_loss, train_all
@@ -35,9 +35,9 @@ class Step:
 
 @dataclass
 class Diary:
-    """Trains an entrant and notes every step."""
+    """Trains an contender and notes every step."""
 
-    entrant: Entrant
+    contender: Contender
     steps: list[Step] = field(default_factory=list)
 
     def train(self, monkeypatch: pytest.MonkeyPatch, sessions: int = 3) -> list[Step]:
@@ -45,8 +45,8 @@ class Diary:
         left: dict[str | int, Any] = {}
 
         def session_loss(strategy: Any) -> Tensor:
-            kept = self.entrant.memory.rows
-            images, kept_labels = plain(self.entrant, kept), self.entrant.stage.tensors.labels[kept].tolist()
+            kept = self.contender.memory.indices
+            images, kept_labels = plain(self.contender, kept), self.contender.seed_context.tensors.labels[kept].tolist()
             epoch = strategy.clock.train_exp_epochs
             with torch.no_grad():
                 old = left["before"].classify(batch_features(left["before"], strategy)).tolist()
@@ -65,8 +65,8 @@ class Diary:
         monkeypatch.setattr(Eeil, "session_loss", session_loss)
         monkeypatch.setattr(Eeil, "finished", after_epoch)
         for session in range(sessions):
-            left["before"] = copy.deepcopy(self.entrant.strategy.model).eval()
-            self.entrant.train(session, 0)
+            left["before"] = copy.deepcopy(self.contender.strategy.model).eval()
+            self.contender.train(session, 0)
         return self.steps
 
 
@@ -75,9 +75,9 @@ def test_topic_loss_is_icarls_and_a_little_cross_entropy_on_the_anchors(
     overrides: list[str], enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """methods.md 4.4: weight .004 (made visible by 1.5), T = 2 on the old slice (trap 16), shots alone in the batch."""
-    entrant = enter("eeil", *overrides)
+    contender = enter("eeil", *overrides)
     oce, kd = (1.5, 0.8) if overrides else (0.004, 1.0)
-    steps = Diary(entrant).train(monkeypatch)
+    steps = Diary(contender).train(monkeypatch)
     assert [(step.session, step.epoch) for step in steps] == [(s, e) for s in (1, 2) for e in range(3)], "no balanced phase"
     for step in steps:
         old, now = step.anchors
@@ -112,8 +112,8 @@ def test_heads_together_are_one_softmax(enter: Enter, monkeypatch: pytest.Monkey
 
 def test_balanced_phase_follows_with_equal_counts_and_a_tenth_of_the_rate(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `epochs`: only the memory, as many images a class, and the new classes' images that herding left out are gone."""
-    entrant = enter("eeil:original", "per_class=3", "lr=0.05", "balanced_lr=0.2")
-    steps = Diary(entrant).train(monkeypatch, sessions=2)
+    contender = enter("eeil:original", "per_class=3", "lr=0.05", "balanced_lr=0.2")
+    steps = Diary(contender).train(monkeypatch, sessions=2)
     counts = [torch.tensor(step.labels).bincount().tolist() for step in steps]
     assert counts == [[3] * 6 + [5] * 2] * 3 + [[3] * 8] * 2
     assert [step.rate for step in steps] == pytest.approx([0.05] * 3 + [0.01] * 2)
@@ -121,22 +121,22 @@ def test_balanced_phase_follows_with_equal_counts_and_a_tenth_of_the_rate(enter:
 
 def test_balanced_phase_has_a_fresh_optimiser_and_goes_on_training(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 12 within a session: no momentum of phase one, the schedule counts anew, the network is in training mode."""
-    entrant = enter("eeil:original", "milestones=[2]")
+    contender = enter("eeil:original", "milestones=[2]")
     optimisers: list[Any] = []
 
-    def look(strategy: Any) -> None:
+    def observe(strategy: Any) -> None:
         assert strategy.model.training
         if strategy.optimizer not in optimisers:
             assert not strategy.optimizer.state, "momentum is left from another phase"
             optimisers.append(strategy.optimizer)
         assert strategy.optimizer.param_groups[0]["lr"] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.01][strategy.clock.train_exp_epochs])
 
-    before_loss(monkeypatch, Eeil, look)
-    train_all(entrant)
+    before_loss(monkeypatch, Eeil, observe)
+    train_all(contender)
     assert len(optimisers) == 4
 
 
-def added_to_gradients(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+def added_to_gradients(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """What `_before_update` adds to all gradients, step by step, through session 1."""
     original: Callable[..., None] = Eeil._before_update
     added: list[Tensor] = []
@@ -150,7 +150,7 @@ def added_to_gradients(entrant: Entrant, monkeypatch: pytest.MonkeyPatch) -> lis
         added.append(torch.cat([(p.grad - b).flatten() for p, b in zip(strategy.model.parameters(), before, strict=True)]))
 
     monkeypatch.setattr(Eeil, "_before_update", before_update)
-    train_all(entrant, 2)
+    train_all(contender, 2)
     return added
 
 
@@ -174,8 +174,8 @@ def test_noise_changes_the_run_and_is_off_by_default(enter: Enter) -> None:
     """FACIL leaves it off unless asked."""
     rows = []
     for noise in (0.0, 0.3):
-        entrant = train_all(enter("eeil:original", f"noise={noise}"), 2)
-        rows.append(entrant.strategy.model.head.weight.detach().clone())
+        contender = train_all(enter("eeil:original", f"noise={noise}"), 2)
+        rows.append(contender.strategy.model.head.weight.detach().clone())
     assert not torch.equal(rows[0], rows[1])
     assert all(Eeil.Config(**preset).noise == 0 for preset in Eeil.presets.values())
 
@@ -183,7 +183,7 @@ def test_noise_changes_the_run_and_is_off_by_default(enter: Enter) -> None:
 @pytest.mark.parametrize("images", [1, 2])
 def test_exemplars_are_chosen_once_a_session(images: int, enter: Enter) -> None:
     """A second choice after the balanced phase would pick others beside them."""
-    entrant = enter("eeil:original", f"per_class={images}", "balanced_lr=1", "balanced_epochs=6")
+    contender = enter("eeil:original", f"per_class={images}", "balanced_lr=1", "balanced_epochs=6")
     for session in range(3):
-        entrant.train(session, 0)
-        assert entrant.stage.tensors.labels[entrant.memory.rows].bincount().tolist() == [images] * (6 + 2 * session)
+        contender.train(session, 0)
+        assert contender.seed_context.tensors.labels[contender.memory.indices].bincount().tolist() == [images] * (6 + 2 * session)

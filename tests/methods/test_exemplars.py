@@ -77,38 +77,38 @@ def test_default_budget_is_400_base_images_and_one_a_novel_class(method: str) ->
 @pytest.mark.parametrize(("variant", "kept"), [*((v, [40, 42, 44]) for v in BESIDE), *((v, [30, 40, 50]) for v in WITHIN)])
 def test_memory_holds_what_was_promised_after_every_session(variant: str, kept: list[int], enter: Enter) -> None:
     """Trap 8: one image a novel class at random, or five of every class by herding; what is kept is never dropped."""
-    entrant, before = enter(variant), torch.empty(0, dtype=torch.int64)
+    contender, before = enter(variant), torch.empty(0, dtype=torch.int64)
     for session in range(3):
-        entrant.train(session, 0)
-        rows = entrant.memory.rows
-        counts = entrant.stage.tensors.labels[rows].bincount().tolist()
+        contender.train(session, 0)
+        rows = contender.memory.indices
+        counts = contender.seed_context.tensors.labels[rows].bincount().tolist()
         assert len(rows) == kept[session]
         assert bool(torch.isin(before, rows).all())
         assert counts[6:] == [1 if variant in BESIDE else 5] * 2 * session
         assert variant in BESIDE or counts[:6] == [5] * 6
         before = rows
-    assert entrant.memory.budget == kept[-1]
+    assert contender.memory.budget == kept[-1]
 
 
 def test_random_base_images_and_shots_depend_on_the_seed(enter: Enter) -> None:
     """Another seed, other exemplars; the same seed, the same."""
     kept = []
     for seed in (0, 0, 1):
-        entrant = enter("icarl")
+        contender = enter("icarl")
         for session in range(2):
-            entrant.train(session, seed)
-        kept.append(entrant.memory.rows.tolist())
+            contender.train(session, seed)
+        kept.append(contender.memory.indices.tolist())
     assert kept[0] == kept[1] != kept[2]
 
 
 @pytest.mark.parametrize("variant", WITHIN)
 def test_teacher_is_the_old_network_in_eval_mode_without_gradient(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """avalanche.md's third finding: a teacher in training mode distils from other statistics, and moves them."""
-    entrant = enter(variant, *(["balanced_epochs=0"] if variant == "eeil:original" else []))
+    contender = enter(variant, *(["balanced_epochs=0"] if variant == "eeil:original" else []))
     old: list[nn.Module] = []
     seen: list[int] = []
 
-    def look(strategy: Any) -> None:
+    def observe(strategy: Any) -> None:
         assert strategy.model.training
         assert not any(module.training for module in strategy.teacher.modules())
         assert not any(p.requires_grad for p in strategy.teacher.parameters())
@@ -120,11 +120,11 @@ def test_teacher_is_the_old_network_in_eval_mode_without_gradient(variant: str, 
         assert before[2].requires_grad and before[3].requires_grad
         seen.append(strategy.session)
 
-    before_loss(monkeypatch, type(entrant.strategy), look)
+    before_loss(monkeypatch, type(contender.strategy), observe)
     for session in range(3):
-        old.append(copy.deepcopy(entrant.strategy.model))
-        entrant.train(session, 0)
-        assert "teacher" not in vars(entrant.strategy), "a network outlives its session"
+        old.append(copy.deepcopy(contender.strategy.model))
+        contender.train(session, 0)
+        assert "teacher" not in vars(contender.strategy), "a network outlives its session"
     assert set(seen) == {1, 2}
 
 
@@ -134,65 +134,65 @@ def test_anchors_are_plain_images_through_the_whole_network(
     variant: str, train: str, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Computed once up to the last block, yet exactly what the whole network makes of them in every step; the old side is fixed."""
-    entrant = enter(variant, f"train={train}")
+    contender = enter(variant, f"train={train}")
     old: list[Any] = []
     seen: list[int] = []
 
-    def look(strategy: Any) -> None:
-        rows = entrant.memory.rows
-        images = plain(entrant, rows).to(memory_format=torch.channels_last)
+    def observe(strategy: Any) -> None:
+        rows = contender.memory.indices
+        images = plain(contender, rows).to(memory_format=torch.channels_last)
         with torch.no_grad():
             features = old[-1].embed(images)
         assert torch.allclose(strategy.old_features, features, atol=1e-6)
         assert torch.allclose(strategy.old_logits, old[-1].classify(features), atol=1e-5)
         assert not strategy.old_features.requires_grad and not strategy.old_logits.requires_grad
-        assert torch.equal(strategy.anchor_labels, entrant.stage.tensors.labels[rows])
-        whole = copy.deepcopy(strategy.model).embed(strategy.kit.images.plain(rows))  # in the modes of training
+        assert torch.equal(strategy.anchor_labels, contender.seed_context.tensors.labels[rows])
+        whole = copy.deepcopy(strategy.model).embed(strategy.context.images.plain(rows))  # in the modes of training
         assert torch.equal(strategy.embed_anchors(), whole)
         assert strategy.embed_anchors().requires_grad
         if seen.count(strategy.session):
             assert not torch.allclose(whole, strategy.old_features, atol=1e-6), "nothing trains"
         seen.append(strategy.session)
 
-    before_loss(monkeypatch, type(entrant.strategy), look)
+    before_loss(monkeypatch, type(contender.strategy), observe)
     for session in range(3):
-        old.append(copy.deepcopy(entrant.strategy.model).eval())
-        entrant.train(session, 0)
+        old.append(copy.deepcopy(contender.strategy.model).eval())
+        contender.train(session, 0)
     assert seen == [1] * 3 + [2] * 3
 
 
 @pytest.mark.parametrize("variant", [*BESIDE, "topic"])
 def test_only_last_block_and_head_train_and_statistics_move_there_alone(variant: str, enter: Enter) -> None:
     """Traps 1 and 13: below the last block all is bit-equal, with weight decay and momentum on; TOPIC's statistics too (--wo-bn)."""
-    entrant = enter(variant)
-    entrant.train(0, 0)
-    backbone = entrant.strategy.model.backbone
+    contender = enter(variant)
+    contender.train(0, 0)
+    backbone = contender.strategy.model.backbone
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    entrant.train(1, 0)
+    contender.train(1, 0)
     moved = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
     trained = {"blocks.4.weight", "blocks.5.weight", "blocks.5.bias"}  # the second block of conv2: convolution, batch norm
     statistics = {"blocks.5.running_mean", "blocks.5.running_var", "blocks.5.num_batches_tracked"}
     assert moved == (trained if variant == "topic" else trained | statistics)
-    assert entrant.strategy.config.weight_decay > 0 and entrant.strategy.config.momentum > 0
+    assert contender.strategy.config.weight_decay > 0 and contender.strategy.config.momentum > 0
 
 
 @pytest.mark.parametrize("variant", WITHIN)
 def test_exemplars_are_in_the_batches(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """`within`: three of each old class and all five shots of the new; here in one batch, augmented."""
-    entrant = enter(variant, "per_class=3")
+    contender = enter(variant, "per_class=3")
     batches: list[list[int]] = []
-    before_loss(monkeypatch, type(entrant.strategy), lambda strategy: batches.append(strategy.mb_y.bincount().tolist()))
-    train_all(entrant, 2)
+    before_loss(monkeypatch, type(contender.strategy), lambda strategy: batches.append(strategy.mb_y.bincount().tolist()))
+    train_all(contender, 2)
     assert batches[0] == [3] * 6 + [5] * 2
 
 
 def test_forgotten_base_images_cannot_be_had_back(enter: Enter) -> None:
     """The memory is the only way to an earlier session's images."""
-    entrant = enter("icarl")
-    entrant.train(0, 0)
-    base = torch.from_numpy(entrant.stage.split.train[0])
-    entrant.train(1, 0)
-    kept = torch.isin(base, entrant.memory.rows)
-    assert len(entrant.images.plain(base[kept])) == 40
+    contender = enter("icarl")
+    contender.train(0, 0)
+    base = torch.from_numpy(contender.seed_context.split.train[0])
+    contender.train(1, 0)
+    kept = torch.isin(base, contender.memory.indices)
+    assert len(contender.images.plain(base[kept])) == 40
     with pytest.raises(LeakError):
-        entrant.images.plain(base[~kept][:1])
+        contender.images.plain(base[~kept][:1])

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from methods.contract import SessionStrategy
 from methods.contract.memory import Memory
-from methods.contract.strategy import SessionStrategy
 from protocols.schema import Protocol
 from tests.methods.runs import VARIANTS, Enter, identity_of, train_all
 
@@ -73,9 +73,9 @@ def test_features_below_what_trains_change_nothing(variant: str, enter: Enter, m
     """The part that stands still, run on many batches at once before they are used: the same network as run batch by batch."""
     ahead = train_all(enter(variant)).strategy
     assert ahead.stands
-    monkeypatch.setattr(type(ahead), "below", SessionStrategy.below)
-    entrant = enter(variant)
-    one_by_one = train_all(entrant).strategy
+    monkeypatch.setattr(type(ahead), "frozen_part", SessionStrategy.frozen_part)
+    contender = enter(variant)
+    one_by_one = train_all(contender).strategy
     assert not one_by_one.stands
     for name, value in one_by_one.model.state_dict().items():
         assert torch.allclose(value, ahead.model.state_dict()[name], rtol=1e-5, atol=1e-6), name
@@ -83,7 +83,7 @@ def test_features_below_what_trains_change_nothing(variant: str, enter: Enter, m
 
 @pytest.mark.parametrize("override", ["batch_norm=train", "train_backbone=true"])
 def test_what_moves_does_not_stand(override: str, enter: Enter) -> None:
-    assert not train_all(enter("lecnet:paper", override)).strategy.stands
+    assert not train_all(enter("lecnet:paper", override)).strategy.has_frozen_part
 
 
 @pytest.mark.parametrize("variant", ["lecnet:paper", "icarl:topic", "ft_cnn:topic"])

@@ -43,17 +43,17 @@ def test_topic_loss_is_cross_entropy_of_shots_and_distillation_of_anchors(
     weight: float, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """methods.md 4.3: T = 2, old slice, no cross-entropy on the anchors; from raw images, step by step."""
-    entrant = enter("icarl", f"distill_weight={weight}")
+    contender = enter("icarl", f"distill_weight={weight}")
 
     def expected(strategy: Any, old: Any) -> float:
-        images = plain(entrant, entrant.memory.rows)
+        images = plain(contender, contender.memory.indices)
         with torch.no_grad():
             now, before = copy.deepcopy(strategy.model)(images).tolist(), old(images).tolist()
         assert len(before[0]) == len(now[0]) - 2
         assert len(strategy.mb_y) == 10, "shots only: anchors stand beside them"
         return label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + weight * soft_loss(now, before, 2.0)
 
-    seen = losses_beside(entrant, monkeypatch, expected)
+    seen = losses_beside(contender, monkeypatch, expected)
     assert len(seen) == 2 * 3
     for loss, value in seen:
         assert loss == pytest.approx(value, abs=1e-4)
@@ -61,28 +61,28 @@ def test_topic_loss_is_cross_entropy_of_shots_and_distillation_of_anchors(
 
 def test_new_rows_learn_from_the_shots_alone(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trap 16, in a session: less the shots' cross-entropy, the loss has a gradient in every old row and in no new one."""
-    entrant = enter("icarl")
+    contender = enter("icarl")
     steps: list[tuple[float, float]] = []
 
-    def look(strategy: Any, loss: Tensor) -> None:
+    def observe(strategy: Any, loss: Tensor) -> None:
         shots, old = label_loss_of(strategy.mb_output, strategy.mb_y), strategy.old_classes
         (gradient,) = torch.autograd.grad(loss - shots, strategy.model.head.weight, retain_graph=True)
         steps.append((gradient[:old].norm(dim=1).min().item(), gradient[old:].abs().max().item()))
 
-    after_loss(monkeypatch, ICarl, look)
-    train_all(entrant, 2)
+    after_loss(monkeypatch, ICarl, observe)
+    train_all(contender, 2)
     assert all(new < 1e-6 for _, new in steps)
     assert all(old > 1e-4 for old, _ in steps[1:])  # in the first step nothing is forgotten yet
 
 
 def test_topic_predicts_by_the_head(enter: Enter) -> None:
     """iCaRL* has no nearest mean: the score of a class is its row times the feature's direction."""
-    entrant = train_all(enter("icarl"), 2)
+    contender = train_all(enter("icarl"), 2)
     feature = [0.5 * i - 3 for i in range(64)]
     length = math.hypot(*feature)
-    rows = entrant.strategy.model.head.weight.tolist()
+    rows = contender.strategy.model.head.weight.tolist()
     by_hand = [sum(w * f / length for w, f in zip(row, feature, strict=True)) for row in rows]
-    assert entrant.strategy.scores(torch.tensor([feature]))[0].tolist() == pytest.approx(by_hand, abs=1e-5)
+    assert contender.strategy.scores(torch.tensor([feature]))[0].tolist() == pytest.approx(by_hand, abs=1e-5)
 
 
 def written_sigmoid_loss(logits: Rows, labels: list[int], old: Rows) -> float:
@@ -114,7 +114,7 @@ def test_sigmoid_loss_by_hand() -> None:
 
 def test_original_learns_old_sigmoids_on_exemplars_and_shots(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every image of a batch, old or new, is shown to the old network as it was augmented; nothing else is in the loss."""
-    entrant = enter("icarl:original")
+    contender = enter("icarl:original")
 
     def expected(strategy: Any, old: Any) -> float:
         assert strategy.mb_y.bincount().tolist() == [5] * (strategy.old_classes + 2)
@@ -122,7 +122,7 @@ def test_original_learns_old_sigmoids_on_exemplars_and_shots(enter: Enter, monke
             before = old(strategy.mb_x).tolist()
         return written_sigmoid_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist(), before)
 
-    seen = losses_beside(entrant, monkeypatch, expected)
+    seen = losses_beside(contender, monkeypatch, expected)
     assert len(seen) == 2 * 3
     for loss, value in seen:
         assert loss == pytest.approx(value, abs=1e-4)
@@ -138,18 +138,18 @@ def test_class_means_by_hand() -> None:
 
 def test_original_keeps_herded_exemplars_and_predicts_the_nearest_of_their_means(enter: Enter) -> None:
     """Old exemplars stay, and all means are those of the network as it is now, from un-augmented images (trap 11)."""
-    entrant = enter("icarl:original")
-    labels = entrant.stage.tensors.labels
+    contender = enter("icarl:original")
+    labels = contender.seed_context.tensors.labels
     for session in range(3):
-        entrant.train(session, 0)
-        strategy, seen = entrant.strategy, 6 + 2 * session
-        assert labels[entrant.memory.rows].bincount().tolist() == [5] * seen
+        contender.train(session, 0)
+        strategy, seen = contender.strategy, 6 + 2 * session
+        assert labels[contender.memory.indices].bincount().tolist() == [5] * seen
         with torch.no_grad():
-            exemplars = strategy.model.backbone(plain(entrant, entrant.memory.rows)).tolist()
-            queries = strategy.model.backbone(plain(entrant, torch.arange(30))) * 7
+            exemplars = strategy.model.backbone(plain(contender, contender.memory.indices)).tolist()
+            queries = strategy.model.backbone(plain(contender, torch.arange(30))) * 7
         means = []
         for label in range(seen):
-            own = [row for row, kept in zip(exemplars, labels[entrant.memory.rows].tolist(), strict=True) if kept == label]
+            own = [row for row, kept in zip(exemplars, labels[contender.memory.indices].tolist(), strict=True) if kept == label]
             assert len(own) == 5
             means.append(unit(mean_row(unit_rows(own))))
         scores = strategy.scores(queries)
@@ -159,23 +159,23 @@ def test_original_keeps_herded_exemplars_and_predicts_the_nearest_of_their_means
 
 def test_original_herds_under_the_network_as_the_session_left_it(enter: Enter) -> None:
     """Of more images than are kept, the first kept is the one whose direction is nearest to the class's mean."""
-    entrant = enter("icarl:original", "per_class=1")
-    labels = entrant.stage.tensors.labels
+    contender = enter("icarl:original", "per_class=1")
+    labels = contender.seed_context.tensors.labels
     for session, classes in enumerate([range(6), range(6, 8), range(8, 10)]):
-        entrant.train(session, 0)
+        contender.train(session, 0)
         for label in classes:
-            rows = rows_of(entrant, session, label)
+            rows = rows_of(contender, session, label)
             with torch.no_grad():
-                features = entrant.strategy.model.backbone(plain(entrant, rows))
+                features = contender.strategy.model.backbone(plain(contender, rows))
             directions = features / features.pow(2).sum(1, keepdim=True).sqrt()
             gaps = (directions - directions.mean(0)).pow(2).sum(1)
-            kept = entrant.memory.rows[labels[entrant.memory.rows] == label]
+            kept = contender.memory.indices[labels[contender.memory.indices] == label]
             assert kept.tolist() == [int(rows[gaps.argmin()])]
 
 
 def test_nearest_mean_can_be_watched_by_the_oracle(enter: Enter) -> None:
     """In mid-session the means must be of all classes seen, the new ones included."""
-    entrant = enter("icarl:original", "selection=oracle_test")
+    contender = enter("icarl:original", "selection=oracle_test")
     for session in range(3):
-        entrant.train(session, 0)
-        assert len(entrant.strategy.model.class_means) == 6 + 2 * session
+        contender.train(session, 0)
+        assert len(contender.strategy.model.class_means) == 6 + 2 * session

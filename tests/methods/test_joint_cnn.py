@@ -11,7 +11,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from benchmarks.running.images import SessionImages
-from benchmarks.running.runner import Entrant
+from benchmarks.running.runner import Contender
 from methods.joint_cnn import JointCnn
 from tests.methods.by_hand import label_loss_of
 from tests.methods.runs import Enter, after_loss, train_all, train_under
@@ -33,20 +33,20 @@ class FirstStep(SupervisedPlugin):
         self.state = self.state or state_of(strategy.model)
 
 
-def first_states(entrant: Entrant) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+def first_states(contender: Contender) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
     """For sessions 1 and 2: the state as the session before left it, and the state at the session's first step."""
     states = []
-    entrant.train(0, 0)
+    contender.train(0, 0)
     for session in (1, 2):
-        before = state_of(entrant.strategy.model)
-        states.append((before, train_under(entrant, session, FirstStep()).state))
+        before = state_of(contender.strategy.model)
+        states.append((before, train_under(contender, session, FirstStep()).state))
     return states
 
 
-def counts_until(entrant: Entrant, session: int) -> list[int]:
+def counts_until(contender: Contender, session: int) -> list[int]:
     """Images of each class seen, counted on the split."""
-    rows = torch.cat([torch.from_numpy(rows) for rows in entrant.stage.split.train[: session + 1]])
-    labels = entrant.stage.tensors.labels[rows].tolist()
+    rows = torch.cat([torch.from_numpy(rows) for rows in contender.seed_context.split.train[: session + 1]])
+    labels = contender.seed_context.tensors.labels[rows].tolist()
     return [labels.count(label) for label in range(6 + 2 * session)]
 
 
@@ -77,10 +77,10 @@ def test_topic_starts_from_where_the_last_session_ended(enter: Enter) -> None:
 
 @pytest.mark.parametrize("balance", ["loss", "sampling", "none"])
 def test_from_scratch_starts_every_session_from_the_untrained_network(balance: str, enter: Enter) -> None:
-    """Backbone, batch-norm statistics and base rows are those of kit.fresh(); all new rows are as long as base rows on average."""
-    entrant = enter("joint_cnn:balanced", f"balance={balance}")
-    fresh = entrant.strategy.kit.fresh().state_dict()
-    for session, (before, first) in enumerate(first_states(entrant), start=1):
+    """Backbone, statistics and base rows are those of context.untrained_network(); new rows are as long as base rows on average."""
+    contender = enter("joint_cnn:balanced", f"balance={balance}")
+    fresh = contender.strategy.context.untrained_network().state_dict()
+    for session, (before, first) in enumerate(first_states(contender), start=1):
         assert fresh.keys() == first.keys()
         for name, value in fresh.items():
             assert torch.equal(first[name][: len(value)], value) if value.dim() else torch.equal(first[name], value), name
@@ -96,10 +96,10 @@ def test_from_scratch_starts_every_session_from_the_untrained_network(balance: s
 
 def test_from_scratch_trains_what_it_reset(enter: Enter) -> None:
     """The optimiser holds the head that was put in, not the one thrown away."""
-    entrant = enter("joint_cnn:balanced")
-    fresh = entrant.strategy.kit.fresh().state_dict()
-    train_all(entrant, 2)
-    strategy = entrant.strategy
+    contender = enter("joint_cnn:balanced")
+    fresh = contender.strategy.context.untrained_network().state_dict()
+    train_all(contender, 2)
+    strategy = contender.strategy
     chosen = {id(p) for group in strategy.optimizer.param_groups for p in group["params"]}
     assert chosen == {id(p) for p in strategy.model.parameters()}
     assert not torch.isclose(strategy.model.head.weight[:6], fresh["head.weight"], atol=1e-4).all(1).any()
@@ -109,8 +109,8 @@ def test_balanced_softmax_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch)
     """Ren et al., Eq. 4: -log(n_y e^z_y / sum n_c e^z_c) with n_c the training images of class c, shots and base alike."""
     sessions: list[int] = []
 
-    def look(strategy: JointCnn, loss: Tensor) -> None:
-        n = torch.tensor(counts_until(entrant, strategy.session), dtype=torch.float32)
+    def observe(strategy: JointCnn, loss: Tensor) -> None:
+        n = torch.tensor(counts_until(contender, strategy.session), dtype=torch.float32)
         assert n[6:].tolist() == [5.0] * (2 * strategy.session)
         assert float(n[:6].min()) > 50
         powers = n * strategy.mb_output.exp()
@@ -118,10 +118,10 @@ def test_balanced_softmax_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch)
         assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-4)
         sessions.append(strategy.session)
 
-    after_loss(monkeypatch, JointCnn, look)
-    entrant = enter("joint_cnn:balanced", "balance=loss")
-    train_all(entrant)
-    images = [sum(counts_until(entrant, session)) for session in (1, 2)]
+    after_loss(monkeypatch, JointCnn, observe)
+    contender = enter("joint_cnn:balanced", "balance=loss")
+    train_all(contender)
+    images = [sum(counts_until(contender, session)) for session in (1, 2)]
     assert [sessions.count(session) for session in (1, 2)] == [2 * math.ceil(count / 128) for count in images]
 
 
@@ -129,24 +129,24 @@ def test_balanced_softmax_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch)
 def test_plain_cross_entropy_where_the_loss_does_not_balance(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[Tensor] = []
 
-    def look(strategy: JointCnn, loss: Tensor) -> None:
+    def observe(strategy: JointCnn, loss: Tensor) -> None:
         assert loss.item() == pytest.approx(label_loss_of(strategy.mb_output, strategy.mb_y).item(), rel=1e-5)
         losses.append(loss)
 
-    after_loss(monkeypatch, JointCnn, look)
+    after_loss(monkeypatch, JointCnn, observe)
     overrides = {"topic": (), "sampling": ("balance=sampling", "from_scratch=true")}[variant]
-    entrant = enter("joint_cnn", *overrides)
-    train_all(entrant, 2)
+    contender = enter("joint_cnn", *overrides)
+    train_all(contender, 2)
     assert losses
 
 
 def test_sampling_shows_every_class_about_as_often(enter: Enter, asked: list[Tensor]) -> None:
     """An image stands for max n / n_c of its class, to the nearest whole number; every image of a class equally often."""
-    entrant = enter("joint_cnn", "balance=sampling")
-    train_all(entrant)
+    contender = enter("joint_cnn", "balance=sampling")
+    train_all(contender)
     assert len(asked) == 2
     for session, rows in enumerate(asked, start=1):
-        labels, own = entrant.stage.tensors.labels, counts_until(entrant, session)
+        labels, own = contender.seed_context.tensors.labels, counts_until(contender, session)
         shown = torch.bincount(labels[rows], minlength=len(own)).tolist()
         for n, count in zip(own, shown, strict=True):
             assert abs(count - max(own)) <= n / 2
@@ -161,9 +161,9 @@ def test_unbalanced_training_shows_every_image_once(enter: Enter, asked: list[Te
     """Also where the loss balances: base images and shots in one epoch, each once."""
     for balance in ("none", "loss"):
         asked.clear()
-        entrant = enter("joint_cnn:topic", f"balance={balance}")
-        train_all(entrant)
-        split = entrant.stage.split.train
+        contender = enter("joint_cnn:topic", f"balance={balance}")
+        train_all(contender)
+        split = contender.seed_context.split.train
         for session, rows in enumerate(asked, start=1):
             assert sorted(rows.tolist()) == sorted(row for part in split[: session + 1] for row in part.tolist())
 
@@ -171,8 +171,8 @@ def test_unbalanced_training_shows_every_image_once(enter: Enter, asked: list[Te
 @pytest.mark.parametrize("balance", ["loss", "sampling", "none"])
 def test_warm_start_gives_new_rows_the_length_of_the_old_where_classes_weigh_alike(balance: str, enter: Enter) -> None:
     """Trap 2: long base rows leave short new ones no chance in a short session."""
-    entrant = enter("joint_cnn:balanced", f"balance={balance}", "from_scratch=false", "new_row_std=0.001")
-    for before, first in first_states(entrant):
+    contender = enter("joint_cnn:balanced", f"balance={balance}", "from_scratch=false", "new_row_std=0.001")
+    for before, first in first_states(contender):
         old = len(before["head.weight"])
         lengths = first["head.weight"].norm(dim=1)
         ratio = (lengths[old:].mean() / lengths[:old].mean()).item()

@@ -19,13 +19,13 @@ def test_beta_grows_with_the_epoch_and_the_teacher_is_in_eval_mode(
     """No. 8, and avalanche.md's third finding: a teacher in training mode distils from other statistics."""
     seen: list[float] = []
 
-    def look(strategy: LecNet) -> None:
+    def observe(strategy: LecNet) -> None:
         seen.append(strategy.head.beta)
         assert not strategy.teacher.training
         assert not any(p.requires_grad for p in strategy.teacher.parameters())
         assert strategy.teacher.classify(strategy.features).shape[1] == strategy.mb_output.shape[1] - 2
 
-    before_loss(monkeypatch, LecNet, look)
+    before_loss(monkeypatch, LecNet, observe)
     run("lecnet", f"beta_warmup={warmup}")
     assert seen == betas * 2  # two sessions of three epochs
 
@@ -148,17 +148,17 @@ def test_the_stored_gate_is_of_the_beta_that_trained(stop: str, enter: Enter, mo
     """No. 13, plain: once more, on un-augmented shots. A session that stops early must not count an epoch that it never ran."""
     trained: dict[int, float] = {}
 
-    def look(strategy: LecNet) -> None:
+    def observe(strategy: LecNet) -> None:
         trained[strategy.session] = strategy.head.beta
 
-    before_loss(monkeypatch, LecNet, look)
+    before_loss(monkeypatch, LecNet, observe)
     overrides = ["stored_gate=plain", f"stop={stop}", "stop_at=0.3", "lr=0.1", "max_epochs=60"]
-    entrant = enter("lecnet", *overrides)
+    contender = enter("lecnet", *overrides)
     for session in (0, 1, 2):
-        entrant.train(session, 0)
+        contender.train(session, 0)
         if session:
-            strategy = entrant.strategy
+            strategy = contender.strategy
             with torch.no_grad():
-                a = strategy.embed_rows(torch.from_numpy(entrant.stage.split.train[session])) @ strategy.head.branches[-1].T
+                a = strategy.embed_indices(torch.from_numpy(contender.seed_context.split.train[session])) @ strategy.head.branches[-1].T
             assert torch.allclose(strategy.head.gates[-1], torch.sigmoid(trained[session] * a.mean(0)), atol=1e-6)
             assert float(strategy.head.betas[-1]) == trained[session]

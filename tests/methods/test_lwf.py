@@ -11,7 +11,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from benchmarks.base.features import state_sha256
-from benchmarks.running.runner import Entrant
+from benchmarks.running.runner import Contender
 from methods.lwf import Lwf
 from methods.parts.losses import distillation
 from tests.methods.by_hand import label_loss_of
@@ -50,11 +50,11 @@ class Epochs(SupervisedPlugin):
         self.end.append(snapshot(strategy))
 
 
-def watched_session(entrant: Entrant, session: int = 1) -> Epochs:
+def watched_session(contender: Contender, session: int = 1) -> Epochs:
     """One session under watch, after those before it."""
     for earlier in range(session):
-        entrant.train(earlier, 0)
-    return train_under(entrant, session, Epochs())
+        contender.train(earlier, 0)
+    return train_under(contender, session, Epochs())
 
 
 def softened(logits: Tensor, temperature: float) -> Tensor:
@@ -77,11 +77,11 @@ def test_loss_is_cross_entropy_and_distillation_of_the_old_slice_at_t_2(
     weight: float, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trap 16: new columns get nothing from the distillation. The teacher is the network as the last session left it."""
-    entrant = enter("lwf", f"distill_weight={weight}")
-    entrant.train(0, 0)
-    teacher, losses = copy.deepcopy(entrant.strategy.model).eval(), list[float]()
+    contender = enter("lwf", f"distill_weight={weight}")
+    contender.train(0, 0)
+    teacher, losses = copy.deepcopy(contender.strategy.model).eval(), list[float]()
 
-    def look(strategy: Lwf, loss: Tensor) -> None:
+    def observe(strategy: Lwf, loss: Tensor) -> None:
         if strategy.warming_up:
             return
         z, y = strategy.mb_output, strategy.mb_y
@@ -97,8 +97,8 @@ def test_loss_is_cross_entropy_and_distillation_of_the_old_slice_at_t_2(
         assert float(gradient[:, :OLD].abs().max()) > 1e-4 or not losses, "at the first step student and teacher may agree"
         losses.append(loss.item())
 
-    after_loss(monkeypatch, Lwf, look)
-    entrant.train(1, 0)
+    after_loss(monkeypatch, Lwf, observe)
+    contender.train(1, 0)
     assert len(losses) == 3
 
 
@@ -106,18 +106,18 @@ def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: En
     """avalanche.md 0, no. 3: a teacher in training mode distils from other statistics, and changes its own."""
     seen: list[str] = []
 
-    def look(strategy: Lwf) -> None:
+    def observe(strategy: Lwf) -> None:
         assert not any(module.training for module in strategy.teacher.modules())
         assert not any(p.requires_grad for p in strategy.teacher.parameters())
         seen.append(state_sha256(strategy.teacher))
 
-    before_loss(monkeypatch, Lwf, look)
-    entrant = enter("lwf")
+    before_loss(monkeypatch, Lwf, observe)
+    contender = enter("lwf")
     for session in range(3):
-        before = state_sha256(entrant.strategy.model)
-        entrant.train(session, 0)
+        before = state_sha256(contender.strategy.model)
+        contender.train(session, 0)
         assert set(seen) == ({before} if session else set())
-        assert not hasattr(entrant.strategy, "teacher")
+        assert not hasattr(contender.strategy, "teacher")
         seen.clear()
 
 
@@ -127,12 +127,12 @@ def test_warm_up_trains_new_rows_only(session: int, enter: Enter) -> None:
 
     In session 2 too, though Avalanche's clock still counts session 1 when the optimiser is made.
     """
-    entrant = enter("lwf", "warmup_epochs=2", "weight_decay=0.1")
-    spy = watched_session(entrant, session)
+    contender = enter("lwf", "warmup_epochs=2", "weight_decay=0.1")
+    spy = watched_session(contender, session)
     old = OLD + 2 * (session - 1)
     assert all(names == {"head.weight"} for names in spy.trained[:2])
     before, after = spy.start[0], spy.end[1]
-    for name, _ in entrant.strategy.model.named_parameters():
+    for name, _ in contender.strategy.model.named_parameters():
         if name != "head.weight":
             assert torch.equal(before[name], after[name]), name
     assert torch.equal(before["head.weight"][:old], after["head.weight"][:old])
@@ -167,7 +167,7 @@ def test_training_starts_anew_after_the_warm_up(warmup: int, enter: Enter) -> No
 def test_warm_up_loss_is_among_the_sessions_own_classes(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[float] = []
 
-    def look(strategy: Lwf, loss: Tensor) -> None:
+    def observe(strategy: Lwf, loss: Tensor) -> None:
         if strategy.warming_up:
             old = OLD + 2 * (strategy.session - 1)
             chosen = softened(strategy.mb_output[:, old:], 1.0)
@@ -177,7 +177,7 @@ def test_warm_up_loss_is_among_the_sessions_own_classes(enter: Enter, monkeypatc
             assert loss.item() == pytest.approx(torch.cat([first, second]).mean().item(), rel=1e-5)
             losses.append(loss.item())
 
-    after_loss(monkeypatch, Lwf, look)
+    after_loss(monkeypatch, Lwf, observe)
     train_all(enter("lwf", "warmup_epochs=2"))
     assert len(losses) == 4  # two sessions of two epochs
     assert losses[1] < losses[0]
@@ -187,8 +187,8 @@ def test_without_warm_up_and_distillation_it_is_fine_tuning(enter: Enter) -> Non
     """The same bytes as Ft-CNN; either part alone changes them."""
 
     def end(variant: str, *overrides: str) -> str:
-        entrant = enter(variant, *overrides, "epochs=3", "new_row_std=null")
-        return state_sha256(train_all(entrant).strategy.model)
+        contender = enter(variant, *overrides, "epochs=3", "new_row_std=null")
+        return state_sha256(train_all(contender).strategy.model)
 
     plain = end("ft_cnn")
     assert end("lwf", "warmup_epochs=0", "distill_weight=0") == plain

@@ -28,19 +28,19 @@ def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
     overrides: list[str], enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """methods.md 4.5: weight 50 whatever the session, 1 - cosine to the old features, no margin loss; from raw images, step by step."""
-    entrant = enter("ncm", *overrides)
+    contender = enter("ncm", *overrides)
     weight = 3.0 if overrides else 50.0
     shares: list[float] = []
 
     def expected(strategy: Any, old: Any) -> float:
-        images = plain(entrant, entrant.memory.rows)
+        images = plain(contender, contender.memory.indices)
         with torch.no_grad():
             now, before = copy.deepcopy(strategy.model).embed(images).tolist(), old.embed(images).tolist()
         assert len(strategy.mb_y) == 10, "shots only: anchors stand beside them"
         shares.append(forgotten(now, before))
         return label_loss(strategy.mb_output.tolist(), strategy.mb_y.tolist()) + weight * shares[-1]
 
-    seen = losses_beside(entrant, monkeypatch, expected)
+    seen = losses_beside(contender, monkeypatch, expected)
     assert len(seen) == 2 * 3
     assert max(shares) > 1e-3, "features do move"
     for loss, value in seen:
@@ -51,13 +51,13 @@ def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
 def test_old_rows_are_frozen_bit_for_bit(variant: str, enter: Enter) -> None:
     """Trap 13: weight decay and momentum are on, and move them as soon as they are not held (`--fw` is off on miniImageNet)."""
     for frozen in (True, False):
-        entrant = enter(variant, f"freeze_old_rows={str(frozen).lower()}", "weight_decay=0.01")
-        entrant.train(0, 0)
-        assert entrant.strategy.config.momentum == 0.9
+        contender = enter(variant, f"freeze_old_rows={str(frozen).lower()}", "weight_decay=0.01")
+        contender.train(0, 0)
+        assert contender.strategy.config.momentum == 0.9
         for session in (1, 2):
-            before = entrant.strategy.model.head.weight.detach().clone()
-            entrant.train(session, 0)
-            after = entrant.strategy.model.head.weight.detach()
+            before = contender.strategy.model.head.weight.detach().clone()
+            contender.train(session, 0)
+            after = contender.strategy.model.head.weight.detach()
             same = [torch.equal(a, b) for a, b in zip(before, after[: len(before)], strict=True)]
             assert all(same) if frozen else not any(same)
             assert float(after[len(before) :].norm(dim=1).min()) > 0.01, "new rows are drawn with .001, and learn"
@@ -73,9 +73,9 @@ def test_freezing_old_rows_is_the_default() -> None:
 )
 def test_lambda_grows_with_the_share_of_old_classes(sessions: Sessions, old: int, expected: float) -> None:
     """LUCIR, section 3.3: 5 sqrt(|old| / |new|), 5 x 3.46 in CIFAR's first session; the adaptation's is 50 throughout."""
-    kit = SimpleNamespace(sessions=sessions)
-    grows: Any = SimpleNamespace(config=Ncm.Config(**Ncm.presets["original"]), old_classes=old, kit=kit)
-    fixed: Any = SimpleNamespace(config=Ncm.Config(), old_classes=old, kit=kit)
+    context = SimpleNamespace(sessions=sessions)
+    grows: Any = SimpleNamespace(config=Ncm.Config(**Ncm.presets["original"]), old_classes=old, context=context)
+    fixed: Any = SimpleNamespace(config=Ncm.Config(), old_classes=old, context=context)
     assert Ncm.less_forget_weight(grows) == pytest.approx(expected)
     assert Ncm.less_forget_weight(fixed) == 50
 
@@ -106,7 +106,7 @@ def test_margin_ranking_without_exemplars_or_with_few_new_classes() -> None:
 
 def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cross-entropy and less-forget over the whole batch, margins on cosines (the scale taken out) of exemplars."""
-    entrant = enter("ncm:original", "margin=1.5")
+    contender = enter("ncm:original", "margin=1.5")
     margins: list[float] = []
 
     def expected(strategy: Any, old: Any) -> float:
@@ -126,7 +126,7 @@ def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatc
         ce = label_loss([[scale * value for value in row] for row in cosines], labels)
         return ce + 5 * math.sqrt(first_new / 2) * forgotten(features, before) + margins[-1]
 
-    seen = losses_beside(entrant, monkeypatch, expected)
+    seen = losses_beside(contender, monkeypatch, expected)
     assert len(seen) == 2 * 3
     assert min(margins) > 0
     for loss, value in seen:
@@ -135,7 +135,7 @@ def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatc
 
 def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean direction of the five plain images under the old network (trap 11), as long as old rows are on average."""
-    entrant = enter("ncm:original")
+    contender = enter("ncm:original")
     grown: list[Tensor] = []
     original = Ncm.head_grown
 
@@ -145,15 +145,15 @@ def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Ncm, "head_grown", head_grown)
     for session in range(3):
-        old = copy.deepcopy(entrant.strategy.model).eval()
-        entrant.train(session, 0)
+        old = copy.deepcopy(contender.strategy.model).eval()
+        contender.train(session, 0)
         if not session:
             continue
         length = sum(math.hypot(*row) for row in old.head.weight.tolist()) / len(old.head.weight)
         assert torch.equal(grown[-1][: len(old.head.weight)], old.head.weight)
         for label in (4 + 2 * session, 5 + 2 * session):
             with torch.no_grad():
-                features = old.embed(plain(entrant, rows_of(entrant, session, label))).tolist()
+                features = old.embed(plain(contender, rows_of(contender, session, label))).tolist()
             assert len(features) == 5
             direction = unit(mean_row(unit_rows(features)))
             assert grown[-1][label].tolist() == pytest.approx([length * v for v in direction], abs=1e-4)
@@ -162,13 +162,13 @@ def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -
 
 def test_original_starts_from_a_cosine_base_whose_scale_is_frozen(enter: Enter) -> None:
     """The base learns the scale; 25 images would blow it up (methods.md 4.5)."""
-    entrant = enter("ncm:original")
-    head = entrant.strategy.model.head
+    contender = enter("ncm:original")
+    head = contender.strategy.model.head
     assert isinstance(head, CosineHead) and head.scale.item() > 1.1
     scale = head.scale.detach().clone()
     for session in range(3):
-        entrant.train(session, 0)
-        assert torch.equal(entrant.strategy.model.head.scale, scale)
+        contender.train(session, 0)
+        assert torch.equal(contender.strategy.model.head.scale, scale)
     assert isinstance(enter("ncm").strategy.model.head, LinearHead)
 
 

@@ -86,12 +86,12 @@ def test_memory_counts_and_refuses() -> None:
     memory.open(torch.arange(10))
     memory.keep(torch.tensor([5, 1]))
     memory.keep(torch.tensor([5, 2]))
-    assert memory.rows.tolist() == [1, 2, 5]
+    assert memory.indices.tolist() == [1, 2, 5]
     with pytest.raises(BudgetError, match="keeps 4 images, but declares a budget of 3"):
         memory.keep(torch.tensor([9]))
-    assert memory.rows.tolist() == [1, 2, 5]
+    assert memory.indices.tolist() == [1, 2, 5]
     memory.drop(torch.tensor([1, 7]))
-    assert memory.rows.tolist() == [2, 5]
+    assert memory.indices.tolist() == [2, 5]
     unlimited = Memory(None)
     unlimited.open(torch.arange(1000))
     unlimited.keep(torch.arange(1000))

@@ -20,7 +20,7 @@ GOOD = '''"""Mine: a method of the user's own.
 
 More words.
 """
-from methods.contract.strategy import MethodConfig, SessionStrategy
+from methods.contract import MethodConfig, SessionStrategy
 
 class Helper:
     pass

@@ -12,9 +12,9 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
 from benchmarks.base.features import state_sha256
-from benchmarks.running.runner import Entrant, Runner
+from benchmarks.running.runner import Contender, Runner
+from methods.contract import SessionStrategy
 from methods.contract.selection import BestEpoch, weighted
-from methods.contract.strategy import SessionStrategy
 from protocols.schema import Protocol
 from tests.methods.by_hand import normalised
 from tests.methods.runs import VARIANTS, Enter, Run, identity_of, train_all
@@ -81,9 +81,9 @@ def test_test_images_are_granted_to_oracle_test_only(variant: str, tiny: Protoco
     identity = identity_of(tiny, variant)
     strategy = runner.enter(identity).strategy
     if identity.config.get("selection", "last") == "oracle_test":
-        assert strategy.kit.oracle is not None
+        assert strategy.context.oracle is not None
         return
-    assert strategy.kit.oracle is None
+    assert strategy.context.oracle is None
     with pytest.raises(RuntimeError, match="granted under selection oracle_test only"):
         strategy.test_accuracies()
 
@@ -106,13 +106,13 @@ class EpochEnds(SupervisedPlugin):
         self.states.append(state_sha256(strategy.model))
 
 
-def scripted(entrant: Entrant, accuracies: dict[int, list[list[float]]]) -> EpochEnds:
+def scripted(contender: Contender, accuracies: dict[int, list[list[float]]]) -> EpochEnds:
     """Let the oracle of each session answer these, epoch by epoch; a spy on the epochs' ends."""
     answers: dict[int, Iterator[list[float]]] = {session: iter(lists) for session, lists in accuracies.items()}
     oracle: Callable[[SessionStrategy], list[float]] = lambda strategy: next(answers[strategy.session])  # noqa: E731
     spy = EpochEnds()
-    entrant.strategy.plugins.append(spy)
-    entrant.strategy.kit = dataclasses.replace(entrant.strategy.kit, oracle=oracle)
+    contender.strategy.plugins.append(spy)
+    contender.strategy.context = dataclasses.replace(contender.strategy.context, oracle=oracle)
     return spy
 
 
@@ -127,32 +127,32 @@ def scripted(entrant: Entrant, accuracies: dict[int, list[list[float]]]) -> Epoc
 )
 def test_session_ends_at_the_epoch_that_was_chosen(accuracies: list[list[float]], epoch: int, enter: Enter) -> None:
     """In the last two cases the last epoch stands: it is the best, or the rule is never met."""
-    entrant = enter("ft_cnn", "selection=oracle_test")
-    spy = scripted(entrant, {1: accuracies, 2: [[60, 60, 10], [60, 60, 70], [50, 50, 50]]})
-    entrant.train(0, 0)
+    contender = enter("ft_cnn", "selection=oracle_test")
+    spy = scripted(contender, {1: accuracies, 2: [[60, 60, 10], [60, 60, 70], [50, 50, 50]]})
+    contender.train(0, 0)
     assert spy.states == []
-    entrant.train(1, 0)
+    contender.train(1, 0)
     assert len(set(spy.states)) == 3
-    assert state_sha256(entrant.strategy.model) == spy.states[epoch]
+    assert state_sha256(contender.strategy.model) == spy.states[epoch]
     spy.states.clear()
-    entrant.train(2, 0)  # a new session, a new choice
-    assert state_sha256(entrant.strategy.model) == spy.states[1]
+    contender.train(2, 0)  # a new session, a new choice
+    assert state_sha256(contender.strategy.model) == spy.states[1]
 
 
 def test_oracle_gives_the_evaluators_accuracies_and_disturbs_no_training(enter: Enter) -> None:
     """Epoch by epoch the same weights as without it; what it answers is what the session's end would be scored."""
     spies = {}
     for selection in ("last", "oracle_test"):
-        entrant = enter("ft_cnn", f"selection={selection}")
+        contender = enter("ft_cnn", f"selection={selection}")
         spies[selection] = EpochEnds()
-        entrant.strategy.plugins.append(spies[selection])
-        train_all(entrant, 2)
+        contender.strategy.plugins.append(spies[selection])
+        train_all(contender, 2)
     assert len(spies["last"].states) == 3
     assert spies["last"].states == spies["oracle_test"].states
-    accuracies = entrant.strategy.test_accuracies()
-    x, y = entrant.stage.tensors.test, entrant.stage.tensors.test_labels
+    accuracies = contender.strategy.test_accuracies()
+    x, y = contender.seed_context.tensors.test, contender.seed_context.tensors.test_labels
     with torch.no_grad():
-        predicted: Tensor = entrant.strategy.model(normalised(x)).argmax(1)
+        predicted: Tensor = contender.strategy.model(normalised(x)).argmax(1)
     parts = [(y >= 0) & (y < 6), (y == 6) | (y == 7)]
     assert accuracies == pytest.approx([100 * (predicted[part] == y[part]).float().mean().item() for part in parts], abs=1e-3)
 
@@ -167,19 +167,19 @@ def test_oracle_gives_the_evaluators_accuracies_and_disturbs_no_training(enter: 
     ],
 )
 def test_lecnet_stops_when_novel_has_come_up_to_old(novel: list[float], epochs: int, enter: Enter) -> None:
-    entrant = enter("lecnet:oracle")
-    spy = scripted(entrant, {1: [[60.0, n] for n in novel]})
-    train_all(entrant, 2)
+    contender = enter("lecnet:oracle")
+    spy = scripted(contender, {1: [[60.0, n] for n in novel]})
+    train_all(contender, 2)
     assert len(spy.states) == epochs
-    assert entrant.strategy.session_log()["epochs"] == epochs
+    assert contender.strategy.session_log()["epochs"] == epochs
 
 
 @pytest.mark.parametrize(("stop_old", "epochs"), [("seen", 2), ("base", 3)])
 def test_lecnets_old_classes_are_all_before_or_the_base(stop_old: str, epochs: int, enter: Enter) -> None:
     """No. 23: 6 classes of 60 and 2 of 20 are 50 over all seen."""
-    entrant = enter("lecnet:oracle", f"stop_old={stop_old}")
-    spy = scripted(entrant, {1: [[0.0, 0.0]], 2: [[60.0, 20.0, novel] for novel in (45.0, 55.0, 65.0, 99.0, 99.0)]})
+    contender = enter("lecnet:oracle", f"stop_old={stop_old}")
+    spy = scripted(contender, {1: [[0.0, 0.0]], 2: [[60.0, 20.0, novel] for novel in (45.0, 55.0, 65.0, 99.0, 99.0)]})
     for session in range(3):
         spy.states.clear()
-        entrant.train(session, 0)
+        contender.train(session, 0)
     assert len(spy.states) == epochs

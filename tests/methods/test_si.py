@@ -118,14 +118,14 @@ def test_regrown_keeps_every_number_with_its_parameter() -> None:
 
 def test_importance_is_the_direct_path_integral(enter: Enter) -> None:
     """Of the task's loss alone, not of the pull, and counted from the session's own start."""
-    entrant = enter("si", "c=50", "clip=0.05")
-    entrant.train(0, 0)
+    contender = enter("si", "c=50", "clip=0.05")
+    contender.train(0, 0)
     for session in (1, 2):
-        spy = train_under(entrant, session, Steps())
+        spy = train_under(contender, session, Steps())
         assert len(spy.task) == 3
         way = spy.after[-1] - spy.before[0]
         expected = spy.importance + spy.integral().clamp(min=0) / (way**2 + XI)
-        importance = entrant.strategy.model.importance
+        importance = contender.strategy.model.importance
         assert torch.allclose(importance, expected, rtol=1e-4, atol=1e-10)
         gained = importance - spy.importance
         assert float(gained.min()) >= 0
@@ -135,9 +135,9 @@ def test_importance_is_the_direct_path_integral(enter: Enter) -> None:
 def test_gradient_is_pulled_to_old_weights_and_clipped_by_value(enter: Enter) -> None:
     """grad + 2 c Omega (theta - theta*), then into [-clip, clip] value by value (methods.md 6.10)."""
     c, clip = 50.0, 0.02
-    entrant = enter("si", f"c={c}", f"clip={clip}")
-    train_all(entrant, 2)
-    spy = train_under(entrant, 2, Steps())
+    contender = enter("si", f"c={c}", f"clip={clip}")
+    train_all(contender, 2)
+    spy = train_under(contender, 2, Steps())
     assert torch.equal(spy.applied[0], spy.task[0].clamp(-clip, clip)), "at the start there is nothing to pull"
     for task, applied, now in zip(spy.task, spy.applied, spy.before, strict=True):
         pull = 2 * c * spy.importance * (now - spy.before[0])
@@ -147,12 +147,12 @@ def test_gradient_is_pulled_to_old_weights_and_clipped_by_value(enter: Enter) ->
 
 
 def test_new_rows_begin_without_importance_and_old_ones_keep_theirs(enter: Enter) -> None:
-    entrant = enter("si")
-    entrant.train(0, 0)
-    model = entrant.strategy.model
+    contender = enter("si")
+    contender.train(0, 0)
+    model = contender.strategy.model
     names = [name for name, _ in model.named_parameters()]
     old = dict(zip(names, model.importance.split([p.numel() for p in model.parameters()]), strict=True))
-    spy = train_under(entrant, 1, Steps())
+    spy = train_under(contender, 1, Steps())
     new = dict(zip(names, spy.importance.split([p.numel() for p in model.parameters()]), strict=True))
     for name in names:
         size = old[name].numel()
@@ -170,8 +170,8 @@ def test_without_a_pull_it_is_fine_tuning_with_clipping(enter: Enter) -> None:
         enter("si", *same, "c=1000", "clip=1000000.0"),
     ]
     weights = []
-    for entrant in models:
-        weights.append(flat(train_all(entrant).strategy.model.parameters()))
+    for contender in models:
+        weights.append(flat(train_all(contender).strategy.model.parameters()))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -245,11 +245,11 @@ def test_base_training_keeps_the_direct_path_integral_and_session_0_takes_it_ove
     omega = sum((g.double() * (b.double() - a.double()) for g, b, a in steps), torch.zeros(()).double())
     assert torch.allclose(first.path.omega.double(), omega, rtol=1e-3, atol=1e-7)
     monkeypatch.setattr(run, "train_base", None)  # a second training would fail
-    entrant = Runner(tiny, settings).enter(identity)
-    assert torch.equal(entrant.strategy.model.path.omega, first.path.omega)
-    entrant.train(0, 0)
+    contender = Runner(tiny, settings).enter(identity)
+    assert torch.equal(contender.strategy.model.path.omega, first.path.omega)
+    contender.train(0, 0)
     expected = omega.clamp(min=0) / ((steps[-1][2] - steps[0][1]).double() ** 2 + XI)
-    importance = entrant.strategy.model.importance
+    importance = contender.strategy.model.importance
     assert torch.allclose(importance.double(), expected, rtol=1e-3, atol=1e-7)
     assert float((importance > 0).float().mean()) > 0.3
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 
-from benchmarks.running.runner import Entrant
+from benchmarks.running.runner import Contender
 from methods.contract.registry import load_method
 from tests.methods.by_hand import plain, rows_of
 from tests.methods.runs import Enter, train_all
 
 
 @pytest.fixture
-def entrant(enter: Enter) -> Entrant:
+def contender(enter: Enter) -> Contender:
     return enter("ft_cnn", "lr=0.05")
 
 
@@ -38,52 +38,52 @@ class CountingPlugin(SupervisedPlugin):
         self.calls["iteration"] += 1
 
 
-def test_avalanche_plugins_attach(entrant: Entrant) -> None:
+def test_avalanche_plugins_attach(contender: Contender) -> None:
     plugin = CountingPlugin()
-    strategy = load_method("ft_cnn")(kit=entrant.strategy.kit, config=entrant.strategy.config, plugins=[plugin])
-    train_all(replace(entrant, strategy=strategy))
+    strategy = load_method("ft_cnn")(context=contender.strategy.context, config=contender.strategy.config, plugins=[plugin])
+    train_all(replace(contender, strategy=strategy))
     assert plugin.calls == {"experience": 3, "epoch": 6, "iteration": 6}  # session 0 is adopted in zero epochs
 
 
-def test_a_new_optimiser_every_session(entrant: Entrant) -> None:
+def test_a_new_optimiser_every_session(contender: Contender) -> None:
     """Trap 12: momentum and schedule start anew."""
-    entrant.train(0, 0)
-    entrant.train(1, 0)
-    first = entrant.strategy.optimizer
+    contender.train(0, 0)
+    contender.train(1, 0)
+    first = contender.strategy.optimizer
     assert any("momentum_buffer" in state for state in first.state.values())
-    entrant.train(2, 0)
-    second = entrant.strategy.optimizer
+    contender.train(2, 0)
+    second = contender.strategy.optimizer
     assert second is not first
     chosen = {id(p) for group in second.param_groups for p in group["params"]}
-    assert chosen == {id(p) for p in entrant.strategy.model.parameters()}
+    assert chosen == {id(p) for p in contender.strategy.model.parameters()}
     assert second.param_groups[0]["lr"] == 0.05
 
 
-def test_model_is_in_evaluation_mode_after_a_session(entrant: Entrant) -> None:
+def test_model_is_in_evaluation_mode_after_a_session(contender: Contender) -> None:
     for session in range(2):
-        entrant.train(session, 0)
-        assert not any(module.training for module in entrant.strategy.model.modules())
+        contender.train(session, 0)
+        assert not any(module.training for module in contender.strategy.model.modules())
 
 
 def test_milestones_lower_the_rate(enter: Enter) -> None:
-    entrant = train_all(enter("ft_cnn", "epochs=4", "milestones=[2]", "lr=0.1"), 2)
-    assert entrant.strategy.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+    contender = train_all(enter("ft_cnn", "epochs=4", "milestones=[2]", "lr=0.1"), 2)
+    assert contender.strategy.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
 def test_joint_keeps_all_images_and_trains_on_them(enter: Enter) -> None:
-    entrant = enter("joint_cnn")
-    sizes = [len(rows) for rows in entrant.stage.split.train]
+    contender = enter("joint_cnn")
+    sizes = [len(rows) for rows in contender.seed_context.split.train]
     for session in range(3):
-        entrant.train(session, 0)
-        assert len(entrant.memory.rows) == sum(sizes[: session + 1])
+        contender.train(session, 0)
+        assert len(contender.memory.indices) == sum(sizes[: session + 1])
 
 
 def test_proto_rows_are_class_means_of_unaugmented_features(enter: Enter) -> None:
     """Trap 11, and methods.md 10, no. 9: raw means under the test transform in evaluation mode, base rows replaced too."""
-    entrant = train_all(enter("proto"), 2)
-    model = entrant.strategy.model
+    contender = train_all(enter("proto"), 2)
+    model = contender.strategy.model
     for label in (0, 5, 6, 7):
-        rows = rows_of(entrant, 0 if label < 6 else 1, label)
+        rows = rows_of(contender, 0 if label < 6 else 1, label)
         with torch.no_grad():
-            expected = model.backbone(plain(entrant, rows)).mean(0)
+            expected = model.backbone(plain(contender, rows)).mean(0)
         assert torch.allclose(model.head.weight[label], expected, atol=1e-5)

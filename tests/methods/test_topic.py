@@ -79,13 +79,13 @@ def test_a_node_keeps_variance_majority_label_and_an_image_of_that_label() -> No
     assert gas.add(torch.tensor([[0.0, 0.0], [100.0, 100.0], [9.9, 9.0]]), features, labels, rows) == [0, 2]
     assert gas.centroids.tolist() == [[0.0, 0.0], pytest.approx([9.9, 9.0])]
     assert gas.labels.tolist() == [0, 2]
-    assert gas.rows.tolist() == [40, 10]
+    assert gas.indices.tolist() == [40, 10]
     mean = 1.1 / 3
     variance = ((0.1 - mean) ** 2 + (1 - mean) ** 2 + mean**2) / 3
     assert gas.variances[0].tolist() == pytest.approx([variance, 2.0])
     assert gas.variances[1].tolist() == pytest.approx([0.25, 0.0])
     assert gas.add(torch.tensor([[5.0, 5.0]]), torch.tensor([[4.0, 4.0]]), torch.tensor([7]), torch.tensor([70])) == [0]
-    assert gas.rows.tolist() == [40, 10, 70], "new nodes stand at the end"
+    assert gas.indices.tolist() == [40, 10, 70], "new nodes stand at the end"
 
 
 def test_links_and_rivals() -> None:
@@ -144,7 +144,7 @@ def test_max_loss_by_hand() -> None:
 def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """CE + 350 AL + .3 min + 1e-4 max (methods.md 4.6), from raw images; `al` ends with the second. Factors meet their own images."""
     weight = 0.5 if form == "inverse" else 350
-    entrant = enter(
+    contender = enter(
         variant,
         f"anchor_form={form}",
         f"anchor_weight={weight}",
@@ -157,14 +157,14 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
 
     def expected(strategy: Any, before: Any) -> float:
         gas, first = strategy.model.gas, strategy.first_new
-        images = plain(entrant, entrant.memory.rows)
+        images = plain(contender, contender.memory.indices)
         with torch.no_grad():
             now = unit_rows(strategy.model.embed(images).tolist())
             old = unit_rows(before.embed(images).tolist())
             shots = unit_rows(batch_features(strategy.model, strategy).tolist())
-        variance = dict(zip(gas.rows.tolist(), gas.variances.tolist(), strict=True))
+        variance = dict(zip(gas.indices.tolist(), gas.variances.tolist(), strict=True))
         anchor, share = 0.0, 1 if form == "inverse" else 64 * len(now)
-        for row, a, b in zip(entrant.memory.rows.tolist(), now, old, strict=True):
+        for row, a, b in zip(contender.memory.indices.tolist(), now, old, strict=True):
             for x, y, v in zip(a, b, variance[row], strict=True):
                 anchor += (1 / max(v, 1e-3) if form == "inverse" else 0.9 if v > 0.5 else 1.0) * (x - y) ** 2 / share
         nodes = [*gas.centroids[:first].tolist(), *strategy.model.gas.centres.tolist()]
@@ -180,14 +180,14 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
         centres.append(strategy.model.gas.centres.detach().clone())
         return value + (0.0 if variant == "topic:al" else parts[-1][1] + parts[-1][2])
 
-    seen = losses_beside(entrant, monkeypatch, expected, sessions=2)
+    seen = losses_beside(contender, monkeypatch, expected, sessions=2)
     assert len(seen) == 3
     assert min(map(max, zip(*parts, strict=True))) > 0.01, "every part counts"
     for loss, value in seen:
         assert loss == pytest.approx(value, rel=1e-3)
     assert torch.equal(centres[0], centres[-1]) == (variant == "topic:al"), "AL alone has no new nodes in its loss"
     if variant == "topic:al":
-        assert torch.equal(entrant.strategy.model.gas.centroids[-2:], centres[0])
+        assert torch.equal(contender.strategy.model.gas.centroids[-2:], centres[0])
 
 
 def test_weights_are_the_scripts() -> None:
@@ -199,35 +199,35 @@ def test_weights_are_the_scripts() -> None:
 
 def test_gas_through_the_sessions(enter: Enter) -> None:
     """The memory is the nodes' images, within 40 + 1 a class; old nodes, old rows and batch norm stay bit-equal (traps 1, 8, 13)."""
-    entrant = enter("topic")
-    labels, statistics = entrant.stage.tensors.labels, []
+    contender = enter("topic")
+    labels, statistics = contender.seed_context.tensors.labels, []
     for session in range(3):
-        gas = entrant.strategy.model.gas
-        old, count = gas.centroids.clone(), len(gas.rows)
-        head = entrant.strategy.model.head.weight.detach().clone()
-        entrant.train(session, 0)
-        assert entrant.memory.rows.tolist() == sorted(gas.rows.tolist())
-        assert len(set(gas.rows.tolist())) == len(gas.rows) == len(gas.centroids) == len(gas.variances)
-        assert torch.equal(labels[gas.rows], gas.labels)
+        gas = contender.strategy.model.gas
+        old, count = gas.centroids.clone(), len(gas.indices)
+        head = contender.strategy.model.head.weight.detach().clone()
+        contender.train(session, 0)
+        assert contender.memory.indices.tolist() == sorted(gas.indices.tolist())
+        assert len(set(gas.indices.tolist())) == len(gas.indices) == len(gas.centroids) == len(gas.variances)
+        assert torch.equal(labels[gas.indices], gas.labels)
         assert torch.equal(gas.centroids[:count], old)
         assert set(gas.labels.tolist()) == set(range(6 + 2 * session)), "every class has a node"
         if session:
             assert gas.labels[count:].tolist() == [4 + 2 * session, 5 + 2 * session]
-            assert torch.equal(entrant.strategy.model.head.weight[: len(head)], head)
-            assert not torch.equal(entrant.strategy.model.head.weight[len(head) :], torch.zeros(2, 64))
+            assert torch.equal(contender.strategy.model.head.weight[: len(head)], head)
+            assert not torch.equal(contender.strategy.model.head.weight[len(head) :], torch.zeros(2, 64))
         else:
-            assert 30 <= len(gas.rows) <= 40
-        buffers = entrant.strategy.model.backbone.named_buffers()
+            assert 30 <= len(gas.indices) <= 40
+        buffers = contender.strategy.model.backbone.named_buffers()
         statistics.append(torch.cat([value.flatten().float() for _, value in buffers]))
     assert torch.equal(statistics[0], statistics[2])
-    assert entrant.memory.budget == 44
+    assert contender.memory.budget == 44
 
 
 def test_new_nodes_start_at_class_means_and_follow_their_images(enter: Enter) -> None:
     """Zero epochs leave them there; their rate is their own, without weight decay."""
     still, moved = enter("topic", "epochs=0"), enter("topic", "centre_lr=0.07")
-    for entrant in (still, moved):
-        train_all(entrant, 2)
+    for contender in (still, moved):
+        train_all(contender, 2)
     for node, label in ((-2, 6), (-1, 7)):
         with torch.no_grad():
             own = unit_rows(still.strategy.model.embed(plain(still, rows_of(still, 1, label))).tolist())
@@ -242,9 +242,9 @@ def test_base_nodes_keep_the_edges_that_ageing_leaves(enter: Enter) -> None:
     """A short life leaves fewer edges; both ends of each are nodes that were kept."""
     counts = []
     for age in (1, 200):
-        entrant = enter("topic", f"gas_age={age}")
-        entrant.train(0, 0)
-        gas = entrant.strategy.model.gas
-        assert int(gas.edges.max()) < len(gas.rows)
+        contender = enter("topic", f"gas_age={age}")
+        contender.train(0, 0)
+        gas = contender.strategy.model.gas
+        assert int(gas.edges.max()) < len(gas.indices)
         counts.append(len(gas.edges))
     assert 0 < counts[0] < counts[1]

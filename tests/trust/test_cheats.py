@@ -133,7 +133,7 @@ def test_a_cheat_gets_no_record_but_a_note(tiny: Protocol, runner: Runner, setti
 
 
 def test_a_method_cannot_import_the_runner() -> None:
-    with pytest.raises(MethodError, match=r"imports_the_runner\.py, line 12: imports benchmarks; .* from its kit"):
+    with pytest.raises(MethodError, match=r"imports_the_runner\.py, line 12: imports benchmarks; .* from its context"):
         load_method("imports_the_runner")
 
 
@@ -171,14 +171,16 @@ def reachable(start: Any) -> list[Any]:
 
 def test_nothing_that_a_method_is_handed_leads_to_test_images_or_other_sessions(tiny: Protocol, runner: Runner) -> None:
     """Whichever private parts it goes through: in session 1, the ten shots of that session are the only images there are."""
-    entrant = runner.enter(identity(tiny, "hoards:memory", runner.settings))
-    stage = entrant.stage
-    entrant.open(0)
-    entrant.open(1)
-    entrant.strategy.experience = stage.experiences[1]
-    objects = reachable(entrant.strategy)
-    assert stage.tensors.test.data_ptr() not in {item.data_ptr() for item in objects if isinstance(item, Tensor)}
-    images = [item for item in objects if isinstance(item, Tensor) and item.shape[-3:] in stage.image_shapes]
+    contender = runner.enter(identity(tiny, "hoards:memory", runner.settings))
+    seed_context = contender.seed_context
+    contender.open(0)
+    contender.open(1)
+    contender.strategy.experience = seed_context.experiences[1]
+    objects = reachable(contender.strategy)
+    assert seed_context.tensors.test.data_ptr() not in {item.data_ptr() for item in objects if isinstance(item, Tensor)}
+    images = [item for item in objects if isinstance(item, Tensor) and item.shape[-3:] in seed_context.image_shapes]
     assert [len(item) for item in images] == [10]
-    assert torch.equal(images[0], stage.tensors.train[torch.from_numpy(np.sort(stage.split.train[1]))])
-    assert not [item for item in objects if type(item).__name__ in ("Runner", "Stage", "Evaluator", "Tensors", "ImageSet", "BaseFeatures")]
+    assert torch.equal(images[0], seed_context.tensors.train[torch.from_numpy(np.sort(seed_context.split.train[1]))])
+    assert not [
+        item for item in objects if type(item).__name__ in ("Runner", "SeedContext", "Evaluator", "Tensors", "ImageSet", "BaseFeatures")
+    ]

@@ -30,9 +30,9 @@ class RawPart:
     inverted: bool = False
 
     def of_first_classes(self, count: int) -> RawPart:
-        rows = np.flatnonzero(self.classes < count)
-        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[int(row)] for row in rows]
-        return RawPart(images, self.classes[rows], self.inverted)
+        indices = np.flatnonzero(self.classes < count)
+        images = self.images[indices] if isinstance(self.images, np.ndarray) else [self.images[int(row)] for row in indices]
+        return RawPart(images, self.classes[indices], self.inverted)
 
 
 @dataclass(frozen=True)

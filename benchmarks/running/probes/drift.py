@@ -25,9 +25,9 @@ class Drift(Probe):
         self.first: dict[str, Tensor] = {}
         self.degrees: dict[str, list[float]] = {"final": [], "backbone": []}
 
-    def tested(self, session: int) -> None:
-        strategy = self.entrant.strategy
-        features = self.entrant.stage.evaluator.features(strategy, 0)
+    def after_test(self, session: int) -> None:
+        strategy = self.contender.strategy
+        features = self.contender.seed_context.evaluator.features(strategy, 0)
         now = {"final": strategy.represent(features)[0], "backbone": features}
         for layer, values in now.items():
             first = self.first.setdefault(layer, values.clone())

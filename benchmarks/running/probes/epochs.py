@@ -37,7 +37,7 @@ class Epochs(Probe):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.listener = Listener()
-        self.entrant.strategy.plugins.append(self.listener)
+        self.contender.strategy.plugins.append(self.listener)
 
     def numbers(self) -> dict[str, Any]:
         return {"names": list(self.listener.names), "sessions": [[list(e) for e in epochs] for epochs in self.listener.heard[1:]]}

@@ -19,13 +19,13 @@ class Fit(Probe):
         super().__init__(*arguments)
         self.train: list[float] = []
 
-    def tested(self, session: int) -> None:
+    def after_test(self, session: int) -> None:
         if session == 0:
             return
-        strategy, stage = self.entrant.strategy, self.entrant.stage
-        rows = torch.from_numpy(stage.split.train[session])
-        features = embed_all(strategy.embed, stage.tensors.plain, rows, stage.evaluator.transform)
-        right = strategy.scores(features).argmax(1) == stage.tensors.labels[rows]
+        strategy, seed_context = self.contender.strategy, self.contender.seed_context
+        indices = torch.from_numpy(seed_context.split.train[session])
+        features = embed_all(strategy.embed, seed_context.tensors.plain, indices, seed_context.evaluator.transform)
+        right = strategy.scores(features).argmax(1) == seed_context.tensors.labels[indices]
         self.train.append(100 * float(right.float().mean()))
 
     def numbers(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 
 from benchmarks.running.audit import untouched
-from benchmarks.running.contender import Entrant
-from benchmarks.running.guard import shut
+from benchmarks.running.contender import Contender
+from benchmarks.running.guard import blocked
 
 
 class Probe:
@@ -22,11 +22,11 @@ class Probe:
     version: ClassVar[int] = 1
     """Raise it when a change of the code changes numbers: older traces are then made again."""
 
-    def __init__(self, entrant: Entrant, seed: int) -> None:
-        """Called before session 0; a plugin can be attached to `entrant.strategy` here."""
-        self.entrant, self.seed = entrant, seed
+    def __init__(self, contender: Contender, seed: int) -> None:
+        """Called before session 0; a plugin can be attached to `contender.strategy` here."""
+        self.contender, self.seed = contender, seed
 
-    def tested(self, session: int) -> None:
+    def after_test(self, session: int) -> None:
         """After session `session` was trained and tested; evaluation mode, no gradients."""
 
     def numbers(self) -> dict[str, Any]:
@@ -34,9 +34,9 @@ class Probe:
         raise NotImplementedError
 
 
-def look(probes: Sequence[Probe], entrant: Entrant, session: int) -> None:
+def observe(probes: Sequence[Probe], contender: Contender, session: int) -> None:
     """Let all probes see a session. Raises TraceError where that leaves the method other than it was."""
     if probes:
-        with shut(entrant.stage.shut), untouched(entrant.strategy, session), torch.inference_mode():
+        with blocked(contender.seed_context.blocked_folders), untouched(contender.strategy, session), torch.inference_mode():
             for probe in probes:
-                probe.tested(session)
+                probe.after_test(session)

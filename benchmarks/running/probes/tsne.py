@@ -24,20 +24,20 @@ class Tsne(Probe):
 
     name = "tsne"
 
-    def tested(self, session: int) -> None:
-        sessions = self.entrant.strategy.kit.sessions
+    def after_test(self, session: int) -> None:
+        sessions = self.contender.strategy.context.sessions
         if session < sessions.count:
             return
-        strategy, evaluator = self.entrant.strategy, self.entrant.stage.evaluator
+        strategy, evaluator = self.contender.strategy, self.contender.seed_context.evaluator
         draw = stream(self.seed, "tsne")
         features, origin = [], []
         for numbers in (range(1), range(1, sessions.count + 1)):
             group = [evaluator.features(strategy, number) for number in numbers]
             together = torch.cat(group)
             where = np.repeat(list(numbers), [len(part) for part in group])
-            rows = draw.permutation(len(together))[:IMAGES]
-            features.append(together[torch.from_numpy(rows)])
-            origin.append(where[rows])
+            indices = draw.permutation(len(together))[:IMAGES]
+            features.append(together[torch.from_numpy(indices)])
+            origin.append(where[indices])
         read = torch.cat([F.normalize(part, dim=1) for part in strategy.represent(torch.cat(features))], dim=1)
         near = min(30.0, (len(read) - 1) / 3)  # scikit-learn's perplexity, for as few images as there may be
         self.plane = TSNE(init="pca", perplexity=near, random_state=self.seed, n_jobs=1).fit_transform(read.double().cpu().numpy())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.system.errors import USER_ERRORS
-from benchmarks.system.quiet import hush
+from benchmarks.system.quiet import silence_warnings
 from benchmarks.system.settings import Settings, add_options
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def measurements(bench: Bench, records: Path, wanted: list[str]) -> Iterator[tup
 
 
 def main(arguments: list[str]) -> int:
-    hush()
+    silence_warnings()
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.tools.timing", description="Time the suite against bare torch and stock Avalanche."
     )

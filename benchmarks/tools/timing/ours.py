@@ -19,7 +19,7 @@ from benchmarks.data.images import ImageSet
 from benchmarks.data.transforms import Transform
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.evaluate import Evaluator
-from benchmarks.running.runner import Entrant, Runner
+from benchmarks.running.runner import Contender, Runner
 from benchmarks.system.settings import Settings
 from benchmarks.tools.timing.paired import Work
 from protocols.schema import Protocol, Recipe, Sessions
@@ -31,16 +31,16 @@ def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
     def first(numbers: np.ndarray, most: int) -> np.ndarray:
         return np.concatenate([np.flatnonzero(numbers == number)[:most] for number in range(classes)])
 
-    rows, test_rows = first(images.train_classes, train), first(images.test_classes, test)
-    plain = images.plain[rows]
+    indices, test_indices = first(images.train_classes, train), first(images.test_classes, test)
+    plain = images.plain[indices]
     return replace(
         images,
         class_names=images.class_names[:classes],
-        train=plain if images.train is images.plain else images.train[rows],
+        train=plain if images.train is images.plain else images.train[indices],
         plain=plain,
-        test=images.test[test_rows],
-        train_classes=images.train_classes[rows],
-        test_classes=images.test_classes[test_rows],
+        test=images.test[test_indices],
+        train_classes=images.train_classes[indices],
+        test_classes=images.test_classes[test_indices],
         keys=None,
     )
 
@@ -68,9 +68,9 @@ def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precisio
     return work
 
 
-def entrant(
+def contender(
     protocol: Protocol, recipe: str, images: ImageSet, sessions: Sessions, variant: str, *overrides: str, settings: Settings
-) -> Entrant:
+) -> Contender:
     """A method on a hastily trained base, session 0 adopted. Overrides are like `ft_cnn.epochs=100`."""
     data = protocol.data.model_copy(update={"classes": None})
     changed = protocol.model_copy(
@@ -88,24 +88,24 @@ def entrant(
     return own
 
 
-def session_training(own: Entrant) -> Work:
+def session_training(own: Contender) -> Work:
     """The last session, over and over."""
-    session = own.strategy.kit.sessions.count
-    rows = len(own.stage.split.train[session])
+    session = own.strategy.context.sessions.count
+    indices = len(own.seed_context.split.train[session])
 
     def work() -> int:
         own.train(session, 0)
-        return rows * own.strategy.session_epochs()
+        return indices * own.strategy.session_epochs()
 
     return work
 
 
-def evaluation(own: Entrant) -> Work:
+def evaluation(own: Contender) -> Work:
     """All test images, none of whose features are remembered."""
 
     def work() -> int:
-        stage: Any = own.stage
-        fresh = Evaluator(stage.tensors, stage.split, stage.evaluator.transform)
+        seed_context: Any = own.seed_context
+        fresh = Evaluator(seed_context.tensors, seed_context.split, seed_context.evaluator.transform)
         return sum(fresh.evaluate(own.strategy, own.strategy.session).total)
 
     return work

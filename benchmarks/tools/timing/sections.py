@@ -81,14 +81,14 @@ def base_training(bench: Bench) -> str:
     theirs = bare.bare_net(protocol, protocol.sessions.base, device)
     more = ours.few(images, classes=10, train=STEPS * recipe.batch // LARGE_SESSION.way, test=10)
     overrides = (f"ft_cnn.batch={recipe.batch}", "ft_cnn.epochs=1")
-    entrant = ours.entrant(protocol, recipe_name, more, LARGE_SESSION, "ft_cnn", *overrides, settings=bench.settings)
+    contender = ours.contender(protocol, recipe_name, more, LARGE_SESSION, "ft_cnn", *overrides, settings=bench.settings)
     own = partial(ours.base_training, protocol, recipe, some, precision, device)
     contenders: dict[str, Work] = {
         "bare loop, fp32": loop(fast=False, compiled=None),
         f"bare loop, {precision}, channels last": loop(fast=True, compiled=None),
         "Avalanche Naive, its own data path": stock.training(stock.naive(theirs, recipe.batch, 128, 1, device), train_stream),
         f"our base session, {precision}": own(compiled=False),
-        f"our strategy, {precision}": ours.session_training(entrant),
+        f"our strategy, {precision}": ours.session_training(contender),
     }
     if compiler:
         contenders[f"bare loop, {precision}, channels last, compiled"] = loop(fast=True, compiled=mode)
@@ -102,9 +102,9 @@ def incremental_session(bench: Bench, net: str) -> str:
     protocol, recipe, images = bench.load(net)
     device = bench.device
     some = ours.few(images, classes=10, train=20, test=5)
-    mine = ours.entrant(protocol, recipe, some, SMALL_SESSION, "ft_cnn", "ft_cnn.epochs=100", settings=bench.settings)
-    rows = mine.stage.split.train[1]
-    train_stream, _ = stock.stream(some.train[rows], mine.stage.tensors.labels.cpu().numpy()[rows], protocol)
+    mine = ours.contender(protocol, recipe, some, SMALL_SESSION, "ft_cnn", "ft_cnn.epochs=100", settings=bench.settings)
+    rows = mine.seed_context.split.train[1]
+    train_stream, _ = stock.stream(some.train[rows], mine.seed_context.tensors.labels.cpu().numpy()[rows], protocol)
     theirs = bare.bare_net(protocol, 10, device)
     contenders = {
         "Avalanche Naive": stock.training(stock.naive(theirs, 25, 128, 100, device), train_stream),
@@ -118,7 +118,7 @@ def evaluation(bench: Bench, net: str) -> str:
     protocol, recipe, images = bench.load(net)
     device, classes = bench.device, len(images.class_names)
     some = ours.few(images, classes, train=10, test=len(images.test))
-    mine = ours.entrant(
+    mine = ours.contender(
         protocol, recipe, some, Sessions(base=classes - 1, way=1, count=1, shots=5), "ft_cnn", "ft_cnn.epochs=1", settings=bench.settings
     )
     mine.train(1, 0)
@@ -164,5 +164,5 @@ def evaluation_of_sessions(bench: Bench) -> str:
 
 def seen_rows(runner: Runner) -> list[Any]:
     """Test rows of all classes seen, by session."""
-    tests = runner.stage("paper", 0).split.test
+    tests = runner.seed_context("paper", 0).split.test
     return [np.concatenate(tests[: number + 1]) for number in range(len(tests))]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 
 CHEST: list[Any] = []
 
@@ -40,12 +40,12 @@ class Hoards(SessionStrategy):
     def after_session(self) -> None:
         if self.session < self.config.since:
             return
-        rows, how, images = self.own_rows[:5], self.config.how, self.kit.images
+        rows, how, images = self.own_indices[:5], self.config.how, self.context.images
         if how == "memory":
-            self.kit.memory.keep(rows)
+            self.context.memory.keep(rows)
         elif how == "raised_budget":
-            self.kit.memory.budget = None
-            self.kit.memory.keep(rows)
+            self.context.memory.budget = None
+            self.context.memory.keep(rows)
         elif how == "attribute":
             self.saved: Any = images.plain(rows)
         elif how == "list":

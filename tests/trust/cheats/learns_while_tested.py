@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.heads import unit
 
 SEEN: list[Tensor] = []
@@ -68,8 +68,8 @@ class LearnsWhileTested(SessionStrategy):
 
     def after_session(self) -> None:
         """Prototypes, as an honest method would have them."""
-        labels, features = self.kit.images.labels(self.own_rows), self.model.embed(self.kit.images.plain(self.own_rows))
-        for label in self.kit.sessions.span(self.session):
+        labels, features = self.context.images.labels(self.own_indices), self.model.embed(self.context.images.plain(self.own_indices))
+        for label in self.context.sessions.span(self.session):
             self.model.head.weight.data[label] = features[labels == label].mean(0)
 
     def cosines(self, features: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 
 
 class LooksElsewhere(SessionStrategy):
@@ -31,27 +31,27 @@ class LooksElsewhere(SessionStrategy):
 
     def before_session(self) -> None:
         if self.session == 0:
-            self.base = self.own_rows
+            self.base = self.own_indices
             return
-        kit: Any = self.kit
+        context: Any = self.context
         everything, how = torch.arange(1000), self.config.how
         if how == "asks":
-            kit.images.plain(everything)
+            context.images.plain(everything)
         elif how == "asks_for_batches":
-            kit.images.batches(everything, 10, "all")
+            context.images.batches(everything, 10, "all")
         elif how == "keeps":
-            kit.memory.keep(everything)
+            context.memory.keep(everything)
         elif how == "opens_memory":
-            kit.memory.open(everything)
-            kit.images.plain(everything)
+            context.memory.open(everything)
+            context.images.plain(everything)
         elif how == "writes_memory":
-            kit.memory._rows = everything
+            context.memory._indices = everything
         elif how == "past_shots":
-            kit.images.plain(self.base[:5])
+            context.images.plain(self.base[:5])
         elif how == "stored_features":
-            kit.memory.open(self.base)
-            if kit.images.stored_features(self.base, self.model) is not None:
+            context.memory.open(self.base)
+            if context.images.stored_features(self.base, self.model) is not None:
                 raise AssertionError("features of base images outlived their session")
-            kit.images.plain(self.base)
+            context.images.plain(self.base)
         elif how == "next_experience":
             next(stream for stream in [self.experience.origin_stream])[self.session + 1]

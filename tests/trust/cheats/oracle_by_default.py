@@ -1,7 +1,7 @@
 """No cheat: a method that lets test images choose its epoch, and says so. Its rows are marked."""
 
+from methods.contract import SessionStrategy, TrainConfig
 from methods.contract.config import Selection
-from methods.contract.strategy import SessionStrategy, TrainConfig
 
 
 class OracleByDefault(SessionStrategy):

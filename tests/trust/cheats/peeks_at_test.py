@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 
 
 class PeeksAtTest(SessionStrategy):
@@ -41,5 +41,5 @@ class PeeksAtTest(SessionStrategy):
             process: Any = sys.modules["gc"]
             process.get_objects()
         elif how == "frames":
-            runner: Any = self.kit.fresh
-            runner.func.__self__.stage("paper", 0)
+            runner: Any = self.context.untrained_network
+            runner.func.__self__.seed_context("paper", 0)

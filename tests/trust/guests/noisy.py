@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from methods.contract.strategy import SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig
 
 
 class Noisy(SessionStrategy):
