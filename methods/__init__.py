@@ -1,1 +1,1 @@
-"""Who competes: one file a method, found by being there. See docs/ADDING_A_METHOD.md."""
+"""The compared methods: one file per method, found by its presence in this folder. See docs/ADDING_A_METHOD.md."""

@@ -1,4 +1,4 @@
-"""BaseOnly: does nothing after the base session. The control that every table needs (methods.md 2.1)."""
+"""BaseOnly: trains nothing after the base session; the control that every table needs (docs/methods.md 2.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from methods.contract import MethodConfig, SessionStrategy
 
 
 class BaseOnly(SessionStrategy):
-    """Never predicts a new class: accuracy falls as A_0 * |base| / |seen|, which beats TOPIC and LEC-Net as published."""
+    """Never predicts a novel class. Its accuracy falls as A_0 * |base| / |seen|, which beats TOPIC and LEC-Net as published."""
 
     title = "BaseOnly"
     Config = MethodConfig

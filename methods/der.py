@@ -1,4 +1,4 @@
-"""DER: dark experience replay (Buzzega et al., NeurIPS 2020, Eq. 6), with and without its buffer (methods.md 6.10)."""
+"""DER: dark experience replay (Buzzega et al., NeurIPS 2020, Eq. 6), with and without its buffer (docs/methods.md 6.10)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from protocols.schema import Sessions
 class Der(SessionStrategy):
     """`no_buffer` is LEC-Net's DER* in Table 6: without replay it is plain fine-tuning. `buffer200` replays logits.
 
-    The buffer is a uniform sample of all images seen, with the logits that the network gave them when their session ended
-    (Avalanche's moment; mammoth stores them while training). Where a head of all classes from the start would have stored
-    logits of classes yet to come, those of their indices as drawn are taken when they arrive: without them nothing would keep
-    old images from being given to new classes.
+    The buffer is a uniform sample of all images seen, with the logits of the network at the end of their session (as in
+    Avalanche; mammoth stores them during training). A head that has all classes from the start would also store logits of
+    future classes. Here the head grows, so logits of new classes are added when these arrive, computed with their initial
+    weights. Without them, nothing would keep old images from being assigned to new classes.
     """
 
     title = "DER"
@@ -43,7 +43,7 @@ class Der(SessionStrategy):
             network.register_buffer("stored_logits", torch.empty(0, 0))  # [n, classes seen], in the order of memory.indices
 
     def buffer_logits(self, indices: Tensor) -> Tensor:
-        """Logits [n, classes seen] of training images as the network is now, un-augmented."""
+        """Logits [n, classes seen] of un-augmented training images under the current network."""
         self.model.eval()
         return self.model.classify(self.embed_indices(indices)) if len(indices) else torch.empty(0, self.classes_seen)
 
@@ -62,7 +62,7 @@ class Der(SessionStrategy):
         return loss
 
     def after_session(self) -> None:
-        """Reservoir sampling over all images so far: each is in the buffer with the same chance."""
+        """Reservoir sampling over all images so far: each is in the buffer with equal probability."""
         if not self.config.buffer:
             return
         kept, own = self.context.memory.indices, self.own_indices

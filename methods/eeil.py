@@ -1,4 +1,4 @@
-"""EEIL (Castro et al., ECCV 2018), and what TOPIC's tables call EEIL* (methods.md 4.4)."""
+"""EEIL (Castro et al., ECCV 2018), and what TOPIC's tables call EEIL* (docs/methods.md 4.4)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from protocols.fields import MOST_EPOCHS
 
 
 class Eeil(RehearsalStrategy):
-    """`topic`: iCaRL*'s loss and a little cross-entropy on the anchors. `original`: distillation head by head, then balanced epochs.
+    """`topic`: iCaRL*'s loss and weak cross-entropy on the anchors. `original`: distillation per head, then balanced epochs.
 
-    A head of an earlier session is its slice of the logits. In the balanced phase the training set is the memory, every class
-    with as many exemplars, and the teacher is the network as the first phase left it.
+    The head of an earlier session is its slice of the logits. In the balanced phase the training set is the memory, with equally
+    many exemplars per class, and the teacher is the network after the first phase.
     """
 
     title = "EEIL"
@@ -29,10 +29,10 @@ class Eeil(RehearsalStrategy):
         distill_weight: float = Field(1.0, ge=0)
         distill_temperature: float = Field(2.0, gt=0)
         distill_heads: Literal["together", "each"] = "together"
-        balanced_epochs: int = Field(0, ge=0, le=MOST_EPOCHS)  # milestones count anew in them
-        balanced_lr: float = Field(0.1, gt=0)  # as a share of lr
-        # Gradients get N(0, 1) noise / (1 + step)^.55; the paper has .3, made for increments of thousands of images. FACIL, whose
-        # reading of the formula this is, leaves it off unless asked.
+        balanced_epochs: int = Field(0, ge=0, le=MOST_EPOCHS)  # milestones count from their start
+        balanced_lr: float = Field(0.1, gt=0)  # as a fraction of lr
+        # Adds noise * N(0, 1) / (1 + step)^.55 to gradients. The paper uses .3, for increments of thousands of images. The formula
+        # follows FACIL, where the noise is off by default.
         noise: float = Field(0.0, ge=0)
 
         @model_validator(mode="after")
@@ -74,7 +74,7 @@ class Eeil(RehearsalStrategy):
             self.restart(self.config.lr * self.config.balanced_lr)
 
     def keep_exemplars(self) -> None:
-        """Once a session: where there is a balanced phase, its start has chosen them."""
+        """Choose exemplars once per session. With a balanced phase, `before_epoch` has already chosen them."""
         if not (self.session and self.config.balanced_epochs):
             super().keep_exemplars()
 
@@ -88,7 +88,7 @@ class Eeil(RehearsalStrategy):
         return loss
 
     def heads(self) -> list[slice]:
-        """Columns that are distilled together: those the teacher has."""
+        """Slices of the teacher's logits, each distilled on its own."""
         last = self.session if self.balanced else self.session - 1
         spans = [self.context.sessions.span(number) for number in range(last + 1)]
         return [slice(s.start, s.stop) for s in spans] if self.config.distill_heads == "each" else [slice(0, spans[-1].stop)]

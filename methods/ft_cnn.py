@@ -1,4 +1,4 @@
-"""Ft-CNN: fine-tune the whole network on each session's shots (Tao et al., CVPR 2020, section 4.2; methods.md 4.1)."""
+"""Ft-CNN: fine-tune the whole network on each session's shots (Tao et al., CVPR 2020, section 4.2; docs/methods.md 4.1)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from methods.contract import SessionStrategy, TrainConfig
 
 
 class FtCnn(SessionStrategy):
-    """The lower bound: cross-entropy on the shots over all seen classes; no memory, nothing frozen, batch norm training.
+    """The lower bound: cross-entropy on the shots over all seen classes; no memory, nothing frozen, batch norm in training mode.
 
-    How far it collapses hangs on the rate, so there are two: TOPIC's and, as `slow`, a tenth of it. TOPIC's schedules per
-    data set stand in the protocols' recipes. Its epoch was chosen on the test set; here it is the last.
+    How far it collapses depends on the learning rate, so there are two presets: TOPIC's rate and, as `slow`, a tenth of it.
+    TOPIC's schedules per data set are in the protocols' recipes. TOPIC chose the epoch on the test set; here it is the last.
     """
 
     title = "Ft-CNN"

@@ -1,4 +1,4 @@
-"""iCaRL (Rebuffi et al., CVPR 2017), and what TOPIC's tables call iCaRL* (methods.md 4.3)."""
+"""iCaRL (Rebuffi et al., CVPR 2017), and what TOPIC's tables call iCaRL* (docs/methods.md 4.3)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from methods.parts.losses import distillation
 class ICarl(RehearsalStrategy):
     """`topic`: cross-entropy on the shots, distillation on the anchors, argmax. `original`: sigmoids, nearest mean of exemplars.
 
-    What papers on few-shot sessions print as iCaRL* is the first: no cross-entropy on exemplars and no nearest mean.
-    `original` has the paper's losses and rule, the rates of F2M's few-shot re-implementation, and five exemplars a class.
+    Few-shot papers print `topic` as iCaRL*: it has no cross-entropy on exemplars and no nearest-mean classifier. `original` has
+    the losses and classifier of the iCaRL paper, the rates of F2M's few-shot re-implementation, and five exemplars per class.
     """
 
     title = "iCaRL"
@@ -84,9 +84,9 @@ class ICarl(RehearsalStrategy):
 
 
 def sigmoid_loss(logits: Tensor, labels: Tensor, old_logits: Tensor) -> Tensor:
-    """iCaRL's Algorithm 3 on a batch [N, seen]: old classes learn the old network's sigmoids, new classes the labels.
+    """iCaRL's Algorithm 3 on logits [N, seen]: targets are the old network's sigmoids for old classes, the labels for new ones.
 
-    Summed over classes as in the paper, mean over the batch.
+    The loss is summed over classes, as in the paper, and averaged over the batch.
     """
     targets = (labels[:, None] == torch.arange(logits.shape[1], device=labels.device)).to(logits)
     targets[:, : old_logits.shape[1]] = torch.sigmoid(old_logits)
@@ -94,5 +94,5 @@ def sigmoid_loss(logits: Tensor, labels: Tensor, old_logits: Tensor) -> Tensor:
 
 
 def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Mean of each class's features of length one, itself brought to length one: [classes, d] (Algorithm 1, section 3.1)."""
+    """Normalised mean of each class's normalised features: [classes, d] (Algorithm 1, section 3.1)."""
     return unit(torch.stack([unit(features[labels == label]).mean(0) for label in range(classes)]))

@@ -1,4 +1,4 @@
-"""Joint-CNN: train on everything seen so far (Tao et al., CVPR 2020, section 4.2; methods.md 4.2)."""
+"""Joint-CNN: train on everything seen so far (Tao et al., CVPR 2020, section 4.2; docs/methods.md 4.2)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from methods.contract import SessionStrategy, TrainConfig
 class JointCnn(SessionStrategy):
     """`topic`: the nominal upper bound as TOPIC ran it: warm start, all base images and all shots, no balancing.
 
-    With 500 base images against 5 shots a class it hardly ever predicts a new class, so its curve is BaseOnly's (methods.md 2.1).
-    `balanced` begins each session from the untrained network and shows images of small classes more often, so that all
-    classes weigh alike; balancing by the loss is Balanced Softmax (Ren et al., NeurIPS 2020, Eq. 4). Both presets keep every
-    image, and say so.
+    With 500 base images against 5 shots per class it hardly ever predicts a novel class, so its curve is BaseOnly's
+    (docs/methods.md 2.1). `balanced` starts each session from the untrained network and repeats images of small classes, so that
+    all classes have equal weight. `balance: loss` is Balanced Softmax (Ren et al., NeurIPS 2020, Eq. 4). Both presets keep all
+    images and declare it.
     """
 
     title = "Joint-CNN"
@@ -38,10 +38,10 @@ class JointCnn(SessionStrategy):
             fresh = self.context.untrained_network().to(self.context.device)
             fresh.head.new_row_std = self.config.new_row_std
             self.model.backbone.load_state_dict(fresh.backbone.state_dict())
-            self.model.head = fresh.head  # indices of the base classes; the novel ones grow beside them
+            self.model.head = fresh.head  # has the base classes; the novel ones are added when it grows
 
     def head_grown(self) -> None:
-        """Where classes are to weigh alike, new indices start as long as those that are there (trained, or lengthened by the recipe)."""
+        """If classes are balanced, scale the weights of new classes to the mean norm of old ones (trained, or set by the recipe)."""
         if self.config.from_scratch or self.config.balance != "none":
             old = self.context.sessions.base if self.config.from_scratch else self.old_classes
             weight = self.model.head.weight.data

@@ -1,8 +1,8 @@
-"""LEC-Net: learnable expansion and compression of the network (the paper's Eq. 2-8; methods.md section 5).
+"""LEC-Net: learnable expansion and compression of the network (the paper's Eq. 2-8; docs/methods.md section 5).
 
-Two sources disagree: the paper, and the authors' anonymous release without a training script. Where they do, a field
-of `Config` has both values, and the presets `paper` and `code` choose. Numbers in comments are those of the 34
-ambiguities in methods.md 5.5; docs/REPRODUCTION.md goes through all of them.
+There are two sources: the paper, and the authors' anonymous release without a training script. Where they disagree, a field
+of `Config` offers both values, and the presets `paper` and `code` choose. "No." in comments refers to the 34
+ambiguities in docs/methods.md 5.5; docs/REPRODUCTION.md discusses all of them.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy
 from protocols.fields import MOST_EPOCHS
 
-BETA_RANGE = 20.0  # beta_clock progress: from 1 to 1 + this over the session
+BETA_RANGE = 20.0  # beta_clock progress: beta grows from 1 to 1 + BETA_RANGE over the session
 
 
 class LecConfig(TrainConfig, ExpansionConfig):
-    """LEC-Net's parameters. Defaults are preset `paper`: what the text states, else what methods.md 5.5 recommends for it."""
+    """LEC-Net's parameters. Defaults are preset `paper`: the paper's values, else those that docs/methods.md 5.5 recommends."""
 
     lr: float = Field(0.01, gt=0)  # section 4.1; the release has .005
-    epochs: int = Field(100, ge=1, le=MOST_EPOCHS)  # no. 22, 24: one full batch each, so also the number of steps
-    stop: Literal["fixed", "shots"] = "fixed"  # no. 22: after `epochs`, or by the shots' own accuracy; selection oracle_test: as published
-    stop_at: float = Field(0.9, gt=0, le=1)  # stop shots: share of the shots predicted rightly in training
-    stop_old: Literal["seen", "base"] = "seen"  # no. 23: "old classes" of the published rule
-    max_epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)  # no. 24: where a rule is never met
-    beta_warmup: int = Field(0, ge=0)  # no. 8: beta = 1 + max(epoch - warmup, 0); the release holds it for 20
-    beta_clock: Literal["epoch", "progress"] = "epoch"  # no. 32: with one epoch, beta would stay 1
-    stored_gate: Literal["last_batch", "plain"] = "last_batch"  # no. 13: plain: once more, on un-augmented shots
+    epochs: int = Field(100, ge=1, le=MOST_EPOCHS)  # no. 22, 24: one full batch per epoch, so also the number of steps
+    stop: Literal["fixed", "shots"] = "fixed"  # no. 22: stop after `epochs`, or by accuracy on shots; selection oracle_test: as published
+    stop_at: float = Field(0.9, gt=0, le=1)  # stop shots: fraction of shots predicted correctly in training
+    stop_old: Literal["seen", "base"] = "seen"  # no. 23: meaning of "old classes" in the published rule
+    max_epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)  # no. 24: limit if a rule is never met
+    beta_warmup: int = Field(0, ge=0)  # no. 8: beta = 1 + max(epoch - warmup, 0); 20 in the release
+    beta_clock: Literal["epoch", "progress"] = "epoch"  # no. 32: under epoch, beta stays 1 if there is one epoch
+    stored_gate: Literal["last_batch", "plain"] = "last_batch"  # no. 13: plain: computed again, on un-augmented shots
     tau_learns: bool = True  # no. 4, 33: fixed in NC
     tau_clamp: bool = True  # no. 3: keep tau within [0, 1]
     indicator_push: float = Field(10.0, ge=0)  # NC: N of Eq. 5
-    indicator_norm: Literal["square", "norm"] = "square"  # NC: the appendix differentiates the square, the text prints the norm
+    indicator_norm: Literal["square", "norm"] = "square"  # NC: square in the appendix, norm in the text
     distill_weight: float = Field(1.0, ge=0)  # no. 19: lambda 1
     distill_temperature: float = Field(2.0, gt=0)  # no. 20
     ratio_weight: float = Field(0.1, ge=0)  # no. 19: lambda 2
-    freeze_projection: bool = False  # no. 16: Eq. 8 optimises it, the release freezes the backbone only
+    freeze_projection: bool = False  # no. 16: Eq. 8 optimises it, the release freezes only the backbone
     freeze_old_heads: bool = False  # no. 16: with the projection frozen too, distillation is a constant
     train_old_branches: bool = False  # no. 17
     train_backbone: bool = False  # no. 34
 
 
 class LecNet(SessionStrategy):
-    """Expand by one gated branch a session, distil the old logits, and penalise open nodes beyond a ratio tau.
+    """Adds one gated branch per session, distils the old logits, and penalises a mean gate above the ratio tau.
 
     Loss (Eq. 8): cross-entropy + distill_weight * KD + ratio_weight * ReLU(mean alpha - tau). The backbone is frozen,
-    batch norm in evaluation mode, nothing is rehearsed. `frozen` reads no. 16 the other way: F1 and old heads stand still, too, so
-    that distillation is a constant. `oracle` stops as published, on test images; `baseline`, `ne` and `nc` are Table 1's indices,
-    with all else as in `paper`.
+    batch norm is in evaluation mode, and nothing is rehearsed. `frozen` takes the other reading of no. 16: F1 and old heads are
+    frozen too, so that distillation is a constant. `oracle` stops on test images, as published. `baseline`, `ne` and `nc` are
+    Table 1's rows, with everything else as in `paper`.
     """
 
     title = "LEC-Net"
@@ -83,7 +83,7 @@ class LecNet(SessionStrategy):
     def adopt(self, network: Any) -> None:
         network.head.new_row_std = self.config.new_row_std
         network.head = ExpandingHead(network, self.config)
-        network.projection = nn.Identity()  # F1 has moved into the head: it sees both x and F1 x
+        network.projection = nn.Identity()  # F1 is now inside the head, which needs both x and F1 x
         network.nine_windows = self.config.layer == "conv3x3"
 
     @property
@@ -103,7 +103,7 @@ class LecNet(SessionStrategy):
             self.teacher = frozen_copy(self.model)
 
     def trainable(self) -> list[nn.Parameter]:
-        """F1, all heads, the newest branch, tau (no. 16, 17); backbone and old branches stay as they are."""
+        """F1, all heads, the newest branch and tau (no. 16, 17). By default the backbone and old branches are frozen."""
         c, head = self.config, self.head
         chosen: list[nn.Parameter] = [] if c.freeze_projection else list(head.projection.parameters())
         for part in head.heads[-1:] if c.freeze_old_heads else head.heads:
@@ -118,11 +118,11 @@ class LecNet(SessionStrategy):
         return chosen
 
     def frozen_part(self) -> FrozenPart | None:
-        """The backbone, unless it or its statistics move."""
+        """The backbone, unless it is trained or its batch statistics change."""
         return None if self.config.train_backbone or self.config.batch_norm != "eval" else self.model.embed
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-        """tau and s without weight decay: for tau it would be the only force that pushes it down (no. 4)."""
+        """tau and s get no weight decay: for tau it would be the only force that decreases it (no. 4)."""
         free = {id(p) for p in (*self.head.taus, *self.head.indicators)}
         gates = [p for p in parameters if id(p) in free]
         weights = [p for p in parameters if id(p) not in free]
@@ -165,10 +165,10 @@ class LecNet(SessionStrategy):
         super()._after_update(**kwargs)
 
     def finished(self) -> bool:
-        """The session's rule. As published: novel test accuracy has come up to that of the old classes, then stop (no. 22, 23)."""
+        """Whether the stopping rule is met. Published rule: test accuracy on novel classes reaches that on old classes (no. 22, 23)."""
         c = self.config
         if c.selection == "oracle_test":
-            self.head.store_gate()  # or the new branch would be off
+            self.head.store_gate()  # otherwise the new branch would be off in the test
             *old, novel = self.test_accuracies()
             old = old[:1] if c.stop_old == "base" else old
             return novel >= weighted(old, self.classes_by_session[: len(old)])
@@ -181,10 +181,10 @@ class LecNet(SessionStrategy):
                 self.head.alpha = alpha.mean(0) if alpha.dim() == 2 else alpha
             self.head.store_gate()
             self.epochs_used = self.clock.train_exp_epochs
-            del self.teacher, self.features  # nothing of a session outlives it but head, branch and gate
+            del self.teacher, self.features  # only head, branch and gate are kept after a session
 
     def session_log(self) -> dict[str, float]:
-        """Epochs used; mean gate, share of nodes above one half, share outside (.05, .95), and tau."""
+        """Epochs used; mean gate, share of nodes above .5, share outside (.05, .95), and tau."""
         if not self.session:
             return {}
         log = {"epochs": float(self.epochs_used)}
@@ -195,7 +195,7 @@ class LecNet(SessionStrategy):
         return log
 
     def epoch_log(self) -> dict[str, float]:
-        """alpha of the epoch's last batch: the same three, tau, and b0 .. b9, the shares of nodes in ten equal bins from 0 to 1."""
+        """Of alpha in the epoch's last batch: the values of `of_gates`, tau, and b0 .. b9, shares of nodes in ten equal bins of [0, 1]."""
         if not len(self.head.branches):
             return {}
         alpha = self.head.alpha.detach()
@@ -208,7 +208,7 @@ class LecNet(SessionStrategy):
 
 
 def of_gates(alpha: Tensor) -> dict[str, float]:
-    """Mean gate, share of nodes above one half, share outside (.05, .95)."""
+    """Mean gate, share of nodes above .5, share outside (.05, .95)."""
     return {
         "mean": float(alpha.mean()),
         "open": float((alpha > 0.5).float().mean()),
@@ -217,6 +217,6 @@ def of_gates(alpha: Tensor) -> dict[str, float]:
 
 
 def binarising(s: Tensor, push: float, form: str) -> Tensor:
-    """L1 of Eq. 5: sum of (|s_i| - N)², or its root."""
+    """The loss L1 of Eq. 5: sum of (|s_i| - N)², or its square root if `form` is norm."""
     squares = ((s.abs() - push) ** 2).sum()
     return squares.sqrt() if form == "norm" else squares

@@ -1,4 +1,4 @@
-"""LwF: learning without forgetting (Li and Hoiem, ECCV 2016), class-incremental as in mammoth (methods.md 6.10)."""
+"""LwF: learning without forgetting (Li and Hoiem, ECCV 2016), class-incremental as in mammoth (docs/methods.md 6.10)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from protocols.fields import MOST_EPOCHS
 
 
 class Lwf(SessionStrategy):
-    """Cross-entropy over all seen classes + distillation of the old ones on the session's images; new indices warm up alone first.
+    """Cross-entropy over all seen classes + distillation of the old classes on the session's images, after a warm-up.
 
-    The teacher is the network as it was before the session: the warm-up trains new indices only, so the old logits are the same.
+    The warm-up trains only the weights of the new classes. It leaves the old logits unchanged, so the teacher is the network as it was
+    before the session.
     """
 
     title = "LwF"
@@ -33,7 +34,7 @@ class Lwf(SessionStrategy):
     presets = {"mammoth": {}}
 
     def before_session(self) -> None:
-        self.warming_up = self.config.warmup_epochs > 0  # Avalanche's clock still counts the last session
+        self.warming_up = self.config.warmup_epochs > 0  # Avalanche's clock still holds last session's counts
         if self.session:
             self.teacher = frozen_copy(self.model)
 
@@ -47,7 +48,7 @@ class Lwf(SessionStrategy):
 
     def set_modes(self) -> None:
         super().set_modes()
-        if self.warming_up:  # all but the new indices is frozen, statistics too
+        if self.warming_up:  # only the weights of new classes change; batch statistics are frozen too
             set_batch_norm(self.model, False)
 
     def finished(self) -> bool:
@@ -61,7 +62,7 @@ class Lwf(SessionStrategy):
 
     def session_loss(self) -> Tensor:
         c = self.config
-        if self.warming_up:  # among the session's own classes
+        if self.warming_up:  # over the session's own classes only
             old = self.frozen_classes()
             return F.cross_entropy(self.mb_output[:, old:], self.mb_y - old)
         with torch.no_grad():

@@ -1,6 +1,6 @@
-"""NCM in TOPIC's and LEC-Net's tables: LUCIR (Hou et al., CVPR 2019), not a class-mean rule (methods.md 4.5).
+"""NCM in TOPIC's and LEC-Net's tables: LUCIR (Hou et al., CVPR 2019), not a class-mean rule (docs/methods.md 4.5).
 
-The name comes from those tables. The true nearest class mean is `proto`.
+The name comes from those tables. The nearest-class-mean classifier is `proto`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from methods.parts.heads import CosineHead, unit
 
 
 class Ncm(RehearsalStrategy):
-    """`topic`: cross-entropy, and old features held on the anchors. `original`: LUCIR with cosine head, less-forget and margin.
+    """`topic`: cross-entropy and less-forget loss on the anchors. `original`: LUCIR with cosine head, less-forget and margin loss.
 
-    In `topic` the old head indices are frozen (not on miniImageNet). `original` starts from a base with a cosine head; its
-    learned scale is frozen after the base, because 25 images blow it up. The backbone keeps its last ReLU, which LUCIR drops.
+    In `topic` the weights of old classes are frozen (not on miniImageNet). `original` starts from a base model with a cosine head.
+    Its learned scale is frozen after the base session, because it explodes on 25 images. The backbone keeps its last ReLU, which
+    LUCIR drops.
     """
 
     title = "NCM"
@@ -32,7 +33,7 @@ class Ncm(RehearsalStrategy):
         margin_weight: float = Field(0.0, ge=0)
         margin: float = Field(0.5, ge=0)
         margin_classes: int = Field(2, ge=1)  # K hardest new classes
-        imprint: bool = False  # new indices start as the mean direction of their images
+        imprint: bool = False  # initialise the weights of new classes with the mean direction of their images
 
         @model_validator(mode="after")
         def _margin_within(self) -> Self:
@@ -79,7 +80,7 @@ class Ncm(RehearsalStrategy):
             del self.imprints
 
     def trainable(self) -> list[Any]:
-        """All that rehearsal trains but the head's scale."""
+        """All parameters that RehearsalStrategy trains, except the head's scale."""
         scale = getattr(self.model.head, "scale", None)
         return [p for p in super().trainable() if p is not scale]
 
@@ -94,7 +95,7 @@ class Ncm(RehearsalStrategy):
         return loss
 
     def less_forget_weight(self) -> float:
-        """Lambda: fixed, or growing with the share of old classes (LUCIR, section 3.3)."""
+        """Lambda: fixed, or growing with the ratio of old to new classes (LUCIR, section 3.3)."""
         c = self.config
         return float(c.less_forget * (math.sqrt(self.old_classes / self.context.sessions.way) if c.less_forget_grows else 1.0))
 
@@ -102,10 +103,10 @@ class Ncm(RehearsalStrategy):
 def margin_ranking(cosines: Tensor, labels: Tensor, old: int, hardest: int, margin: float) -> Tensor:
     """LUCIR's Eq. 8: exemplars of old classes keep `margin` between their class and the `hardest` nearest new classes.
 
-    `cosines` [N, seen], the first `old` columns being old classes. Mean over pairs; 0 where the batch has no exemplar.
+    `cosines` is [N, seen]; its first `old` columns are the old classes. Returns the mean over pairs, 0 if the batch has no exemplar.
     """
     exemplars = (labels < old)[:, None]
     own = cosines.gather(1, labels[:, None])
     rivals = cosines[:, old:].topk(min(hardest, cosines.shape[1] - old), dim=1).values
-    lacking = F.relu(margin - own + rivals) * exemplars  # masked, not picked: a GPU need not tell how many there are
+    lacking = F.relu(margin - own + rivals) * exemplars  # a mask, not indexing: no GPU synchronisation to count the exemplars
     return lacking.sum() / (exemplars.sum() * rivals.shape[1]).clamp_min(1)

@@ -1,4 +1,4 @@
-"""Proto: frozen backbone, one cosine prototype a class ("Decoupled-Cosine" in CEC's tables; methods.md 6.1)."""
+"""Proto: frozen backbone, one cosine prototype per class ("Decoupled-Cosine" in CEC's tables; docs/methods.md 6.1)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from methods.parts.heads import unit
 
 
 class Proto(SessionStrategy):
-    """Nothing is trained after the base; a class is the mean feature of its images under the test transform.
+    """Nothing is trained after the base session. A prototype is the mean feature of a class's images under the test transform.
 
-    Means are taken over un-normalised features and compared by cosine, as in CEC. The backbone is that of the recipe:
-    CEC trains its own with a cosine head, so its published row stands on a stronger base.
+    Means are taken over un-normalised features and compared by cosine, as in CEC. The backbone is trained by the recipe.
+    CEC trains its own with a cosine head, so its published results come from a stronger base.
     """
 
     title = "Proto"
@@ -26,7 +26,7 @@ class Proto(SessionStrategy):
     presets = {"raw_mean": {}, "norm_mean": {"mean": "unit"}}
 
     def after_session(self) -> None:
-        """Head indices become prototypes."""
+        """Replace the weights of this session's classes by their prototypes."""
         if self.session == 0 and self.config.base_rows == "trained":
             return
         indices = self.own_indices

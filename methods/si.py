@@ -1,4 +1,4 @@
-"""SI: synaptic intelligence (Zenke et al., ICML 2017), class-incremental as in mammoth (methods.md 6.10)."""
+"""SI: synaptic intelligence (Zenke et al., ICML 2017), class-incremental as in mammoth (docs/methods.md 6.10)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from methods.parts.path_integral import PathIntegral, regrown
 
 
 class Si(SessionStrategy):
-    """Parameters that lowered the loss of earlier tasks are pulled back to where they were, by importance.
+    """A quadratic penalty pulls each parameter back to its value before the session, weighted by its importance for earlier tasks.
 
-    importance Omega = sum over tasks of omega / (way² + xi), with omega the path integral of gradient and step; the gradient
-    of c Omega (theta - theta*)² is added to the task's, then clipped by value. The base trains with the path integral kept.
+    Importance Omega = sum over tasks of omega / (displacement² + xi), where omega is the path integral of gradient times step. The
+    gradient of c Omega (theta - theta*)² is added to the task's gradient, then clipped by value. Base training records the path
+    integral too.
     """
 
     title = "SI"
@@ -42,7 +43,7 @@ class Si(SessionStrategy):
         self.sizes = [p.numel() for p in self.weights]
 
     def head_grown(self) -> None:
-        """New indices have no importance yet; everything starts a new way from where it stands."""
+        """The weights of new classes get importance 0; a new path integral starts from the current values of all parameters."""
         self.model.importance = regrown(self.model.importance, self.sizes, self.weights)
         self.model.path = PathIntegral(self.weights)
 
@@ -63,6 +64,6 @@ class Si(SessionStrategy):
         self.model.importance += self.model.path.importance(self.weights, self.config.xi)
 
     def session_log(self) -> dict[str, float]:
-        """Mean importance, and its largest."""
+        """Mean and maximum of the importance."""
         importance: Tensor = self.model.importance
         return {"importance_mean": float(importance.mean()), "importance_max": float(importance.max())}

@@ -1,7 +1,7 @@
-"""TOPIC (Tao et al., CVPR 2020): neural gas with anchor loss and min-max loss (methods.md 4.6).
+"""TOPIC (Tao et al., CVPR 2020): neural gas with anchor loss and min-max loss (docs/methods.md 4.6).
 
-A re-implementation: the released code lacks the neural gas, the losses' file and the base script, so it cannot be verified
-against its source. Weights are those of the released scripts.
+A re-implementation. The released code lacks the neural gas, the file with the losses and the base script, so this cannot be
+verified against it. Loss weights are those of the released scripts.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ from methods.parts.neural_gas import NeuralGas, fit
 
 
 class Topic(RehearsalStrategy):
-    """A graph of nodes over the base features; each node's image holds its feature in place while the last block learns.
+    """A graph of nodes in feature space. Each node keeps one image, whose feature the anchor loss holds in place.
 
-    Loss: cross-entropy on the shots + anchor loss (AL: old nodes' images keep their features) + min-max loss (MML: shots come
-    near their class's new node, new nodes keep off the old ones they are linked with). Old head indices and batch norm are frozen.
+    Loss: cross-entropy on the shots + anchor loss (AL: images of old nodes keep their features) + min-max loss (MML: shots move
+    towards the new node of their class, new nodes away from the old nodes they are linked with). Only the last block and the
+    head are trained; the weights of old classes and batch norm are frozen.
     """
 
     title = "TOPIC"
 
     class Config(RehearsalConfig):
-        batch_norm: Literal["eval", "train", "last_block"] = "eval"  # the scripts' --wo-bn
+        batch_norm: Literal["eval", "train", "last_block"] = "eval"  # --wo-bn in the scripts
         freeze_old_rows: bool = True  # --fw
         choose: Literal["neural_gas"] = "neural_gas"  # type: ignore[assignment]  # base_exemplars: nodes of the base; novel_exemplars: nodes a novel class
         replay: Literal["beside"] = "beside"  # type: ignore[assignment]
         base_exemplars: int = Field(400, ge=1)
         novel_exemplars: int = Field(1, ge=1)
-        space: Literal["raw", "unit"] = "unit"  # of the features that gas, AL and MML see; the scripts do not say
+        space: Literal["raw", "unit"] = "unit"  # of the features for gas, AL and MML; not stated in the scripts
         gas_eta: float = Field(0.1, gt=0)
         gas_alpha: float = Field(10.0, gt=0)
-        gas_age: int = Field(200, ge=1)  # of edges between base nodes; no loss reads these
+        gas_age: int = Field(200, ge=1)  # maximum age of edges between base nodes; no loss uses them
         anchor_weight: float = Field(350.0, ge=0)
         anchor_form: Literal["script", "inverse"] = "script"  # inverse: the paper's sum of Mahalanobis distances (weight .5)
-        variance_factor: float = Field(0.9, gt=0)  # script: where a variance exceeds .5, never in space unit; .8 on CUB
+        variance_factor: float = Field(0.9, gt=0)  # script: if a variance exceeds .5, which never happens in space unit; .8 on CUB
         min_weight: float = Field(0.3, ge=0)
         centre_lr: float = Field(0.1, gt=0)
         max_weight: float = Field(1e-4, ge=0)
@@ -54,7 +55,7 @@ class Topic(RehearsalStrategy):
         network.gas = NeuralGas(network.feature_dim)
 
     def located(self, features: Tensor) -> Tensor:
-        """Backbone features in the space that the gas lives in."""
+        """Backbone features in the space of the gas (see `space`)."""
         return unit(features) if self.config.space == "unit" else features
 
     def before_session(self) -> None:
@@ -63,7 +64,7 @@ class Topic(RehearsalStrategy):
         super().before_session()
         gas, indices = self.model.gas, self.own_indices
         self.first_new = len(gas.centroids)
-        order = gas.indices.argsort()  # the memory keeps its indices sorted
+        order = gas.indices.argsort()  # memory.indices are sorted
         self.anchor_factors = anchor_factors(gas.variances[order], self.config.anchor_form, self.config.variance_factor)
         features, labels = self.located(self.embed_indices(indices)), self.context.images.labels(indices)
         for label in self.context.sessions.span(self.session):
@@ -78,10 +79,10 @@ class Topic(RehearsalStrategy):
 
     def trainable(self) -> list[nn.Parameter]:
         chosen = [*super().trainable(), *self.model.gas.parameters()]
-        return list({id(p): p for p in chosen}.values())  # with train: all, the nodes are among them already
+        return list({id(p): p for p in chosen}.values())  # with train: all, they contain the nodes already
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-        """The new nodes have a rate of their own, and no weight decay."""
+        """The new nodes have their own learning rate and no weight decay."""
         centres = self.model.gas.centres
         weights = [p for p in parameters if p is not centres]
         return [*super().parameter_groups(weights), {"params": [centres], "lr": self.config.centre_lr, "weight_decay": 0.0}]
@@ -101,7 +102,7 @@ class Topic(RehearsalStrategy):
         return loss
 
     def keep_exemplars(self) -> None:
-        """The images that stand for this session's nodes; the base's nodes are found here."""
+        """Keep the image of each of this session's nodes. In session 0, fit the nodes first."""
         gas, c = self.model.gas, self.config
         if self.session:
             gas.centroids[self.first_new :] = gas.centres.detach()
@@ -121,14 +122,14 @@ class Topic(RehearsalStrategy):
 
 
 def anchor_factors(variances: Tensor, form: str, factor: float) -> Tensor:
-    """Weights [n, d] of squared feature changes: the scripts' two values, or the inverse variance."""
+    """Weights [n, d] of squared feature changes: `factor` or 1 as in the scripts, or the inverse variance."""
     if form == "inverse":
         return 1 / variances.clamp_min(1e-3)
     return torch.where(variances > 0.5, factor, 1.0)
 
 
 def anchor_loss(now: Tensor, old: Tensor, factors: Tensor, form: str) -> Tensor:
-    """factor * (feature now - feature under the old network)², all [n, d]: mean over both (scripts), or summed (inverse, the paper)."""
+    """factors * (now - old)² over features [n, d]: the mean over all entries (scripts) or their sum (inverse, the paper)."""
     squares = factors * (now - old) ** 2
     return squares.sum() if form == "inverse" else squares.mean()
 
@@ -140,5 +141,5 @@ def min_loss(features: Tensor, labels: Tensor, nodes: Tensor, node_labels: Tenso
 
 
 def max_loss(nodes: Tensor, pairs: Tensor, margin: float) -> Tensor:
-    """Sum over linked nodes of different classes of what their distance lacks to the margin."""
+    """Sum over linked nodes of different classes, `pairs` [E, 2], of ReLU(margin - distance)."""
     return F.relu(margin - (nodes[pairs[:, 0]] - nodes[pairs[:, 1]]).norm(dim=1)).sum()

@@ -14,7 +14,11 @@ MOST_ALIASES = 100
 MOST_KEYS = 1000
 
 
-class ProtocolError(ValueError):
+class InputError(ValueError):
+    """Something that the user wrote and can mend. The message is one line."""
+
+
+class ProtocolError(InputError):
     """A protocol that is not there, or that does not say what it must. The message is one line for the user."""
 
 

@@ -6,6 +6,7 @@ Imports nothing of the suite and no torch, so that `--list` and `--help` answer 
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -25,7 +26,7 @@ class Data(Strict):
 
     `train_size` is the side at which training images are stored when it differs from `size`, the side the network sees
     (CUB: stored 256, cropped to 224). Both are reached by resizing width and height independently (no aspect kept),
-    which is what LEC-Net's loaders do (methods.md 1.5). `mean` and `std` are of pixels from 0 to 1.
+    which is what LEC-Net's loaders do (docs/methods.md 1.5). `mean` and `std` are of pixels from 0 to 1.
     """
 
     source: Literal["cifar100", "cub200", "miniimagenet", "omniglot", "mnist", "digits", "folder"]
@@ -108,11 +109,9 @@ class Backbone(Strict):
     pretrained: Literal["imagenet"] | None = None
 
 
-class Recipe(Bounded):
-    """How the base session is trained, and what the methods' own settings become under it.
+class BaseRecipe(Bounded):
+    """How one base model is trained.
 
-    `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
-    `bases` maps a base model (methods/bases/) to values that replace the recipe's for it alone.
     `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 where the processor has it.
     """
 
@@ -128,13 +127,22 @@ class Recipe(Bounded):
     warmup: float = Field(0.2, gt=0, lt=1, description="onecycle: share of the steps in which the rate rises")
     head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
     precision: Precision = "fp32"
+
+
+class Recipe(BaseRecipe):
+    """How base sessions are trained, and what the methods' own settings become under it.
+
+    `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
+    `bases` maps a base kind (methods/bases/) to values that replace the recipe's for it alone.
+    """
+
     bases: dict[str, dict[str, Any]] = {}
     methods: dict[str, dict[str, Any]] = {}
 
     @field_validator("bases")
     @classmethod
     def _settings_of_a_base(cls, bases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        settings = set(cls.model_fields) - {"bases", "methods", "precision"}
+        settings = set(BaseRecipe.model_fields) - {"precision"}
         for base, values in bases.items():
             if foreign := sorted(set(values) - settings):
                 raise ValueError(f"{base}: {short(foreign[0])} is not among {', '.join(sorted(settings))}")
@@ -149,13 +157,20 @@ class Recipe(Bounded):
                 raise ValueError(f"bases.{base}.{explain(error)}") from None
         return self
 
-    def for_base(self, base: str) -> Recipe:
-        """The settings under which this base model is trained."""
-        return Recipe.model_validate({**self.model_dump(exclude={"bases", "methods"}), **self.bases.get(base, {})})
+    @cached_property
+    def shared(self) -> BaseRecipe:
+        """The settings of all base kinds that `bases` does not name."""
+        return BaseRecipe.model_validate(self.model_dump(exclude={"bases", "methods"}))
+
+    def for_base(self, base: str) -> BaseRecipe:
+        """The settings under which this base kind is trained."""
+        if base not in self.bases:
+            return self.shared
+        return BaseRecipe.model_validate({**self.shared.model_dump(), **self.bases[base]})
 
 
 class Canonical(Strict):
-    """Facts that the canonical split must show before anything is trained (methods.md 1.1-1.3)."""
+    """Facts that the canonical split must show before anything is trained (docs/methods.md 1.1-1.3)."""
 
     base_train: int = Field(ge=1, le=10**9)
     base_test: int = Field(ge=1, le=10**9)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from protocols.fields import Line, Strict, Text, once_each
+from protocols.fields import Line, Name, Strict, Text, once_each
 from protocols.loading import load_named, names_in
 from protocols.messages import unknown
 from protocols.schema import TitledFile
@@ -17,7 +17,8 @@ FOLDER = Path(__file__).parent / "studies"
 PROBES_OF = {"fit": ("fit",), "gates": ("epochs",), "drift": ("drift",), "tsne": ("tsne",)}
 """What a figure needs beside records (benchmarks.running.probes)."""
 
-Figure = Literal["accuracy", "hm", "axis", "fit", "sessions", "gate_function", "gates", "drift", "tsne"]
+OWN_FIGURES = ("axis", "fit", "sessions", "gate_function", "gates", "drift", "tsne")
+"""Figures of their own kind. Every metric of benchmarks/metrics/catalogue.py that has a figure is one, too."""
 
 
 class StudyVariant(Strict):
@@ -42,7 +43,7 @@ class Study(TitledFile):
     variants: tuple[StudyVariant, ...] = Field(min_length=1, max_length=100)
     axis: Line | None = None
     seeds: str | None = None
-    figures: Annotated[tuple[Figure, ...], AfterValidator(once_each)] = ("accuracy",)
+    figures: Annotated[tuple[Name, ...], AfterValidator(once_each)] = ("accuracy",)
 
     @field_validator("seeds")
     @classmethod
@@ -75,6 +76,11 @@ class Study(TitledFile):
 
 def study_names() -> list[str]:
     return names_in(FOLDER)
+
+
+def load_studies(text: str) -> list[Study]:
+    """`gamma,tau` to studies, once each. Raises ProtocolError."""
+    return [load_study(name) for name in dict.fromkeys(text.split(","))]
 
 
 def load_study(name: str) -> Study:

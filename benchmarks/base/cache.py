@@ -1,4 +1,4 @@
-"""Base models on disk: each trained once, its unfinished training kept in a checkpoint."""
+"""Base models on disk. Each is trained once; a checkpoint keeps the state of unfinished training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmarks.base.tensors import finite, fits, read_tensors, write_tensors
 from benchmarks.system.files import locked, remove
 from methods.parts.network import Network
 
-CHECKPOINT_SECONDS = 60.0  # a killed base training loses about this much
+CHECKPOINT_SECONDS = 60.0  # between checkpoints; a killed base training loses about this much time
 
 
 class Checkpoint:
-    """State of an unfinished base training, written about once a minute. Resuming from it gives the same bytes."""
+    """State of an unfinished base training, written about once a minute. Resumed training gives bit-identical results."""
 
     def __init__(self, path: Path, key: BaseKey) -> None:
         self.path, self.key = path, key
@@ -37,7 +37,7 @@ class Checkpoint:
         self.written = time.monotonic()
 
     def resume(self, network: Network, optimizer: torch.optim.Optimizer) -> int:
-        """Load what is there; the number of epochs that are done."""
+        """Load the stored state, if any. Returns the number of finished epochs, 0 without a usable state."""
         state = read_tensors(self.path, self.key)
         if state is None:
             return 0
@@ -62,9 +62,9 @@ class Checkpoint:
 def cached_base(
     folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network, Checkpoint], None]
 ) -> dict[str, Tensor]:
-    """The state of the base model of `key`: read where it is stored whole, else trained from `fresh` and stored.
+    """The state of the base model of `key`: read if it is stored intact, else trained from `fresh()` and stored.
 
-    One process trains; others that want the same base wait for it.
+    One process trains; others that need the same base model wait. Raises FloatingPointError for weights that are not finite.
     """
     path = folder / f"{key.stem}.safetensors"
     with locked(path.with_suffix(".lock"), wait=True):
@@ -74,8 +74,8 @@ def cached_base(
         if state is None or not fits(state, network.state_dict()):
             train(network, checkpoint)
             state = dict(network.state_dict())
-            if not finite(state):  # the last step's doing: its loss was still a number
+            if not finite(state):  # after the last step; its loss was still finite
                 raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
             write_tensors(path, key, state)
-        checkpoint.remove()  # also that of a process killed between its last write and here
+        checkpoint.remove()  # also one left by a process that was killed just before this line
         return state

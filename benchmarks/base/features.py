@@ -1,4 +1,4 @@
-"""Features of un-augmented images under the base model: computed once, stored with it, shared by all methods that leave it alone."""
+"""Features of un-augmented images under the base model: computed once, stored with it, used by methods that do not change it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from benchmarks.base.key import BaseKey
 from benchmarks.base.tensors import read_tensors, write_tensors
-from benchmarks.data.splits import Split, indices_sha256
+from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
 from benchmarks.system.files import locked
+from benchmarks.system.hashes import indices_sha256
 from methods.parts.network import Network
 
 
@@ -29,26 +30,26 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def embedding_key(network: Network) -> str:
-    """What a network's features depend on beside the images."""
+    """Everything that a network's features depend on except the images."""
     return f"{state_sha256(network.backbone)} {network.precision} {network.nine_windows}"
 
 
 @dataclass(frozen=True)
 class TrainFeatures:
-    """What the base backbone makes of the base training images: indices [n] in the split's order, features [n, d]."""
+    """Features [n, d] of the base training images under the base backbone; `indices` [n] of the images, in the split's order."""
 
     key: str
     indices: Tensor
     features: Tensor
 
     def of(self, indices: Tensor, network: Network) -> Tensor | None:
-        """Those of exactly these images under exactly this backbone; None for anything else."""
+        """The features, if the images and the backbone are exactly the stored ones; else None."""
         return self.features.clone() if torch.equal(indices, self.indices) and embedding_key(network) == self.key else None
 
 
 @dataclass(frozen=True)
 class BaseFeatures:
-    """The training half, which methods may get in session 0, and the test half, by session, which is the evaluator's."""
+    """Features of the training images, for methods in session 0, and of the test images by session, for the evaluator only."""
 
     key: str
     train: TrainFeatures
@@ -56,13 +57,13 @@ class BaseFeatures:
 
 
 def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, indices: Tensor, transform: Transform) -> Tensor:
-    """Features of the indices of uint8 `images`, a fitting number at once."""
+    """Features [n, d] of the images `indices` of uint8 `images`, computed in chunks of `embedding_size`."""
     size = embedding_size(transform.data.size, images.device)
     return torch.cat([embed(transform.normalise(images[part])) for part in indices.split(size)])
 
 
 def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensors, split: Split, transform: Transform) -> BaseFeatures:
-    """Read what is stored with the base model of this key, else compute and store it; one process does, others wait.
+    """Reads the features stored with the base model of key `base`, else computes and stores them. Others wait for the process that does.
 
     `network` is the base model, in evaluation mode.
     """

@@ -1,4 +1,4 @@
-"""A fresh network before its base session."""
+"""The untrained network, before its base session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protocols.schema import Protocol
 
 
 def build_network(protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, head_gain: float) -> Network:
-    """A fresh network with a head of the base classes; its initial values depend on the seed only."""
+    """An untrained network whose head has the base classes. Its initial values depend only on the arguments, not on global state."""
     kind = load_base_kind(base)()
     torch.manual_seed(torch_seed(seed, "init"))
     backbone = build_backbone(protocol.backbone.name, protocol.data.channels, weights)
@@ -27,6 +27,6 @@ def build_network(protocol: Protocol, base: str, precision: str, seed: int, weig
 
 
 def to_fast_layout(network: Network, device: torch.device) -> Network:
-    """On the device, channels last: the layout that convolutions prefer on CPU and GPU alike."""
+    """Moves the network to the device in channels-last layout, in which convolutions are fastest on CPU and GPU."""
     network.to(device)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,4 +1,4 @@
-"""Tensors in files that are believed only when whole: safetensors behind a SHA-256."""
+"""Files of tensors with an integrity check: a SHA-256 followed by safetensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.system.files import write_atomic
 
 
 def fits(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> bool:
-    """Whether a stored state is of a network like this: the same names, shapes and types."""
+    """Whether a stored state fits a network: the same names, shapes and types."""
     return state.keys() == network.keys() and all(
         state[name].shape == value.shape and state[name].dtype == value.dtype for name, value in network.items()
     )
@@ -28,15 +28,15 @@ def finite(state: dict[str, Tensor]) -> bool:
 
 
 def write_tensors(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
-    """A SHA-256, then the safetensors bytes that it covers: tensors only, never pickled code."""
+    """Write a SHA-256 and the safetensors bytes that it covers. Tensors only, never pickled code. Raises StorageError."""
     body = save({name: value.cpu().contiguous() for name, value in state.items()}, metadata={"key": key.text})
     write_atomic(path, hashlib.sha256(body).digest() + body)
 
 
 def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
-    """What write_tensors wrote under this key; None where there is nothing, damage, another key, or a number that is none.
+    """The tensors that write_tensors wrote under this key; None if missing, damaged, of another key or not finite.
 
-    Raises StorageError where something is there that cannot be read.
+    Raises StorageError if the file exists but cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -52,6 +52,6 @@ def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
         if header["__metadata__"]["key"] != key.text:
             return None
         state = load(body)
-    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError):  # the hash is no secret: the body may be anything
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError):  # the hash is no proof: the body may be anything
         return None
     return state if finite(state) else None

@@ -1,4 +1,4 @@
-"""Session 0: trained once per (data, split, backbone, recipe, seed), cached, and adopted by every method."""
+"""Training of session 0: once per (data, split, backbone, recipe, seed), then cached and used by every method."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from benchmarks.base.network import to_fast_layout
 from benchmarks.data.batches import Batches
 from methods.parts.network import Network, begin_step
 from methods.parts.optimizer import sgd
-from protocols.schema import Recipe
+from protocols.schema import BaseRecipe
 
-START, END = 1 / 25, 1e-4 / 25  # onecycle: first and last rate as shares of the highest
+START, END = 1 / 25, 1e-4 / 25  # onecycle: first and last learning rate as fractions of the highest
 
 Report = Callable[[int, float], None]
-"""Called after an epoch with its number, from 1, and its mean loss."""
+"""Called after each epoch with its number, from 1, and its mean loss."""
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Rate of batch number `step` (from 0), where `steps` batches make an epoch. Stateless, so training can resume."""
+def learning_rate(recipe: BaseRecipe, step: int, steps: int) -> float:
+    """Learning rate at batch `step` (from 0, over all epochs), with `steps` batches per epoch. Stateless, so training can resume."""
     if recipe.schedule == "onecycle":
         total = recipe.epochs * steps - 1
         peak = max(recipe.warmup * total, 1e-9)
@@ -33,10 +33,12 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return recipe.lr * recipe.gamma**passed
 
 
-def train_base(network: Network, batches: Batches, recipe: Recipe, device: torch.device, checkpoint: Checkpoint, report: Report) -> None:
-    """Train in place by cross-entropy over the base classes, as the recipe says; goes on from the checkpoint if any.
+def train_base(
+    network: Network, batches: Batches, recipe: BaseRecipe, device: torch.device, checkpoint: Checkpoint, report: Report
+) -> None:
+    """Train the network in place with cross-entropy over the base classes. Resumes from the checkpoint if there is one.
 
-    Raises FloatingPointError when the loss is no longer a number.
+    Raises FloatingPointError if the loss is not finite.
     """
     to_fast_layout(network, device).train()
     settings = recipe.model_dump(include={"lr", "momentum", "nesterov", "weight_decay"})

@@ -11,9 +11,8 @@ from protocols import ProtocolError, load_protocol, protocol_names
 from protocols.study import load_study, study_names
 
 if TYPE_CHECKING:
+    from benchmarks.planning.ledger import Ledger
     from benchmarks.records.identity import Identity
-    from benchmarks.sweeping.worker import Probes
-    from benchmarks.system.settings import Settings
 
 
 def listing() -> str:
@@ -43,14 +42,12 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def plan_text(runs: Sequence[Identity], probes: Probes, settings: Settings, workers: int) -> str:
+def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     """What would run, and how long it may take by what the same variants cost before."""
-    from benchmarks.records.store import Store
+    from benchmarks.records.costs import costs_of
     from benchmarks.sweeping.progress import readable
-    from benchmarks.sweeping.sweep import missing_runs
 
-    store = Store(settings.results)
-    missing = missing_runs(runs, store, None, probes)
+    missing = ledger.missing(runs)
     first, seeds = runs[0], sorted({identity.seed for identity in runs})
     lines = [
         f"{first.protocol}, recipe {first.recipe}, split {first.split}, seeds {', '.join(map(str, seeds))}: "
@@ -59,7 +56,8 @@ def plan_text(runs: Sequence[Identity], probes: Probes, settings: Settings, work
     if not missing:
         return lines[0]
     lines += [f"  {identity.variant} seed {identity.seed}" for identity in missing]
-    costs = [(identity, c) for identity in runs if (c := store.read_costs(identity)) is not None]
+    done = [(run, record) for run in runs if (record := ledger.store.find(run)) is not None]
+    costs = [(run, cost) for run, record in done if (cost := costs_of(record)) is not None]
     seconds_of = {
         variant: mean(c.sessions_seconds for identity, c in costs if identity.variant == variant)
         for variant in {identity.variant for identity, _ in costs}

@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.system.settings import MOST_THREADS, Settings, a_number, add_options
 
 if TYPE_CHECKING:
+    from benchmarks.planning.ledger import Ledger
+    from benchmarks.records.identity import Identity
     from protocols.schema import Protocol
     from protocols.study import Study
 
 DONE, FAILED, USAGE = 0, 1, 2
+DEFAULT = "digits"
+"""Protocol that is run where none is named."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,13 +29,17 @@ def parser() -> argparse.ArgumentParser:
         "Runs that are done are not repeated.",
         allow_abbrev=False,
     )
-    p.add_argument("--protocol", default="digits", help="name of a file in protocols/, or a path to a YAML file (default: digits)")
+    p.add_argument(
+        "--protocol",
+        help=f"name of a file in protocols/, or a path to a YAML file (default: {DEFAULT}; all with --verify and --report-only)",
+    )
     p.add_argument("--methods", help="such as lecnet,icarl:original (default: the protocol's list, or every method)")
     p.add_argument("--study", help="such as components or gamma,tau: variants of protocols/studies/, or a path to a YAML file")
     p.add_argument("--seeds", help="such as 0-9 or 0,2,5-7 (default: the protocol's, ten)")
     p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
+    p.add_argument("--force", action="store_true", help="run again what is done; a record stays until the new one is whole")
     p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 16 GiB, up to four)")
     add_options(p)
     mode = p.add_mutually_exclusive_group()
@@ -44,13 +53,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Exit status: 0 all done, 1 a run failed, 2 bad usage, missing data, or a disk that refuses."""
     from benchmarks.system.errors import USER_ERRORS, StorageError
-    from methods.contract.registry import MethodError
     from protocols.reading import plain
 
     options = parser().parse_args(arguments)
     try:
         return dispatch(options)
-    except (*USER_ERRORS, MethodError) as error:
+    except USER_ERRORS as error:
         print(f"run_all.py: {plain(str(error))}", file=sys.stderr)
         return USAGE
     except OSError as error:
@@ -74,28 +82,30 @@ def dispatch(options: argparse.Namespace) -> int:
         return DONE
     if not all(1 <= number <= MOST_THREADS for number in (options.threads, 1 if options.workers is None else options.workers)):
         raise UsageError(f"--threads and --workers must be at least 1 and at most {MOST_THREADS:,}")
+    if options.report_only:
+        from benchmarks.cli.reporting import report_only
+
+        return report_only(options)
     from benchmarks.planning.published import check_published
     from protocols import load_protocol
 
-    protocol = load_protocol(options.protocol)
-    check_published(protocol.name)
     if options.verify:
         from benchmarks.tools.verify import verify
 
-        text, faults = verify(protocol, Settings.of(options))
+        text, faults = verify(load_protocol(options.protocol) if options.protocol else None, Settings.of(options))
         print(text)
         return FAILED if faults else DONE
-    if options.report_only:
-        return report(options, protocol)
+    protocol = load_protocol(options.protocol or DEFAULT)
+    check_published(protocol.name)
     return run(options, protocol)
 
 
 def refuse_without_effect(options: argparse.Namespace) -> None:
-    """Raises UsageError where options that choose runs meet a mode that takes all there are: it would look filtered, and be whole."""
+    """Options that would seem to narrow a report or a check, and do not. Raises UsageError."""
     from benchmarks.system.errors import UsageError
 
     modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
-    choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set")}
+    choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not options.report_only:
         choices["study"] = options.study
     chosen = [f"--{name}" for name, value in choices.items() if value]
@@ -105,10 +115,34 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace, protocol: Protocol) -> int:
-    from benchmarks.planning.plan import identities, make_request
-    from benchmarks.sweeping.progress import Progress
+    from benchmarks.cli.reporting import write_pages
+    from benchmarks.planning.ledger import Ledger
+    from benchmarks.records.store import Store
 
     settings = Settings.of(options)
+    runs, probes = asked_for(options, protocol, settings)
+    ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if options.force else None)
+    if options.plan:
+        from benchmarks.cli.listing import plan_text
+
+        print(plan_text(runs, ledger, min(most_workers(options), len(runs))))
+        return DONE
+    from benchmarks.sweeping.progress import Progress
+    from benchmarks.sweeping.sweep import sweep
+
+    runs = on_images(protocol, runs, ledger, settings)
+    outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger)
+    try:
+        write_pages(options, protocol)
+    finally:  # whether or not the tables can be written
+        print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
+    return FAILED if outcome.failed else DONE
+
+
+def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Settings) -> tuple[list[Identity], dict[str, tuple[str, ...]]]:
+    """The runs of a command, and what studies want to look at, by variant. Raises UsageError or MethodError."""
+    from benchmarks.planning.plan import identities, make_request
+
     probes: dict[str, tuple[str, ...]] = {}
     if options.study is None:
         runs = identities(make_request(protocol, options.recipe, options.split, options.seeds, options.methods, options.set))
@@ -117,48 +151,35 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
         wanted = study_runs(protocol, studies_of(options), options.recipe, options.split, options.seeds)
         runs, probes = wanted.runs, wanted.probes
-    if options.plan:
-        from benchmarks.cli.listing import plan_text
+    if settings.precision != "auto":
+        from benchmarks.planning.preflight import precision_of
 
-        print(plan_text(runs, probes, settings, min(most_workers(options), len(runs))))
-        return DONE
-    from benchmarks.planning.preflight import check_before_training, done_in_another_precision, images_or_why
-    from benchmarks.records.store import Store
-    from benchmarks.sweeping.sweep import missing_runs, sweep
+        said = precision_of(runs, settings)
+        runs = [run.model_copy(update={"precision": said}) for run in runs]
+    return runs, probes
 
-    store = Store(settings.results)
-    unfinished = bool(missing_runs(runs, store, None, probes))
-    if unfinished:
+
+def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings: Settings) -> list[Identity]:
+    """The runs on the images that are here, checked before anything is trained; on any images where all are done and none are here."""
+    from benchmarks.planning.preflight import check_before_training, done_in_another_precision, edited_lines, images_or_why
+
+    if ledger.missing(runs):
         images: str | None = check_before_training(protocol, runs, settings)
-        for line in done_in_another_precision(runs, store, settings):
+        for line in done_in_another_precision(runs, ledger, settings):
             print(line, file=sys.stderr)
     else:
         here, _ = images_or_why(protocol, settings)
         images = here.sha256 if here else None
-    outcome = sweep(protocol, runs, settings, most_workers(options), images, Progress(), probes)
-    try:
-        report(options, protocol)
-    finally:  # whether or not the tables can be written
-        print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
-    return FAILED if outcome.failed else DONE
-
-
-def report(options: argparse.Namespace, protocol: Protocol) -> int:
-    from benchmarks.report import write_report, write_study
-
-    if options.study is None:
-        pages = write_report(protocol, options.results)
-    else:
-        pages = [path for study in studies_of(options) for path in write_study(protocol, study, options.results)]
-    for path in pages:
-        print(path)
-    return DONE
+    runs = [run.model_copy(update={"images": images}) for run in runs]
+    for line in edited_lines(runs, ledger):
+        print(line, file=sys.stderr)
+    return runs
 
 
 def studies_of(options: argparse.Namespace) -> list[Study]:
     """Raises UsageError or ProtocolError."""
-    from benchmarks.planning.studies import load_studies
     from benchmarks.system.errors import UsageError
+    from protocols.study import load_studies
 
     if options.methods is not None or options.set:
         raise UsageError("--study names its methods and their parameters itself; leave --methods and --set out, or write a study")

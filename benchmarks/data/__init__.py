@@ -1,1 +1,1 @@
-"""Images: where they come from, how they are stored, split into sessions, augmented and cut into batches."""
+"""Images: their sources, their cache, the split into sessions, augmentation and batches."""

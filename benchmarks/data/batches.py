@@ -1,7 +1,7 @@
-"""Batches cut from uint8 tensors that live on the device: whole batches are cropped, flipped and normalised at once.
+"""Batches from uint8 tensors that are already on the device. Whole batches are cropped, flipped and normalised at once.
 
-No image is decoded, and no Python runs per image. All random choices of an epoch are drawn before it, on the CPU, from
-a named stream, so that they do not depend on the device or on what was evaluated in between.
+No image is decoded, and no Python code runs per image. All random choices of an epoch are drawn before it, on the CPU, from
+a named stream, so that they depend neither on the device nor on evaluations in between.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from benchmarks.system.streams import torch_seed
 
 
 class Batches:
-    """Shuffled, augmented batches over given indices: each iteration is one epoch. Yields [images, labels, task zeros].
+    """Shuffled, augmented batches of the images `indices`. Each iteration is one epoch and yields [images, labels, task zeros].
 
-    Epoch e of the stream `name` draws from its own generator, so an interrupted training can go on at any epoch. `frozen_part` is
-    a part of the network that stands still while these batches are used: what it makes of the images takes their place.
-    `views` draws that many epochs once and shows them in turn; None draws every epoch anew. `epochs` is how many there will
-    be at most, where that is known.
+    Epoch e of the stream `name` draws from its own generator, so an interrupted training can resume at any epoch. `frozen_part`
+    is a part of the network that does not change while these batches are used; if given, batches hold its outputs instead of
+    images. `views` epochs are drawn once and repeated in turn; None draws every epoch anew. `epochs` is the maximum number of
+    epochs, if known.
 
-    Images are prepared in pieces of many batches, or of many epochs where these are short: an augmentation depends on its
-    image alone, so the pieces change no bit of it (`frozen_part` may round otherwise in another batch).
+    Images are prepared in pieces of many batches, or of many epochs if these are short. The augmentation of an image does not
+    depend on the other images, so the piece size does not change it (`frozen_part` may round differently in another batch).
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Batches:
     def __iter__(self) -> Iterator[list[Tensor]]:
         epoch = self.epoch % self.views if self.views else self.epoch
         self.epoch += 1
-        group = piece_size(self.transform.data.size) // max(1, len(self.indices))  # epochs that fit into a piece
+        group = piece_size(self.transform.data.size) // max(1, len(self.indices))  # epochs that fit into one piece
         if group < 2 and self.views is None:
             yield from self._prepared([epoch])
             return
@@ -65,7 +65,7 @@ class Batches:
         yield from map(list, self._ready[epoch] if self.views else self._ready.pop(epoch))
 
     def _prepared(self, epochs: Sequence[int]) -> Iterator[list[Tensor]]:
-        """Batches of these epochs, one epoch after the other."""
+        """Yields the batches of these epochs, one epoch after the other."""
         count, most = len(self.indices), piece_size(self.transform.data.size)
         drawn = [self._draw(epoch) for epoch in epochs]
         indices = sent(torch.cat([own for own, _ in drawn]), self.images.device)
@@ -77,7 +77,7 @@ class Batches:
             if self.frozen_part is not None:
                 x = self._stand_in(self.frozen_part, x)
             y = self.labels[indices[part]]
-            pieces = [tensor.split(min(piece, count)) for tensor in (x, y, torch.zeros_like(y))]  # of one epoch at most
+            pieces = [tensor.split(min(piece, count)) for tensor in (x, y, torch.zeros_like(y))]  # each within one epoch
             for whole in zip(*pieces, strict=True):
                 yield from map(list, zip(*(tensor.split(self.batch_size) for tensor in whole), strict=True))
 
@@ -86,7 +86,7 @@ class Batches:
             return torch.cat([frozen_part(part) for part in x.split(embedding_size(self.transform.data.size, x.device))])
 
     def _draw(self, epoch: int) -> tuple[Tensor, Draws]:
-        """Indices in the order of this epoch, and the random choices for their images."""
+        """The shuffled image indices of this epoch, and the random choices for these images."""
         generator = torch.Generator().manual_seed(torch_seed(self.seed, f"{self.name}/epoch{epoch}"))
         indices = self.indices[torch.randperm(len(self.indices), generator=generator)]
         return indices, self.transform.draw(len(indices), generator)

@@ -1,4 +1,4 @@
-"""Images as uint8 arrays, decoded once into a cache under the data root and verified whenever they are loaded."""
+"""Images as uint8 arrays. They are decoded once into a cache under the data root and verified whenever they are loaded."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from benchmarks.system.errors import DataError
 from benchmarks.system.files import locked, sha256_file
 from protocols.schema import Data
 
-CACHE_VERSION = 1  # raise when decoding changes
+CACHE_VERSION = 1  # increase when decoding changes
 PILLOW_MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set, decoded. Images are uint8 [N, C, side, side]; classes are the data set's own numbers, int64 [N].
+    """A decoded data set. Images are uint8 [N, C, side, side]; classes are the data set's own class numbers, int64 [N].
 
-    `train` is what augmentation crops from; `plain` are the same images under the test transform, and the same array
-    where both have one size. `sha256` covers all of it.
+    `train` holds the training images at the size that augmentation crops from; `plain` holds the same images at the test size,
+    and is the same array if both sizes are equal. `keys` name the training images, as in `RawSet`. `sha256` covers everything.
     """
 
     class_names: tuple[str, ...]
@@ -42,8 +42,11 @@ class ImageSet:
     sha256: str
 
 
-def load_images(data: Data, root: Path) -> ImageSet:
-    """The protocol's images under `root`, from the cache where it is there. Raises DataError."""
+def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet:
+    """Loads the protocol's images from the cache under `root`, which it creates if needed. Raises DataError.
+
+    `verified` is the hash of images that the same command has just loaded; these are not hashed again.
+    """
     try:
         found = locate(data, root)
     except OSError as error:
@@ -52,15 +55,15 @@ def load_images(data: Data, root: Path) -> ImageSet:
     key = hashlib.sha256(f"v{CACHE_VERSION} {found.fingerprint} {facts}".encode()).hexdigest()[:16]
     name = (data.path or data.source).replace("/", "-")
     folder = root / ".cache" / f"{name[-60:]}-{data.size}-{key}"
-    cached = read_cache(folder, data)
+    cached = read_cache(folder, data, verified)
     if cached is not None:
         return cached
     try:
         with locked(folder.parent / f"{folder.name}.lock", wait=True):
-            cached = read_cache(folder, data)  # another process may have been at it
+            cached = read_cache(folder, data)  # another process may have written it meanwhile
             if cached is not None:
                 return cached
-            for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a killed process: this one holds the lock
+            for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a killed process; this one holds the lock
                 shutil.rmtree(stale)
             if folder.is_symlink() or folder.is_file():
                 folder.unlink()
@@ -77,7 +80,7 @@ def load_images(data: Data, root: Path) -> ImageSet:
 
 
 def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
-    """All images of a part as [N, C, size, size], resized to a square without keeping the aspect, bilinear."""
+    """All images of a part as uint8 [N, C, size, size], resized bilinearly without keeping the aspect ratio. Raises DataError."""
     from PIL import Image
 
     result = np.empty((len(part.images), channels, size, size), dtype=np.uint8)
@@ -97,7 +100,7 @@ def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
 
 
 def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
-    """Decode into a scratch folder and put it in place in one step."""
+    """Decode the images into a temporary folder, then rename it to `folder` in one step. Raises DataError."""
     train, test = raw.train, raw.test
     names, keys = raw.class_names, raw.keys
     if data.classes is not None:
@@ -122,23 +125,27 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
         hashes = {name: sha256_file(scratch / f"{name}.npy") for name in arrays}
         index = json.dumps({"class_names": names, "keys": keys, "sha256": hashes})
         (scratch / "index.json").write_text(f"{hashlib.sha256(index.encode()).hexdigest()} {index}", encoding="utf-8")
-        scratch.chmod(0o755)  # mkdtemp's own mode would hide it from others on the same data root
+        scratch.chmod(0o755)  # mkdtemp's default mode would hide it from other users of the data root
         os.replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read_cache(folder: Path, data: Data) -> ImageSet | None:
-    """The cached images, memory-mapped so that processes share them; None where anything differs from its hash, or does not fit."""
+def read_cache(folder: Path, data: Data, verified: str | None = None) -> ImageSet | None:
+    """The cached images, memory-mapped so that processes share them; None if anything is missing, inconsistent or differs from its hash.
+
+    The arrays are not hashed if their index has the hash `verified`.
+    """
     names = ["plain", "test", "train_classes", "test_classes"] + (["train"] if data.train_size is not None else [])
     try:
         of_index, _, text = (folder / "index.json").read_text(encoding="utf-8").partition(" ")
         if hashlib.sha256(text.encode()).hexdigest() != of_index:
             return None
         index = json.loads(text)
-        if index["sha256"] != {name: sha256_file(folder / f"{name}.npy") for name in names}:
+        sha256 = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+        if sha256 != verified and index["sha256"] != {name: sha256_file(folder / f"{name}.npy") for name in names}:
             return None
-        # copy-on-write: torch wants writable memory, and nobody may change the file
+        # copy-on-write: torch needs writable memory, and the file must not change
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in names}
         images = ImageSet(
             class_names=tuple(index["class_names"]),
@@ -148,7 +155,7 @@ def read_cache(folder: Path, data: Data) -> ImageSet | None:
             train_classes=np.asarray(arrays["train_classes"]),
             test_classes=np.asarray(arrays["test_classes"]),
             keys=index["keys"],
-            sha256=hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest(),
+            sha256=sha256,
         )
         return images if consistent(images, data) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -156,7 +163,7 @@ def read_cache(folder: Path, data: Data) -> ImageSet | None:
 
 
 def consistent(images: ImageSet, data: Data) -> bool:
-    """Whether the arrays go together and with the protocol: their hashes are no secret, so they prove no more than wholeness."""
+    """Whether the arrays agree with each other and with the protocol. Anyone can compute their hashes, so these do not prove it."""
     for array, classes, side in (
         (images.train, images.train_classes, data.train_size or data.size),
         (images.plain, images.train_classes, data.size),

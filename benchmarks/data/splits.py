@@ -1,40 +1,40 @@
-"""Protocol + seed -> class order and shots. NumPy only, and a pure function: no file, no global generator.
+"""Class order and shots for a protocol and a seed. Pure functions of NumPy: no files, no global generator.
 
-Four named splits (DESIGN.md; methods.md 1.2-1.4):
+Four named splits (docs/methods.md 1.2-1.4):
 
-    paper            order and shots drawn anew for every seed: what "ten seeds" means in LEC-Net's text. The default.
+    paper            order and shots drawn for every seed, as "ten seeds" in LEC-Net's text. The default.
     canonical        label order, and the five shots per class that TOPIC, CEC, FACT, TEEN and SAVC share; checked against a hash.
-    canonical-order  label order, shots drawn per seed: for images read from folders, whose original file order is lost.
-    lec              LEC-Net's ten released CUB orders (Python's shuffle, seeds 1..10) with its own shot rule.
+    canonical-order  label order, shots drawn per seed: for images read from folders, where the original file order is lost.
+    lec              LEC-Net's ten released CUB orders (Python's shuffle, seeds 1..10) with its own choice of shots.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.system.errors import DataError, UsageError
+from benchmarks.system.hashes import indices_sha256, order_sha256
 from benchmarks.system.streams import stream
 from protocols.schema import Protocol
 
 Indices = NDArray[np.int64]
 
-LEC_SHOT_SEED = 123  # methods.md 1.4: one generator, seeded once, over the new classes in ascending label order
+LEC_SHOT_SEED = 123  # docs/methods.md 1.4: one generator, seeded once, over the new classes in ascending label order
 LEC_CLASSES = 200
 LEC_SEEDS = 10
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which class comes when, and which images carry it.
+    """The class order, and the images of each session.
 
-    `order[k]` is the data set's own class number of label k: labels are positions in the order of arrival.
-    `train[t]` and `test[t]` are indices of the image set that session t adds.
+    `order[k]` is the data set's own class number of label k; labels are positions in the order of arrival.
+    `train[t]` and `test[t]` are the indices of the training and test images that session t adds.
     """
 
     name: str
@@ -49,37 +49,26 @@ class Split:
 
     @property
     def indices_sha256(self) -> str:
-        """Of all training and test indices, session by session."""
+        """Hash of all training and test image indices, session by session."""
         return indices_sha256([*self.train, *self.test])
 
     @property
     def base_sha256(self) -> str:
-        """Of what the base session sees: its classes in order, and its training indices."""
+        """Hash of the base session: its classes in order, and the indices of its training images."""
         return indices_sha256([np.array(self.order[: self.base_classes]), self.train[0]])
 
     def labels(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The data set's class numbers to labels; -1 for a class that this split never shows."""
+        """Maps the data set's class numbers to labels; -1 for a class that is not in this split."""
         table = np.full(max(int(classes.max()), max(self.order)) + 1, -1, dtype=np.int64)
         table[list(self.order)] = np.arange(len(self.order))
         return table[classes]
 
 
-def indices_sha256(parts: Iterable[Indices]) -> str:
-    digest = hashlib.sha256()
-    for indices in parts:
-        digest.update(np.ascontiguousarray(indices, dtype="<i8").tobytes())
-        digest.update(b"/")
-    return digest.hexdigest()
-
-
-def order_sha256(order: Sequence[int]) -> str:
-    return hashlib.sha256(" ".join(map(str, order)).encode()).hexdigest()
-
-
 def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tuple[int, ...]:
-    """The first `sessions.classes` classes in order of arrival, out of the data set's `classes`.
+    """The first `sessions.classes` classes in order of arrival, out of the data set's `classes` classes.
 
-    The whole data set is permuted before it is cut, so that a protocol with more sessions starts with the same ones.
+    All classes are permuted before the order is cut, so that a protocol with more sessions starts with the same classes.
+    Raises DataError if the data set has too few classes, UsageError for a seed or data set that split `lec` does not cover.
     """
     needed = protocol.sessions.classes
     if needed > classes:
@@ -99,10 +88,10 @@ def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tupl
 
 
 def draw_shots(indices: Indices, shots: int, split: str, seed: int, number: int, lec: random.Random) -> Indices:
-    """`shots` of the indices of one class, which stand in file order. `number` is the data set's own class number."""
+    """Draws `shots` of the image `indices` of one class, given in file order. `number` is its class number. Raises DataError."""
     if shots > len(indices):
         raise DataError(f"class {number} has {len(indices)} training images, but {shots} shots are asked for")
-    if split == "canonical":  # the legacy generator, reseeded for every class: methods.md 1.3
+    if split == "canonical":  # the legacy generator, reseeded for every class: docs/methods.md 1.3
         return indices[np.random.RandomState(1).choice(len(indices), shots, replace=False)]
     if split == "lec":
         return np.array(lec.sample(indices.tolist(), shots), dtype=np.int64)
@@ -117,10 +106,10 @@ def make_split(
     test_classes: NDArray[np.int64],
     keys: list[str] | None = None,
 ) -> Split:
-    """The split of that name and seed over images whose classes are given row by row.
+    """The split of that name and seed. `train_classes` and `test_classes` hold the class number of each image.
 
-    `keys` name the training images in their original file order; None says that this order is lost, and with it the
-    canonical shots. Raises UsageError for a split that the protocol does not offer, DataError for images that do not
+    `keys` name the training images in their original file order. None means that this order is lost, so that the canonical
+    shots are not available. Raises UsageError for a split that the protocol does not offer, DataError for images that do not
     fit it.
     """
     if split not in protocol.splits:
@@ -153,7 +142,7 @@ def make_split(
 
 
 def check_images(protocol: Protocol, split: Split, train_classes: Indices, test_classes: Indices) -> None:
-    """Every class of the split has training and test images."""
+    """Raises DataError unless every class of the split has training and test images."""
     for what, classes in (("training", train_classes), ("test", test_classes)):
         missing = sorted(set(split.order) - set(np.unique(classes).tolist()))
         if missing:
@@ -161,15 +150,15 @@ def check_images(protocol: Protocol, split: Split, train_classes: Indices, test_
 
 
 def canonical_sha256(split: Split, keys: list[str]) -> str:
-    """Hash of the names of the shots, session by session, each session sorted (their order has no meaning)."""
+    """Hash of the names of the shots, session by session, sorted within each (their order has no meaning)."""
     lines = [" ".join(sorted(keys[row] for row in indices)) for indices in split.train[1:]]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def check_counts(protocol: Protocol, train_classes: Indices, test_classes: Indices) -> None:
-    """Under every split: the first base classes have as many images as published (methods.md 1.1).
+    """Raises DataError unless the first base classes have as many images as published (docs/methods.md 1.1). Used for every split.
 
-    A wrong CUB variant circulates, with 4,693 training and 1,171 test images.
+    A wrong CUB variant is in circulation, with 4,693 training and 1,171 test images.
     """
     facts = protocol.canonical
     if facts is None:

@@ -1,9 +1,8 @@
-"""Images and labels on the device."""
+"""Images and labels on the device. Images are copied there once for all seeds, since seeds differ only in labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,27 +10,37 @@ from torch import Tensor
 from benchmarks.data.images import ImageSet
 from benchmarks.data.splits import Split
 
-if TYPE_CHECKING:
-    pass
 
-
-@dataclass(frozen=True)
-class Tensors:
-    """Images on the device, uint8, and labels int64 in the order of arrival (-1: never shown)."""
+@dataclass(frozen=True, kw_only=True)
+class DeviceImages:
+    """Images, uint8 [N, C, S, S]. `plain` holds the training images at the test size; it is `train` itself if the sizes are equal."""
 
     train: Tensor
     plain: Tensor
-    labels: Tensor
     test: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensors(DeviceImages):
+    """Images with labels, int64 [N], numbered in the order of arrival (-1: class not in the split)."""
+
+    labels: Tensor
     test_labels: Tensor
 
 
-def to_device(images: ImageSet, split: Split, device: torch.device) -> Tensors:
+def to_device(images: ImageSet, device: torch.device) -> DeviceImages:
     train = torch.from_numpy(images.train).to(device)
+    plain = train if images.plain is images.train else torch.from_numpy(images.plain).to(device)
+    return DeviceImages(train=train, plain=plain, test=torch.from_numpy(images.test).to(device))
+
+
+def labelled(here: DeviceImages, images: ImageSet, split: Split) -> Tensors:
+    """The device images with the labels of a split."""
+    device = here.train.device
     return Tensors(
-        train=train,
-        plain=train if images.plain is images.train else torch.from_numpy(images.plain).to(device),
+        train=here.train,
+        plain=here.plain,
+        test=here.test,
         labels=torch.from_numpy(split.labels(images.train_classes)).to(device),
-        test=torch.from_numpy(images.test).to(device),
         test_labels=torch.from_numpy(split.labels(images.test_classes)).to(device),
     )

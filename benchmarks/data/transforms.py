@@ -21,7 +21,7 @@ class Transform:
     augment: Augment
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 [N, C, S, S] to float32 of the protocol's mean and standard deviation, channels last in memory."""
+        """Converts uint8 [N, C, S, S] to float32, normalised by the protocol's mean and standard deviation, channels last in memory."""
         mean, std = constants(self.data.mean, images.device), constants(self.data.std, images.device)
         x = images.to(torch.float32, memory_format=torch.channels_last)
         return x.div_(255).sub_(mean).div_(std)
@@ -33,12 +33,12 @@ class Transform:
         offsets = torch.randint(0, room + 1, (2, count), generator=generator)
         flips = torch.rand(count, generator=generator) < 0.5
         factors = torch.ones(3, count)
-        if self.augment.jitter:  # drawn last, so that leaving it out shifts nothing
+        if self.augment.jitter:  # drawn last, so that without jitter the other draws stay the same
             factors += self.augment.jitter * (2 * torch.rand(3, count, generator=generator) - 1)
         return Draws(offsets, flips, factors)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
-        """Augment and normalise uint8 [N, C, H, W] (stored size) to float32 [N, C, S, S]."""
+        """Augments and normalises uint8 [N, C, H, W] (stored size) to float32 [N, C, S, S]."""
         images = crop(images, self.augment.pad, self.data.size, draws.offsets)
         if self.augment.flip:
             images = torch.where(draws.flips.view(-1, 1, 1, 1), images.flip(-1), images)
@@ -48,33 +48,33 @@ class Transform:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device, without waiting for it."""
+    """Copies the tensor to the device without waiting for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 @cache
 def constants(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """One value a channel, [C, 1, 1]."""
+    """A tensor [C, 1, 1] with one value per channel."""
     return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def piece_size(size: int) -> int:
-    """How many images of side `size` are prepared at once: 512 of 32 x 32."""
+    """How many images of `size` x `size` pixels are prepared at once: 512 for 32 x 32."""
     return max(1, min(512, 2**19 // size**2))
 
 
 def embedding_size(size: int, device: torch.device) -> int:
-    """How many images of side `size` go through a network at once where no gradient is wanted.
+    """How many images of `size` x `size` pixels go through a network at once when no gradient is needed.
 
-    On a CPU, few enough for a layer's output to stay in the cache (128 of 32 x 32: a third faster than 500, and the same
-    bits); on a GPU, enough to fill it.
+    On a CPU, few enough for a layer's output to stay in the cache (128 images of 32 x 32: a third faster than 500, with the
+    same bits); on a GPU, enough to fill it.
     """
     return max(8, min(2048, 2**17 // size**2)) * (1 if device.type == "cpu" else 8)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Random choices for N images: crop offsets [2, N] (indices, columns), flips [N], jitter factors [3, N]."""
+    """Random choices for N images: crop offsets [2, N] (rows, columns), flips [N], jitter factors [3, N]."""
 
     offsets: Tensor
     flips: Tensor
@@ -85,7 +85,7 @@ class Draws:
 
     @staticmethod
     def cat(several: Sequence[Draws]) -> Draws:
-        """One after the other."""
+        """Concatenates several draws."""
         return Draws(*(torch.cat(parts, dim=-1) for parts in zip(*((d.offsets, d.flips, d.factors) for d in several), strict=True)))
 
     def to(self, device: torch.device) -> Draws:
@@ -93,17 +93,17 @@ class Draws:
 
 
 def crop(images: Tensor, pad: int, size: int, offsets: Tensor) -> Tensor:
-    """Cut a size x size window out of every zero-padded image, at its own offsets [2, N]."""
+    """Cuts a size x size window out of every zero-padded image at its own offsets [2, N] (rows, columns)."""
     if pad == 0 and images.shape[-1] == size:
         return images
     padded = F.pad(images, (pad, pad, pad, pad))
-    windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # a view: nothing is copied but what is picked
+    windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # a view: only the chosen windows are copied
     picked = windows[torch.arange(len(images), device=images.device), :, offsets[0], offsets[1]]
     return picked
 
 
 def jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Brightness, contrast and saturation by factors [3, N], in torchvision's definitions, in this order; uint8 in and out."""
+    """Scales brightness, contrast and saturation, in this order, by factors [3, N], as torchvision defines them; uint8 in and out."""
     x = images.to(torch.float32)
     brightness, contrast, saturation = (f.view(-1, 1, 1, 1).to(x) for f in factors)
     x = (x * brightness).clamp_(0, 255)

@@ -1,4 +1,4 @@
-"""Pre-trained weights: found under the data root or downloaded, checked against their whole SHA-256, never unpickled as code."""
+"""Pre-trained weights: found under the data root or downloaded, checked by their full SHA-256, never unpickled as code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ URL = "https://download.pytorch.org/models/"
 
 
 def check_known(backbone: Backbone) -> None:
-    """Raises UsageError where the weights asked for do not exist."""
+    """Raises UsageError if the requested weights do not exist."""
     if backbone.pretrained is not None and (backbone.name, backbone.pretrained) not in FILES:
         having = ", ".join(name for name, weights in FILES if weights == backbone.pretrained)
         raise UsageError(f"backbone.pretrained: there are no {backbone.pretrained} weights for {backbone.name}, only for {having}")
 
 
 def find_weights(backbone: Backbone, root: Path) -> Path | None:
-    """The checkpoint that the backbone starts from; None where it starts from random values. Raises DataError or UsageError."""
+    """Path of the pre-trained weights, or None if the backbone is initialised randomly.
+
+    Raises DataError, UsageError or StorageError.
+    """
     check_known(backbone)
     if backbone.pretrained is None:
         return None
@@ -42,7 +45,7 @@ def find_weights(backbone: Backbone, root: Path) -> Path | None:
 def download(name: str, path: Path) -> None:
     from torch.hub import download_url_to_file
 
-    if path.is_file():  # another process has been here
+    if path.is_file():  # another process has downloaded it meanwhile
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     download_url_to_file(URL + name, str(path), hash_prefix=SHA256[name], progress=False)

@@ -10,7 +10,7 @@ from benchmarks import SUITE_VERSION
 from benchmarks.planning.validation import check_protocol, effective
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
-from methods.contract.registry import MethodError, base_kind_names, load_method, method_names, parse_variant, read_entry
+from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, method_names, parse_variant, read_entry
 from protocols import seeds as of_seeds
 from protocols.loading import nearest, unknown
 from protocols.reading import parse_yaml, short
@@ -139,19 +139,22 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
     return Identity(
         suite=SUITE_VERSION,
         protocol=protocol.name,
-        data=protocol.data.model_dump(mode="json"),
-        augment=protocol.augment.model_dump(mode="json"),
+        data=protocol.data,
+        augment=protocol.augment,
         sessions=protocol.sessions,
-        backbone=protocol.backbone.model_dump(mode="json"),
+        backbone=protocol.backbone,
         recipe=request.recipe,
-        recipe_settings=recipe.model_dump(mode="json", exclude={"bases", "methods"}),
+        recipe_settings=recipe.shared,
         split=request.split,
         method=method,
         preset=preset,
         overrides={key: value for key, value in config.model_dump(mode="json").items() if key in overrides},
-        config=config.effective(),
+        config=config.model_dump(mode="json"),
+        defaults=config.at_default(),
         version=cls.version,
         base=base,
-        base_settings={key: recipe.for_base(base).model_dump(mode="json")[key] for key in recipe.bases.get(base, {})},
+        base_version=load_base_kind(base).version,
+        base_settings=recipe.for_base(base).model_dump(mode="json", include=set(recipe.bases.get(base, {}))),
         seed=seed,
+        precision=None if recipe.precision == "auto" else recipe.precision,
     )

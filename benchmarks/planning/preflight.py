@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import make_split
 from benchmarks.data.weights import find_weights
+from benchmarks.planning.ledger import Ledger
+from benchmarks.records.edited import edited
 from benchmarks.records.identity import Identity
-from benchmarks.records.reading import read_record
-from benchmarks.records.store import Store
 from benchmarks.system.device import pick_device, resolve_precision
 from benchmarks.system.errors import DataError, StorageError
 from benchmarks.system.settings import Settings
@@ -37,18 +37,31 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
 
 def precision_of(runs: Sequence[Identity], settings: Settings) -> str:
     """In which they would compute here: runs of one command share their recipe. Raises UsageError."""
-    return resolve_precision(runs[0].recipe_settings["precision"], pick_device(settings.device), settings.precision)
+    return resolve_precision(runs[0].precision or runs[0].recipe_settings.precision, pick_device(settings.device), settings.precision)
 
 
-def done_in_another_precision(runs: Sequence[Identity], store: Store, settings: Settings) -> list[str]:
+def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings: Settings) -> list[str]:
     """Lines for who is about to finish here what another processor began: tables will not mix the two. None where all is well."""
     here = precision_of(runs, settings)
-    done_in = Counter(str(read_record(store.path(run, ".json")).environment["precision"]) for run in runs if store.is_done(run))
+    done_in = Counter(str(record.identity.precision) for run in runs if (record := ledger.record(run)) is not None)
     return [
         f"{count} of these runs are done in {done}, the others would be in {here}, and tables keep the two apart; "
         f"--precision {done} goes on as before, another --results folder begins anew"
         for done, count in done_in.items()
         if done != here
+    ]
+
+
+def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
+    """A line for each variant of which records are there that other sources have computed, under the same version."""
+    done = [record for run in runs if (record := ledger.record(run)) is not None]
+    seeds: dict[str, list[int]] = {}
+    for record in edited(done):
+        seeds.setdefault(record.identity.variant, []).append(record.identity.seed)
+    return [
+        f"{variant}: methods/{variant.partition(':')[0]}.py, or what it imports, has changed since seed {', '.join(map(str, of))} was run; "
+        "raise its `version`, or run again with --force"
+        for variant, of in seeds.items()
     ]
 
 

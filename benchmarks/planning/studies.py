@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.metrics.catalogue import drawn
 from benchmarks.planning.plan import identities, study_request
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
-from protocols.messages import short
+from protocols.messages import short, unknown
 from protocols.schema import Protocol
-from protocols.study import Study, load_study
+from protocols.study import OWN_FIGURES, Study
 
 
 @dataclass
@@ -27,26 +28,23 @@ def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None,
     wanted: dict[str, Identity] = {}
     probes: defaultdict[str, list[str]] = defaultdict(list)
     for study in studies:
+        check_figures(study)
         runs_of_study = identities(study_request(protocol, study, recipe, split, seeds))
         of_first_seed = runs_of_study[: len(study.variants)]
         refuse_duplicates(study, [str((one.method, one.preset, one.config)) for one in of_first_seed])
         for identity in runs_of_study:
-            wanted.setdefault(str(identity.stem), identity)
+            wanted.setdefault(f"{identity.group}/{identity.variant}/{identity.seed}", identity)
             probes[identity.variant] += study.probes
     runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # a base and its features serve all runs of a seed
     return StudyRuns(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
 
 
-def load_studies(text: str) -> list[Study]:
-    """`gamma,tau` to studies, once each. Raises ProtocolError."""
-    return [load_study(name) for name in dict.fromkeys(text.split(","))]
-
-
-def variants_of(protocol: Protocol, study: Study) -> dict[str, str]:
-    """Variant, as records name it -> label. Raises UsageError or MethodError."""
-    names = [identity.variant for identity in identities(study_request(protocol, study, None, None, "0"))]
-    refuse_duplicates(study, names)
-    return {name: variant.label for name, variant in zip(names, study.variants, strict=True)}
+def check_figures(study: Study) -> None:
+    """Raises UsageError for a figure that nobody can draw."""
+    known = [*drawn(), *OWN_FIGURES]
+    for name in study.figures:
+        if name not in known:
+            raise UsageError(f"study {study.name}, figures: {unknown('figure', name, known)}")
 
 
 def refuse_duplicates(study: Study, what_they_are: Sequence[str]) -> None:
@@ -55,15 +53,3 @@ def refuse_duplicates(study: Study, what_they_are: Sequence[str]) -> None:
     for variant, what in zip(study.variants, what_they_are, strict=True):
         if (same := labels.setdefault(what, variant.label)) != variant.label:
             raise UsageError(f"study {study.name}, {short(variant.label)}: is the same as {short(same)}")
-
-
-def studied(protocol: Protocol, names: Iterable[str]) -> dict[str, str]:
-    """Variants with changed parameters that one of these studies of studies/ lists -> its name."""
-    found: dict[str, str] = {}
-    for name in names:
-        study = load_study(name)
-        changed = [bool(variant.set) for variant in study.variants]
-        for own, variant in zip(changed, variants_of(protocol, study), strict=True):
-            if own:
-                found.setdefault(variant, name)
-    return found

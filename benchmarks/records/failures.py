@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.records.identity import Identity
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -18,13 +20,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """A failure's note, read again. `where` is recipe.split; `folder` has the variant's runs, and names it where the note is damaged."""
+    """A failure's note, read again. `where` is recipe.split. A damaged note, or one of an older release, has no identity; a damaged
+    one is named by its folder."""
 
     where: str
-    folder: str
     variant: str
     seed: int
     error: str
+    identity: Identity | None = None
 
     def __str__(self) -> str:
         return f"{self.variant} seed {self.seed} ({self.where}): {self.error}"
@@ -36,6 +39,7 @@ def read_failure(path: Path) -> FailedRun:
     try:
         content = json.loads(path.read_bytes())
         variant, error = str(content["variant"]), str(content["error"])
+        identity = Identity.model_validate(content["identity"]) if "identity" in content else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        variant, error = folder.name, "failed; the note that says why is damaged"
-    return FailedRun(folder.parent.name, folder.name, variant, seed, error)
+        variant, error, identity = folder.name, "failed; the note that says why is damaged", None
+    return FailedRun(folder.parent.name, variant, seed, error, identity)

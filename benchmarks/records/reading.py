@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.records.schema import READ_VERSIONS, Record
+from benchmarks.records.migrations import migrated
+from benchmarks.records.schema import SCHEMA_VERSION, Record
 from benchmarks.system.errors import RecordError
 from protocols.loading import explain
 
@@ -35,7 +36,7 @@ def seal(content: dict[str, Any]) -> str:
 
 
 def read_record(path: Path) -> Record:
-    """Load and check one record. Raises RecordError naming the file and what is wrong with it."""
+    """Load and check one record of any schema. Raises RecordError naming the file and what is wrong with it."""
     try:
         facts = path.stat()
     except OSError:
@@ -43,7 +44,7 @@ def read_record(path: Path) -> Record:
     return _read_record(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _read_record(path: Path, *state: int) -> Record:
     """A sweep asks for every record when it begins and when it reports: parsed again only where the file is another."""
     try:
@@ -51,13 +52,34 @@ def _read_record(path: Path, *state: int) -> Record:
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole JSON file ({error}); remove it and run again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version not in READ_VERSIONS:
-        raise RecordError(f"{path}: record schema {version!r}, this release reads {' and '.join(map(str, READ_VERSIONS))}")
+    if is_later(version):
+        raise RecordError(f"{path}: record schema {version}, of a later release (this one reads up to {SCHEMA_VERSION}); it is left alone")
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise RecordError(f"{path}: record schema {version!r}, this release reads 1 to {SCHEMA_VERSION}; remove it and run again")
     try:
         if version > 1 and content.pop("seal", None) != seal(content):
             raise RecordError(f"{path}: changed after it was written; remove it and run again")
-        return Record.model_validate(content)
+        return Record.model_validate(migrated(content)).read_from(path)
     except ValidationError as error:
         raise RecordError(f"{path}: {explain(error, Record)}; remove it and run again") from None
+    except KeyError as error:
+        raise RecordError(f"{path}: {error.args[0]}: is required; remove it and run again") from None
+    except (AttributeError, TypeError):  # of a migration, over a list where a mapping belongs
+        raise RecordError(f"{path}: not a record; remove it and run again") from None
     except ValueError as error:  # NaN has no place in JSON, and no seal
         raise RecordError(f"{path}: {error}; remove it and run again") from None
+
+
+def is_later(version: Any) -> bool:
+    """Whether a schema version is of a release yet to come."""
+    return isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION
+
+
+def refuse_later(path: Path) -> None:
+    """Raises RecordError where a record of a later release lies: it is never replaced."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if isinstance(content, dict) and is_later(content.get("schema_version")):
+        raise RecordError(f"{path}: holds a record of a later release, which is left alone; take another --results folder")

@@ -1,21 +1,22 @@
-"""The record of a finished run: what was found, as JSON has it."""
+"""The record of a finished run: what was found, as JSON has it.
+
+A new field needs a default that says what older records meant by its absence; a change that a default cannot express is a new
+schema version, with a function in migrations.py.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
-from benchmarks.data.splits import order_sha256
 from benchmarks.records.identity import Identity
+from benchmarks.system.hashes import order_sha256
 from protocols.fields import Strict
 
-SCHEMA_VERSION: Literal[2] = 2
-
-
-READ_VERSIONS = (1, 2)
-"""Schema 1 has no seal and no `numbers_kept`, and its predictions come without labels. Both are read for ever."""
+SCHEMA_VERSION: Literal[3] = 3
 
 
 class SessionResult(Strict):
@@ -30,24 +31,47 @@ class SessionResult(Strict):
 
 
 class Record(Strict):
-    """One finished run."""
+    """One finished run. `schema_version` is that of the file; whatever it is, the fields are those of the present schema."""
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     title: str
     identity: Identity
     order: tuple[int, ...]
     order_sha256: str
     rows_sha256: str
-    images_sha256: str
+    """Of the indices of all training and test images, session by session."""
     environment: dict[str, str | int]
     selection: Literal["last", "val", "oracle_test"]
     memory_budget: int | None
     sessions: tuple[SessionResult, ...]
     predictions_sha256: str
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from. ValueError for a record that was not read."""
+        if self._path is None:
+            raise ValueError("this record was not read from a file")
+        return self._path
+
+    def beside(self, suffix: str) -> Path:
+        """What lies beside the record: `.npz` has its predictions, `.cost.json` its costs."""
+        return self.path.with_name(self.path.stem + suffix)
+
+    def read_from(self, path: Path) -> Record:
+        """The record itself, which knows from now on where it lies."""
+        self._path = path
+        return self
+
+    @property
+    def images_sha256(self) -> str:
+        return str(self.identity.images)
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
         shape = self.identity.sessions
+        if self.identity.images is None or self.identity.precision != self.environment.get("precision"):
+            raise ValueError("the identity must name the images, and the precision that the environment names")
         if len(self.order) != shape.classes or order_sha256(self.order) != self.order_sha256:
             raise ValueError("the class order and its hash do not agree")
         if len(self.sessions) != shape.count + 1:
@@ -59,7 +83,7 @@ class Record(Strict):
             if any(not 0 <= right <= images or images == 0 for right, images in zip(session.correct, session.total, strict=True)):
                 raise ValueError(f"session {number} has impossible counts")
             if (session.numbers_kept is None) == (self.schema_version > 1):
-                raise ValueError(f"session {number}: numbers_kept belongs to records of schema 2, and to all of them")
+                raise ValueError(f"session {number}: numbers_kept belongs to records of schema 2 and later, and to all of them")
             if any(not np.isfinite(value) for value in session.log.values()):
                 raise ValueError(f"session {number} logs a value that is not a number")
         return self

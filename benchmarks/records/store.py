@@ -1,29 +1,43 @@
-"""The result of a run: one JSON that repeats byte for byte, what it cost beside it, and the predicted labels.
+"""Where records lie under a results folder:
 
-    records/<protocol>/<recipe>.<split>/<variant>/seed00.json        what was found; goes into git
-                                                  seed00.cost.json   seconds, memory, commit: differs from run to run
-                                                  seed00.npz         predicted labels; stays out of git
-                                                  seed00.failed.json why a run failed, until it succeeds
-                                                  <probe>/seed00.json  what a study looked at (benchmarks.records.traces)
+    records/<protocol>/<recipe>.<split>/<variant>-<digits>/seed00.json        what was found; goes into git
+                                                           seed00.cost.json   seconds, memory, commit: differs from run to run
+                                                           seed00.npz         predicted labels; stays out of git
+                                                           seed00.failed.json why a run failed, until it succeeds
+                                                           <probe>/seed00.json  what a study looked at (traces.py)
 
-The record is written last: where it is, the run is done.
+The record is written last: where it is, the run is done. The digits are of all that makes a run different but its seed, so that two
+runs never share a path. Records of schema 1 and 2 lie in folders without them; they are found there, and none is written there.
 """
 
 from __future__ import annotations
 
-import json
+import glob
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun, Failure, read_failure
 from benchmarks.records.identity import Identity
-from benchmarks.records.reading import read_record, seal, to_json
+from benchmarks.records.reading import read_record, refuse_later, seal, to_json
 from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import remove, write_atomic
+
+Upgrade = Callable[[Identity], Identity]
+"""An identity of an older version of its method in the form of the present version, where its runs are still valid."""
+
+
+def stores_below(results: Path) -> list[Store]:
+    """The results folder itself and folders in it that hold records: `search`, say."""
+    folders = [folder.parent for folder in sorted(results.glob("**/records/"))]
+    return [Store(folder) for folder in folders if "records" not in folder.relative_to(results).parts]
+
+
+def unchanged(identity: Identity) -> Identity:
+    return identity
 
 
 class Store:
@@ -32,27 +46,43 @@ class Store:
     def __init__(self, results: Path) -> None:
         self.root = results / "records"
 
+    def protocols(self) -> list[str]:
+        """Names of the protocols that have records here."""
+        return sorted(folder.name for folder in self.root.glob("*/"))
+
     def path(self, identity: Identity, suffix: str) -> Path:
+        """Where this release writes the run."""
         stem = self.root / identity.stem
         return stem.with_name(stem.name + suffix)
-
-    def is_done(self, identity: Identity, images_sha256: str | None = None) -> bool:
-        """Whether a whole record of exactly this identity, and of these images, is there.
-
-        A damaged or outdated one is not: its run is done again. None asks nothing of the images.
-        """
-        try:
-            record = read_record(self.path(identity, ".json"))
-        except RecordError:
-            return False
-        return record.identity == identity and images_sha256 in (None, record.images_sha256)
 
     def trace_path(self, identity: Identity, probe: str) -> Path:
         record = self.path(identity, ".json")
         return record.parent / probe / record.name
 
+    def find(self, wanted: Identity, upgrade: Upgrade = unchanged) -> Record | None:
+        """The whole record of this run, wherever an older release may have put it; None where there is none."""
+        for path in self._candidates(wanted):
+            try:
+                record = read_record(path)
+            except RecordError:
+                continue
+            found = record.identity
+            if wanted.same_as(found if found.version == wanted.version else upgrade(found)):
+                return record
+        return None
+
+    def _candidates(self, wanted: Identity) -> Iterator[Path]:
+        """Files that may hold the run, those of older releases last."""
+        name = f"seed{wanted.seed:02d}.json"
+        folders = (self.root / wanted.group).glob(f"{glob.escape(wanted.readable)}*/")
+        places = [folder for folder in sorted(folders) if wanted.may_lie_in(folder.relative_to(self.root))]
+        old = self.root / wanted.old_folder
+        yield from (folder / name for folder in sorted(places, key=lambda folder: folder == old))
+
     def save(self, record: Record, costs: Costs, predictions: bytes, traces: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Write a finished run; an earlier record of the same run is replaced, and no other."""
         identity = record.identity
+        refuse_later(self.path(identity, ".json"))
         for probe, seen in traces.items():
             write_atomic(self.trace_path(identity, probe), seen)
         write_atomic(self.path(identity, ".npz"), predictions)
@@ -62,19 +92,12 @@ class Store:
         write_atomic(self.path(identity, ".json"), to_json({**content, "seal": seal(content)}))
 
     def save_failure(self, identity: Identity, failure: Failure) -> None:
+        """Write a failure's note beside where the record would be. A record that is there stays as it is."""
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
-        write_atomic(self.path(identity, ".failed.json"), to_json(content))
-        if not self.is_done(identity):  # else only a trace was wanting
-            remove(self.path(identity, ".json"))  # of other settings, or it would not have been run
-
-    def read_costs(self, identity: Identity) -> Costs | None:
-        try:
-            return Costs.model_validate(json.loads(self.path(identity, ".cost.json").read_bytes()))
-        except (OSError, ValueError, RecursionError):
-            return None
+        write_atomic(self.path(identity, ".failed.json"), to_json({**content, "identity": identity.model_dump(mode="json")}))
 
     def load(self, protocol: str) -> tuple[list[Record], list[str], list[FailedRun]]:
-        """All records of a protocol; one line for each that cannot be used; every failed run."""
+        """All records of a protocol; one line for each that cannot be used; every run that failed and has no record."""
         records, faults, failures = [], [], []
         for path in sorted((self.root / protocol).glob("*/*/seed*.json")):
             if path.name.endswith(".cost.json"):
@@ -83,29 +106,65 @@ class Store:
                 failures.append(read_failure(path))
                 continue
             try:
-                record = read_record(path)
-                if self.path(record.identity, ".json") != path:
-                    raise RecordError(f"{path}: its content belongs to {record.identity.stem}; remove it and run again")
-                records.append(record)
+                records.append(self._in_place(read_record(path)))
             except RecordError as error:
-                faults.append(str(error).replace(f"{self.root}/", ""))
+                faults.append(self._named(str(error)))
+        records, twice = once_each(records)
         copies = copied_seeds(records)
-        faults += [f"{one.identity.stem}.json: {why}" for one, why in copies]
+        faults += [self._named(f"{one.path}: {why}") for one, why in (*twice, *copies)]
         out = {id(one) for one, _ in copies}
-        return [record for record in records if id(record) not in out], faults, failures
+        records = [record for record in records if id(record) not in out]
+        return records, faults, [failed for failed in failures if not any(answers(record, failed) for record in records)]
+
+    def _in_place(self, record: Record) -> Record:
+        """Raises RecordError for a record that lies where another run's belongs."""
+        path, identity = record.path, record.identity
+        if path.stem != f"seed{identity.seed:02d}" or not identity.may_lie_in(path.parent.relative_to(self.root)):
+            raise RecordError(f"{path}: its content belongs to {identity.stem}; remove it and run again")
+        return record
+
+    def _named(self, text: str) -> str:
+        return text.replace(f"{self.root}/", "")
+
+
+def answers(record: Record, failed: FailedRun) -> bool:
+    """Whether the run that failed was done after all. A note of an older release is of the runs that its name says."""
+    identity = record.identity
+    if failed.identity is not None:
+        return identity.same_as(failed.identity)
+    return (identity.group.name, identity.variant, identity.seed) == (failed.where, failed.variant, failed.seed)
+
+
+def once_each(records: list[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
+    """Records without those of a run that is there twice. A new record takes the place of one that an older release wrote; of two
+    others, one is named."""
+    by_run: defaultdict[tuple[Path, str, int], list[Record]] = defaultdict(list)
+    twice = []
+    for record in sorted(records, key=lambda record: record.path.parent.name == record.identity.old_folder.name):
+        identity = record.identity
+        others = by_run[identity.group, identity.variant, identity.seed]
+        same = next((other for other in others if other.identity.same_as(identity)), None)
+        if same is None:
+            others.append(record)
+        elif record.path.parent.name != identity.old_folder.name:
+            twice.append((record, f"its run stands in {same.path.parent.name}/ too; remove one of the two"))
+    kept = {id(record) for several in by_run.values() for record in several}
+    return [record for record in records if id(record) in kept], twice
 
 
 def copied_seeds(records: list[Record]) -> list[tuple[Record, str]]:
-    """Records of a variant that predict the same from the same rows under several seeds: all but one are copies, none can be told apart.
+    """Records of a variant that predict the same from the same images under several seeds: all but one are copies, none can be told apart.
 
     Other shots with the same predictions are none: a method that has collapsed on the newest class answers so, whatever it was shown.
     """
     same = defaultdict(list)
     for record in records:
-        same[record.identity.stem.parent, record.rows_sha256, record.predictions_sha256].append(record)
+        identity = record.identity
+        what = (identity.group, identity.variant, identity.images, identity.precision)
+        same[what, record.rows_sha256, record.predictions_sha256].append(record)
     found = []
     for several in same.values():
         seeds = ", ".join(str(record.identity.seed) for record in several)
-        if len(several) > 1:
+        if len({record.identity.seed for record in several}) > 1:
             found += [(record, f"seeds {seeds} have the same predictions, so they are copies; remove and run again") for record in several]
     return found

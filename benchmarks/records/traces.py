@@ -1,6 +1,6 @@
 """What probes saw of a run, beside its record:
 
-    records/<protocol>/<recipe>.<split>/<variant>/<probe>/seed00.json
+    records/<protocol>/<recipe>.<split>/<variant>-<digits>/<probe>/seed00.json
 
 A trace names the record that it belongs to by the hash of its predictions: made with another, it counts as not there.
 """
@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from benchmarks.records.identity import Identity
-from benchmarks.records.reading import read_record, to_json
+from benchmarks.records.reading import to_json
 from benchmarks.records.schema import Record
-from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError
 from protocols.fields import Strict
 from protocols.loading import explain
 
-if TYPE_CHECKING:
-    from benchmarks.running.probes import Probe
+VERSIONS = {"drift": 1, "epochs": 1, "fit": 1, "tsne": 1}
+"""What each probe (benchmarks/running/probes) writes now. Raise a version when a change of the probe changes numbers: older traces
+are then made again. They stand here because a report reads traces and must not load what makes them."""
 
 
 class Trace(Strict):
@@ -35,9 +34,9 @@ class Trace(Strict):
     numbers: dict[str, Any]
 
 
-def read_trace(store: Store, record: Record, probe: str, version: int) -> dict[str, Any]:
+def read_trace(record: Record, probe: str) -> dict[str, Any]:
     """The numbers. Raises RecordError where there is no trace of this probe and record."""
-    path = store.trace_path(record.identity, probe)
+    path = record.path.parent / probe / record.path.name
     try:
         trace = Trace.model_validate(json.loads(path.read_bytes()))
     except OSError:
@@ -46,26 +45,22 @@ def read_trace(store: Store, record: Record, probe: str, version: int) -> dict[s
         raise RecordError(f"{path}: {explain(error, Trace)}; run the study again") from None
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole JSON file ({error}); run the study again") from None
-    if (trace.probe, trace.version, trace.predictions_sha256) != (probe, version, record.predictions_sha256):
+    if (trace.probe, trace.version, trace.predictions_sha256) != (probe, VERSIONS[probe], record.predictions_sha256):
         raise RecordError(f"{path}: was made with another record or release; run the study again")
     return trace.numbers
 
 
-def has_traces(store: Store, identity: Identity, probes: Sequence[str]) -> bool:
-    """Whether a run whose record is there has a trace of every probe."""
-    if not probes:
-        return True
-    from benchmarks.running.probes import PROBES
-
+def has_traces(record: Record, probes: Sequence[str]) -> bool:
+    """Whether there is a trace of every probe beside the record."""
     try:
-        record = read_record(store.path(identity, ".json"))
         for probe in probes:
-            read_trace(store, record, probe, PROBES[probe].version)
+            read_trace(record, probe)
     except RecordError:
         return False
     return True
 
 
-def trace_bytes(probe: Probe, record: Record) -> bytes:
-    trace = Trace(probe=probe.name, version=probe.version, predictions_sha256=record.predictions_sha256, numbers=probe.numbers())
+def trace_bytes(probe: str, numbers: dict[str, Any], record: Record) -> bytes:
+    """A trace of this record as it is stored."""
+    trace = Trace(probe=probe, version=VERSIONS[probe], predictions_sha256=record.predictions_sha256, numbers=numbers)
     return to_json(trace.model_dump(mode="json"))

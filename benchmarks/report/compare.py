@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.metrics.accuracy import sampling_half_width
+from benchmarks.metrics.catalogue import tested
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import Column, Pair, against, leader, scores_of, seeds_needed
 from benchmarks.report.section import Section
 from benchmarks.report.tables import NONE, markdown
 
-METRICS = {"accuracy": "Accuracy", "hm": "Harmonic mean"}
 LEGEND = (
     "After the last session, the best accuracy first. A cell is the row minus the named one: mean over the seeds that both have ± its "
     f"95 % interval, then p of the paired t-test, Holm-corrected within the column. Where p is not below {ALPHA}, it says how many seeds "
@@ -29,7 +29,7 @@ def comparison(section: Section) -> str:
     last = {variant: section.last[section.last["variant"] == variant].set_index("seed") for variant in ranked}
     controls = [variant for variant in ranked if section.variants[variant][0].identity.method == "base_only"]
     columns: dict[str, dict[str, str]] = {}
-    for metric, title in METRICS.items():
+    for metric, title in tested().items():
         rows = {variant: scores_of(last[variant][metric]) for variant in ranked}
         first = leader(rows)
         for reference in dict.fromkeys(([first] if first else []) + controls[:1]):

@@ -7,13 +7,22 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.catalogue import METRICS, Run
 from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
 
+KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
+"""What a method carries: prototypes and teachers that are no part of its network are `other numbers` (None in records of schema 1)."""
+
+
+def run_of(record: Record, session: int | None = None) -> Run:
+    """What metrics are computed from: the record up to a session, or all of it."""
+    upto = record.sessions[: len(record.sessions) if session is None else session + 1]
+    return Run(record.identity.sessions, tuple(s.correct for s in upto), tuple(s.total for s in upto))
+
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Columns: variant, seed, session, accuracy, base, novel, hm, class_count, images_kept, parameters_added, numbers_kept.
+    """Columns: variant, seed, session, every metric that has a value after each session, and what is kept.
 
     Refuses a seed that a variant has twice: it would weigh double in every mean.
     """
@@ -22,23 +31,11 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
         raise RecordError(f"{', '.join(twice)}: more than one record; a table takes one a seed")
     rows = []
     for record in records:
-        shape = record.identity.sessions
-        for number, s in enumerate(record.sessions):
-            rows.append(
-                {
-                    "variant": record.identity.variant,
-                    "seed": record.identity.seed,
-                    "session": number,
-                    "accuracy": metrics.micro(s.correct, s.total),
-                    "base": metrics.base_accuracy(s.correct, s.total, shape.base),
-                    "novel": metrics.novel_accuracy(s.correct, s.total, shape.base),
-                    "hm": metrics.harmonic_mean(s.correct, s.total, shape.base),
-                    "class_count": metrics.class_count(s.correct, s.total, shape.span(number).start),
-                    "images_kept": s.images_kept,
-                    "parameters_added": s.parameters_added,
-                    "numbers_kept": float("nan") if s.numbers_kept is None else s.numbers_kept,
-                }
-            )
+        for number, session in enumerate(record.sessions):
+            run = run_of(record, number)
+            kept = {name: float("nan") if (value := getattr(session, name)) is None else value for name in KEPT}
+            values = {entry.name: entry.value(run) for entry in METRICS if entry.over_sessions}
+            rows.append({"variant": record.identity.variant, "seed": record.identity.seed, "session": number, **values, **kept})
     return pd.DataFrame(rows)
 
 
@@ -51,8 +48,3 @@ def label_of(record: Record) -> str:
     details = [] if identity.preset == "default" else [identity.preset]
     details += [f"{key}={value}" for key, value in sorted(identity.overrides.items())]
     return record.title + (f" ({', '.join(details)})" if details else "") + (" †" if record.selection == "oracle_test" else "")
-
-
-def matrix_of(record: Record) -> list[list[float]]:
-    """The accuracy matrix: row t, after session t, has the accuracy on the classes of each session j <= t."""
-    return [metrics.session_accuracies(record.identity.sessions, s.correct, s.total) for s in record.sessions]

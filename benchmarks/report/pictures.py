@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from benchmarks.metrics.catalogue import METRICS, metric
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import read_trace
 from benchmarks.report.section import Section
-from benchmarks.running.probes import PROBES
 from benchmarks.system.errors import RecordError
+from protocols.messages import unknown
 from protocols.printed import PublishedStudy
 from protocols.study import Study
 
@@ -46,7 +48,7 @@ class Material:
         found = []
         for label, record in self.records():
             try:
-                found.append((label, record.identity.seed, read_trace(self.store, record, probe, PROBES[probe].version)))
+                found.append((label, record.identity.seed, read_trace(record, probe)))
             except RecordError as error:
                 self.faults.append(str(error).replace(f"{self.store.root}/", ""))
         return found
@@ -68,23 +70,19 @@ def draw(of: Material, folder: Path, stem: str) -> list[tuple[str, list[Path]]]:
 
     drawn = []
     for name in of.study.figures:
+        if name not in MAKERS:
+            raise RecordError(f"study {of.study.name}, figures: {unknown('figure', name, list(MAKERS))}")
         for ending, title, drawing in MAKERS[name](of):
             drawn.append((title, figures.save(drawing, folder / f"{stem}.{ending}")))
     return drawn
 
 
-def accuracy(of: Material) -> list[Named]:
+def over_sessions(of: Material, name: str) -> list[Named]:
+    """A metric of the catalogue, session by session."""
     from benchmarks.report import figures
 
-    title = "Accuracy over sessions"
-    return [("accuracy", title, figures.over_sessions(of.metric("accuracy"), "accuracy, all classes seen (%)", title))]
-
-
-def hm(of: Material) -> list[Named]:
-    from benchmarks.report import figures
-
-    title = "Harmonic mean of base and novel accuracy"
-    return [("hm", title, figures.over_sessions(of.metric("hm").dropna(), "harmonic mean (%)", title))]
+    entry = metric(name)
+    return [(name, entry.figure, figures.over_sessions(of.metric(name).dropna(), entry.axis, entry.figure))]
 
 
 def axis(of: Material) -> list[Named]:
@@ -173,8 +171,7 @@ def slug(label: str) -> str:
 
 
 MAKERS: dict[str, Callable[[Material], Sequence[Named]]] = {
-    "accuracy": accuracy,
-    "hm": hm,
+    **{entry.name: partial(over_sessions, name=entry.name) for entry in METRICS if entry.figure},
     "axis": axis,
     "fit": fit,
     "sessions": sessions,

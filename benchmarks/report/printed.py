@@ -35,7 +35,7 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     if others:
         base = float(section.frame.loc[section.frame["session"] == 0, "accuracy"].mean())
         backbone = section.records[0].identity.backbone
-        network = (str(backbone["name"]), backbone["pretrained"])
+        network = (backbone.name, backbone.pretrained)
 
         def comparable(row: PublishedRow) -> str:
             apart = other_network(row, backbone) or other_base(row, base)
@@ -47,7 +47,7 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
 
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
     """The whole report of a protocol that has printed rows and no record."""
-    backbone = protocol.backbone.model_dump()
+    backbone = protocol.backbone
 
     def comparable(row: PublishedRow) -> str:
         apart = other_network(row, backbone)
@@ -63,7 +63,7 @@ def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[
         "",
         ELSEWHERE,
         "",
-        *by_network(published, (backbone["name"], backbone["pretrained"]), comparable),
+        *by_network(published, (backbone.name, backbone.pretrained), comparable),
     ]
 
 

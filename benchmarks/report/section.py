@@ -17,18 +17,21 @@ from benchmarks.report.ranking import is_ranked
 
 @dataclass(frozen=True)
 class Section:
-    """Records of one recipe and split, one variant after the other in the order of the tables, and what failed beside them."""
+    """Records of one recipe and split, one variant after the other in the order of the tables, and what failed beside them.
+
+    `differs` says what tells it apart from a section that shares recipe and split with it.
+    """
 
     recipe: str
     split: str
     variants: dict[str, list[Record]]
-    digest: str = ""
+    differs: str = ""
     failures: Sequence[FailedRun] = ()
 
     @property
     def name(self) -> str:
-        """Heading; the digest tells apart sections that share recipe and split."""
-        return f"Recipe `{self.recipe}`, split `{self.split}`" + (f", settings `{self.digest}`" if self.digest else "")
+        """Heading."""
+        return f"Recipe `{self.recipe}`, split `{self.split}`" + (f", {self.differs}" if self.differs else "")
 
     @property
     def records(self) -> list[Record]:
@@ -58,13 +61,11 @@ class Section:
 
     def failed(self, variant: str) -> int:
         """How many runs of a variant that has records failed."""
-        folder = self.variants[variant][0].identity.stem.parent.name
-        return sum(failed.folder == folder for failed in self.failures)
+        return sum(failed.variant == variant for failed in self.failures)
 
     def failed_rows(self) -> dict[str, int]:
         """Variants of which nothing but failures is left: a label each, and how many."""
-        alive = {records[0].identity.stem.parent.name for records in self.variants.values()}
-        return Counter(f"`{failed.variant}`" for failed in self.failures if failed.folder not in alive)
+        return Counter(f"`{failed.variant}`" for failed in self.failures if failed.variant not in self.variants)
 
     def seeds_cell(self, runs: int, failed: int) -> str:
         """`10`; `8 of 10, 1 failed` where not all are there."""

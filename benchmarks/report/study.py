@@ -7,25 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.catalogue import columns, tested
 from benchmarks.metrics.statistics import ALPHA
-from benchmarks.planning.studies import variants_of
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
 from benchmarks.report.compare import cell, pairs_of
 from benchmarks.report.frame import label_of
-from benchmarks.report.pictures import Material, draw
+from benchmarks.report.matching import labels_of, unclear
+from benchmarks.report.pictures import Material, draw, slug
 from benchmarks.report.ranking import scores_of
 from benchmarks.report.section import Section
-from benchmarks.report.tables import NONE, intervals, markdown, widths
-from benchmarks.report.write import make_sections, notes, provenance, study_page, written
+from benchmarks.report.sections import make_sections
+from benchmarks.report.tables import NONE, intervals, last_block, markdown, widths
+from benchmarks.report.write import notes, provenance, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol
 from protocols.study import Study
-
-MEASURES = {"accuracy": "All", "hm": "Harmonic mean", "base": "Base", "novel": "Novel"}
-TESTED = {"accuracy": "Accuracy", "hm": "Harmonic mean"}
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,19 @@ class StudySection:
 
 def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     """Write the page and its figures; returns their paths. Raises RecordError where no variant of the study was run."""
-    store, labels = Store(results), variants_of(protocol, study)
+    store = Store(results)
     records, faults, failures = store.load(protocol.name)
+    labels = labels_of(study, records, failures)
     own = [record for record in records if record.identity.variant in labels]
     failed = [run for run in failures if run.variant in labels]
     command = f"python run_all.py --protocol {protocol.name} --study {study.name}"
     if not (own or failed):
         raise RecordError(f"{store.root / protocol.name}: no runs of study {study.name} yet; run `{command}` first")
-    sections, mixed = make_sections(protocol, own, failed)
+    grouped = make_sections(protocol, own, failed)
     printed = load_published_study(study.name)
     lines = [f"# {study.title}: {protocol.name}", "", intro(protocol, study, command)]
     paths, wanting = [], []
-    for drawn in run_for(study, [in_order(study, section, labels) for section in sections], store):
+    for drawn in run_for(study, [in_order(study, section, labels) for section in grouped.current or grouped.other]):
         section = drawn.section
         lines += ["", f"## {section.name}", "", *tables(drawn, printed)]
         material = Material(study, section, drawn.rows, printed, store)
@@ -71,7 +71,10 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
         lines += ["### What these numbers stand on", "", *provenance(section)]
     lines += notes("Runs that failed, and are in no mean", [str(run) for run in failed])
     lines += notes("Traces that are wanting, and are in no figure", wanting)
-    lines += notes("Records that cannot be used, and are in no mean", faults + mixed)
+    if grouped.current:
+        lines += notes(f"Other settings, on [{protocol.name}.md]({protocol.name}.md)", [section.name for section in grouped.other])
+    lines += notes("Variants that are not clear, and are in no table", unclear(study, records))
+    lines += notes("Records that cannot be used, and are in no mean", faults)
     return [written(study_page(protocol, study.name, results), lines), *paths]
 
 
@@ -80,14 +83,14 @@ def in_order(study: Study, section: Section, labels: Mapping[str, str]) -> Study
     return StudySection(study, replace(section, variants=order), labels)
 
 
-def run_for(study: Study, sections: Sequence[StudySection], store: Store) -> Sequence[StudySection]:
+def run_for(study: Study, sections: Sequence[StudySection]) -> Sequence[StudySection]:
     """Sections with something to compare: the reference, another variant, and traces where the study looks at any.
 
     A recipe or split that has but some of the variants in the protocol's own table is none. Where no section has more, all are shown.
     """
 
     def compared(of: StudySection) -> bool:
-        seen = not study.probes or any(has_traces(store, record.identity, study.probes) for record in of.section.records)
+        seen = not study.probes or any(has_traces(record, study.probes) for record in of.section.records)
         return of.variant(study.reference) is not None and len(of.rows) >= min(2, len(of.labels)) and seen
 
     return [section for section in sections if compared(section)] or sections
@@ -104,7 +107,7 @@ def intro(protocol: Protocol, study: Study, command: str) -> str:
 
 def stem_of(protocol: Protocol, section: Section, study: Study) -> str:
     """Beginning of the figures' names."""
-    return ".".join(part for part in (protocol.name, section.recipe, section.split, section.digest, study.name) if part)
+    return ".".join(part for part in (protocol.name, section.recipe, section.split, slug(section.differs), study.name) if part)
 
 
 def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
@@ -122,15 +125,14 @@ def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
     for variant, label in of.rows.items():
         curves = section.curves(variant)
         drops = [metrics.performance_drop(list(curve)) for _, curve in curves.iterrows()]
-        last = section.last[section.last["variant"] == variant].set_index("seed")
-        block = last[list(MEASURES)].rename(columns=MEASURES).assign(Average=curves.mean(axis=1), PD=drops)
         records = section.variants[variant]
+        block = last_block(section, variant, "study").assign(Average=curves.mean(axis=1), PD=drops)
         value = printed.values.get(label) if printed else None
         cells = [] if printed is None else [NONE if value is None else f"{value:.2f}"]
         rows.append(
             [label, label_of(records[0]), section.seeds_cell(len(records), section.failed(variant)), *intervals(variant, block), *cells]
         )
-    header = ["Variant", "Method", "Seeds", *MEASURES.values(), "Average", "PD"]
+    header = ["Variant", "Method", "Seeds", *(column.heading for _, column in columns("study")), "Average", "PD"]
     return markdown(rows, header + ([f"Printed ({printed.protocol}, all)"] if printed else []))
 
 
@@ -154,7 +156,7 @@ def paired_table(of: StudySection, against: str) -> str:
         return f"`{against}` was not run here."
     last = of.section.last
     columns = {}
-    for metric, title in TESTED.items():
+    for metric, title in tested().items():
         scores = {variant: scores_of(last[last["variant"] == variant].set_index("seed")[metric]) for variant in of.rows}
         columns[title] = {variant: cell(*pair) for variant, pair in pairs_of(reference, scores).items()}
     lines = [

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.catalogue import Table, columns
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
 from benchmarks.records.costs import Costs
 from benchmarks.records.schema import Record
-from benchmarks.report.frame import label_of, matrix_of
+from benchmarks.report.frame import KEPT, label_of, run_of
 from benchmarks.report.ranking import ahead_of_all, few_seeds, scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.verdict import other_network
@@ -19,8 +20,6 @@ from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 
 NONE = "–"
-KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
-"""What a method carries: prototypes and teachers that are no part of its network are `other numbers` (None in records of schema 1)."""
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -46,11 +45,25 @@ def intervals(variant: str, block: pd.DataFrame) -> list[str]:
     return list(cells.values())
 
 
-def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Sequence[str]) -> dict[str, list[str]]:
-    """The cells of every variant; in each contested column that of the row ahead of all, if there is one, in bold."""
+def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
+    """One variant after its last session: a row a seed, a column for each of the table's metrics, under its heading."""
+    frame = section.last[section.last["variant"] == variant].set_index("seed")
+    shown = columns(table)
+    for entry, _ in shown:
+        if entry.name not in frame:
+            frame[entry.name] = {record.identity.seed: entry.value(run_of(record)) for record in section.variants[variant]}
+    return frame[[entry.name for entry, _ in shown]].rename(columns={entry.name: column.heading for entry, column in shown})
+
+
+def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Mapping[str, str]) -> dict[str, list[str]]:
+    """The cells of every variant; in each contested column that of the row ahead of all, if there is one, in bold.
+
+    `contested`: column -> whether `high` or `low` is better.
+    """
     cells = {variant: intervals(variant, block) for variant, block in blocks.items()}
-    for name in contested:
-        winner = ahead_of_all({variant: scores_of(blocks[variant][name]) for variant in section.ranked})
+    for name, better in contested.items():
+        sign = 1 if better == "high" else -1
+        winner = ahead_of_all({variant: scores_of(sign * blocks[variant][name]) for variant in section.ranked})
         if winner is not None:
             place = list(blocks[winner].columns).index(name)
             cells[winner][place] = f"**{cells[winner][place]}**"
@@ -64,16 +77,16 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
         table = section.curves(variant)
         drops = [metrics.performance_drop(list(curve)) for _, curve in table.iterrows()]
         blocks[variant] = table.assign(Average=table.mean(axis=1), PD=drops)
-    columns = list(table.columns)
-    cells = rows_of(section, blocks, [*columns, "Average"])
+    sessions = list(table.columns)
+    cells = rows_of(section, blocks, dict.fromkeys([*sessions, "Average"], "high"))
     rows: list[list[str]] = []
     for variant, records in section.variants.items():
         seeds = section.seeds_cell(len(records), section.failed(variant))
         rows.append([label_of(records[0]), seeds, *cells[variant]])
         for row in (r for r in published if printed(r, records[0])):
-            rows += published_rows(row, [float(blocks[variant][column].mean()) for column in columns])
-    rows += [[label, section.seeds_cell(0, count), *["failed"] * (len(columns) + 2)] for label, count in section.failed_rows().items()]
-    return markdown(rows, ["Method", "Seeds", *columns, "Average", "PD"])
+            rows += published_rows(row, [float(blocks[variant][column].mean()) for column in sessions])
+    rows += [[label, section.seeds_cell(0, count), *["failed"] * (len(sessions) + 2)] for label, count in section.failed_rows().items()]
+    return markdown(rows, ["Method", "Seeds", *sessions, "Average", "PD"])
 
 
 def widths(section: Section) -> str:
@@ -145,19 +158,15 @@ def average_and_drop(row: PublishedRow) -> list[str]:
 
 def final_table(section: Section) -> str:
     """After the last session: base, novel, their harmonic mean, and what the method kept and added."""
-    names = {"base": "Base", "novel": "Novel", "hm": "Harmonic mean", "accuracy": "All", "class_count": "All, class-count"}
-    blocks = {}
-    for variant, records in section.variants.items():
-        of_variant = section.last[section.last["variant"] == variant].set_index("seed")
-        forgotten = pd.Series({record.identity.seed: metrics.forgetting(matrix_of(record)) for record in records})
-        blocks[variant] = of_variant[list(names)].rename(columns=names).assign(Forgetting=forgotten)
-    cells = rows_of(section, blocks, ["Base", "Novel", "Harmonic mean", "All"])
+    shown = columns("last")
+    blocks = {variant: last_block(section, variant, "last") for variant in section.variants}
+    cells = rows_of(section, blocks, {column.heading: entry.better for entry, column in shown if entry.bold})
     rows = []
     for variant, records in section.variants.items():
         means = section.last.loc[section.last["variant"] == variant, list(KEPT)].mean()
         rows.append([label_of(records[0]), *cells[variant], *(NONE if np.isnan(mean) else f"{mean:,.0f}" for mean in means)])
-    rows += [[label, *["failed"] * (len(names) + 1 + len(KEPT))] for label in section.failed_rows()]
-    return markdown(rows, ["Method", *names.values(), "Forgetting", *KEPT.values()])
+    rows += [[label, *["failed"] * (len(shown) + len(KEPT))] for label in section.failed_rows()]
+    return markdown(rows, ["Method", *(column.heading for _, column in shown), *KEPT.values()])
 
 
 def log_tables(section: Section) -> list[str]:
@@ -183,7 +192,7 @@ def log_tables(section: Section) -> list[str]:
 def matrix_table(records: Sequence[Record]) -> str:
     """The accuracy matrix of one variant, mean over seeds."""
     count = len(records[0].sessions)
-    matrices = [matrix_of(record) for record in records]
+    matrices = [run_of(record).matrix for record in records]
     rows = []
     for t in range(count):
         means = [f"{np.mean([matrix[t][j] for matrix in matrices]):.2f}" for j in range(t + 1)]

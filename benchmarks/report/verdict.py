@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,12 +12,13 @@ from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import EQUAL, mean_and_half_width
 from benchmarks.records.schema import Record
 from protocols.printed import PublishedRow
+from protocols.schema import Backbone
 
 BASE_LEVEL = 3.0
 """Points that two base accuracies may lie apart. One base recipe's printed values lie within 2 (CEC's family on CIFAR-100: 73.1 to
 74.9), the next recipe's 4 or more away (64.1; 79.5); and a method that does nothing carries half or more of it to the last session."""
 LOOSEST = 5.0
-"""Points, the widest tolerance that anybody states (methods.md 8.6): a wider interval would reproduce anything, and a gap beyond it
+"""Points, the widest tolerance that anybody states (docs/methods.md 8.6): a wider interval would reproduce anything, and a gap beyond it
 needs no interval."""
 
 Word = Literal["reproduced", "differs", "not comparable", "undecided"]
@@ -70,11 +71,11 @@ def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word,
     return "undecided", f"{gap:+.2f}, neither an interval nor a stated tolerance"
 
 
-def other_network(row: PublishedRow, backbone: Mapping[str, Any]) -> str:
+def other_network(row: PublishedRow, backbone: Backbone) -> str:
     """`resnet12, here resnet20`; empty where it is the network of these records, from the same start."""
-    if row.backbone != backbone["name"]:
-        return f"{row.backbone}, here {backbone['name']}"
-    here, there = backbone["pretrained"], row.pretrained
+    if row.backbone != backbone.name:
+        return f"{row.backbone}, here {backbone.name}"
+    here, there = backbone.pretrained, row.pretrained
     return "" if here == there else f"{'from scratch' if there is None else f'from {there}'}, here {here or 'from scratch'}"
 
 
@@ -86,7 +87,7 @@ def other_base(row: PublishedRow, base: float) -> str:
 
 
 def above_nothing(row: PublishedRow, base: float, last: float, left: float) -> str:
-    """methods.md 8.6: where bases differ, what is to be compared is the last accuracy beyond A_0 * |base| / |seen|."""
+    """docs/methods.md 8.6: where bases differ, what is to be compared is the last accuracy beyond A_0 * |base| / |seen|."""
     if row.accuracy[0] is None or row.accuracy[-1] is None:
         return ""
     return f"; above doing nothing {row.accuracy[-1] - row.accuracy[0] * left:+.2f}, here {last - base * left:+.2f}"

@@ -6,7 +6,6 @@ unawares, such as adapting to test images or keeping shots, is found here. Whoev
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,24 +84,33 @@ def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN) ->
                 yield from leaves(value, f"{cls.__module__}.{name}", seen)
 
 
-def digest(value: Any) -> str:
+def snapshot(value: Any) -> Any:
+    """A copy that later changes of the value do not reach."""
     if isinstance(value, Tensor):
-        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(raw.tobytes()).hexdigest()}"
-    if isinstance(value, np.ndarray):
-        return f"{value.shape} {value.dtype} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
-    return repr(value)
+        return value.detach().clone()
+    return value.copy() if isinstance(value, np.ndarray) else repr(value)
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether a snapshot and a later one are equal to the bit: NaN equals NaN, and -0 is not 0."""
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        alike = before.shape == after.shape and before.dtype == after.dtype
+        return alike and torch.equal(*(value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (before, after)))
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+        return before.shape == after.shape and before.dtype == after.dtype and before.tobytes() == after.tobytes()
+    return type(before) is type(after) and bool(before == after)
 
 
 @contextmanager
 def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
     """Raises TraceError where what happens inside leaves the strategy other than it was, naming what changed."""
     strategy.model.eval()
-    before = {path: digest(value) for path, value in holdings(strategy)}
+    before = {path: snapshot(value) for path, value in holdings(strategy)}
     yield
-    after = {path: digest(value) for path, value in holdings(strategy)}
-    if before != after:
-        where = next(path for path in [*after, *before] if before.get(path) != after.get(path))
+    after = {path: value if isinstance(value, Tensor | np.ndarray) else repr(value) for path, value in holdings(strategy)}
+    changed = [path for path in [*after, *before] if path not in before or path not in after or not same(before[path], after[path])]
+    if changed:
+        where = changed[0]
         raise TraceError(
             f"session {session}: testing changed {where}; embed and scores must leave a method as it was "
             f"(nothing may be learnt from test images)"

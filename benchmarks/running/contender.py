@@ -14,7 +14,7 @@ from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.metrics.accuracy import session_accuracies
 from benchmarks.running.audit import images_outside, untouched
-from benchmarks.running.evaluate import Evaluation, Evaluator
+from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
 from benchmarks.system.streams import torch_seed
@@ -58,6 +58,7 @@ class Contender:
     base_parameters: int
     base_seconds: float
     shown: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    known: Known = field(default_factory=dict)
 
     def open(self, session: int) -> None:
         """Show the images of the session and those that the method kept; all others are out of its reach from now on."""
@@ -81,10 +82,15 @@ class Contender:
         """Predict all test images so far. Raises ScoreError, or TraceError where testing changes the method."""
         evaluator = self.seed_context.evaluator
         with blocked(self.seed_context.blocked_folders):
+            self.known = evaluator.known(self.strategy)
             with untouched(self.strategy, session):
-                evaluation = evaluator.evaluate(self.strategy, session)
-            evaluator.check_alone(self.strategy, session)
+                evaluation = evaluator.evaluate(self.strategy, session, self.known)
+            evaluator.check_alone(self.strategy, session, self.known)
         return evaluation
+
+    def test_features(self, session: int) -> Tensor:
+        """Features [n, d] of the test images that session `session` brought, after the last `test`."""
+        return self.seed_context.evaluator.features(self.strategy, session, self.known)
 
     def check_kept(self, session: int) -> None:
         indices = self.memory.indices

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,13 +13,15 @@ from benchmarks.base.features import BaseFeatures, embed_all, embedding_key
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
-
-if TYPE_CHECKING:
-    from methods.contract.strategy import SessionStrategy
+from methods.contract.strategy import SessionStrategy
 
 BATCH = 500  # features scored at once
 ROUNDING = {"fp32": 1e-3, "bf16": 5e-2}
 """How far, relative to their norm, features and scores may move with the number of images beside them."""
+
+
+Known = dict[int, Tensor]
+"""Features of test images under one backbone, by the session that brought them."""
 
 
 class ScoreError(RuntimeError):
@@ -54,12 +55,21 @@ class Evaluator:
         self._base = base.test
         self._under(base.key).update(base.test)
 
-    def evaluate(self, strategy: SessionStrategy, session: int) -> Evaluation:
-        """Test images of sessions 0..`session`, predicted among all classes seen. Raises ScoreError."""
+    def known(self, strategy: SessionStrategy) -> Known:
+        """Features remembered for the strategy's backbone as it is now. Hashes its weights: asked once after a session's training."""
+        if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
+            return {}
+        return self._under(embedding_key(strategy.model))
+
+    def evaluate(self, strategy: SessionStrategy, session: int, known: Known | None = None) -> Evaluation:
+        """Test images of sessions 0..`session`, predicted among all classes seen. Raises ScoreError.
+
+        `known` is what `known(strategy)` gives, where it has been asked since the backbone last changed.
+        """
         strategy.model.eval()
         seen = strategy.context.sessions.span(session).stop
         predictions, labels, broken = [], [], []
-        known = self._known(strategy)
+        known = self.known(strategy) if known is None else known
         with torch.inference_mode():
             for number in range(session + 1):
                 indices = torch.from_numpy(self._split.test[number])
@@ -77,21 +87,21 @@ class Evaluator:
         total = np.bincount(label, minlength=seen)
         return Evaluation(predicted.astype(np.int16), tuple(map(int, right)), tuple(map(int, total)))
 
-    def features(self, strategy: SessionStrategy, session: int) -> Tensor:
+    def features(self, strategy: SessionStrategy, session: int, known: Known) -> Tensor:
         """Of the test images that session `session` brought, [n, d], under the strategy as it is now."""
-        return self._embed(strategy, self._known(strategy), session, torch.from_numpy(self._split.test[session]))
+        return self._embed(strategy, known, session, torch.from_numpy(self._split.test[session]))
 
     def labels(self) -> NDArray[np.int16]:
         """Of all test images, session by session: those after session t are a beginning of it."""
         indices = torch.from_numpy(np.concatenate(self._split.test))
         return self._tensors.test_labels[indices].cpu().numpy().astype(np.int16)
 
-    def check_alone(self, strategy: SessionStrategy, session: int) -> None:
+    def check_alone(self, strategy: SessionStrategy, session: int, known: Known) -> None:
         """What is predicted for an image must not depend on the images beside it: that would be learning from test images.
 
         Images of the base and of the latest session are scored once more, alone and mixed with each other. Raises ScoreError.
         """
-        known, precision = self._known(strategy), strategy.model.precision
+        precision = strategy.model.precision
         with torch.inference_mode():
             batches, scores = [], []
             for number in sorted({0, session}):
@@ -108,14 +118,6 @@ class Evaluator:
 
     def _features_of(self, strategy: SessionStrategy, indices: Tensor) -> Tensor:
         return strategy.embed(self.transform.normalise(self._tensors.test[indices]))
-
-    def _known(self, strategy: SessionStrategy) -> dict[int, Tensor]:
-        """Features remembered for the strategy's backbone as it is now, by session."""
-        from methods.contract.strategy import SessionStrategy
-
-        if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
-            return {}
-        return self._under(embedding_key(strategy.model))
 
     def _under(self, key: str) -> dict[int, Tensor]:
         if key not in self._features:

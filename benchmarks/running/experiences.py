@@ -1,20 +1,17 @@
-"""Avalanche's experiences: one a session, of image indices instead of pixels."""
+"""Avalanche's experiences, one per session. They hold image indices instead of pixels."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.data.splits import Split
 
-if TYPE_CHECKING:
-    pass
-
 
 class _Indices(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Row numbers as a data set: Avalanche carries these, never pixels."""
+    """A data set of image indices: Avalanche handles these, never pixels."""
 
     def __init__(self, indices: list[int]) -> None:
         self.indices = indices
@@ -29,8 +26,8 @@ class _Indices(torch.utils.data.Dataset):  # type: ignore[type-arg]
 def make_experiences(split: Split, labels: Tensor) -> list[Any]:
     """The Avalanche experience of each session; its data set holds indices and labels.
 
-    Built as avalanche.md section 1 recommends. Each is the last of a stream of its own: what a strategy is handed leads back
-    to earlier sessions, to no later one, and to no test stream.
+    Built as avalanche.md section 1 recommends. Each experience is the last of its own stream, so that a strategy can reach
+    earlier sessions from it, but no later session and no test stream.
     """
     from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
     from avalanche.benchmarks.utils import (

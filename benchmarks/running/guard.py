@@ -1,7 +1,7 @@
-"""While a method's code runs, images and results on the disk are blocked.
+"""Blocks access to images and results on the disk while a method's code runs.
 
-Python's audit hooks see every file that Python itself opens. A guard against shortcuts, not a prison: a method runs in this
-process, and whoever means to break out of it can. Methods are one file each, so that they can be read.
+Python's audit hooks see every file that Python itself opens. This guards against shortcuts, not against intent: a method runs in
+this process and can circumvent it. Each method is one file, so that it can be reviewed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ _blocked: tuple[str, ...] = ()
 
 
 def folders_to_block(settings: Settings) -> tuple[str, ...]:
-    """The decoded images, the base models with their features of test images, the records; all of the data root, unless
-    the suite, its environment or temporary files lie in it."""
+    """Folders to block: the data root, the base models with features of test images, and the records.
+
+    If the suite, its environment or the temporary folder lies inside the data root, only the decoded images in it are blocked.
+    """
     root, results = settings.data_root.resolve(), settings.results.resolve()
     others = (SUITE_ROOT, Path(sys.prefix), Path(tempfile.gettempdir()))
     images = root / ".cache" if any(place.resolve().is_relative_to(root) for place in others) else root
@@ -33,7 +35,7 @@ def folders_to_block(settings: Settings) -> tuple[str, ...]:
 
 @contextmanager
 def blocked(places: tuple[str, ...]) -> Iterator[None]:
-    """Inside, opening a file below one of these folders raises LeakError, and so does listing all objects of the process."""
+    """In this context, opening a file below one of these folders or calling gc.get_objects raises LeakError."""
     global _blocked
     install()
     before, _blocked = _blocked, places
@@ -45,7 +47,7 @@ def blocked(places: tuple[str, ...]) -> Iterator[None]:
 
 @cache
 def install() -> None:
-    """Once a process: a hook cannot be taken away."""
+    """Install the audit hook, once per process, because a hook cannot be removed."""
     sys.addaudithook(_look)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import resource
-import subprocess
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import make_split
-from benchmarks.data.tensors import to_device
+from benchmarks.data.tensors import labelled, to_device
 from benchmarks.data.transforms import Transform
 from benchmarks.data.weights import find_weights
 from benchmarks.metrics.accuracy import micro
@@ -29,6 +27,7 @@ from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions
 from benchmarks.records.schema import Record, SessionResult
+from benchmarks.records.source_hash import source_hash
 from benchmarks.records.traces import trace_bytes
 from benchmarks.running.audit import numbers_kept
 from benchmarks.running.contender import Contender, SeedContext
@@ -36,10 +35,11 @@ from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.images import SessionImages
+from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
-from benchmarks.system.files import SUITE_ROOT
+from benchmarks.system.errors import DataError
 from benchmarks.system.settings import Settings
 from benchmarks.system.streams import torch_seed
 from methods.contract.config import Selection
@@ -47,20 +47,24 @@ from methods.contract.memory import Memory
 from methods.contract.registry import load_method
 from methods.contract.strategy import MethodContext
 from methods.parts.network import Network
-from protocols.schema import Protocol, Recipe
+from protocols.schema import Protocol
 
 Progress = Callable[[str], None]
 """Called with what a run is doing now, in a few words."""
 
 
 class Runner:
-    """Runs of one protocol in this process; keeps the stage of the last seed. `images` replace the protocol's own."""
+    """Runs of one protocol in this process; keeps what the last seed's runs share. `images` replace the protocol's own.
 
-    def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None) -> None:
+    `verified` is the hash of images that this command has verified already.
+    """
+
+    def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None) -> None:
         self.protocol, self.settings = protocol, settings
         self.device = pick_device(settings.device)
         self.transform = Transform(protocol.data, protocol.augment)
-        self.images = images or load_images(protocol.data, settings.data_root)
+        self.images = images or load_images(protocol.data, settings.data_root, verified)
+        self.on_device = to_device(self.images, self.device)
         self.weights = find_weights(protocol.backbone, settings.data_root)
         self._seed_context: tuple[tuple[str, int], SeedContext] | None = None
 
@@ -74,22 +78,29 @@ class Runner:
         if self._seed_context is None or self._seed_context[0] != (split_name, seed):
             images = self.images
             split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
-            tensors = to_device(images, split, self.device)
+            tensors = labelled(self.on_device, images, split)
             evaluator = Evaluator(tensors, split, self.transform)
             experiences, folders = make_experiences(split, tensors.labels), folders_to_block(self.settings)
             seed_context = SeedContext(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), folders)
             self._seed_context = ((split_name, seed), seed_context)
         return self._seed_context[1]
 
+    def complete(self, identity: Identity) -> Identity:
+        """The identity with the images and the precision that it will be run with here. Raises DataError for a run on other images."""
+        if identity.images not in (None, self.images.sha256):
+            raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
+        precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
+        return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
+
     def environment(self, identity: Identity, seed_context: SeedContext) -> dict[str, str | int]:
-        """What the run's bits depend on beside its identity."""
-        recipe = Recipe.model_validate(identity.recipe_settings)
-        compiler = compiler_for(self.protocol, recipe, len(seed_context.split.train[0]), self.device) if self.settings.compile else None
-        return environment(self.device, resolve_precision(recipe.precision, self.device, self.settings.precision), compiler)
+        """What the bits of a complete run depend on beside its identity."""
+        shown, compiled = len(seed_context.split.train[0]), self.settings.compile
+        compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
+        return environment(self.device, str(identity.precision), compiler)
 
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
         """What makes the network of a run before its base session. It goes to methods, so it leads to nothing of the runner's."""
-        gain = {**identity.recipe_settings, **identity.base_settings}["head_gain"]
+        gain = identity.base_recipe.head_gain
         precision, seed = str(env["precision"]), identity.seed
         return partial(fresh_network, self.protocol, identity.base, precision, seed, self.weights, gain, self.device)
 
@@ -100,10 +111,11 @@ class Runner:
 
         It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
         """
-        recipe = Recipe.model_validate({**identity.recipe_settings, **identity.base_settings})
+        recipe = identity.base_recipe
         seed, seconds = identity.seed, 0.0
         split, tensors = seed_context.split, seed_context.tensors
-        key = base_key(self.protocol, recipe, identity.base, seed, seed_context.images.sha256, split.base_sha256, env)
+        images = seed_context.images.sha256
+        key = base_key(self.protocol, recipe, identity.base, identity.base_version, seed, images, split.base_sha256, env)
         fresh = self.fresh(identity, env)
 
         def report(epoch: int, loss: float) -> None:
@@ -127,7 +139,7 @@ class Runner:
 
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
-        cls = load_method(identity.method)
+        identity, cls = self.complete(identity), load_method(identity.method)
         seed_context = self.seed_context(identity.split, identity.seed)
         env = self.environment(identity, seed_context)
         network, features, base_seconds = self.base(identity, seed_context, env, progress)
@@ -155,6 +167,7 @@ class Runner:
         """The same, and what probes (benchmarks.running.probes) saw meanwhile; the record is the same bytes with and without them."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        identity = self.complete(identity)
         contender = self.enter(identity, progress)
         seed_context, strategy = contender.seed_context, contender.strategy
         watching = [PROBES[name](contender, identity.seed) for name in probes]
@@ -186,7 +199,6 @@ class Runner:
             order=seed_context.split.order,
             order_sha256=seed_context.split.order_sha256,
             rows_sha256=seed_context.split.indices_sha256,
-            images_sha256=seed_context.images.sha256,
             environment=contender.environment,
             selection=selection_of(identity),
             memory_budget=contender.budget,
@@ -199,8 +211,9 @@ class Runner:
             evaluation_seconds=tuple(test_seconds),
             peak_memory_mib=peak_memory_mib(self.device),
             commit=git_commit(),
+            sources=source_hash(identity.method),
         )
-        return record, costs, packed, {probe.name: trace_bytes(probe, record) for probe in watching}
+        return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
 
 
 def fresh_network(
@@ -219,31 +232,3 @@ def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
 def selection_of(identity: Identity) -> Selection:
     """What chooses a session's epoch. Only where the record says so does a method get test accuracies."""
     return "oracle_test" if identity.config.get("selection") == "oracle_test" else "last"
-
-
-def count_parameters(module: torch.nn.Module) -> int:
-    """Numbers that a method makes a model carry: parameters and buffers, but for batch-norm statistics."""
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    return sum(value.numel() for name, value in module.state_dict().items() if not name.endswith(statistics))
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """Of the GPU where there is one, else of this process so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-@lru_cache
-def git_commit() -> str:
-    """The suite's commit, with `+changes` where its code differs from it; 'unknown' outside a git checkout."""
-    root = SUITE_ROOT
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "benchmarks", "methods", "protocols", "run_all.py")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
 
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
-from benchmarks.records.store import Store
 from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import POLL_SECONDS, Task, work
 from benchmarks.system.errors import StorageError, storage_error
 from benchmarks.system.files import locked
-
-if TYPE_CHECKING:
-    pass
 
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
@@ -71,7 +66,7 @@ class Worker:
 def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progress) -> None:
     """Spawn workers, pass on what they report, and replace one that dies: its run is marked failed, not tried again."""
     context = multiprocessing.get_context("spawn")
-    store = Store(task.settings.results)
+    store = task.store
     left = {str(identity.stem): identity for identity in runs}
 
     def spawn(number: int) -> Worker:
@@ -102,7 +97,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
     def mark(run: Identity, text: str) -> None:
         """As failed; not where the run was stored before the last word came, nor where another process is at it by now."""
         with locked(store.path(run, ".lock"), wait=False) as free:
-            if not free or task.is_done(store, run):
+            if not free or task.ledger.is_done(run):
                 return
             store.save_failure(run, Failure(text, ""))
         progress.event(Event("failed", run.variant, run.seed, text))

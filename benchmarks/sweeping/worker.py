@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from benchmarks.metrics.accuracy import micro
+from benchmarks.planning.ledger import Ledger
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
+from benchmarks.records.reading import refuse_later
 from benchmarks.records.store import Store
-from benchmarks.records.traces import has_traces
 from benchmarks.sweeping.progress import Event
 from benchmarks.system.errors import USER_ERRORS, storage_error
 from benchmarks.system.files import locked
@@ -26,34 +27,22 @@ if TYPE_CHECKING:
 
 
 POLL_SECONDS = 0.5
-
-
 Send = Callable[[Event], None]
-
-
-Probes = Mapping[str, tuple[str, ...]]
-"""What studies look at (benchmarks.running.probes), by variant."""
-
-
-NO_PROBES: Probes = {}
-
-
-def is_done(store: Store, identity: Identity, images_sha256: str | None, probes: Probes) -> bool:
-    return store.is_done(identity, images_sha256) and has_traces(store, identity, probes.get(identity.variant, ()))
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers of a sweep are told. A run that has failed since `started` is not tried again."""
+    """What all workers of a sweep are told. A run that has failed since `started` is not tried again. `sweep` is its name."""
 
     protocol: Protocol
     settings: Settings
-    images_sha256: str | None
+    ledger: Ledger
     started: float
-    probes: Probes = field(default_factory=dict)
+    sweep: str
 
-    def is_done(self, store: Store, identity: Identity) -> bool:
-        return is_done(store, identity, self.images_sha256, self.probes)
+    @property
+    def store(self) -> Store:
+        return self.ledger.store
 
 
 def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
@@ -62,8 +51,8 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
     from benchmarks.system.device import make_deterministic
 
     make_deterministic(task.settings.threads)
-    store = Store(task.settings.results)
-    runner = cache(lambda: Runner(task.protocol, task.settings))
+    store = task.store
+    runner = cache(lambda: Runner(task.protocol, task.settings, verified=runs[0].images))
     pending = list(runs)
     while pending:
         left = []
@@ -72,12 +61,12 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                 if not mine:
                     left.append(identity)
                     continue
-                if task.is_done(store, identity):
+                if task.ledger.is_done(identity):
                     send(Event("elsewhere", identity.variant, identity.seed))
                     continue
                 if failed_since(store, identity, task.started):
                     continue
-                one_run(runner, store, identity, send, task.probes.get(identity.variant, ()))
+                one_run(runner, task, identity, send)
         if len(left) == len(pending):
             time.sleep(POLL_SECONDS)
         pending = left
@@ -91,13 +80,15 @@ def failed_since(store: Store, identity: Identity, started: float) -> bool:
         return False
 
 
-def one_run(runner: Callable[[], Runner], store: Store, identity: Identity, send: Send, probes: Sequence[str] = ()) -> None:
+def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> None:
     """Run, store, report. Errors of the run are stored beside where its record would be; the disk's are raised."""
-    variant, seed = identity.variant, identity.seed
+    variant, seed, store = identity.variant, identity.seed, task.store
+    probes = task.ledger.probes.get(variant, ())
     send(Event("start", variant, seed, key=str(identity.stem)))
     try:
+        refuse_later(store.path(identity, ".json"))
         record, costs, predictions, traces = runner().watch(identity, probes, lambda text: send(Event("progress", variant, seed, text)))
-        store.save(record, costs, predictions, traces)
+        store.save(record, costs.model_copy(update={"sweep": task.sweep}), predictions, traces)
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
             raise refused from None

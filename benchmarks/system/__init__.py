@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, random streams, settings, device, compiler."""
+"""Infrastructure: errors, files, random streams, settings, device, compiler."""

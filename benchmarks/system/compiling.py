@@ -1,4 +1,4 @@
-"""Compiled passes through the backbone: used where a compiler is found and the work is long enough to pay for it."""
+"""Compilation of the backbone: used if a compiler is found and the training is long enough to be worth it."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from typing import Any
 import torch
 
 from benchmarks.system.errors import storage_error
-from protocols.schema import Protocol, Recipe
+from protocols.schema import BaseRecipe, Protocol
 
 WORTH = 300_000
-"""Images of 32 x 32 (larger ones count by their area) that a training must show for compilation, 25 to 50 s, to pay."""
+"""Number of 32 x 32 images (larger ones count by area) that a training must process for compilation, 25 to 50 s, to be worth it."""
 
 
 def compiling_pays(size: int, shown: int) -> bool:
-    """Whether a training that shows so many images of side `size` is long enough."""
+    """Whether a training that processes `shown` images of `size` x `size` pixels is long enough to be compiled."""
     return shown * (size / 32) ** 2 >= WORTH
 
 
-def compiler_for(protocol: Protocol, recipe: Recipe, images: int, device: torch.device) -> str | None:
-    """The compiler that a run's long trainings go through, as its record names it; None where they are not compiled.
+def compiler_for(protocol: Protocol, recipe: BaseRecipe, images: int, device: torch.device) -> str | None:
+    """The compiler for a run's long trainings, as named in its record; None if they are not compiled.
 
-    `images` are those of the base session. Depends on protocol, recipe and machine alone, so all methods of a table agree.
+    `images` is the number of base images. The result depends only on protocol, recipe and machine, so all methods of a table agree.
     """
     return find_compiler(str(device)) if compiling_pays(protocol.data.size, recipe.epochs * images) else None
 
 
 @lru_cache
 def find_compiler(device: str) -> str | None:
-    """The name and version of a compiler that torch.compile works with here, tried on a small function; None without one.
+    """Name and version of a compiler with which torch.compile works here, tried on a small function; None without one.
 
-    Sets torch's compiler up so that what it makes depends on what is recorded alone. Raises StorageError, OSError, MemoryError or
-    torch's wrapping of them where the trial failed for want of room: to go on uncompiled would give other bits than the rest of a sweep.
+    Configures torch's compiler so that its output depends only on what is recorded. If the trial fails for lack of disk space or
+    memory, raises StorageError, OSError, MemoryError or torch's wrapper of them, because an uncompiled run would give other bits
+    than the rest of a sweep.
     """
     import torch._dynamo
     import torch._inductor.config
 
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # looks for CUDA in vain and says so
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns if it finds no CUDA
     config: Any = torch._inductor.config
-    config.compile_threads = 1  # a pool of compiling processes would outlive a killed worker
+    config.compile_threads = 1  # a pool of compiler processes would outlive a killed worker
     torch._dynamo.config.recompile_limit = 64
-    torch._dynamo.config.fail_on_recompile_limit_hit = True  # else it would quietly go on uncompiled, with other bits
-    config.cpp.threads = torch.get_num_threads()  # in the generated code, so it must be in the key of torch's cache, too
+    torch._dynamo.config.fail_on_recompile_limit_hit = True  # else it would silently continue uncompiled, with other bits
+    config.cpp.threads = torch.get_num_threads()  # part of the generated code, so it must be in the key of torch's cache too
     on_gpu = torch.device(device).type == "cuda"
-    config.deterministic = on_gpu  # kernels are not chosen by how fast they happened to be
+    config.deterministic = on_gpu  # kernels are not chosen by measured speed
     name = triton() if on_gpu else cxx()
     if name is None:
         return None
@@ -57,21 +58,21 @@ def find_compiler(device: str) -> str | None:
     except Exception as error:
         if (refused := storage_error(error)) is not None:
             raise refused from None
-        cause = getattr(error, "inner_exception", error)  # torch wraps what happens inside its compiler
+        cause = getattr(error, "inner_exception", error)  # torch wraps errors inside its compiler
         if isinstance(cause, OSError | MemoryError | torch.OutOfMemoryError):
-            raise  # may pass, and the other processes of a sweep compile
-        return None  # a broken tool chain is as good as none
+            raise  # may be temporary, while other processes of a sweep compile
+        return None  # a broken tool chain counts as none
     return name if works else None
 
 
 def cxx() -> str | None:
-    """First line of what the C++ compiler that torch would take says of its version."""
+    """First line of `--version` of the C++ compiler that torch would use; None if there is none."""
     from torch._inductor.cpp_builder import get_cpp_compiler
 
     try:
         path = get_cpp_compiler()
         return subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()[0].strip()
-    except Exception:  # torch raises its own kind where there is none
+    except Exception:  # torch raises its own exception if there is none
         return None
 
 

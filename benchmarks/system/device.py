@@ -1,4 +1,4 @@
-"""Device, threads and arithmetic: what can change the last bit of a result, and therefore stands in every record."""
+"""Device, threads and arithmetic: everything that can change the last bit of a result and is therefore in every record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU, or the CPU. Raises UsageError for a device that is not there."""
+    """The device of that name; `auto` is the first GPU, else the CPU. Raises UsageError for a device that is not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -30,14 +30,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def gpu_workers(device: torch.device) -> int:
-    """How many runs may share a GPU. Small networks leave most of it idle; not measured yet, so few."""
+    """How many runs may share a GPU: one per 16 GiB, at most 4. Small networks leave most of it idle; the best number is not measured."""
     gib = torch.cuda.get_device_properties(device).total_memory / 2**30
     return max(1, min(4, int(gib // 16)))
 
 
 @lru_cache
 def cpuinfo() -> str:
-    """What Linux says of the processors; nothing elsewhere."""
+    """The content of /proc/cpuinfo on Linux; empty elsewhere."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -45,16 +45,16 @@ def cpuinfo() -> str:
 
 
 def has_fast_bf16(device_type: str) -> bool:
-    """Whether bf16 is native to the processor (elsewhere it is emulated, and slower than fp32)."""
+    """Whether the processor supports bf16 natively (if not, it is emulated and slower than fp32)."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(set(cpuinfo().split()) & BF16_FLAGS)
 
 
 def resolve_precision(wanted: str, device: torch.device, said: str = "auto") -> str:
-    """The recipe's; `auto` there to what the command line `said`; `auto` there too, to bf16 where the processor has it, else fp32.
+    """The precision of a run: that of the recipe, `wanted`; if it is `auto`, that of the command line, `said`; if both are, the fastest.
 
-    Raises UsageError where the two fix different ones.
+    The fastest is bf16 on processors with native support, else fp32. Raises UsageError if both are fixed and differ.
     """
     if "auto" not in (wanted, said) and wanted != said:
         raise UsageError(f"--precision {said}: the recipe fixes {wanted}; only `precision: auto` leaves it open")
@@ -65,19 +65,19 @@ def resolve_precision(wanted: str, device: torch.device, said: str = "auto") -> 
 
 
 def make_deterministic(threads: int) -> None:
-    """Same seed, same bytes: pinned threads (another count sums in another order) and deterministic kernels."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS sums in one order only with this
+    """Make results bit-identical for equal seeds: a fixed number of threads (it changes the order of sums), deterministic kernels."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes the order of sums in cuBLAS deterministic
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it; filling costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # never read; filling costs time
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
 
 
 def environment(device: torch.device, precision: str, compiler: str | None = None) -> dict[str, str | int]:
-    """What a bit-identical repetition needs to have in common. Versions without their build suffix.
+    """Everything that must be equal for a bit-identical repetition. Versions are without their build suffix.
 
-    `compiler` is there only where long trainings are compiled.
+    `compiler` is included only if long trainings are compiled.
     """
     facts: dict[str, str | int] = {
         "precision": precision,
@@ -99,6 +99,6 @@ def environment(device: torch.device, precision: str, compiler: str | None = Non
 
 
 def processor() -> str:
-    """The CPU's model name, as far as the system tells it."""
+    """The CPU's model name, or what the platform module reports."""
     names = [line.partition(":")[2].strip() for line in cpuinfo().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""What can go wrong in ways a user can mend. Each message is one line that names the thing and the mend."""
+"""Errors that a user can fix. Each message is one line that names the problem and the remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from protocols import ProtocolError
+from protocols.reading import InputError
 
 MENDS = {
     errno.ENOSPC: "free room",
@@ -17,7 +17,7 @@ MENDS = {
     errno.EROFS: "make it writable",
     errno.EIO: "see to the disk",
 }
-"""Errors that any write meets where the disk refuses it, wherever in a run it happens."""
+"""Errors of the disk, which can happen at any write in a run, with their remedies."""
 OTHER_MENDS = {
     errno.EACCES: "give yourself access to it",
     errno.EPERM: "give yourself access to it",
@@ -36,22 +36,22 @@ class DataError(RuntimeError):
 
 
 class RecordError(RuntimeError):
-    """A result record or a cache that cannot be used: truncated, edited, of another version or protocol."""
+    """A result record or a cache cannot be used: truncated, edited, of another version or protocol."""
 
 
 class StorageError(RuntimeError):
-    """A file of the results or of a cache that cannot be written or read. No run's fault: it stops the whole sweep."""
+    """A file of the results or of a cache cannot be written or read. It is not the fault of a run, so it stops the whole sweep."""
 
     @classmethod
     def of(cls, path: Path, error: OSError, what: str = "written") -> Self:
-        """From what the operating system says of `path`."""
+        """Builds the error from an operating-system error about `path`; `what` names the operation, e.g. "read"."""
         mend = (MENDS | OTHER_MENDS).get(error.errno or 0, "see to it")
         reason = os.strerror(error.errno) if error.errno else str(error)
         return cls(f"{path}: cannot be {what} ({reason}); {mend}, then run the same command again: it goes on where it stopped")
 
 
 def storage_error(error: BaseException) -> StorageError | None:
-    """What a run's error says of the disk, however it is wrapped (torch wraps what happens inside its compiler); None for others."""
+    """The disk error behind a run's error, however it is wrapped (torch wraps errors inside its compiler); None if there is none."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, StorageError):
@@ -62,4 +62,4 @@ def storage_error(error: BaseException) -> StorageError | None:
     return None
 
 
-USER_ERRORS = (UsageError, DataError, RecordError, StorageError, ProtocolError)
+USER_ERRORS = (UsageError, DataError, RecordError, StorageError, InputError)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and locks that die with their owner. The disk's refusals are StorageErrors."""
+"""Atomic writes, and locks that are released when their owner dies. Errors of the disk are raised as StorageError."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SUITE_ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, flush it to disk, and put it in place in one step. Raises StorageError."""
+    """Write to a temporary file beside `path`, flush it to disk, and rename it to `path` in one step. Raises StorageError."""
     scratch = scratch_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with owned(scratch) as target:
             try:
-                target.truncate(0)  # of what a killed writer left
+                target.truncate(0)  # discard what a killed writer left
                 target.write(content)
                 target.flush()
                 os.fsync(target.fileno())
@@ -37,7 +37,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file where it is there, and what a killed writer of it left. For its only writer. Raises StorageError."""
+    """Remove a file and its temporary file, if they exist. Only the file's single writer may call this. Raises StorageError."""
     try:
         scratch_of(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
@@ -46,27 +46,27 @@ def remove(path: Path) -> None:
 
 
 def scratch_of(path: Path) -> Path:
-    """Where a file is before it is whole. One name: what a killed writer left is written over, and never heaps up."""
+    """The temporary file of `path`. Its name is fixed, so that leftovers of killed writers are overwritten and do not accumulate."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def owned(scratch: Path) -> BinaryIO:
-    """The temporary file, opened for the one process that may write to it: others wait until it is in place, or its owner dead."""
+    """Opens and locks the temporary file for one writer. Others wait until it is renamed or its owner has died."""
     while True:
         target = scratch.open("ab")
         fcntl.flock(target, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(target.fileno()), scratch.stat()):
                 return target
-        target.close()  # put in place by the one who was waited for
+        target.close()  # the previous owner has renamed this file, so open a new one
 
 
 @contextmanager
 def locked(path: Path, wait: bool) -> Iterator[bool]:
-    """Hold the lock file `path`; yields False at once where another process holds it and `wait` is False. Raises StorageError.
+    """Hold a lock on the file `path`. If `wait` is False and another process holds it, yields False at once. Raises StorageError.
 
-    The kernel drops the lock when its owner dies, so a killed run never blocks the next one. The lock file stays: to
-    remove it would let two processes hold locks on two files of one name.
+    The kernel releases the lock when its owner dies, so a killed run never blocks the next one. The lock file is not removed,
+    because two processes could then hold locks on two files of the same name.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

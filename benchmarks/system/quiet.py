@@ -1,4 +1,4 @@
-"""Two warnings of Avalanche's dependencies that say nothing about the suite, silenced before anything imports them."""
+"""Silences two irrelevant warnings of Avalanche and its dependencies. Call it before these are imported."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import warnings
 
 
 def silence_warnings() -> None:
-    warnings.filterwarnings("ignore", message="no QP solver found")  # the solvers serve GEM only; we leave them out
-    warnings.filterwarnings("ignore", message="No loggers specified")  # results are ours, not the evaluation plugin's
+    warnings.filterwarnings("ignore", message="no QP solver found")  # only GEM needs them; not installed
+    warnings.filterwarnings("ignore", message="No loggers specified")  # the suite does its own logging

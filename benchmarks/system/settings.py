@@ -1,4 +1,4 @@
-"""Where and on what to run: none of it is part of a run's identity."""
+"""Settings of where and on what to run. They are not part of a run's identity."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders, device, threads a run, whether long trainings are compiled, what `precision: auto` comes to.
+    """Folders, device, threads per run, whether long trainings are compiled, and the meaning of `precision: auto`.
 
-    The record's `environment` keeps what these came to.
+    The record's `environment` stores the resulting device, threads, compiler and precision.
     """
 
     data_root: Path
@@ -28,7 +28,7 @@ class Settings:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
-        """From the options that `add_options` declares. Raises UsageError."""
+        """Builds the settings from the options that `add_options` declares. Raises UsageError."""
         from benchmarks.system.errors import UsageError
 
         if not 1 <= options.threads <= MOST_THREADS:
@@ -39,7 +39,7 @@ class Settings:
             raise UsageError(f"--precision {options.precision[:60]}: not to be had; write auto, fp32 or bf16")
         try:
             data_root, results = (folder.resolve() for folder in (options.data_root, options.results))
-        except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError before Python 3.13
+        except (OSError, RuntimeError) as error:  # circular links are a RuntimeError before Python 3.13
             raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
         return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision)
 
@@ -52,14 +52,14 @@ def a_number(text: str) -> int:
 
 
 def a_folder(text: str) -> Path:
-    """An option that names a folder. An empty one, of a variable that is not set, would be the current folder."""
+    """Parses an option that names a folder. Rejects an empty name (e.g. of an unset variable), which would be the current folder."""
     if not text.isprintable() or not text:
         raise argparse.ArgumentTypeError("must name a folder")
     return Path(text)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every command of the suite has."""
+    """Adds the options that every command of the suite has."""
     add, data_root = parser.add_argument, Path(os.environ.get("FSCIL_DATA") or "data")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     add("--threads", type=a_number, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")

@@ -1,6 +1,6 @@
-"""Named random streams: every draw of the suite comes from (seed, name), never from a shared generator.
+"""Named random streams: every draw of the suite depends on (seed, name), not on draws made elsewhere.
 
-Adding a method, a session or a stream therefore shifts nobody else's numbers, and two methods under one seed meet the
+Adding a method, a session or a stream therefore does not change other draws, and two methods with the same seed get the
 same orders, shots and augmentations (common random numbers).
 """
 

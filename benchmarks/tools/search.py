@@ -1,4 +1,4 @@
-"""Choose hyper-parameters on pseudo-sessions made of base classes: `python -m benchmarks.tools.search --help` (methods.md 1.7).
+"""Choose hyper-parameters on pseudo-sessions made of base classes: `python -m benchmarks.tools.search --help` (docs/methods.md 1.7).
 
 The base classes of a seed are split into pseudo-base and pseudo-novel classes, and part of their training images is
 held out for testing. Neither a novel class nor a test image of the protocol is touched. Every grid point is a variant
@@ -17,71 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.data.images import ImageSet, load_images
-from benchmarks.data.splits import indices_sha256, make_split
+from benchmarks.data.images import load_images
+from benchmarks.data.pseudo import pseudo_images
 from benchmarks.system.errors import USER_ERRORS, UsageError, storage_error
 from benchmarks.system.quiet import silence_warnings
 from benchmarks.system.settings import Settings, add_options
-from benchmarks.system.streams import stream
 from protocols.loading import first_line
+from protocols.pseudo import pseudo_protocol
 from protocols.reading import plain, short
-from protocols.schema import Protocol, Sessions
 
 if TYPE_CHECKING:
     from benchmarks.planning.plan import Request
 
-HELD_OUT = 0.1  # of a class's training images, and no fewer than HELD_OUT_AT_LEAST
-HELD_OUT_AT_LEAST = 3
-MOST_SESSIONS = 4
 MOST_POINTS = 1000
-
-
-def pseudo_sessions(sessions: Sessions) -> Sessions:
-    """Up to four sessions of the protocol's way and shots, made of at most half of its base classes.
-
-    Raises UsageError where the base is too small to be split.
-    """
-    count = min(MOST_SESSIONS, sessions.base // 2 // sessions.way)
-    if count < 1:
-        raise UsageError(f"{sessions.base} base classes are too few for pseudo-sessions of {sessions.way}")
-    return Sessions(base=sessions.base - count * sessions.way, way=sessions.way, count=count, shots=sessions.shots)
-
-
-def pseudo_protocol(protocol: Protocol, split: str) -> Protocol:
-    """The protocol that pseudo-sessions of this split's base classes follow: same data, transforms, backbone, recipes."""
-    return protocol.model_copy(
-        update={
-            "name": f"{protocol.name}-{split}-pseudo",
-            "title": f"{protocol.title}: pseudo-sessions of base classes",
-            "sessions": pseudo_sessions(protocol.sessions),
-            "splits": ("canonical-order",),
-            "canonical": None,
-        }
-    )
-
-
-def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: int) -> ImageSet:
-    """Base training images only, part of them held out as the test side; classes numbered by order of arrival."""
-    split = make_split(protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
-    labels = split.labels(images.train_classes)
-    train, test = [], []
-    for label in protocol.sessions.span(0):
-        rows = stream(seed, f"held-out/{label}").permutation(np.flatnonzero(labels == label))
-        held_out = max(HELD_OUT_AT_LEAST, round(HELD_OUT * len(rows)))
-        test.append(np.sort(rows[:held_out]))
-        train.append(np.sort(rows[held_out:]))
-    train_rows, test_rows = np.concatenate(train), np.concatenate(test)
-    plain = images.plain[train_rows]
-    return ImageSet(
-        class_names=tuple(images.class_names[number] for number in split.order[: protocol.sessions.base]),
-        train=plain if images.train is images.plain else images.train[train_rows],
-        plain=plain,
-        test=images.plain[test_rows],
-        train_classes=labels[train_rows],
-        test_classes=labels[test_rows],
-        keys=None,
-        sha256=f"{images.sha256} pseudo {indices_sha256([train_rows, test_rows])}",
-    )
 
 
 def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -106,8 +54,8 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
 
     A point that fails is named and left out. All points ever tried stand in results/search/<protocol>-<split>-pseudo.md.
     """
+    from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.plan import make_identity
-    from benchmarks.records.reading import read_record
     from benchmarks.records.schema import Record
     from benchmarks.records.store import Store
     from benchmarks.report import write_report
@@ -122,26 +70,27 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     [(method, preset)] = asked.variants
     protocol, pseudo = asked.protocol, pseudo_protocol(asked.protocol, asked.split)
     request = replace(asked, protocol=pseudo, split="canonical-order")
-    store = Store(settings.results / "search")
+    ledger = Ledger(Store(settings.results / "search"))
     images = load_images(protocol.data, settings.data_root)
     found: dict[str, list[Record]] = {}
     for seed in request.seeds:
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:
-            identity = make_identity(request, method, preset, point, seed)
-            if not store.is_done(identity, runner.images.sha256):
+            identity = runner.complete(make_identity(request, method, preset, point, seed))
+            if not ledger.is_done(identity):
                 try:
-                    store.save(*runner.run(identity))
+                    ledger.store.save(*runner.run(identity))
                 except Exception as error:  # too high a rate, say: the other points still count
                     if (refusal := storage_error(error)) is not None:
                         raise refusal from None
                     print(f"{identity.variant} seed {seed}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
-            found.setdefault(identity.variant, []).append(read_record(store.path(identity, ".json")))
+            if (record := ledger.record(identity)) is not None:
+                found.setdefault(identity.variant, []).append(record)
     if not found:
         raise UsageError("no point of the grid could be run")
-    write_report(pseudo, settings.results / "search", "python -m benchmarks.tools.search")
+    write_report(pseudo, settings.results / "search")
     best = sorted(found, key=lambda name: -last_harmonic(found[name]))
     return final_table(Section(request.recipe, request.split, {name: found[name] for name in best}))
 
@@ -149,7 +98,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
 def last_harmonic(records: Sequence[Any]) -> float:
     """The criterion: harmonic mean of base and novel accuracy after the last pseudo-session, averaged over seeds.
 
-    Overall accuracy would choose to learn nothing, since BaseOnly is hard to beat in it (methods.md 2.1).
+    Overall accuracy would choose to learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
     """
     from benchmarks.metrics.accuracy import harmonic_mean
 
@@ -160,7 +109,6 @@ def last_harmonic(records: Sequence[Any]) -> float:
 def main(arguments: list[str]) -> int:
     silence_warnings()
     from benchmarks.planning.plan import make_request
-    from methods.contract.registry import MethodError
     from protocols import load_protocol
 
     p = argparse.ArgumentParser(
@@ -177,7 +125,7 @@ def main(arguments: list[str]) -> int:
     try:
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
         table = search(request, parse_grid(o.grid), Settings.of(o))
-    except (*USER_ERRORS, MethodError) as error:
+    except USER_ERRORS as error:
         print(f"search: {plain(str(error))}", file=sys.stderr)
         return 2
     print(table)

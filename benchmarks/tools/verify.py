@@ -1,63 +1,113 @@
 """Check what stands in results/ without running anything: `run_all.py --verify`.
 
-A record's counts against its predictions, where these are kept; its class order, images and rows against the split that its
-seed gives, where the images are here.
+Every record below the folder is read: its seal, its counts against its predictions where these are kept, its traces, and its class
+order, images and indices against the split that its seed gives, where the images are here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from benchmarks.data.images import ImageSet
+from benchmarks.data.pseudo import pseudo_images
 from benchmarks.data.splits import Split, make_split
 from benchmarks.planning.preflight import images_or_why
 from benchmarks.records.predictions import recount
 from benchmarks.records.schema import Record
-from benchmarks.records.store import Store
-from benchmarks.records.traces import read_trace
+from benchmarks.records.store import Store, stores_below
+from benchmarks.records.traces import VERSIONS, read_trace
 from benchmarks.system.errors import DataError, RecordError, UsageError
 from benchmarks.system.settings import Settings
+from protocols import ProtocolError, load_protocol
+from protocols.pseudo import find_protocol, pseudo_origin
 from protocols.schema import Protocol
 
 
-def verify(protocol: Protocol, settings: Settings) -> tuple[str, int]:
-    """What was checked and what is wrong, one line each; and how many faults there are."""
-    store = Store(settings.results)
-    records, faults, failures = store.load(protocol.name)
-    images, why = images_or_why(protocol, settings) if records else (None, "")
+@dataclass
+class Expected:
+    """What the records of one protocol should stand on: the split of each seed, on the images that are here.
 
-    @cache
-    def split(name: str, seed: int) -> Split:
-        assert images is not None
-        return make_split(protocol, name, seed, images.train_classes, images.test_classes, images.keys)
+    `why` says why there are none. `origin` is the protocol of whose base classes pseudo-sessions are made, and its split.
+    """
 
-    counted = split_checked = unsealed = traces = 0
+    protocol: Protocol
+    settings: Settings
+    origin: tuple[Protocol, str] | None = None
+    splits: dict[tuple[str, int], tuple[str, Split]] = field(default_factory=dict)
+
+    @cached_property
+    def found(self) -> tuple[ImageSet | None, str]:
+        return images_or_why(self.origin[0] if self.origin else self.protocol, self.settings)
+
+    def split(self, images: ImageSet, name: str, seed: int) -> tuple[str, Split]:
+        """Hash of the images and the split over them. Raises DataError or UsageError."""
+        if (name, seed) not in self.splits:
+            if self.origin is not None:
+                images = pseudo_images(self.origin[0], images, self.origin[1], seed)
+            split = make_split(self.protocol, name, seed, images.train_classes, images.test_classes, images.keys)
+            self.splits[name, seed] = images.sha256, split
+        return self.splits[name, seed]
+
+
+def verify(protocol: Protocol | None, settings: Settings) -> tuple[str, int]:
+    """What was checked and what is wrong, one line each; and how many faults there are. None: records of all protocols."""
+    lines, count = [], 0
+    for store in stores_below(settings.results):
+        for name in store.protocols():
+            if protocol is None or name == protocol.name or (pseudo_origin(name) or ("",))[0] == protocol.name:
+                about, faults = verify_one(store, name, protocol, settings)
+                lines += [*about, *(f"  FAULT {fault}" for fault in faults)]
+                count += len(faults)
+    if not lines:
+        raise RecordError(f"{settings.results}: no records{f' of {protocol.name}' if protocol else ''} to verify")
+    return "\n".join(lines), count
+
+
+def verify_one(store: Store, name: str, given: Protocol | None, settings: Settings) -> tuple[list[str], list[str]]:
+    """Lines on the records of one protocol in one folder, and their faults."""
+    records, faults, failures = store.load(name)
+    expected, why = expected_of(name, given, settings)
+    images: ImageSet | None = None
+    if expected is not None and records:
+        images, why = expected.found
+    counted = traces = 0
     for record in records:
-        packed = read(store.path(record.identity, ".npz"))
+        packed = read(record.beside(".npz"))
         wrong = []
         if packed is not None and record.schema_version > 1:
             wrong += predictions_fault(record, packed)
             counted += 1
-        seen = list(store.path(record.identity, ".json").parent.glob(f"*/seed{record.identity.seed:02d}.json"))
+        seen = list(record.path.parent.glob(f"*/{record.path.name}"))
         wrong += [fault for path in seen for fault in trace_fault(store, record, path.parent.name)]
         traces += len(seen)
-        if images is not None:
-            wrong += split_fault(protocol, record, images, split)
-            split_checked += 1
-        unsealed += record.schema_version == 1
-        faults += [f"{record.identity.stem}.json: {fault}; remove it and run again" for fault in wrong]
+        if expected is not None and images is not None:
+            wrong += split_fault(expected, record, images)
+        faults += [f"{record.path.relative_to(store.root)}: {fault}; remove it and run again" for fault in wrong]
+    unsealed = sum(record.schema_version == 1 for record in records)
+    where = "" if store.root.parent == settings.results else f" in {store.root.parent.relative_to(settings.results)}/"
     lines = [
-        f"{protocol.name}: {len(records)} records read, {len(failures)} notes of failed runs",
+        f"{name}{where}: {len(records)} records read, {len(failures)} notes of failed runs",
         f"  {len(records) - unsealed} sealed, and the seals hold; {unsealed} of schema 1, which has no seal",
         f"  {counted} agree with their kept predictions or are named below; {len(records) - counted} have none here",
-        f"  {split_checked} compared with the split of their seed" + (f": {why}" if why else ""),
+        f"  {0 if images is None else len(records)} compared with the split of their seed" + (f": {why}" if why else ""),
         f"  {traces} traces of studies belong to their records or are named below",
-        *(f"  FAULT {fault}" for fault in faults),
     ]
-    return "\n".join(lines), len(faults)
+    return lines, faults
+
+
+def expected_of(name: str, given: Protocol | None, settings: Settings) -> tuple[Expected | None, str]:
+    """What records of this name should stand on, or None and why nobody can tell."""
+    if given is not None and name == given.name:
+        return Expected(given, settings), ""
+    try:
+        origin = pseudo_origin(name)
+        return Expected(find_protocol(name), settings, (load_protocol(origin[0]), origin[1]) if origin else None), ""
+    except ProtocolError:
+        return None, f"there is no protocol {name}; name its file with --protocol"
 
 
 def read(path: Path) -> bytes | None:
@@ -67,16 +117,14 @@ def read(path: Path) -> bytes | None:
         return None
 
 
-def trace_fault(store: Store, record: Record, probe: str) -> list[str]:
-    from benchmarks.running.probes import PROBES
-
-    if probe not in PROBES:
-        return [f"the folder {probe}/ beside it is of no probe"]
+def trace_fault(store: Store, record: Record, probe: str) -> Iterator[str]:
+    if probe not in VERSIONS:
+        yield f"the folder {probe}/ beside it is of no probe"
+        return
     try:
-        read_trace(store, record, probe, PROBES[probe].version)
+        read_trace(record, probe)
     except RecordError as error:
-        return [str(error).replace(f"{store.root}/", "").removesuffix("; run the study again")]
-    return []
+        yield str(error).replace(f"{store.root}/", "").removesuffix("; run the study again")
 
 
 def predictions_fault(record: Record, packed: bytes) -> list[str]:
@@ -90,16 +138,16 @@ def predictions_fault(record: Record, packed: bytes) -> list[str]:
     return [] if counts == stated else ["its counts are not those of its predictions"]
 
 
-def split_fault(protocol: Protocol, record: Record, images: ImageSet, split: Callable[[str, int], Split]) -> list[str]:
-    identity = record.identity
-    if identity.data != protocol.data.model_dump(mode="json") or identity.sessions != protocol.sessions:
+def split_fault(expected: Expected, record: Record, images: ImageSet) -> list[str]:
+    identity, protocol = record.identity, expected.protocol
+    if identity.data != protocol.data or identity.sessions != protocol.sessions:
         return ["it was run under another definition of this protocol"]
-    if record.images_sha256 != images.sha256:
-        return ["it was run on other images than those here"]
     try:
-        expected = split(identity.split, identity.seed)
+        images_sha256, split = expected.split(images, identity.split, identity.seed)
     except (DataError, UsageError) as error:
         return [str(error)]
-    if (record.order, record.rows_sha256) != (expected.order, expected.indices_sha256):
+    if record.images_sha256 != images_sha256:
+        return ["it was run on other images than those here"]
+    if (record.order, record.rows_sha256) != (split.order, split.indices_sha256):
         return ["its class order or its images are not those of its seed"]
     return []

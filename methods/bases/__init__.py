@@ -1,1 +1,1 @@
-"""Base kinds: one file each, found by being there. A kind says what the base session trains (methods/contract/base_kind.py)."""
+"""Base kinds, one file each. A base kind defines what the base session trains (methods/contract/base_kind.py)."""

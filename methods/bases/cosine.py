@@ -1,4 +1,4 @@
-"""LUCIR's base: a cosine head with a learned scale (Hou et al., CVPR 2019, section 3.1; docs/methods.md 4.5)."""
+"""Base model of LUCIR: a cosine head with a learned scale (Hou et al., CVPR 2019, section 3.1; docs/methods.md 4.5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from methods.parts.network import Network
 
 
 class Cosine(BaseKind):
-    """The scale starts at 1 and trains with the base."""
+    """The scale starts at 1 and is trained in the base session."""
 
     def build(self, network: Network) -> None:
         network.head = CosineHead(network.feature_dim)

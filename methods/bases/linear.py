@@ -1,4 +1,4 @@
-"""The base model that methods share: backbone, and the head that goes with it."""
+"""The default base model, which most methods share: the backbone and its own head."""
 
 from methods.contract import BaseKind
 

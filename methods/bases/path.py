@@ -1,4 +1,4 @@
-"""SI's base: the path integral of every parameter is kept while the base trains (Zenke et al., ICML 2017, equation 3)."""
+"""Base model of SI: base training also records the path integral of every parameter (Zenke et al., ICML 2017, equation 3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from methods.parts.path_integral import PathIntegral
 
 
 class Path(BaseKind):
-    """`network.path` covers all parameters, those of the base classes' head included."""
+    """`network.path` covers all parameters, including the weights of the base classes."""
 
     def after_growth(self, network: Network) -> None:
         network.path = PathIntegral(list(network.parameters()))

@@ -1,4 +1,4 @@
-"""LEC-Net's release: a bias-free square layer F1 between backbone and head (docs/methods.md 5.1)."""
+"""Base model of LEC-Net's released code: a bias-free square layer F1 between backbone and head (docs/methods.md 5.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from methods.parts.network import Network
 
 
 class Projected(BaseKind):
-    """F1 trains with the base; features [N, d] stay d wide."""
+    """F1 is trained in the base session. It maps features [N, d] to [N, d]."""
 
     def build(self, network: Network) -> None:
         network.projection = nn.Linear(network.feature_dim, network.feature_dim, bias=False)

@@ -1,6 +1,6 @@
-"""What a method is and what it is handed. Authors write `from methods.contract import SessionStrategy, TrainConfig`.
+"""The interface between methods and the suite. Authors write `from methods.contract import SessionStrategy, TrainConfig`.
 
-Names are loaded when they are first used: the registry, beside, must answer without torch.
+Names are imported on first use, because the registry in this package must work without importing torch.
 """
 
 from __future__ import annotations

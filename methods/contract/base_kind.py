@@ -1,4 +1,4 @@
-"""The contract of a base kind: one file of methods/bases/, one class, deriving from `BaseKind`."""
+"""The interface of a base kind. Each file of methods/bases/ holds one class that derives from `BaseKind`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 class BaseKind:
-    """What the base session trains beside the backbone. By default nothing: the head that goes with the backbone.
+    """What the base session trains in addition to the backbone. Default: only the backbone's own head.
 
-    Methods that name the same kind start from the same base model; its name and version are part of the base model's key.
+    Methods that name the same kind start from the same base model. The kind's name and version are part of the base model's key.
     """
 
     version: ClassVar[int] = 1
-    """Raise it when a change of the kind changes numbers: base models and records of older versions are then made again."""
+    """Increase it when a change of the kind changes results. Base models and records of older versions are then computed again."""
 
     def build(self, network: Network) -> None:
-        """Change the fresh network before its head gets the base classes: put another head or a projection into it."""
+        """Change the new network before its head gets the base classes, for example replace the head or add a projection."""
 
     def after_growth(self, network: Network) -> None:
-        """The head has the class weights of the base classes, and nothing is trained yet: add what must know all parameters."""
+        """Called once the head has the weights of the base classes, before training. Add here what needs all parameters."""

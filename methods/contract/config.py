@@ -1,36 +1,37 @@
-"""A method's parameters: what every method has, and what those have that train."""
+"""A method's parameters: those of every method, and those of methods that train in the sessions."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from protocols.fields import MOST_EPOCHS, Bounded, Milestones
 
 Selection = Literal["last", "oracle_test"]
-"""The epoch of a session that stands: its last, or the one that test images choose (as in many papers; tables mark it)."""
-
-LATER: dict[str, Any] = {"later": True}
-"""Marks a field that came after the first records. Its default is what those runs did, so it is left out of an identity."""
+"""Which epoch's model a session keeps: the last, or the one chosen on test images (as in many papers; tables mark it)."""
 
 
 class MethodConfig(Bounded):
-    """A method's parameters. Every field is part of a run's identity and goes into its record."""
+    """A method's parameters. Every field is part of a run's identity and goes into its record.
 
-    def effective(self) -> dict[str, Any]:
-        """All values as JSON has them, but for fields marked LATER that have their default."""
+    A new field needs a default that reproduces older runs, because they count as run with that default. If a default changes,
+    the method needs a new `version`.
+    """
+
+    def at_default(self) -> tuple[str, ...]:
+        """Names of the fields that have their default value, sorted."""
         fields = type(self).model_fields.items()
-        silent = {name for name, field in fields if field.json_schema_extra == LATER and getattr(self, name) == field.default}
-        return self.model_dump(mode="json", exclude=silent)
+        return tuple(sorted(name for name, field in fields if getattr(self, name) == field.get_default(call_default_factory=True)))
 
 
 class TrainConfig(MethodConfig):
-    """Parameters of methods that train in the sessions: SGD, all indices in one batch unless `batch` says otherwise.
+    """Parameters of methods that train in the sessions: SGD with all images in one batch unless `batch` is set.
 
-    Momentum, Nesterov and weight decay are TOPIC's (methods.md 3.1); batch norm stays in evaluation mode, as DESIGN wants it
-    where no source says otherwise. `new_row_std` draws new head indices N(0, std²); None is torch's Linear default. `views` is
-    how many augmented epochs are drawn and shown in turn, each seen by what stands still below once; None draws every epoch anew.
+    Momentum, Nesterov and weight decay are TOPIC's (docs/methods.md 3.1). Batch norm stays in evaluation mode unless a source
+    says otherwise. `new_row_std`: the weights of new classes are drawn from N(0, std²); None uses torch's Linear default.
+    `views`: number of augmented epochs that are drawn once and then repeated in turn, so that the frozen part of the network
+    processes each only once; None draws every epoch anew.
     """
 
     epochs: int = Field(100, ge=0, le=MOST_EPOCHS)
@@ -44,4 +45,4 @@ class TrainConfig(MethodConfig):
     batch_norm: Literal["eval", "train", "last_block"] = "eval"
     new_row_std: float | None = Field(None, ge=0)
     selection: Selection = "last"
-    views: int | None = Field(None, ge=1, le=1000, json_schema_extra=LATER)
+    views: int | None = Field(None, ge=1, le=1000)

@@ -1,4 +1,4 @@
-"""All that a strategy is handed."""
+"""Everything that the runner passes to a strategy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from methods.parts.network import Network
 from protocols.schema import Sessions
 
 FrozenPart = Callable[[Tensor], Tensor]
-"""A part of the network, from images [N, C, S, S] to what the rest of it reads."""
+"""A frozen part of the network: maps images [N, C, S, S] to the input of the remaining part."""
 
 
 class TrainImages(Interface):
-    """The training images a method may touch now: those of the current session, and those in its memory."""
+    """The training images that a method may use now: those of the current session and those in its memory."""
 
     def plain(self, indices: Tensor) -> Tensor:
         """Images under the test transform, float32 [n, C, S, S]."""
@@ -28,10 +28,10 @@ class TrainImages(Interface):
         """Labels (positions in the class order), int64 [n]."""
 
     def pieces(self, indices: Tensor) -> Iterable[Tensor]:
-        """The indices, cut into as many as a network should embed at once."""
+        """The indices, split into chunks of the size that a network should embed at once."""
 
     def stored_features(self, indices: Tensor, network: Network) -> Tensor | None:
-        """Features of plain images as they were stored with the base model; None for another backbone or other indices."""
+        """Features [n, d] of plain images that are stored with the base model; None for another backbone or other indices."""
 
     def batches(
         self,
@@ -45,24 +45,24 @@ class TrainImages(Interface):
     ) -> Iterable[list[Tensor]]:
         """Augmented batches [images, labels, zeros]; each iteration is one shuffled epoch of the stream `name`.
 
-        `frozen_part` stands still meanwhile: its outputs take the images' place. `views` epochs are drawn and then shown in turn
-        (None: each is drawn anew); there will be `epochs` at most.
+        If `frozen_part` is given, batches hold its outputs instead of images; it must not change meanwhile. `views` epochs are
+        drawn once and then repeated in turn (None: every epoch is drawn anew). `epochs` is the maximum number of epochs.
         """
 
 
 Oracle = Callable[[Any], list[float]]
-"""A strategy calls it with itself. Returns its present test accuracy in percent on the classes of each session so far.
+"""Maps a strategy to its current test accuracies in percent, one for the classes of each session so far.
 
-The runner hands it out under `selection: oracle_test` only.
+The runner provides it under `selection: oracle_test` only.
 """
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """All that a strategy is handed: a copy of the base model, training images, memory, the shape of the sessions.
+    """Everything that a strategy gets: a copy of the base model, training images, memory, the layout of the sessions.
 
-    `untrained_network()` makes the network as it was before the base session. `compiling_pays(n)` says
-    whether a training that shows n images is worth compiling.
+    `untrained_network()` builds the network as it was before the base session. `compiling_pays(n)` says
+    whether a training that processes n images is long enough to be worth compiling.
     """
 
     network: Network

@@ -1,4 +1,4 @@
-"""Which training images a method may see: the current session's, and those it keeps within the budget it declares."""
+"""Which training images a method may use: those of the current session and its exemplars, within the budget that it declares."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 class BudgetError(RuntimeError):
-    """A method tried to keep more images than it declares."""
+    """A method tried to keep more images than its declared budget."""
 
 
 class LeakError(RuntimeError):
-    """A method asked for images that it may not see now."""
+    """A method asked for images that it may not use now."""
 
 
 class Memory:
-    """Training images of past sessions that a method may see again. `budget` None means all of them, and says so."""
+    """Training images of past sessions that a method may use again (exemplars). `budget` is their maximum number; None: no limit."""
 
     def __init__(self, budget: int | None) -> None:
         self.budget = budget
@@ -28,11 +28,11 @@ class Memory:
         return self._indices
 
     def open(self, session: Tensor) -> None:
-        """Called by the runner: `session` are the indices of the session that begins."""
+        """Called by the runner. `session` holds the image indices of the session that begins."""
         self._session = session
 
     def check(self, indices: Tensor) -> Tensor:
-        """The same indices, on the CPU. Raises LeakError for one that is neither of this session nor kept."""
+        """Returns the same indices on the CPU. Raises LeakError if one belongs neither to this session nor to the kept images."""
         indices = indices.cpu()
         foreign = ~(torch.isin(indices, self._session) | torch.isin(indices, self._indices))
         if bool(foreign.any()):
@@ -40,9 +40,9 @@ class Memory:
         return indices
 
     def keep(self, indices: Tensor) -> None:
-        """Add images of the current session; keeping an image twice counts once.
+        """Add images of the current session. An image that is added twice counts once.
 
-        Raises LeakError for images of another session, BudgetError beyond the budget.
+        Raises LeakError for images of another session and BudgetError if the budget is exceeded.
         """
         indices = torch.unique(torch.cat([self._indices, self.check(indices)]))
         if self.budget is not None and len(indices) > self.budget:
@@ -50,5 +50,5 @@ class Memory:
         self._indices = indices
 
     def drop(self, indices: Tensor) -> None:
-        """Forget images; they cannot be had back."""
+        """Remove images from the memory. Those of past sessions cannot be added again."""
         self._indices = self._indices[~torch.isin(self._indices, indices.cpu())]

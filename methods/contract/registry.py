@@ -1,4 +1,4 @@
-"""Methods by name. A file `methods/<name>.py` is a method; its class is read without importing torch until it runs."""
+"""Finds methods by name. A file `methods/<name>.py` is a method. Its source is parsed, not imported, until the method runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocols.loading import first_line, unknown
+from protocols.reading import InputError
 
 if TYPE_CHECKING:
     from methods.contract.base_kind import BaseKind
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent.parent
 BASES = FOLDER / "bases"
 OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
-"""What a method's file may not import: the runner holds the test images, and the others lead to everything."""
+"""Packages that a method's file may not import. The runner holds the test images; gc and ctypes give access to any object."""
 
 
-class MethodError(ValueError):
-    """A method or preset that does not exist, or a file that is not a method. One line for the user."""
+class MethodError(InputError):
+    """A method or preset does not exist, or a file is not a method. The message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a method's source says of itself: enough to list it and to check a command line."""
+    """Facts read from a method's source, enough to list the method and to check a command line."""
 
     name: str
     title: str
@@ -40,7 +41,7 @@ def method_names() -> list[str]:
 
 
 def read_entry(name: str) -> Entry:
-    """The method's entry from its source, unexecuted. Raises MethodError."""
+    """Reads the method's entry from its source without executing it. Raises MethodError."""
     if name not in method_names():
         raise MethodError(unknown("method", name, method_names()))
     path = FOLDER / f"{name}.py"
@@ -62,14 +63,14 @@ def read_entry(name: str) -> Entry:
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> set[str]:
-    """Top-level packages that this statement imports."""
+    """Top-level packages that the statement imports."""
     if isinstance(node, ast.Import):
         return {alias.name.partition(".")[0] for alias in node.names}
     return {(node.module or "").partition(".")[0]}
 
 
 def literals(node: ast.ClassDef) -> dict[str, Any]:
-    """Class attributes that are plain data."""
+    """Class attributes by name, with their value if it is a literal, else None."""
     found: dict[str, Any] = {}
     for statement in node.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -82,12 +83,12 @@ def literals(node: ast.ClassDef) -> dict[str, Any]:
             try:
                 found[target.id] = ast.literal_eval(value)
             except (ValueError, TypeError):
-                found[target.id] = None  # there, but only known once the file runs
+                found[target.id] = None  # defined, but its value is known only when the file runs
     return found
 
 
 def parse_variant(text: str) -> tuple[Entry, str]:
-    """`method` or `method:preset` to its entry and preset (the first one by default). Raises MethodError."""
+    """Parses `method` or `method:preset` into entry and preset (default: the first one). Raises MethodError."""
     name, _, preset = text.strip().partition(":")
     entry = read_entry(name)
     preset = preset or entry.presets[0]
@@ -97,7 +98,7 @@ def parse_variant(text: str) -> tuple[Entry, str]:
 
 
 def load_method(name: str) -> type[SessionStrategy]:
-    """Import the method's class. Raises MethodError where the file does not import or is not a method."""
+    """Imports the method's class. Raises MethodError if the file cannot be imported or is not a method."""
     from methods.contract.strategy import SessionStrategy
 
     entry = read_entry(name)
@@ -117,7 +118,7 @@ def base_kind_names() -> list[str]:
 
 
 def load_base_kind(name: str) -> type[BaseKind]:
-    """Import a base kind's class. Raises MethodError where there is none of that name, or where its file does not import."""
+    """Imports a base kind's class. Raises MethodError if there is none of that name or its file cannot be imported."""
     from methods.contract.base_kind import BaseKind
 
     if name not in (known := base_kind_names()):

@@ -1,7 +1,7 @@
-"""A method as an Avalanche strategy: plugins and loggers attach, `train(experience)` runs one session.
+"""The base class of methods, an Avalanche strategy: plugins and loggers attach as usual, `train(experience)` runs one session.
 
-Only what Avalanche 0.6 does wrongly or slowly for few-shot sessions is replaced (docs/ADDING_A_METHOD.md says what and why). What
-a method does differently it says in the hooks (hooks.py); nothing here is meant to be overridden.
+It replaces only what Avalanche 0.6 does wrongly or slowly in few-shot sessions (docs/ADDING_A_METHOD.md says what and why). Methods
+override the hooks of hooks.py. Do not override anything in this file except where a docstring allows it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.config: Any = config
         self.session = 0
         self.has_frozen_part = False
-        self._modes: list[tuple[nn.Module, bool]] = []  # as set_modes left them
+        self._modes: list[tuple[nn.Module, bool]] = []  # training flags after set_modes
         self.adopt(context.network)
         super().__init__(
             model=context.network,
@@ -41,15 +41,15 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             plugins=list(plugins),
             evaluator=EvaluationPlugin(),
         )
-        self.plugins.remove(self.evaluator)  # without metrics it only copies the experience, ten times an iteration
+        self.plugins.remove(self.evaluator)  # it has no metrics, yet copies the experience ten times per iteration
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         self.session = self.experience.current_experience
-        # Session 0 is adopted, not trained: all hooks fire on the loaded base model (avalanche.md 3).
+        # Session 0 is not trained: the hooks run on the loaded base model (avalanche.md 3).
         self.train_epochs = 0 if self.session == 0 else self.session_epochs()
         chosen_by_test = self.session and getattr(self.config, "selection", "last") == "oracle_test"
         self.best_epoch = BestEpoch() if chosen_by_test else None
-        self._stop_training = False  # Avalanche leaves it set by a stop at the very last epoch
+        self._stop_training = False  # Avalanche does not reset it if the last epoch stopped the session
         self.model.eval()
         with torch.no_grad():
             self.before_session()
@@ -62,7 +62,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             self.load(self.session_indices(), f"session{self.session}", self.train_epochs)
 
     def load(self, indices: Tensor, stream: str, epochs: int) -> None:
-        """Train on these indices from the next epoch on, for `epochs` at most."""
+        """Train on the images `indices` from the next epoch on, for at most `epochs` epochs."""
         frozen_part, c = self.frozen_part(), self.config
         self.has_frozen_part = frozen_part is not None
         batch = c.batch or len(indices)
@@ -77,12 +77,12 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.make_optimizer()
 
     def make_optimizer(self, **kwargs: Any) -> None:
-        """A fresh optimiser over the trainable parameters: momentum never leaks from one session into the next."""
+        """Create a new optimiser in every session, so that no momentum carries over from the previous one."""
         if self.train_epochs:
             self.restart(self.config.lr)
 
     def restart(self, lr: float) -> None:
-        """A fresh optimiser and schedule from rate `lr` over what is trainable now."""
+        """Create a new optimiser and schedule with initial learning rate `lr` over the currently trainable parameters."""
         self.model.requires_grad_(False)
         chosen = list(self.trainable())
         for parameter in chosen:
@@ -94,11 +94,11 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self._modes = []
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-        """Optimiser groups; override to exempt parameters from weight decay."""
+        """Optimiser groups. Override this to exempt parameters from weight decay, for example."""
         return [{"params": parameters, "weight_decay": self.config.weight_decay}]
 
     def _before_training_epoch(self, **kwargs: Any) -> None:
-        if not self._stop_training:  # Avalanche comes here once more before it ends a session early
+        if not self._stop_training:  # Avalanche calls this once more before it ends a session early
             self.before_epoch(self.clock.train_exp_epochs)
         if not self._modes or any(part.training is not mode for part, mode in self._modes):
             self.set_modes()
@@ -108,7 +108,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         super()._before_training_epoch(**kwargs)
 
     def set_modes(self) -> None:
-        """Training mode, with batch norm as the config says: when a phase begins, and after anything that changed a mode."""
+        """Set training mode, and batch norm as configured. Called when a phase begins, and before an epoch if a mode has changed."""
         self.model.train()
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":
@@ -119,7 +119,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         super()._before_forward(**kwargs)
 
     def _after_update(self, **kwargs: Any) -> None:
-        if self._held:  # weight decay and momentum would move them even without a gradient
+        if self._held:  # weight decay and momentum would change these weights even without a gradient
             for tensor, held in zip(self.model.head.class_tensors(), self._held, strict=True):
                 tensor.data[: len(held)] = held
         super()._after_update(**kwargs)

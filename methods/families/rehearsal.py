@@ -1,8 +1,8 @@
-"""What iCaRL, EEIL, LUCIR ("NCM") and TOPIC share: kept images, an old network, a last block that trains.
+"""Common base of iCaRL, EEIL, LUCIR ("NCM") and TOPIC: exemplars, the network before the session, training of the last block.
 
-Two families stand behind these names. TOPIC's tables adapt the first three: 400 random base images and one a novel class
-stand *beside* the shots, un-augmented, for the distillation terms alone; only the last block and the head train
-(methods.md 3.1). The original papers mix herded exemplars *into* the training batches and train everything.
+Each of these names has two variants. TOPIC's tables adapt the first three: 400 random base images and one image per novel class
+are kept *beside* the shots, un-augmented, and enter only the distillation terms; only the last block and the head are trained
+(docs/methods.md 3.1). The original papers mix herded exemplars *into* the training batches and train everything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from protocols.schema import Sessions
 
 
 class RehearsalConfig(TrainConfig):
-    """Defaults are TOPIC's: Nesterov SGD, rate .1 for 70 epochs with a drop at 60, batch norm training in the last block only."""
+    """Defaults are TOPIC's: Nesterov SGD, rate .1 for 70 epochs with a drop at 60, batch norm in training mode in the last block only."""
 
     epochs: int = Field(70, ge=0, le=MOST_EPOCHS)
     milestones: Milestones = (60,)
@@ -33,8 +33,8 @@ class RehearsalConfig(TrainConfig):
     replay: Literal["beside", "within"] = "beside"
     choose: Literal["random", "herding"] = "random"
     base_exemplars: int = Field(400, ge=0)  # random choice: base images in total
-    novel_exemplars: int = Field(1, ge=0)  # random choice: images a novel class
-    per_class: int = Field(5, ge=1)  # herding: images a class, base and novel
+    novel_exemplars: int = Field(1, ge=0)  # random choice: images per novel class
+    per_class: int = Field(5, ge=1)  # herding: images per class, base and novel
 
     @model_validator(mode="after")
     def _frozen_below(self) -> Self:
@@ -44,7 +44,7 @@ class RehearsalConfig(TrainConfig):
 
 
 class RehearsalStrategy(SessionStrategy):
-    """`anchors` are the images kept from earlier sessions; `old` names what the network before this session gives."""
+    """`anchors` are exemplars of earlier sessions; `old_features` and `old_logits` come from the network before this session."""
 
     Config = RehearsalConfig
 
@@ -60,7 +60,7 @@ class RehearsalStrategy(SessionStrategy):
         if self.config.replay == "within":
             self.teacher = frozen_copy(self.model)
             return
-        # Un-augmented and below what trains: the same in every step, so computed once.
+        # Anchors are not augmented and the lower layers are frozen, so their outputs are computed once.
         indices = self.context.memory.indices
         images = [self.context.images.plain(part) for part in self.context.images.pieces(indices)]
         below = [self.model.embed_lower(part) if self.config.train == "last_block" else part for part in images]
@@ -70,11 +70,11 @@ class RehearsalStrategy(SessionStrategy):
         self.old_logits = self.model.classify(self.old_features)
 
     def embed_anchors(self) -> Tensor:
-        """Features [n, d] of the images kept, under the network as it is now."""
+        """Features [n, d] of the anchors under the current network."""
         return self.model.embed_upper(self.anchors) if self.config.train == "last_block" else self.model.embed(self.anchors)
 
     def old_and_now(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features and logits of the old network, then of the present one: on the anchors, or on the batch they are in."""
+        """Features and logits of the old network, then of the current one: on the anchors, or on the batch if it contains the exemplars."""
         if self.config.replay == "beside":
             features = self.embed_anchors()
             return self.old_features, self.old_logits, features, self.model.classify(features)
@@ -84,11 +84,11 @@ class RehearsalStrategy(SessionStrategy):
         return old_features, old_logits, self.features, self.mb_output
 
     def frozen_part(self) -> FrozenPart | None:
-        """All below the last block, where only that trains: the config lets no statistics move there."""
+        """Everything below the last block, if only the last block is trained. The config keeps batch norm frozen there."""
         return self.model.embed_lower if self.config.train == "last_block" else None
 
     def embed_batch(self, network: Network) -> Tensor:
-        """Features of the batch under the network as it is now, or a teacher, which below is the same."""
+        """Features of the batch under `network`: the current one, or a teacher, which shares the frozen lower layers."""
         return network.embed_upper(self.mb_x) if self.has_frozen_part else network.embed(self.mb_x)
 
     def forward(self) -> Tensor:
@@ -107,7 +107,7 @@ class RehearsalStrategy(SessionStrategy):
         return self.old_classes if self.config.freeze_old_rows else 0
 
     def keep_exemplars(self) -> None:
-        """Put this session's exemplars into the memory."""
+        """Choose this session's exemplars and add them to the memory."""
         c, indices = self.config, self.own_indices
         if c.choose == "random" and not self.session:
             self.context.memory.keep(indices[random_choice(len(indices), c.base_exemplars)])
@@ -125,4 +125,4 @@ class RehearsalStrategy(SessionStrategy):
     def after_session(self) -> None:
         self.keep_exemplars()
         for name in ("teacher", "anchors", "anchor_labels", "old_features", "old_logits", "features"):
-            self.__dict__.pop(name, None)  # of a session only its exemplars outlive it
+            self.__dict__.pop(name, None)  # only the exemplars are kept after a session

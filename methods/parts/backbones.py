@@ -1,10 +1,10 @@
-"""Backbones by the name a protocol gives them. Each maps images [N, C, S, S] to features [N, d] and knows `d`.
+"""Backbones, by their names in protocols. Each maps images [N, C, S, S] to features [N, d], with d = `feature_dim`.
 
-A backbone is `lower`, everything below its last block, and `upper`, that block: methods that train the last block only
-can run the rest once a session.
+A backbone consists of `lower`, everything below its last block, and `upper`, the last block. Methods that train only the last
+block can run the rest once per session.
 
-"ResNet18" is three different networks in this field (methods.md 1.6), so the names here say what they are, and
-tests hold each to its parameter count.
+"ResNet18" means three different networks in this field (docs/methods.md 1.6), so the names here are exact, and
+tests check each parameter count.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from methods.parts.heads import GrowingHead, LinearHead, PlainHead
 
 
 class Backbone(nn.Module):
-    """Images to features. `feature_dim` is the width of the features, `head` the classifier that goes with the network."""
+    """Maps images to features. `feature_dim` is the number of features, `head` the class of the default head."""
 
     feature_dim: int
     head: type[GrowingHead] = LinearHead
 
     @property
     def last_block(self) -> nn.Module:
-        """The block that TOPIC's `--fix-conv` leaves to train (methods.md 3.1)."""
+        """The block that is still trained under TOPIC's `--fix-conv` (docs/methods.md 3.1)."""
         raise NotImplementedError
 
     def lower(self, images: Tensor) -> Tensor:
-        """Images to the input of the last block."""
+        """Maps images to the input of the last block."""
         raise NotImplementedError
 
     def upper(self, x: Tensor) -> Tensor:
-        """What `lower` gives to the final map [N, d, h, w]; its mean over positions is the feature."""
+        """Maps the output of `lower` to the final feature map [N, d, h, w]; its mean over positions is the feature."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class Backbone(nn.Module):
 
 
 def run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """One after the other: a slice of nn.Sequential would build a new container in every pass."""
+    """Applies the layers in order. (Slicing an nn.Sequential would build a new container in every pass.)"""
     for layer in layers:
         x = layer(x)
     return x
@@ -69,7 +69,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet20(Backbone):
-    """The "ResNet18" of TOPIC's CIFAR tables: ResNet-20, 64-d features, 271,824 parameters (methods.md 1.6).
+    """The "ResNet18" of TOPIC's CIFAR tables: ResNet-20, 64-d features, 271,824 parameters (docs/methods.md 1.6).
 
     As in gluon's `cifar_resnet20_v1`, there is no ReLU between the stem's batch norm and the first block.
     """
@@ -156,7 +156,7 @@ class ConvNet(Backbone):
 
 
 class Mlp(Backbone):
-    """784-100-100 with ReLU and Xavier weights, and a plain linear head: Seq-MNIST's network (methods.md 6.10)."""
+    """784-100-100 with ReLU and Xavier initialisation, and a plain linear head: the network for Seq-MNIST (docs/methods.md 6.10)."""
 
     feature_dim = 100
     head = PlainHead
@@ -190,9 +190,9 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
 
 
 def build_backbone(name: str, channels: int, weights: Path | None = None) -> Backbone:
-    """A fresh backbone; initial values come from torch's global generator.
+    """Builds a backbone; initial values come from torch's global generator.
 
-    `weights` is a torchvision ResNet-18 checkpoint (tensors only; never unpickled as code).
+    `weights` is a torchvision ResNet-18 checkpoint. It is loaded as tensors only, never unpickled as code.
     Raises ValueError for an unknown name.
     """
     if name not in BACKBONES:

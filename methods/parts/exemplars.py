@@ -1,4 +1,4 @@
-"""Choosing the images that a method keeps."""
+"""Choosing exemplars."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from methods.parts.heads import unit
 
 
 def random_choice(count: int, most: int) -> Tensor:
-    """`most` of `count` positions, or all where there are fewer, sorted; drawn from torch's global generator."""
+    """`most` random positions out of `count`, sorted; all if there are fewer. Drawn from torch's global generator."""
     return torch.randperm(count)[:most].sort().values
 
 
 def herding(features: Tensor, most: int) -> Tensor:
-    """Positions of `most` exemplars in order of choice, none twice; all where there are fewer.
+    """Positions of `most` exemplars in the order chosen, without repetition; all positions if there are fewer.
 
-    Each next one brings the mean of those chosen nearest to the mean of all (iCaRL, Rebuffi et al., CVPR 2017, Alg. 4), on
-    features [n, d] of length one.
+    Each step adds the exemplar that brings the mean of the chosen ones closest to the mean of all (iCaRL, Rebuffi et al.,
+    CVPR 2017, Alg. 4). Features [n, d] are normalised to length one first.
     """
     x = unit(features)
     mean, chosen = x.mean(0), torch.zeros_like(x[0])

@@ -1,4 +1,4 @@
-"""LEC-Net's expandable head: one gated branch and one classifier a session (methods.md 5.1; numbers are those of its 5.5)."""
+"""LEC-Net's expandable head: one gated branch and one classifier per session (docs/methods.md 5.1; "no." refers to its 5.5)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from methods.parts.heads import GrowingHead
 from methods.parts.network import Network
 from protocols.fields import Strict
 
-WINDOWS, CENTRE = 9, 4  # of a 3x3 kernel; features are then the nine window means (methods.parts.network.window_means)
+WINDOWS, CENTRE = 9, 4  # positions of a 3x3 kernel; for conv3x3, features are nine window means (methods.parts.network.window_means)
 
 
 class ExpansionConfig(Strict):
@@ -24,14 +24,14 @@ class ExpansionConfig(Strict):
     gate: Literal["self", "learned", "open", "none"] = "self"  # Eq. 6 (SA), Eq. 5 (NC), alpha = 1 (NE), no branch (Eq. 2)
     layer: Literal["fc", "conv1x1", "conv3x3"] = "fc"  # Table 2
     gamma: float = Field(0.8, ge=0)  # no. 6: coefficient of the old feature in Eq. 4, best in Table 3; the release has .6
-    fusion: Literal["plus", "concat"] = "plus"  # no. 7: the paper's circled plus
-    feature: Literal["session", "global"] = "session"  # no. 14: a fused feature for each session's classes, or one for all
-    branch_init_std: float | None = Field(0.001, ge=0)  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear default
-    gate_mean: Literal["nodes", "gates"] = "nodes"  # no. 9: mean of a over the batch, then sigmoid; or the other way round
+    fusion: Literal["plus", "concat"] = "plus"  # no. 7: meaning of the paper's circled plus
+    feature: Literal["session", "global"] = "session"  # no. 14: one fused feature per session's classes, or one for all classes
+    branch_init_std: float | None = Field(0.001, ge=0)  # no. 1: small, so that alpha starts at .5 (appendix); None: Linear's default
+    gate_mean: Literal["nodes", "gates"] = "nodes"  # no. 9: nodes: batch mean, then sigmoid; gates: sigmoid, then batch mean
     test_gate: Literal["stored", "hard", "per_image"] = "stored"  # no. 11, 12
-    indicator_std: float = Field(0.1, ge=0)  # NC: s starts N(0, std²); its sign decides the gate (appendix A.1)
+    indicator_std: float = Field(0.1, ge=0)  # NC: s is drawn from N(0, std²); its sign decides the gate (appendix A.1)
     tau_init: float = 0.5  # no. 2
-    tau_shared: bool = False  # no. 5: one tau for all sessions, carried over
+    tau_shared: bool = False  # no. 5: one tau for all sessions
 
     @model_validator(mode="after")
     def _fits(self) -> ExpansionConfig:
@@ -41,15 +41,15 @@ class ExpansionConfig(Strict):
 
 
 class ExpandingHead(DynamicModule):
-    """Backbone features x to logits [N, classes seen], through F1, one branch and one head a session.
+    """Maps backbone features x to logits [N, classes seen] through F1, and one branch and one head per session.
 
-    Session 0: z_0 = V_0 n(F1 x). Session i >= 1: z_i = V_i n(gamma * F1 x + alpha_i * A_i x), each on its own fused feature,
-    so that a new branch leaves old logits alone (no. 14); n is what the network's head does to features: length one, or nothing
-    on Seq-MNIST. alpha_i is a stored vector [d], never computed from test images unless asked for (no. 11); while session i
-    trains it is sigmoid(beta * batch mean of A_i x) (Eq. 6).
+    Session 0: z_0 = V_0 n(F1 x). Session i >= 1: z_i = V_i n(gamma * F1 x + alpha_i * A_i x). Each session has its own fused
+    feature, so that a new branch does not change old logits (no. 14). n is the head's normalisation: to length one, or none
+    on Seq-MNIST. While session i trains, alpha_i is sigmoid(beta * batch mean of A_i x) (Eq. 6). Afterwards it is a stored
+    vector [d], computed from test images only under `test_gate: per_image` (no. 11).
 
-    Layer: a bias-free 1x1 convolution followed by the mean over positions *is* the FC layer on the mean, so `conv1x1` and
-    `fc` are one computation. A 3x3 one is linear in the nine window means that the network then hands over.
+    Layer: a bias-free 1x1 convolution followed by the mean over positions equals the FC layer on the mean, so `conv1x1` and
+    `fc` are one computation. A 3x3 convolution is linear in the nine window means, which are then the features.
     """
 
     def __init__(self, network: Network, config: ExpansionConfig) -> None:
@@ -60,7 +60,7 @@ class ExpandingHead(DynamicModule):
         self.new_row_std = network.head.new_row_std
         windows = WINDOWS if config.layer == "conv3x3" else 1
         self.projection = nn.Linear(windows * d, d, bias=False)
-        # The shared base has no F1: the identity leaves its features, and so its base accuracy, as they are.
+        # The shared base model has no F1: the identity preserves its features, and so its base accuracy.
         old = network.projection.weight.data if isinstance(network.projection, nn.Linear) else torch.eye(d)
         nn.init.zeros_(self.projection.weight)
         centre = CENTRE if windows == WINDOWS else 0
@@ -71,7 +71,7 @@ class ExpandingHead(DynamicModule):
         self.indicators = nn.ParameterList()
         self.taus = nn.ParameterList()
         self.gates: Tensor
-        self.register_buffer("gates", torch.ones(0, d))  # alpha of finished sessions, and of the current one
+        self.register_buffer("gates", torch.ones(0, d))  # alpha of finished sessions and of the current one, [branches, d]
         self.betas: Tensor
         self.register_buffer("betas", torch.ones(0))
         self.beta = 1.0
@@ -82,13 +82,13 @@ class ExpandingHead(DynamicModule):
         return self.taus[-1]
 
     def adaptation(self, experience: Any) -> None:
-        """Append branch, head and gate of a new session (no. 15: one branch a session)."""
+        """Append branch, head and gate of a new session (no. 15: one branch per session)."""
         super().adaptation(experience)
         if not self.training or len(self.heads) > experience.current_experience:
             return
         c, d, like = self.config, self.d, self.projection.weight
         width = 2 * d if c.fusion == "concat" and c.gate != "none" else d
-        head = self.head_class(width, self.new_row_std)  # no. 21: the head's own rule, torch's Linear default, unless asked
+        head = self.head_class(width, self.new_row_std)  # no. 21: the head's own initialisation, torch's Linear default, unless set
         head.grow(len(experience.classes_in_this_experience))
         head.adapts = False
         self.heads.append(head.to(like))
@@ -108,7 +108,7 @@ class ExpandingHead(DynamicModule):
         return torch.cat([head(fused) for head, fused in zip(self.heads, self.read(x), strict=True)], dim=1)
 
     def read(self, x: Tensor) -> Iterator[Tensor]:
-        """What each head reads, the base's first. One after the other: the order of the steps is part of a run's bits."""
+        """The input of each head, the base head's first. Yielded in order, because the order of operations affects a run's bits."""
         h = self.projection(x)
         gated = [self._gate(index, a := F.linear(x, branch)) * a for index, branch in enumerate(self.branches)]
         if self.config.feature == "global":
@@ -124,7 +124,7 @@ class ExpandingHead(DynamicModule):
         return torch.cat([old, gated], dim=1) if self.config.fusion == "concat" else old + gated
 
     def _gate(self, index: int, a: Tensor) -> Tensor:
-        """alpha of a branch whose output is `a` [N, d]: computed while it trains, stored afterwards."""
+        """alpha of a branch with outputs `a` [N, d]: computed while the branch is trained, stored afterwards."""
         c = self.config
         if self.training and index == len(self.branches) - 1:
             gate = self.activation(a)
@@ -135,7 +135,7 @@ class ExpandingHead(DynamicModule):
         return (self.gates[index] > 0.5).to(a) if c.test_gate == "hard" else self.gates[index]
 
     def activation(self, a: Tensor) -> Tensor:
-        """The newest branch's alpha from its outputs [N, d] on a training batch: [d], or [N, d] where gates are averaged."""
+        """alpha of the newest branch from its outputs [N, d] on a training batch: [d], or [N, d] under `gate_mean: gates`."""
         c = self.config
         if c.gate == "open":
             return torch.ones_like(a[0])
@@ -144,7 +144,7 @@ class ExpandingHead(DynamicModule):
         return torch.sigmoid(self.beta * (a.mean(0) if c.gate_mean == "nodes" else a))
 
     def store_gate(self) -> None:
-        """Keep alpha of the last training batch (no. 13). Without it the branch is switched off at test."""
+        """Store alpha of the last training batch (no. 13). Without it the branch is switched off at test time."""
         if len(self.branches):
             self.alpha = self.alpha.detach()
             self.gates[-1] = self.alpha

@@ -1,4 +1,4 @@
-"""Classifier heads that grow with the sessions."""
+"""Classifier heads that grow from session to session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avalanche.models import DynamicModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NORM_EPS = 1e-6  # as in LEC-Net's release; below it a vector counts as zero
+NORM_EPS = 1e-6  # as in LEC-Net's release; smallest norm that a vector is divided by
 
 
 def unit(x: Tensor) -> Tensor:
@@ -18,25 +18,25 @@ def unit(x: Tensor) -> Tensor:
 
 
 class GrowingHead(DynamicModule):
-    """A classifier with one row a class: `weight` is [classes seen, d]. Growing never touches the old rows.
+    """A classifier with one weight vector per class: `weight` is [classes seen, d]. Growing never changes the weights of old classes.
 
-    New rows are drawn N(0, `new_row_std`²), or as the head's own rule draws them where `new_row_std` is None.
+    The weights of new classes are drawn from N(0, `new_row_std`²), or by `draw_weights` if `new_row_std` is None.
     """
 
     def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
         super().__init__()
         self.feature_dim = feature_dim
         self.new_row_std = new_row_std
-        self.adapts = True  # with the classes seen; False: whoever owns the head grows it
+        self.adapts = True  # grow with the classes seen; False: the owner of the head grows it
         self.weight = nn.Parameter(torch.empty(0, feature_dim))
 
     def draw_weights(self, rows: Tensor) -> Tensor:
-        """Fill new rows [n, d] in place. As torch's Linear: uniform within 1/sqrt(d)."""
+        """Initialise the weights of new classes [n, d] in place, as torch's Linear: uniform within ±1/sqrt(d)."""
         bound = self.feature_dim**-0.5
         return rows.uniform_(-bound, bound)
 
     def grow(self, classes: int) -> None:
-        """Have at least `classes` rows."""
+        """Add weights until the head has at least `classes` classes."""
         missing = classes - len(self.weight)
         if missing > 0:
             weights = torch.empty(missing, self.feature_dim)
@@ -44,29 +44,29 @@ class GrowingHead(DynamicModule):
             self.weight = nn.Parameter(torch.cat([self.weight.data, weights.to(self.weight)]))
 
     def adaptation(self, experience: Any) -> None:
-        """Avalanche's hook. Grows while training only: evaluation must never change a model (avalanche.md 7)."""
+        """Avalanche's hook. The head grows in training mode only: evaluation must never change a model (avalanche.md 7)."""
         super().adaptation(experience)
         if self.training and self.adapts:
             self.grow(max(experience.classes_seen_so_far) + 1)
 
     def class_tensors(self) -> list[Tensor]:
-        """The tensors whose first index is the class."""
+        """The parameters whose first dimension is the class."""
         return [self.weight]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [N, d] to logits [N, classes seen]."""
+        """Maps features [N, d] to logits [N, classes seen]."""
         raise NotImplementedError
 
 
 class LinearHead(GrowingHead):
-    """Bias-free rows on L2-normalised features, rows themselves not normalised, no scale (TOPIC; methods.md 3.1)."""
+    """Linear without bias on L2-normalised features; class weights are not normalised, no scale (TOPIC; docs/methods.md 3.1)."""
 
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(unit(features), self.weight)
 
 
 class CosineHead(GrowingHead):
-    """scale * cos(feature, row), with a learnable scale that starts at 1 (Hou et al., CVPR 2019, Eq. 4; methods.md 4.5)."""
+    """scale * cos(feature, class weights), with a learnable scale that starts at 1 (Hou et al., CVPR 2019, Eq. 4; docs/methods.md 4.5)."""
 
     def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
         super().__init__(feature_dim, new_row_std)
@@ -80,7 +80,7 @@ class CosineHead(GrowingHead):
 
 
 class PlainHead(GrowingHead):
-    """An ordinary linear layer with bias on features as they are (Seq-MNIST's; methods.md 6.10). Rows are Xavier's."""
+    """An ordinary linear layer with bias and Xavier initialisation, on un-normalised features (Seq-MNIST; docs/methods.md 6.10)."""
 
     def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
         super().__init__(feature_dim, new_row_std)

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 def distillation(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """Cross-entropy between softened teacher and student over the teacher's classes, without the T² factor.
 
-    `logits` [N, seen] may have more columns than `teacher_logits` [N, old]: only the first `old` take part, so that
-    new indices are neither pushed down nor pulled up (methods.md 7.2, trap 16). Mean over the batch.
+    `logits` [N, seen] may have more columns than `teacher_logits` [N, old]. Only the first `old` columns are used, so that
+    logits of new classes are neither decreased nor increased (docs/methods.md 7.2, trap 16). Mean over the batch.
     """
     old = teacher_logits.shape[1]
     targets = F.softmax(teacher_logits / temperature, dim=1)

@@ -1,6 +1,6 @@
-"""Neural gas with competitive Hebbian learning, and the images that stand for its nodes (TOPIC, section 3.2; methods.md 4.6).
+"""Neural gas with competitive Hebbian learning, and the image of each node (TOPIC, section 3.2; docs/methods.md 4.6).
 
-TOPIC's own code for it was never released: this is written from the description.
+TOPIC's own code for it was never released. This follows the description in the paper.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-MOST_RANKS = 7.0  # nodes beyond this many alphas move by less than a thousandth of the winner's step: left where they are
+MOST_RANKS = 7.0  # in units of alpha: nodes of higher rank would move by less than a thousandth of the winner's step and are left out
 
 
 def fit(features: Tensor, start: Tensor, eta: float, alpha: float, longest_age: int) -> tuple[Tensor, Tensor]:
-    """One pass over `features` [n, d], in order, from nodes at `start` [K, d]: node positions [K, d] and edges [E, 2].
+    """One pass over `features` [n, d], in order, from nodes at `start` [K, d]. Returns node positions [K, d] and edges [E, 2].
 
-    The node of rank i by distance moves by eta exp(-i / alpha) towards the feature (Martinetz and Schulten, 1991). The two
-    nearest nodes get an edge of age 0; the other edges of the winner age by one and go beyond `longest_age`.
+    The node of rank i by distance moves by the fraction eta exp(-i / alpha) towards the feature (Martinetz and Schulten, 1991).
+    The two nearest nodes get an edge of age 0. The other edges of the winner age by one and are removed beyond `longest_age`.
     """
     nodes = start.clone()
     count = len(nodes)
@@ -36,7 +36,7 @@ def fit(features: Tensor, start: Tensor, eta: float, alpha: float, longest_age: 
 
 
 class NeuralGas(nn.Module):
-    """Nodes in feature space. Buffers, one row a node: centroid and variance [K, d], label and image row [K]; edges [E, 2]."""
+    """Nodes in feature space. Buffers, one entry per node: centroid and variance [K, d], label and image index [K]; edges [E, 2]."""
 
     centroids: Tensor
     variances: Tensor
@@ -53,10 +53,10 @@ class NeuralGas(nn.Module):
         self.register_buffer("edges", torch.empty(0, 2, dtype=torch.int64))
 
     def add(self, nodes: Tensor, features: Tensor, labels: Tensor, indices: Tensor) -> list[int]:
-        """Take nodes [k, d] in: each gets the variance of the features nearest to it, their commonest label, and of that label's
-        images the one nearest to the node. Nodes that are nearest to no feature stand for nothing and are left out.
+        """Append nodes [k, d]. Each gets the variance of the features nearest to it, their most frequent label, and the image of
+        that label nearest to the node. Nodes that are nearest to no feature are left out.
 
-        Returns the positions of those taken; they stand at the end, in the order given.
+        Returns the positions in `nodes` of those appended, which keep their order.
         """
         owner = torch.cdist(features, nodes).argmin(1)
         taken, columns_of = [], []
@@ -76,7 +76,7 @@ class NeuralGas(nn.Module):
         return taken
 
     def connect(self, features: Tensor) -> None:
-        """An edge between the two nodes nearest to each feature (competitive Hebbian learning without ageing)."""
+        """Add an edge between the two nodes nearest to each feature (competitive Hebbian learning without ageing)."""
         if len(self.centroids) > 1:
             pairs = torch.cdist(features, self.centroids).topk(2, largest=False).indices.sort(1).values
             self.edges = torch.unique(torch.cat([self.edges, pairs.to(self.edges)]), dim=0)

@@ -1,4 +1,7 @@
-"""Synaptic intelligence's bookkeeping (Zenke et al., ICML 2017, Eq. 3-5; methods.md 6.10). Written anew: Avalanche's never counts."""
+"""Path integral and importance of synaptic intelligence (Zenke et al., ICML 2017, Eq. 3-5; docs/methods.md 6.10).
+
+Re-implemented, because Avalanche's version never accumulates anything.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from torch.nn import functional as F
 
 
 def regrown(flat: Tensor, sizes: list[int], parameters: list[nn.Parameter]) -> Tensor:
-    """`flat` over parameters of old `sizes`, over the parameters as they are now: heads grow at their end, by zeros here."""
+    """Returns `flat`, a vector over parameters of old `sizes`, resized to the current parameters; new entries, at each end, are 0."""
     parts = [F.pad(part, (0, p.numel() - len(part))) for part, p in zip(flat.split(sizes), parameters, strict=True)]
     return torch.cat(parts)
 
 
 class PathIntegral(nn.Module):
-    """How much each parameter's way through the current task lowered its loss, and where it stood before.
+    """How much the change of each parameter in the current task has lowered the task's loss.
 
-    `omega` adds up gradient of the task's loss times (value before - value after) over the steps; `start` are the values at
-    the task's start. Both are flat vectors over `parameters`, in order.
+    `omega` is the sum over steps of gradient of the task's loss times (value before - value after the step); `start` holds
+    the values at the start of the task. Both are flat vectors over `parameters`, in order.
     """
 
     omega: Tensor
@@ -32,17 +35,17 @@ class PathIntegral(nn.Module):
 
     @staticmethod
     def values(parameters: list[nn.Parameter]) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in parameters])  # torch.cat copies: never a view of live weights
+        return torch.cat([p.detach().reshape(-1) for p in parameters])  # torch.cat copies, so this is never a view of the weights
 
     def note_gradient(self, parameters: list[nn.Parameter]) -> None:
-        """After the backward pass of the task's own loss, before anything is added to its gradient."""
+        """Call it after the backward pass of the task's own loss, before anything is added to the gradient."""
         self.gradient = torch.cat([torch.zeros_like(p).reshape(-1) if p.grad is None else p.grad.reshape(-1) for p in parameters])
         self.before = self.values(parameters)
 
     def note_step(self, parameters: list[nn.Parameter]) -> None:
-        """After the optimiser's step."""
+        """Call it after the optimiser's step."""
         self.omega += self.gradient * (self.before - self.values(parameters))
 
     def importance(self, parameters: list[nn.Parameter], damping: float) -> Tensor:
-        """Eq. 5: omega / ((way of the whole task)² + damping); never negative."""
+        """Eq. 5: max(omega, 0) / (displacement² + damping), with each parameter's displacement over the whole task."""
         return F.relu(self.omega) / ((self.values(parameters) - self.start) ** 2 + damping)

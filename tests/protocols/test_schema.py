@@ -1,4 +1,4 @@
-"""What the shipped protocols say, against methods.md section 1."""
+"""What the shipped protocols say, against docs/methods.md section 1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from protocols.schema import Sessions
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-# sessions (base, way, count, shots), image side, training side, backbone, weights, default split, of methods.md 1.1, 1.5, 1.6, 6.10
+# sessions (base, way, count, shots), image side, training side, backbone, weights, default split, of docs/methods.md 1.1, 1.5, 1.6, 6.10
 SHIPPED: dict[str, tuple[Any, ...]] = {
     "cifar100": ((60, 5, 8, 5), 32, None, "resnet20", None, "paper"),
     "miniimagenet": ((60, 5, 8, 5), 84, None, "resnet18", None, "paper"),
@@ -27,7 +27,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "digits": ((6, 1, 4, 5), 8, None, "conv2", None, "paper"),
     "seqmnist": ((2, 2, 4, "all"), 28, None, "mlp", None, "canonical-order"),
 }
-BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000), "cub200": (3000, 2864)}  # methods.md 1.1
+BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000), "cub200": (3000, 2864)}  # docs/methods.md 1.1
 
 
 def test_every_shipped_protocol_is_checked_here() -> None:
@@ -69,7 +69,7 @@ def test_only_cub_has_the_ten_released_orders() -> None:
 
 
 def test_normalisation() -> None:
-    """Trap 6. methods.md 1.5: TOPIC's on CIFAR, ImageNet's on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
+    """Trap 6. docs/methods.md 1.5: TOPIC's on CIFAR, ImageNet's on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
     cifar = load_protocol("cifar100").data
     assert (cifar.mean, cifar.std) == ((0.5071, 0.4866, 0.4409), (0.2009, 0.1984, 0.2023))
     for name in ("cub200", "miniimagenet"):
@@ -80,7 +80,7 @@ def test_normalisation() -> None:
 
 
 def test_augmentation() -> None:
-    """methods.md 1.5: TOPIC's crop on CIFAR, LEC's loaders on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
+    """docs/methods.md 1.5: TOPIC's crop on CIFAR, LEC's loaders on CUB and miniImageNet; 6.10: none on Seq-MNIST."""
     found = {name: load_protocol(name).augment for name in ("cifar100", "cub200", "miniimagenet", "seqmnist")}
     assert {name: (a.pad, a.flip, a.jitter) for name, a in found.items()} == {
         "cifar100": (4, True, 0.0),
@@ -91,7 +91,7 @@ def test_augmentation() -> None:
 
 
 def test_seqmnist_recipe() -> None:
-    """methods.md 6.10: one epoch of plain SGD, batch 10, rate 0.03, for the base and for fine-tuning alike."""
+    """docs/methods.md 6.10: one epoch of plain SGD, batch 10, rate 0.03, for the base and for fine-tuning alike."""
     recipe = load_protocol("seqmnist").recipes["paper"]
     assert (recipe.epochs, recipe.batch, recipe.lr, recipe.momentum, recipe.weight_decay) == (1, 10, 0.03, 0.0, 0.0)
     assert recipe.methods["ft_cnn"].items() >= {"epochs": 1, "batch": 10, "momentum": 0.0, "weight_decay": 0.0}.items()

@@ -56,7 +56,6 @@ def test_figures_say_what_is_to_be_looked_at(write: Callable[..., str]) -> None:
         ({"variants": []}, "variants: must have at least 1 item"),
         ({"variants": [GOOD["variants"][0]] * 2}, "'slow' stands twice"),
         ({"variants": [{"label": "slow"}]}, "variants.0.method: is required"),
-        ({"figures": ["drfit"]}, "figures.0"),
         ({"figures": ["drift", "drift"]}, "stands twice"),
         ({"figures": ["fit"]}, "axis must be given with figures fit"),
         ({"seeds": "0-"}, "seeds"),

@@ -1,4 +1,4 @@
-"""Where images come from: one file a data set, each finding its files under the data root and reading them."""
+"""Sources of images: one file per data set, which finds the data set's files under the data root and reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocols.schema import Data
 
 
 def locate(data: Data, root: Path) -> Found:
-    """The source's files under `root`, downloaded where that is possible. Raises DataError saying what to fetch."""
+    """Finds the source's files under `root`, or downloads them if possible. Raises DataError that says what to fetch."""
     module = import_module(f"benchmarks.data.sources.{data.source}")
     find: Callable[[Data, Path], Found] = module.locate
     return find(data, root)

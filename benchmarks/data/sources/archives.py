@@ -1,6 +1,6 @@
-"""Archives from the net: verified by their MD5 before anything is taken out, unpacked aside, and put in place in one step.
+"""Downloaded archives. They are verified by MD5, unpacked into a temporary folder, and then moved into place in one step.
 
-torchvision's own extractor lets a tar write anywhere, and leaves half a folder where it is killed.
+torchvision's own extractor lets a tar write anywhere, and leaves an incomplete folder if it is killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.system.files import write_atomic
 
 
 def fetch_archive(urls: Sequence[str], md5: str, folder: Path) -> Path:
-    """The archive in `folder`, downloaded from the first address that answers unless it is there whole. Raises whatever that raises."""
+    """Path of the archive in `folder`, downloaded from the first working URL unless present. Raises DataError, OSError or RuntimeError."""
     from torchvision.datasets.utils import download_url
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def fetch_archive(urls: Sequence[str], md5: str, folder: Path) -> Path:
         try:
             download_url(url, str(folder), archive.name, md5)
             break
-        except (OSError, RuntimeError):  # no answer, or other bytes
+        except (OSError, RuntimeError):  # no answer, or a wrong MD5
             if number == len(urls) - 1:
                 raise
     verify(archive, md5)
@@ -37,7 +37,7 @@ def fetch_archive(urls: Sequence[str], md5: str, folder: Path) -> Path:
 
 
 def verify(file: Path, md5: str) -> None:
-    """Raises DataError unless the file's MD5 is the published one."""
+    """Raises DataError unless the file has this MD5."""
     with file.open("rb") as source:
         found = hashlib.file_digest(source, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != md5:
@@ -45,9 +45,9 @@ def verify(file: Path, md5: str) -> None:
 
 
 def unpack(archive: Path, name: str, into: Path) -> None:
-    """Put the folder `name` of a verified archive into `into`, whole or not at all.
+    """Unpack the folder `name` of a verified archive into `into`, completely or not at all.
 
-    Raises tarfile.FilterError for names and links that leave the folder and for devices; in a zip, there is no writing outside.
+    Raises tarfile.FilterError for names and links that leave the folder and for devices. zipfile never writes outside it.
     """
     with tempfile.TemporaryDirectory(dir=into, prefix=f".{name}.") as scratch:
         if archive.suffix == ".zip":
@@ -56,11 +56,11 @@ def unpack(archive: Path, name: str, into: Path) -> None:
         else:
             with tarfile.open(archive) as tape:
                 tape.extractall(scratch, filter="data")
-        if (into / name).is_dir():  # half of it, from before this was done in one step
+        if (into / name).is_dir():  # incomplete, from an unpacking by other means
             shutil.rmtree(into / name)
         os.replace(Path(scratch) / name, into / name)
 
 
 def unzip_file(archive: Path, file: Path) -> None:
-    """Write what a verified .gz holds. Raises StorageError."""
+    """Decompress a verified .gz archive into `file`. Raises StorageError."""
     write_atomic(file, gzip.decompress(archive.read_bytes()))

@@ -35,7 +35,7 @@ def locate(data: Data, root: Path) -> Found:
 
 
 def open_part(root: Path, train: bool) -> Any:
-    """torchvision's data set. Its files are pickles; it verifies the MD5 of all of them before it reads one."""
+    """torchvision's data set. Its files are pickles; torchvision verifies the MD5 of all of them before it reads any."""
     from torchvision.datasets import CIFAR100
 
     return CIFAR100(str(root), train=train, download=False)
@@ -44,6 +44,6 @@ def open_part(root: Path, train: bool) -> Any:
 def download(root: Path) -> None:
     from torchvision.datasets import CIFAR100
 
-    if (root / FOLDER).is_dir():  # another process has been here
+    if (root / FOLDER).is_dir():  # another process has downloaded it meanwhile
         return
     unpack(fetch_archive([CIFAR100.url], CIFAR100.tgz_md5, root), FOLDER, root)

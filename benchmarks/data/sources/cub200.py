@@ -56,7 +56,7 @@ def locate(data: Data, root: Path) -> Found:
 
 
 def inside(folder: Path, name: str, listed_in: str) -> Path:
-    """`folder/name`. Raises DataError where the name leads out of the folder (links in it are the user's own affair)."""
+    """Returns `folder/name`. Raises DataError if the name leads out of the folder (links inside it are not checked)."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise DataError(f"cub200: {listed_in} names {name!r}, outside {folder}; unpack {ARCHIVE} anew")
@@ -64,7 +64,7 @@ def inside(folder: Path, name: str, listed_in: str) -> Path:
 
 
 def read_table(path: Path) -> dict[str, str]:
-    """Lines `<id> <value>`, in file order."""
+    """Reads lines `<id> <value>` into a dictionary in file order. Raises DataError."""
     try:
         rows = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError:
@@ -78,7 +78,7 @@ def read_table(path: Path) -> dict[str, str]:
 
 
 def download(root: Path) -> None:
-    """Fetch the archive, check its MD5, and put the unpacked folder in place in one step."""
-    if (root / FOLDER).is_dir():  # another process has been here
+    """Download the archive, check its MD5, and move the unpacked folder into place in one step."""
+    if (root / FOLDER).is_dir():  # another process has downloaded it meanwhile
         return
     unpack(fetch_archive([URL], MD5, root), FOLDER, root)

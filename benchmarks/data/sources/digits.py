@@ -1,4 +1,4 @@
-"""The 1,797 real 8x8 handwritten digits that scikit-learn carries (UCI, Alpaydin & Kaynak, 1998). No download."""
+"""The 1,797 real 8x8 handwritten digits that scikit-learn includes (UCI, Alpaydin & Kaynak, 1998). No download."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""miniImageNet in FSCIL's own split: all 100 classes, 500 training and 100 test images each (methods.md 1.2).
+"""miniImageNet in the split of FSCIL: all 100 classes, 500 training and 100 test images each (docs/methods.md 1.2).
 
-Nobody may redistribute the images. Either layout is read from `<data root>/miniimagenet`:
+Nobody may redistribute the images. Both layouts can be read from `<data root>/miniimagenet`:
 
-    images/*.jpg with split/train.csv and split/test.csv (columns filename,label), as the CEC family packs it
-    train/<wnid>/*.jpg and test/<wnid>/*.jpg, file names kept
+    images/*.jpg with split/train.csv and split/test.csv (columns filename,label), as in the packages of CEC and its successors
+    train/<wnid>/*.jpg and test/<wnid>/*.jpg, with the original file names
 
-Sorted file names are the order of train.csv, so the canonical shots can be taken from both.
+Sorted file names have the order of train.csv, so both layouts give the canonical shots.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def locate(data: Data, root: Path) -> Found:
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
-    """(filename, label) of every line. Raises DataError for another layout or a name that leaves the folder."""
+    """(filename, label) of every line. Raises DataError for another layout or a name that is not a plain file name."""
     try:
         with path.open(newline="", encoding="utf-8") as source:
             lines = csv.DictReader(source)

@@ -33,7 +33,7 @@ def locate(data: Data, root: Path) -> Found:
 
 
 def read_part(folder: Path, part: str) -> RawPart:
-    """The idx files themselves: torchvision's data set would prefer an old `processed` folder, if there is one."""
+    """Reads the idx files directly, because torchvision's data set would prefer an old `processed` folder. Raises ValueError."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     images = read_image_file(str(folder / f"{part}-images-idx3-ubyte")).numpy()
@@ -44,7 +44,7 @@ def read_part(folder: Path, part: str) -> RawPart:
 
 
 def download(folder: Path) -> None:
-    """The files that are missing, each verified before it is unpacked."""
+    """Download the missing files. Each is verified before it is unpacked."""
     from torchvision.datasets import MNIST
 
     for name, md5 in MNIST.resources:

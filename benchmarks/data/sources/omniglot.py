@@ -1,7 +1,7 @@
-"""Omniglot (Lake et al., Science 2015): 1,623 characters, 20 people drew each once.
+"""Omniglot (Lake et al., Science 2015): 1,623 characters, each drawn once by 20 people.
 
-Drawings 1-10 of each character train, 11-20 test, so that the test asks about hands never seen. Background characters
-come first, then evaluation, both in sorted order.
+Drawings 1-10 of each character are training images, 11-20 test images, so that the test covers unseen writers. Background
+characters come first, then evaluation characters, both in sorted order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DRAWINGS = 20
 
 
 def locate(data: Data, root: Path) -> Found:
-    candidates = [root / "omniglot-py", root / "omniglot"]  # torchvision's name, and the archives' own layout
+    candidates = [root / "omniglot-py", root / "omniglot"]  # torchvision's folder, and the folder for manually unpacked archives
     folder = next((c for c in candidates if (c / "images_background").is_dir() and (c / "images_evaluation").is_dir()), None)
     if folder is None:
         tree = tree_or_fetch(

@@ -1,4 +1,4 @@
-"""What every source hands over: files found, and a function that reads them into images and classes."""
+"""What every source returns: its files, and a function that reads them into images and classes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".ti
 
 @dataclass(frozen=True)
 class RawPart:
-    """Images as files or as one uint8 array [N, H, W] or [N, H, W, C], and the class number of each.
+    """Images, as files or as one uint8 array [N, H, W] or [N, H, W, C], and their class numbers [N].
 
-    `inverted` images are drawn dark on light; they are turned round, so that padding with zeros pads background.
+    `inverted`: the images are dark on light. They are inverted on decoding, so that zero padding has the background's colour.
     """
 
     images: Sequence[Path] | NDArray[np.uint8]
@@ -47,25 +47,25 @@ class RawSet:
 
 @dataclass(frozen=True)
 class Found:
-    """Files of a source; `fingerprint` changes when they do (names, sizes and times), `read` decodes nothing yet."""
+    """Files of a source. `fingerprint` changes with their names, sizes and times; `read` lists the images without decoding files."""
 
     fingerprint: str
     read: Callable[[], RawSet]
 
 
 def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
-    """Hash of the files' names under `root`, sizes and times of change. Cheap enough for 60,000 files."""
+    """Hash of the files' names under `root`, sizes and modification times. Fast enough for 60,000 files. Raises DataError."""
     digest = hashlib.sha256()
     for file in files:
         facts = file.stat()
-        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for without end
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe would block forever
             raise DataError(f"{file}: is not a file; remove it")
         digest.update(f"{file.relative_to(root).as_posix()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], RawSet]:
-    """`read`, with whatever a library raises over damaged files turned into a DataError."""
+    """Wraps `read`: turns any exception that a library raises on damaged files into a DataError."""
 
     def guarded() -> RawSet:
         try:
@@ -77,10 +77,10 @@ def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], R
 
 
 def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = False) -> Found | None:
-    """`folder/train/<class>/*` and `folder/test/<class>/*`, classes in sorted order; None where there is no such tree.
+    """Finds `folder/train/<class>/*` and `folder/test/<class>/*`, classes in sorted order; None if there is no such tree.
 
-    `ordered` says that sorted file names are the original order, so that keys `<class>/<file>` can be given; `inverted`
-    that the images are drawn dark on light.
+    `ordered`: sorted file names are the original order, so that keys `<class>/<file>` are given. `inverted`: the images are
+    dark on light. Raises DataError for a tree without classes or images, or with a class in only one of train/ and test/.
     """
     parts = {part: folder / part for part in ("train", "test")}
     if not all(path.is_dir() for path in parts.values()):
@@ -113,9 +113,9 @@ def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = F
 
 
 def fetch(name: str, root: Path, download: Callable[[], object], advice: str) -> None:
-    """Run a download, one process at a time; whatever goes wrong is a DataError that says what to fetch, and for where.
+    """Run a download, one process at a time. Raises DataError that says what to fetch and where to put it.
 
-    A process that had to wait finds the files there: `download` leaves alone what is whole.
+    A process that had to wait finds the files present: `download` must skip files that are complete.
     """
     try:
         with locked(root / ".cache" / f"{name}.fetch.lock".replace(" ", "-"), wait=True):
@@ -126,7 +126,7 @@ def fetch(name: str, root: Path, download: Callable[[], object], advice: str) ->
 
 
 def tree_or_fetch(folder: Path, download: Callable[[], object], advice: str, inverted: bool = False) -> Found | None:
-    """The class tree in `folder`; where there is none, download the original files and return None. Raises DataError."""
+    """The class tree in `folder`. If there is none, downloads the original files and returns None. Raises DataError."""
     tree = find_tree(folder, folder.name, inverted=inverted)
     if tree is None:
         fetch(folder.name, folder.parent, download, advice)

@@ -1,6 +1,6 @@
-"""Tables to figures: each drawn by a pure function, and kept as SVG, PNG and the CSV of its numbers.
+"""Figures from tables. A pure function draws each; it is saved as SVG, as PNG and as CSV of its numbers.
 
-Only this package imports matplotlib, and nothing imports this package at start: `--help` stays fast.
+Only this package imports matplotlib, and no module imports this package at start-up, so that `--help` stays fast.
 """
 
 from benchmarks.report.figures.drawing import Drawing, save

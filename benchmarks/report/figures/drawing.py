@@ -1,4 +1,4 @@
-"""A figure with the numbers it shows, and the three files that it is kept in."""
+"""A figure with the numbers that it shows, and the three files that it is saved in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pandas.api.types import is_float_dtype
 from benchmarks.report.figures.style import styled
 from benchmarks.system.files import write_atomic
 
-PNG_DPI = 300  # of a figure five inches wide: sharp at any width a column has
+PNG_DPI = 300  # figures are five inches wide, so this is sharp at any column width
 DECIMALS = 4
 
 
@@ -21,11 +21,11 @@ DECIMALS = 4
 class Drawing:
     figure: Figure
     numbers: pd.DataFrame
-    """What the figure shows: means, half-widths, number of seeds."""
+    """The numbers shown: means, half-widths, number of seeds."""
 
 
 def save(drawing: Drawing, stem: Path) -> list[Path]:
-    """Write `stem`.svg, .png and .csv, each whole or not at all. The same drawing gives the same bytes. Raises StorageError."""
+    """Write `stem`.svg, .png and .csv, each atomically, and return their paths. Equal drawings give equal bytes. Raises StorageError."""
     contents = {
         ".svg": rendered(drawing.figure, "svg", {"Date": None, "Creator": None}),
         ".png": rendered(drawing.figure, "png", {"Software": None}),

@@ -1,4 +1,4 @@
-"""How far features have turned since the base session (LEC-Net, Figure 7), one panel a layer."""
+"""Feature drift since the base session (LEC-Net, Figure 7), one panel per layer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from benchmarks.report.figures.numbers import check_even, interval_note, summari
 from benchmarks.report.figures.over_sessions import draw_sessions, ends_of, in_order
 from benchmarks.report.figures.style import add_note, looks, new_figure, settle, styled
 
-HEIGHT = 1.6  # inches of a panel, at least
+HEIGHT = 1.6  # minimum height of a panel in inches
 
 
 @styled
 def drift(table: pd.DataFrame, title: str = "", ylabel: str = "drift (degrees)") -> Drawing:
-    """`table` has label, seed, session, layer, degrees. Panels share the sessions, and the scale: layers can be compared."""
+    """`table` has columns label, seed, session, layer, degrees. All panels share both axes, so that layers can be compared."""
     numbers = summarise(table, ["layer", "label", "session"], "degrees").assign(source="measured")
     check_even(numbers, ["layer", "label"])
     look = looks(table["label"])
@@ -31,8 +31,8 @@ def drift(table: pd.DataFrame, title: str = "", ylabel: str = "drift (degrees)")
         axes.set_title(layer, loc="left")
         axes.set_ylabel(ylabel)
         names.append(write_ends(axes, ends[layer]))
-    fit(panels[0], numbers)  # and with it all others: they share it
-    panels[0].set_ylim(bottom=0)  # an angle, and nought means that nothing moved
+    fit(panels[0], numbers)  # applies to all panels: they share the y axis
+    panels[0].set_ylim(bottom=0)  # an angle: 0 means no drift
     panels[-1].set_xlabel("session")
     add_note(figure, interval_note(numbers, "Bands", is_cut(panels[0], numbers)))
     settle(figure)

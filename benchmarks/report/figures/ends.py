@@ -1,4 +1,4 @@
-"""Names beside the ends of their lines: moved apart where they would overlap, never out of order."""
+"""Labels beside the ends of lines. They are moved apart if they would overlap, and keep their order."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from matplotlib.text import Annotation
 
 from benchmarks.report.figures.style import LINE_OF_TEXT, SMALL, TEXT, Look
 
-WRAP = 20  # letters
-LEADER, SAMPLE, GAP = 12.0, 24.0, 4.0  # points: the way to the name, the piece of line before it, the space between
+WRAP = 20  # characters per text line
+LEADER, SAMPLE, GAP = 12.0, 24.0, 4.0  # points: width of the leader to the label, of the line sample before it, of the gap
 
 
 @dataclass(frozen=True)
 class End:
     text: str
-    x: float  # NaN: the right edge
+    x: float  # NaN: the right edge of the axes
     y: float
     look: Look
     marker: bool = True
-    shift: float = 0.0  # points, that its line was moved aside
+    shift: float = 0.0  # points by which its line was moved sideways
 
     @property
     def wrapped(self) -> str:
-        tied = self.text.replace(" †", "\xa0†")  # never alone on a line
+        tied = self.text.replace(" †", "\xa0†")  # keeps † on the line of its word
         return "\n".join(textwrap.wrap(tied, WRAP, break_long_words=False, break_on_hyphens=False)).replace("\xa0", " ") or self.text
 
     @property
     def height(self) -> float:
-        """Inches."""
+        """Height in inches."""
         return (self.wrapped.count("\n") + 1) * LINE_OF_TEXT * SMALL / TEXT + 0.02
 
 
 def height_of(ends: Sequence[End]) -> float:
-    """Inches that the names need, one above the other."""
+    """Inches that the labels need, one above the other."""
     return sum(end.height for end in ends)
 
 
 def write_ends(axes: Axes, ends: Sequence[End]) -> list[Annotation]:
-    """Put the names where the layout sees how wide they are; `spread_ends` moves them once the layout stands."""
+    """Write the labels, so that the layout reserves their width. `spread_ends` moves them once the layout is fixed."""
     return [
         axes.annotate(
             end.wrapped,
@@ -61,7 +61,7 @@ def write_ends(axes: Axes, ends: Sequence[End]) -> list[Annotation]:
 
 
 def spread_ends(axes: Axes, ends: Sequence[End], names: Sequence[Annotation]) -> None:
-    """Move each name as near to its line's end as its neighbours let it, and lead to it."""
+    """Move each label as close to its line's end as its neighbours allow, and draw a leader to it."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     box = axes.get_window_extent()
@@ -82,9 +82,9 @@ def spread_ends(axes: Axes, ends: Sequence[End], names: Sequence[Annotation]) ->
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
-    """Centres nearest to the wanted ones, in their order, that leave each its height between 0 and 1 (if all fit).
+    """Centres as close as possible to the wanted ones, in the same order, without overlap and between 0 and 1 (if all fit).
 
-    Neighbours that overlap become one block around the mean of their wishes, which may then overlap the next, and so on.
+    Overlapping neighbours are merged into one block around the mean of their wanted centres. This repeats until no blocks overlap.
     """
     order = sorted(range(len(wanted)), key=lambda n: wanted[n])
     blocks: list[tuple[list[int], float, float]] = []  # members, bottom, height

@@ -1,4 +1,4 @@
-"""How LEC-Net's gates open and close while a session is trained (Figure 6)."""
+"""LEC-Net's gates during the training of a session (Figure 6)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from benchmarks.report.figures.numbers import check, interval_note, summarise
 from benchmarks.report.figures.style import BLUE, DASHES, GREEN, VERMILLION, Look, add_note, new_figure, settle, styled
 
 BINS = tuple(f"b{n}" for n in range(10))
-"""Columns: the share of nodes whose alpha lies in each tenth from 0 to 1."""
+"""Columns with the share of nodes whose alpha is in each of ten equal bins from 0 to 1."""
 LINES = {"mean": "mean α", "tau": "τ", "saturated": "share saturated"}
 LOOK = {"mean": Look(BLUE, "", DASHES[0]), "tau": Look(VERMILLION, "", DASHES[1]), "saturated": Look(GREEN, "", DASHES[3])}
-MOST = 3  # sessions side by side
 
 
 @styled
 def gate_evolution(traces: pd.DataFrame, title: str = "", sessions: Sequence[int] | None = None) -> Drawing:
-    """`traces` has session, seed, epoch, mean, tau, open, saturated, b0 to b9; drawn are the first, middle
-    and last session, or those named.
+    """`traces` has columns session, seed, epoch, mean, tau, open, saturated, b0 to b9. Draws `sessions`, by default the first,
+    middle and last.
 
-    A line that is NaN throughout is not drawn: not every variant has a tau. Seeds that stopped early are in the means of the
-    epochs that they had; the CSV counts them.
+    A line that is entirely NaN is not drawn, since not every variant has a tau. Seeds that stopped early count only in the means
+    of the epochs that they have; the CSV gives the number of seeds. Raises ValueError for a session without traces.
     """
     check(traces, ["session", "seed", "epoch", *LINES, "open", *BINS])
     chosen = choose(sorted(traces["session"].unique())) if sessions is None else list(sessions)
@@ -60,12 +59,12 @@ def gate_evolution(traces: pd.DataFrame, title: str = "", sessions: Sequence[int
 
 
 def choose(sessions: Sequence[int]) -> list[int]:
-    """First, middle, last."""
+    """The first, middle and last session."""
     return sorted({int(sessions[0]), int(sessions[(len(sessions) - 1) // 2]), int(sessions[-1])})
 
 
 def means_of(traces: pd.DataFrame) -> pd.DataFrame:
-    """A row a session and epoch: seeds, means, and half-widths of what is drawn as a line."""
+    """One row per session and epoch: seeds, means, and half-widths of the values drawn as lines."""
     by = ["session", "epoch"]
     numbers = traces[by].drop_duplicates().sort_values(by).merge(traces.groupby(by)["seed"].nunique().rename("seeds").reset_index(), on=by)
     for name in (*LINES, "open", *BINS):
@@ -76,13 +75,13 @@ def means_of(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_bins(axes: Axes, part: pd.DataFrame, most: float) -> AxesImage:
-    """Epochs from left to right, alpha from 0 at the foot to 1."""
+    """Draw a heat map: epochs from left to right, alpha from 0 (bottom) to 1."""
     first, last = part["epoch"].min(), part["epoch"].max()
     image = axes.imshow(
         part.set_index("epoch").reindex(range(first, last + 1))[list(BINS)].to_numpy(float).T,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",  # a bin is a bin
+        interpolation="nearest",  # no blending between bins
         extent=(first - 0.5, last + 0.5, 0, 1),
         cmap=paper(),
         vmin=0,
@@ -93,7 +92,7 @@ def draw_bins(axes: Axes, part: pd.DataFrame, most: float) -> AxesImage:
 
 
 def paper() -> Colormap:
-    """Cividis upside down, from white: what is empty stays paper, what is full prints dark."""
+    """The colour map cividis reversed, faded to white at its low end: 0 is white, high values are dark."""
     colors = matplotlib.colormaps["cividis_r"](np.linspace(0, 1, 240))
     fade = np.linspace(1, 0, 40)[:, None] * (1 - colors[:40])
     colors[:40] += fade

@@ -1,4 +1,4 @@
-"""One line with its interval, the pieces that several figures share."""
+"""Drawing one line with its interval: functions that several figures share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from benchmarks.report.figures.style import BAND, Look
 
 Values = NDArray[np.float64]
-OF_RANGE, OF_BANDS = 0.35, 3.0  # of the means' range, of the middle half-width: as much may an interval add to the axes
+# An interval may extend the axes by OF_RANGE of the means' range or OF_BANDS median half-widths, whichever is larger.
+OF_RANGE, OF_BANDS = 0.35, 3.0
 
 
 def draw_line(axes: Axes, x: Values, mean: Values, half_width: Values, look: Look, opacity: float = BAND) -> None:
-    """Mean with its band; a bar where there is one x only, which has no width for a band."""
+    """Draw the mean with its band, or with a bar if there is only one x."""
     if len(x) == 1:
         return draw_points(axes, x, mean, half_width, look)
     axes.plot(x, mean, **look.of_line, **look.of_marker)
@@ -24,16 +25,16 @@ def draw_line(axes: Axes, x: Values, mean: Values, half_width: Values, look: Loo
 
 
 def draw_band(axes: Axes, x: Values, mean: Values, half_width: Values, look: Look, opacity: float = BAND) -> None:
-    """Nothing where there is no interval."""
+    """Draw the band of an interval; nothing if all half-widths are NaN."""
     if not np.isnan(half_width).all():
         axes.fill_between(x, mean - half_width, mean + half_width, color=look.color, alpha=opacity, linewidth=0)
 
 
 def fit(axes: Axes, numbers: pd.DataFrame) -> None:
-    """Give the means the room: an interval that is far wider than the others is cut, where the axes would have to grow for it.
+    """Set the y limits so that the means fill the axes: an interval that is far wider than the others is cut.
 
-    Of three seeds, one may make an interval of ± 90 points, beside which all lines were flat. Where all intervals are wide, none is
-    cut: then they are what there is to see.
+    With three seeds, one outlier can give an interval of ± 90 points, which would make all lines look flat. If all intervals are
+    wide, none is cut.
     """
     mean, band = numbers["mean"].to_numpy(float), np.nan_to_num(numbers["half_width"].to_numpy(float))
     low, high = mean.min(), mean.max()
@@ -51,18 +52,18 @@ def is_cut(axes: Axes, numbers: pd.DataFrame) -> bool:
 
 
 def draw_points(axes: Axes, x: Values, mean: Values, half_width: Values, look: Look, shift: float = 0.0) -> None:
-    """Mean with bars, moved aside by `shift` points, so that the bars of two lines do not hide each other."""
+    """Draw the mean with error bars, moved sideways by `shift` points, so that the bars of two lines do not overlap."""
     drawn: list[Artist] = [*axes.plot(x, mean, **look.of_line, **look.of_marker)]
     if not np.isnan(half_width).all():
         drawn += axes.errorbar(x, mean, half_width, fmt="none", ecolor=look.color, elinewidth=1.0, capsize=2.5, capthick=1.0).get_children()
     figure = axes.get_figure(root=True)
     assert figure is not None
-    for artist in drawn:  # only now: the axes' limits do not follow what was moved before
+    for artist in drawn:  # last, because the axes' limits ignore artists with another transform
         artist.set_transform(axes.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans))
 
 
 def draw_level(axes: Axes, mean: float, half_width: float, look: Look) -> None:
-    """A value that belongs to no x: a line across, with its band."""
+    """Draw a value without an x as a horizontal line with its band."""
     axes.axhline(mean, **look.of_line)
     if not np.isnan(half_width):
         axes.axhspan(mean - half_width, mean + half_width, color=look.color, alpha=BAND, linewidth=0)

@@ -1,4 +1,4 @@
-"""Long tables, a row a seed, to means with their 95 % intervals."""
+"""Reduces long tables, one row per seed, to means with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 
 from benchmarks.metrics.statistics import half_widths
 
-PRECISION = 9  # digits that mean something on every processor
+PRECISION = 9  # decimals that are equal on every processor
 
 
 def check(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """ValueError for a table without these columns, or without rows."""
+    """Raises ValueError for a table without these columns or without rows."""
     if missing := [column for column in columns if column not in table]:
         raise ValueError(f"a figure needs the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
     if table.empty:
@@ -22,10 +22,10 @@ def check(table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """A row a group of `by`, in order of appearance: mean, half_width (NaN for one seed), seeds.
+    """One row per group of `by`, in order of appearance: mean, half_width (NaN for one seed), seeds.
 
-    A group that is NaN throughout is left out: before the first novel class there is no harmonic mean. ValueError where only some
-    of its seeds are NaN, or a seed stands there twice.
+    A group that is entirely NaN is left out (e.g. the harmonic mean before the first novel class). Raises ValueError if only some
+    of a group's seeds are NaN or a seed occurs twice.
     """
     by = list(by)
     check(table, [*by, "seed", value])
@@ -42,7 +42,7 @@ def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
     mean, width = np.empty(wide.shape[1]), np.empty(wide.shape[1])
     present = ~np.isnan(wide)
     patterns, which = np.unique(present, axis=1, return_inverse=True)
-    for number, pattern in enumerate(patterns.T):  # groups with the same seeds go together: one bootstrap for all
+    for number, pattern in enumerate(patterns.T):  # groups with the same seeds share one bootstrap
         columns = np.ravel(which) == number
         block = wide[np.ix_(pattern, columns)]
         mean[columns], width[columns] = block.mean(axis=0), half_widths(block)
@@ -50,7 +50,7 @@ def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
 
 
 def check_even(numbers: pd.DataFrame, by: Sequence[str]) -> None:
-    """ValueError where the points of one line stand on different seeds: the line would rise and fall with who is there."""
+    """Raises ValueError if the points of one line are means over different numbers of seeds, which would distort the line."""
     for _, line in numbers.groupby(list(by), sort=False):
         if line["seeds"].nunique() > 1:
             least, most = line["seeds"].min(), line["seeds"].max()
@@ -58,7 +58,7 @@ def check_even(numbers: pd.DataFrame, by: Sequence[str]) -> None:
 
 
 def with_published(measured: pd.DataFrame, published: pd.DataFrame | None, by: Sequence[str]) -> pd.DataFrame:
-    """Measured means, then published values in the same form, without interval and seeds; a column `source` tells which is which."""
+    """Measured means, then published values without interval and seeds. The column `source` is `measured` or `published`."""
     numbers = measured.assign(source="measured").astype({"seeds": "Int64"})
     if published is None or published.empty:
         return numbers
@@ -71,7 +71,7 @@ def with_published(measured: pd.DataFrame, published: pd.DataFrame | None, by: S
 
 
 def number_of(label: str) -> float:
-    """The number that a label is, NaN where it is a word."""
+    """The label as a number; NaN if it is a word."""
     try:
         number = float(label)
     except ValueError:
@@ -84,7 +84,7 @@ def describe(row: pd.Series, by: Sequence[str]) -> str:
 
 
 def interval_note(numbers: pd.DataFrame, what: str, cut: bool = False) -> str:
-    """`Bands: 95 % interval of the mean, 10 seeds.`"""
+    """A note such as `Bands: 95 % interval of the mean, 10 seeds.`"""
     end = ", cut where they leave the axes." if cut else "."
     fewest, most = int(numbers["seeds"].min()), int(numbers["seeds"].max())
     if most == 1:

@@ -1,4 +1,4 @@
-"""A number against a parameter that was set (LEC-Net's Table 3, Figures 5 and 8); a learned one is a line across."""
+"""A number against a parameter (LEC-Net's Table 3, Figures 5 and 8). A setting such as "learned" is a horizontal line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from benchmarks.report.figures.lines import draw_level, draw_points, fit, is_cut
 from benchmarks.report.figures.numbers import interval_note, number_of, published_note, summarise, with_published
 from benchmarks.report.figures.style import DASHES, SMALL, Dash, Look, add_note, looks, new_figure, settle, styled
 
-HEIGHT = 2.5  # inches of axes, at least
-LEVELS = (DASHES[2], DASHES[3], DASHES[1])  # dashes of lines across, one a word
-WIDE = 3.0  # inches of axes, about
-DIGIT = 0.64 * SMALL / 72  # inches
+HEIGHT = 2.5  # minimum height of the axes in inches
+LEVELS = (DASHES[2], DASHES[3], DASHES[1])  # dashes of horizontal lines, one per word
+WIDE = 3.0  # approximate width of the axes in inches
+DIGIT = 0.64 * SMALL / 72  # width of a digit in inches
 APART = 2.0  # points between the bars of two series at one x
 
 
 @styled
 def over_axis(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", published: pd.DataFrame | None = None) -> Drawing:
-    """`table` has label, seed, value and, where there are several lines, series; `published` has label, value and series.
+    """`table` has columns label, seed, value and, for several lines, series. `published` has label, value and optionally series.
 
-    A label that is a number is a point; any other, such as "learned", a line across with its band and its name.
+    A label that is a number is a point. Any other, such as "learned", is a horizontal line with its band and its name.
     """
     if "series" not in table:
         table = table.assign(series="")
@@ -67,12 +67,12 @@ def draw_series(axes: Axes, numbers: pd.DataFrame, look: Look, levels: Mapping[s
 
 
 def words_of(numbers: pd.DataFrame) -> Iterator[tuple[str, float, float, str]]:
-    """Label, mean, half-width and source of what belongs to no x."""
+    """Label, mean, half-width and source of the rows without an x."""
     yield from numbers.loc[numbers["x"].isna(), ["label", "mean", "half_width", "source"]].itertuples(index=False, name=None)
 
 
 def ends_of(numbers: pd.DataFrame, look: Mapping[str, Look], levels: Mapping[str, Dash]) -> list[End]:
-    """A name for each line: of the series, and of the words of each series."""
+    """One end for each line: for each series and for each word of a series."""
     ends = []
     for series, of_series in look.items():
         lines = numbers[numbers["series"] == series]
@@ -92,7 +92,7 @@ def ends_of(numbers: pd.DataFrame, look: Mapping[str, Look], levels: Mapping[str
 
 
 def ticks_at(axes: Axes, x: pd.Series, labels: pd.Series, wide: float) -> None:
-    """Ticks at the values that were set, as they were written, on axes of about `wide` inches; left out where there is no room."""
+    """Set ticks at the parameter values, labelled as written. On axes of about `wide` inches, ticks without room are left out."""
     known = dict(sorted(zip(x, labels.astype(str), strict=True)))
     per_inch = np.ptp(list(known)) * 1.1 / wide if known else 0.0
     kept: list[float] = []

@@ -1,4 +1,4 @@
-"""A number after each session: accuracy, harmonic mean, or drift, one line a label."""
+"""A number after each session (accuracy, harmonic mean or drift), one line per label."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from benchmarks.report.figures.lines import draw_line, draw_points, fit, is_cut
 from benchmarks.report.figures.numbers import check_even, interval_note, published_note, summarise, with_published
 from benchmarks.report.figures.style import BAND, BAND_OF_MANY, MANY, Look, add_note, looks, new_figure, settle, styled, whole_ticks
 
-HEIGHT = 2.5  # inches of axes, at least
+HEIGHT = 2.5  # minimum height of the axes in inches
 APART = 14.0  # points
 
 
 @styled
 def over_sessions(table: pd.DataFrame, ylabel: str, title: str = "", published: pd.DataFrame | None = None) -> Drawing:
-    """`table` has label, seed, session, value; `published` has label, session, value: hollow, in the colour of the same label.
+    """`table` has columns label, seed, session, value. `published` has label, session, value; it is drawn hollow, in the label's colour.
 
-    A label that was published but not measured gets a line of its own.
+    A label that was published but not measured gets its own line.
     """
     measured = summarise(table, ["label", "session"])
     check_even(measured, ["label"])
@@ -56,12 +56,12 @@ def draw_sessions(axes: Axes, numbers: pd.DataFrame, look: Mapping[str, Look]) -
 
 
 def shift_of(label: str, look: Mapping[str, Look]) -> float:
-    """Points aside, where there is only one session: side by side, all can be seen."""
+    """Sideways shift in points, used if there is only one session, so that the labels do not overlap."""
     return (list(look).index(label) - (len(look) - 1) / 2) * APART
 
 
 def ends_of(numbers: pd.DataFrame, look: Mapping[str, Look]) -> list[End]:
-    """One name a label, at the end of its measured line where it has one."""
+    """One end per label: that of its measured line, else that of its published line."""
     ends = []
     for label in look:
         line = numbers[numbers["label"] == label].sort_values(["source", "session"])  # measured before published
@@ -75,7 +75,7 @@ def ends_of(numbers: pd.DataFrame, look: Mapping[str, Look]) -> list[End]:
 
 
 def in_order(numbers: pd.DataFrame, look: Mapping[str, Look]) -> pd.DataFrame:
-    """Lines one after the other, as the input names them."""
+    """Sorts rows by source, then label in the order of the input, then session."""
     ranks = {label: n for n, label in enumerate(look)}
     order = numbers.assign(rank=numbers["label"].map(ranks)).sort_values(["source", "rank", "session"], kind="stable").index
     columns = ["label", "session", "mean", "half_width", "seeds", "source"]

@@ -1,4 +1,4 @@
-"""A number against a parameter, session by session (LEC-Net, Figure 5), with the best value marked for what it is worth."""
+"""A number against a parameter, one panel per session (LEC-Net, Figure 5). The best value is marked, and whether it is significant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.report.figures.numbers import interval_note, number_of, summaris
 from benchmarks.report.figures.over_axis import LEVELS, ticks_at, words_of
 from benchmarks.report.figures.style import BLACK, BLUE, DASHES, GREEN, PURPLE, TEXT, VERMILLION, Look, add_note, new_figure, settle, styled
 
-PANEL = 1.25  # inches high
+PANEL = 1.25  # height in inches
 LINE = Look(BLUE, "o", DASHES[0])
 STAR = "#E69F00"
 STARS = (
@@ -38,9 +38,9 @@ MARK: dict[str, Any] = {
 
 @styled
 def sessions_over_axis(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "") -> Drawing:
-    """`table` has label (a number as text; any other is a line across), seed, session, value. A panel a session.
+    """`table` has columns label (a number as text; any other text is a horizontal line), seed, session, value. One panel per session.
 
-    All panels show the same number of points from bottom to top, so that what is flat looks flat.
+    The y axes of all panels span the same number of percentage points, so that slopes can be compared.
     """
     numbers = summarise(table, ["session", "label"])
     numbers["x"] = numbers["label"].astype(str).map(number_of)
@@ -59,7 +59,7 @@ def sessions_over_axis(table: pd.DataFrame, xlabel: str, ylabel: str, title: str
         axes.set_title(f"session {session}", loc="left")
     for number, axes in enumerate(panels):
         axes.set_visible(number < len(best))
-        axes.tick_params(labelbottom=number + across >= len(best))  # the lowest of each column, also where the last row is not full
+        axes.tick_params(labelbottom=number + across >= len(best))  # the lowest panel of each column, even if the last row is not full
     same_span(list(panels[: len(best)]))
     cut = any(is_cut(axes, part) for axes, (_, part) in zip(panels, numbers.groupby("session"), strict=False))
     at = numbers[numbers["x"].notna()]
@@ -75,7 +75,7 @@ def sessions_over_axis(table: pd.DataFrame, xlabel: str, ylabel: str, title: str
 
 @dataclass(frozen=True)
 class Best:
-    """The label with the highest mean among those that are numbers, and whether it is ahead of the next."""
+    """The numeric label with the highest mean, and whether it is significantly ahead of the next one."""
 
     label: str | None
     ahead: bool = False
@@ -88,10 +88,10 @@ class Best:
 
 
 def best_of(table: pd.DataFrame, numbers: pd.DataFrame) -> Best:
-    """Ahead where the 95 % interval of the paired difference to the runner-up is above zero.
+    """The best label. It is ahead if the 95 % interval of its paired difference to the runner-up is above zero.
 
-    Where two means lead together, no label is best. As in the tables, nothing is ahead by fewer than three shared seeds, nor by a
-    difference without spread.
+    If the two highest means are equal, or there are fewer than two numeric labels, no label is best. As in the tables, no label is
+    ahead with fewer than three shared seeds or if the differences have no spread.
     """
     order = numbers[numbers["x"].notna()].sort_values("mean", ascending=False, kind="stable")
     ranked = order["label"].tolist()
@@ -119,7 +119,7 @@ def draw_panel(axes: Axes, part: pd.DataFrame, look: Mapping[str, Look], best: B
 
 
 def same_span(panels: Sequence[Axes]) -> None:
-    """Give all panels the height of the widest range, each around its own middle."""
+    """Give all panels the span of the largest y range, each around its own centre."""
     limits = [axes.get_ylim() for axes in panels]
     half = max(high - low for low, high in limits) / 2
     for axes, (low, high) in zip(panels, limits, strict=True):

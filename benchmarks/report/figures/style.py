@@ -1,4 +1,4 @@
-"""How every figure looks: readable 8 cm wide, in grey, and by the colour-blind."""
+"""The common style of all figures: legible at 8 cm width, in greyscale and for the colour-blind."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from matplotlib.lines import Line2D
 P = ParamSpec("P")
 R = TypeVar("R")
 
-WIDTH = 5.0  # inches; printed 8 cm wide, text of 9.5 points comes out as 6
+WIDTH = 5.0  # inches; printed at 8 cm, text of 9.5 points becomes 6 points
 TEXT = 9.5
 SMALL = 8.5
 LINE_OF_TEXT = 1.3 * TEXT / 72  # inches
 
-# Okabe and Ito's colours; their yellow is left out: nobody sees a yellow line on white paper. The order keeps neighbours apart in grey.
+# Okabe and Ito's colours without yellow, which is invisible on white. The order keeps neighbours distinguishable in greyscale.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 COLORS = (BLUE, VERMILLION, GREEN, PURPLE, BLACK, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
-LARGER = {"*": 1.6, "P": 1.25, "X": 1.25, "p": 1.15, "h": 1.15, "D": 0.9}  # to look as large as a disc
+LARGER = {"*": 1.6, "P": 1.25, "X": 1.25, "p": 1.15, "h": 1.15, "D": 0.9}  # scale factors for the same apparent size as a disc
 SIZE = 4.7
 Dash = tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ((0, ()), (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 PUBLISHED: Dash = (0, (2.5, 2))
 NOTE = "#444444"
-BAND, BAND_OF_MANY = 0.16, 0.1  # opacity
-MANY = 6  # lines
+BAND, BAND_OF_MANY = 0.16, 0.1  # opacities
+MANY = 6  # more lines than this have BAND_OF_MANY
 
 SETTINGS: Any = {
     "axes.grid": True,
@@ -45,23 +45,23 @@ SETTINGS: Any = {
     "axes.spines.top": False,
     "axes.titlesize": TEXT,
     "figure.titlesize": TEXT + 1,
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so text has one size everywhere
+    "font.family": ["DejaVu Sans"],  # part of matplotlib, so text has the same size everywhere
     "font.size": TEXT,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.5,
     "legend.fontsize": SMALL,
     "legend.frameon": False,
     "lines.linewidth": 1.4,
-    "svg.fonttype": "none",  # text stays text: it can be searched
-    "svg.hashsalt": "fscil-bench",  # or its ids were drawn anew each time
-    "text.parse_math": False,  # a label may hold a dollar sign
+    "svg.fonttype": "none",  # text stays searchable
+    "svg.hashsalt": "fscil-bench",  # without it, ids would be random
+    "text.parse_math": False,  # a label may contain a dollar sign
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
 }
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw under matplotlib's defaults and ours, whatever a user's matplotlibrc says; nothing of it stays behind."""
+    """Decorator: run `draw` with matplotlib's defaults and SETTINGS, ignoring the user's matplotlibrc. Restores all settings after."""
 
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -82,7 +82,7 @@ class Look:
 
     @property
     def of_line(self) -> dict[str, Any]:
-        """For matplotlib. Published: hollow, thin and dashed, for nobody measured it here."""
+        """Line properties for matplotlib. Published values, which were not measured here, are thin and dashed."""
         if self.published:
             return {"color": self.color, "linestyle": PUBLISHED, "linewidth": 0.9}
         return {"color": self.color, "linestyle": self.dash}
@@ -96,7 +96,7 @@ class Look:
 
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """A look for each label, in order: no two share colour and dash before the 29th, nor a marker before the 13th."""
+    """A look for each label, in order. Colour and dash together repeat from the 29th label on, markers from the 13th."""
     return {
         label: Look(COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], DASHES[n % len(DASHES)])
         for n, label in enumerate(dict.fromkeys(labels))
@@ -104,7 +104,7 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
 
 
 def new_figure(height: float, title: str = "") -> Figure:
-    """An empty figure of the common width; `settle` lays it out."""
+    """An empty figure of the common width, `height` inches high. `settle` lays it out."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
@@ -113,8 +113,9 @@ def new_figure(height: float, title: str = "") -> Figure:
 
 
 def add_note(figure: Figure, *sentences: str, handles: Sequence[Line2D] = (), columns: int = 3, xlabel: str = "") -> float:
-    """A strip beneath the axes: the name of their x where they share it, what the lines are called, and in small text what bands, bars
-    and hollow markers mean. Returns its share of the figure's height.
+    """Add a strip below the axes: a shared x label, the legend, and in small text the meaning of bands, bars and hollow markers.
+
+    Returns the strip's fraction of the figure's height.
     """
     lines = textwrap.wrap(" ".join(filter(None, sentences)), 80)
     high = figure.get_figheight()
@@ -135,14 +136,14 @@ def add_note(figure: Figure, *sentences: str, handles: Sequence[Line2D] = (), co
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out, once: another layout, at another resolution, could move things by a hair, and the bytes with them."""
+    """Lay the figure out once and fix it. A second layout at another resolution could move elements slightly and change the bytes."""
     figure.draw_without_rendering()
-    figure.draw_without_rendering()  # constrained layout needs the ticks' labels of a first pass
+    figure.draw_without_rendering()  # constrained layout needs the tick labels of a first pass
     figure.set_layout_engine("none")
 
 
 def whole_ticks(axes: Axes, values: Iterable[int], most: int = 12) -> None:
-    """Ticks at whole numbers that were measured; every second, third, ... where they are many."""
+    """Set ticks at the measured integers; only at every second, third, ... if there are more than `most`."""
     known = sorted(set(values))
     step = -(-len(known) // most)
     axes.set_xticks(known[::step])

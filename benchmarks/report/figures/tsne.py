@@ -1,4 +1,4 @@
-"""Features of the last session on a plane (LEC-Net, Figure 9), one panel a variant."""
+"""t-SNE of features after the last session (LEC-Net, Figure 9), one panel per variant."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.report.figures.drawing import Drawing
 from benchmarks.report.figures.numbers import check
 from benchmarks.report.figures.style import add_note, new_figure, settle, styled
 
-ACROSS = 2  # panels
+ACROSS = 2  # panels per row
 BASE = "#bdbdbd"
 NOVEL = "#444444"
 
 
 @styled
 def tsne(points: pd.DataFrame, title: str = "") -> Drawing:
-    """`points` has label, x, y, session: 0 for base classes, grey dots; novel classes are triangles, the later the darker."""
+    """`points` has columns label, x, y, session. Base classes (session 0) are grey dots; novel ones are triangles, later ones darker."""
     check(points, ["label", "x", "y", "session"])
     if points[["x", "y", "session"]].isna().any(axis=None):
         raise ValueError("a point needs numbers for x, y and session")
@@ -51,7 +51,7 @@ def tsne(points: pd.DataFrame, title: str = "") -> Drawing:
 
 
 def shades(count: int) -> Colormap:
-    """Plasma from orange to deep blue: its yellow end would vanish on paper."""
+    """The colour map plasma from orange to deep blue, without its yellow end, which is invisible on white."""
     return ListedColormap(matplotlib.colormaps["plasma_r"](np.linspace(0.3, 1, max(count, 1))))
 
 

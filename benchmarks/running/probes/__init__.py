@@ -1,4 +1,4 @@
-"""What a study looks at while a run goes on, beside its record. One file a probe; a run is the same bytes with and without them."""
+"""Probes: measurements of a study during a run, stored beside its record. They do not change the record. One file per probe."""
 
 from benchmarks.running.probes.drift import Drift
 from benchmarks.running.probes.epochs import Epochs

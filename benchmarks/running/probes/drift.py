@@ -1,4 +1,4 @@
-"""How far the features of base test images have turned since the base session (LEC-Net's Figure 7; methods.md section 2)."""
+"""Feature drift: the angle between features of base test images now and after session 0 (LEC-Net's Figure 7; docs/methods.md section 2)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from benchmarks.running.probes.probe import Probe
 
 
 class Drift(Probe):
-    """Mean angle in degrees between the feature of a base test image after session 0 and after session t, a value a session.
+    """Mean angle in degrees between the features of a base test image after session 0 and after session t, one value per session.
 
-    `final`: what the base head reads; `backbone`: what the backbone gives. The paper names neither layer nor images, and writes the
-    inner product without bringing features to length one; an angle needs that.
+    `final` is the input of the base head, `backbone` the output of the backbone. The paper states neither layer nor images, and
+    writes the inner product of features without normalising them; an angle needs normalisation.
     """
 
     name = "drift"
@@ -27,7 +27,7 @@ class Drift(Probe):
 
     def after_test(self, session: int) -> None:
         strategy = self.contender.strategy
-        features = self.contender.seed_context.evaluator.features(strategy, 0)
+        features = self.contender.test_features(0)
         now = {"final": strategy.represent(features)[0], "backbone": features}
         for layer, values in now.items():
             first = self.first.setdefault(layer, values.clone())
@@ -38,9 +38,9 @@ class Drift(Probe):
 
 
 def angle(first: Tensor, second: Tensor) -> float:
-    """Mean over rows of the angle between two [N, d], in degrees.
+    """Mean angle in degrees between corresponding rows of two tensors [N, d].
 
-    By both sine and cosine halves (Kahan's formula): near zero an arccosine in float32 would answer .03 degrees or nothing.
+    Uses Kahan's formula, 2 atan2(|u - v|, |u + v|), because near zero an arccosine in float32 returns .03 degrees or 0.
     """
     u, v = F.normalize(first.double(), dim=1), F.normalize(second.double(), dim=1)
     radians = 2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1))

@@ -1,4 +1,4 @@
-"""What a method says of itself after every epoch (`SessionStrategy.epoch_log`): LEC-Net's gates, for its Figure 6."""
+"""A method's own numbers after every epoch (`SessionStrategy.epoch_log`), such as LEC-Net's gates for its Figure 6."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from benchmarks.running.probes.probe import Probe
 
 
 class Listener(SupervisedPlugin):  # type: ignore[type-arg]
-    """Avalanche calls it after every epoch. It holds plain numbers only: whatever a strategy leads to is audited.
+    """Avalanche plugin, called after every epoch. It holds plain numbers only, because everything reachable from a strategy is audited.
 
-    `heard`: a list a session, in it a tuple an epoch, of the values of `names`.
+    `heard` has one list per session, with one tuple per epoch: the values of `names`.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Listener(SupervisedPlugin):  # type: ignore[type-arg]
 
 
 class Epochs(Probe):
-    """`names` of what is said, and in `sessions`, from 1 on, for each epoch its values; no names where a method says nothing."""
+    """`names` of the values, empty for a method without an epoch log, and `sessions`: per session from 1 on, the values per epoch."""
 
     name = "epochs"
 

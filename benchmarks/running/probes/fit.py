@@ -1,4 +1,4 @@
-"""Accuracy on the shots that a session has just trained on: what LEC-Net's Figure 8 calls training accuracy."""
+"""Accuracy on the shots that a session has just trained on (training accuracy in LEC-Net's Figure 8)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.running.probes.probe import Probe
 
 
 class Fit(Probe):
-    """`train`: a percentage a session from 1 on, of un-augmented shots, predicted among all classes seen."""
+    """`train`: per session from 1 on, the accuracy in percent on its un-augmented shots, predicted among all classes seen."""
 
     name = "fit"
 

@@ -1,4 +1,4 @@
-"""The contract of a probe."""
+"""The interface of a probe."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from benchmarks.running.guard import blocked
 
 
 class Probe:
-    """Watches one run. What it has seen is stored beside the record, as JSON (benchmarks.records.traces).
+    """Observes one run. Its measurements are stored beside the record, as JSON (benchmarks.records.traces).
 
-    It may ask the strategy for features and scores, never train it, and it draws from none of the run's random streams.
+    It may ask the strategy for features and scores. It must neither train it nor draw from the run's random streams.
     """
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
-    """Raise it when a change of the code changes numbers: older traces are then made again."""
+    """The probe's key in benchmarks.records.traces.VERSIONS, which holds the version of its format."""
 
     def __init__(self, contender: Contender, seed: int) -> None:
-        """Called before session 0; a plugin can be attached to `contender.strategy` here."""
+        """Called before session 0. A probe may attach a plugin to `contender.strategy` here."""
         self.contender, self.seed = contender, seed
 
     def after_test(self, session: int) -> None:
-        """After session `session` was trained and tested; evaluation mode, no gradients."""
+        """Called after session `session` was trained and tested, in evaluation mode without gradients."""
 
     def numbers(self) -> dict[str, Any]:
-        """What was seen, as JSON has it; asked once, after the last session."""
+        """The measurements as JSON values. Called once, after the last session."""
         raise NotImplementedError
 
 
 def observe(probes: Sequence[Probe], contender: Contender, session: int) -> None:
-    """Let all probes see a session. Raises TraceError where that leaves the method other than it was."""
+    """Call all probes after a session. Raises TraceError if that changes the method."""
     if probes:
         with blocked(contender.seed_context.blocked_folders), untouched(contender.strategy, session), torch.inference_mode():
             for probe in probes:

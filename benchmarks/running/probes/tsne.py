@@ -1,4 +1,4 @@
-"""Test images of base and novel classes after the last session, embedded in the plane (LEC-Net's Figure 9)."""
+"""t-SNE of test images of base and novel classes after the last session (LEC-Net's Figure 9)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from benchmarks.running.probes.probe import Probe
 from benchmarks.system.streams import stream
 
-IMAGES = 1024  # of base classes, and as many of novel ones (section 4.3)
+IMAGES = 1024  # at most, of base classes, and as many of novel ones (section 4.3)
 
 
 class Tsne(Probe):
-    """`x`, `y` and the `session` that brought the image's class. Embedded are the features that all heads read, each of length one.
+    """`x`, `y` and the `session` of the image's class. Embeds the input features of all heads, each normalised to length one.
 
-    LEC-Net has a fused feature a session: all of them stand side by side, since to choose one by the image's own class would
+    LEC-Net has one fused feature per session. All of them are concatenated, because choosing one by the image's true class would
     separate the classes by their labels.
     """
 
@@ -28,18 +28,18 @@ class Tsne(Probe):
         sessions = self.contender.strategy.context.sessions
         if session < sessions.count:
             return
-        strategy, evaluator = self.contender.strategy, self.contender.seed_context.evaluator
+        strategy = self.contender.strategy
         draw = stream(self.seed, "tsne")
         features, origin = [], []
         for numbers in (range(1), range(1, sessions.count + 1)):
-            group = [evaluator.features(strategy, number) for number in numbers]
+            group = [self.contender.test_features(number) for number in numbers]
             together = torch.cat(group)
             where = np.repeat(list(numbers), [len(part) for part in group])
             indices = draw.permutation(len(together))[:IMAGES]
             features.append(together[torch.from_numpy(indices)])
             origin.append(where[indices])
         read = torch.cat([F.normalize(part, dim=1) for part in strategy.represent(torch.cat(features))], dim=1)
-        near = min(30.0, (len(read) - 1) / 3)  # scikit-learn's perplexity, for as few images as there may be
+        near = min(30.0, (len(read) - 1) / 3)  # scikit-learn's default perplexity, reduced for few images
         self.plane = TSNE(init="pca", perplexity=near, random_state=self.seed, n_jobs=1).fit_transform(read.double().cpu().numpy())
         self.origin = np.concatenate(origin)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.metrics.accuracy import micro
+from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.records.costs import Costs
+from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.report.tables import markdown
@@ -49,9 +50,10 @@ def seconds_of(runs: Sequence[Identity], protocol: Protocol, settings: Sequence[
 
 def from_records(name: str, recipe: str, results: Path) -> str:
     """The same, added up from the costs that runs of a long protocol left: their base's seconds count once, or once a method."""
-    protocol, store = load_protocol(name), Store(results)
-    asked = make_request(protocol, recipe, None, None, None, [])
-    costs = [(run, cost) for run in identities(asked) if (cost := store.read_costs(run)) is not None]
+    ledger = Ledger(Store(results))
+    runs = identities(make_request(load_protocol(name), recipe, None, None, None, []))
+    done = [(run, record) for run in runs if (record := ledger.record(run)) is not None]
+    costs = [(run, cost) for run, record in done if (cost := costs_of(record)) is not None]
     by_seed: dict[int, list[Costs]] = {}
     for run, cost in costs:
         by_seed.setdefault(run.seed, []).append(cost)

@@ -1,0 +1,172 @@
+"""Hash of a method's sources: its file and what it imports from methods/, without comments, docstrings, annotations and names of files.
+
+Nothing is imported or run: sources are read as text, so that a report can ask, too. Moving a file changes no hash; changing what it
+computes does. `None` where a file cannot be read or parsed, and then nobody compares.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from protocols.reading import read_yaml
+
+PACKAGE = "methods"
+EQUAL = Path(__file__).with_name("equal_sources.yaml")
+"""Changes that were proved to give the same bytes: method -> version -> lists of hashes that count as one (docs/ADDING_A_METHOD.md)."""
+DIGITS = 16
+
+Imported = tuple[str, str | None, str | None]
+"""Module, name taken from it (None: the module itself), and what it is called here."""
+
+
+def source_hash(method: str) -> str | None:
+    """Of the method of this name as its files stand now."""
+    path = module_path(f"{PACKAGE}.{method}")
+    return None if path is None else hash_of_file(path, {})
+
+
+def stated_version(method: str) -> int | None:
+    """The `version` that a method's class states, 1 where it states none; None where there is no such class to be read."""
+    path = module_path(f"{PACKAGE}.{method}")
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+    for node in module.body:
+        values = assigned(node) if isinstance(node, ast.ClassDef) else {}
+        if "title" in values:
+            version = values.get("version")
+            if version is None:
+                return 1
+            return version.value if isinstance(version, ast.Constant) and isinstance(version.value, int) else None
+    return None
+
+
+def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
+    """Names that a class body assigns, with what it assigns to them."""
+    found: dict[str, ast.expr] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign):
+            found |= {target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)}
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
+            found[statement.target.id] = statement.value
+    return found
+
+
+def same_sources(method: str, version: int, one: str, other: str) -> bool:
+    """Whether two hashes are equal or listed as equal under this version."""
+    if one == other:
+        return True
+    groups = (read_yaml(EQUAL) or {}).get(method, {}).get(version, [])
+    return any(one in group and other in group for group in groups)
+
+
+def module_path(name: str) -> Path | None:
+    """The file of a module of methods/; None where there is none. A package is its __init__.py."""
+    relative = Path(*name.split(".")[1:])
+    for folder in package_folders():
+        for path in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
+            if relative.parts and path.is_file():
+                return path
+    return None
+
+
+def package_folders() -> list[Path]:
+    """Where modules of methods/ are looked for, without importing anything."""
+    loaded = sys.modules.get(PACKAGE)
+    if loaded is not None:
+        return [Path(folder) for folder in loaded.__path__]
+    spec = importlib.util.find_spec(PACKAGE)
+    return [Path(folder) for folder in (spec.submodule_search_locations or [] if spec else [])]
+
+
+def hash_of_file(path: Path, known: dict[Path, str | None]) -> str | None:
+    """Of one file and all it imports from methods/. `known` are hashes of files already asked for; in a circle, empty ones."""
+    if path in known:
+        return known[path]
+    known[path] = ""
+    known[path] = hash_of_content(path, known)
+    return known[path]
+
+
+def hash_of_content(path: Path, known: dict[Path, str | None]) -> str | None:
+    try:
+        facts = path.stat()
+        body, imports = parsed(path, facts.st_mtime_ns, facts.st_size)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+    parts = []
+    for imported, name, local in imports:
+        found = file_of(imported, name)
+        inner = imported if found is None else hash_of_file(found, known)
+        if inner is None:
+            return None
+        parts.append(f"{inner} {name} {local}")
+    return hashlib.sha256("\n".join([body, *sorted(parts)]).encode()).hexdigest()[:DIGITS]
+
+
+@lru_cache(maxsize=256)
+def parsed(path: Path, *state: int) -> tuple[str, tuple[Imported, ...]]:
+    """What a file computes, and what it imports; parsed again only where the file is another."""
+    module = Bare().visit(ast.parse(path.read_text(encoding="utf-8")))
+    imports = tuple(names for node in ast.walk(module) for names in names_of(node))
+    return ast.dump(WithoutImports().visit(module)), imports
+
+
+def file_of(imported: str, name: str | None) -> Path | None:
+    """The file of methods/ that an import leads to; None where it leads elsewhere."""
+    if imported.partition(".")[0] != PACKAGE:
+        return None
+    found = (module_path(f"{imported}.{name}") if name else None) or module_path(imported)
+    if found is not None and found.name == "__init__.py" and name is not None:
+        return home_of(found, name) or found
+    return found
+
+
+def home_of(package: Path, name: str) -> Path | None:
+    """The file beside a package's __init__.py from which it hands on this name."""
+    for node in ast.walk(ast.parse(package.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
+            return module_path(node.module)
+    return None
+
+
+def names_of(node: ast.AST) -> list[Imported]:
+    """What an import statement brings; nothing of other nodes."""
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "", alias.name, alias.asname) for alias in node.names]
+    return [(alias.name, None, alias.asname) for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+class WithoutImports(ast.NodeTransformer):
+    def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        return None
+
+
+class Bare(ast.NodeTransformer):
+    """Takes out what computes nothing: strings that stand alone, annotations of functions, and imports for the type checker.
+
+    Annotations in a class stay: those of a Config say what its fields are.
+    """
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)

@@ -1,0 +1,72 @@
+"""Which records are of which variant of a study: by method, preset and changed parameters, as records have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.records.failures import FailedRun
+from benchmarks.records.identity import Identity
+from benchmarks.records.schema import Record
+from benchmarks.report.section import Section
+from protocols.study import Study, StudyVariant
+
+
+def labels_of(study: Study, records: Sequence[Record], failures: Sequence[FailedRun] = ()) -> dict[str, str]:
+    """Variant, as records and failures' notes name it -> its label, in the study's order.
+
+    Left out are variants that nobody ran, and those of `unclear`: a method without its preset is of whichever one was run, unless
+    there are several.
+    """
+    known = {record.identity.variant: record.identity for record in records}
+    known |= {failed.variant: failed.identity for failed in failures if failed.identity is not None and failed.variant not in known}
+    found: dict[str, str] = {}
+    for variant in study.variants:
+        own = [name for name, identity in known.items() if is_of(variant, identity)]
+        if ":" in variant.method or len(own) == 1:
+            found |= dict.fromkeys(own, variant.label)
+    return found
+
+
+def unclear(study: Study, records: Sequence[Record]) -> list[str]:
+    """A line for each variant whose preset the study leaves open, though several were run."""
+    known = {record.identity.variant: record.identity for record in records}
+    lines = []
+    for variant in study.variants:
+        own = [name for name, identity in known.items() if is_of(variant, identity)]
+        if ":" not in variant.method and len(own) > 1:
+            lines.append(
+                f"{variant.label}: the study says {variant.method}, and there are {', '.join(own)}; write one of them into the study"
+            )
+    return lines
+
+
+def is_of(variant: StudyVariant, identity: Identity) -> bool:
+    method, _, preset = variant.method.partition(":")
+    return identity.method == method and preset in ("", identity.preset) and same_values(variant.set, identity.overrides)
+
+
+def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:
+    """Values as YAML writes them against values as JSON has them: 1 is 1.0, and true is not 1."""
+    return written.keys() == recorded.keys() and all(
+        recorded[key] == value and isinstance(recorded[key], bool) == isinstance(value, bool) for key, value in written.items()
+    )
+
+
+def without_studied(section: Section, studies: Sequence[Study]) -> tuple[Section, set[str]]:
+    """The section without the variants of changed parameters that studies show, and the names of these studies.
+
+    A study shows its variants once all of them are there; until then they stand in the protocol's own table.
+    """
+    moved: dict[str, str] = {}
+    for study in studies:
+        labels = labels_of(study, section.records)
+        if set(labels.values()) == {variant.label for variant in study.variants}:
+            changed = {variant.label for variant in study.variants if variant.set}
+            for variant, label in labels.items():
+                if label in changed:
+                    moved.setdefault(variant, study.name)
+    kept = {variant: records for variant, records in section.variants.items() if variant not in moved}
+    failures = [failed for failed in section.failures if failed.variant not in moved]
+    return replace(section, variants=kept, failures=failures), set(moved.values())

@@ -1,0 +1,39 @@
+"""What a run is measured by beside its answers: parameters, memory, and the commit that ran it."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from functools import lru_cache
+
+import torch
+
+from benchmarks.system.files import SUITE_ROOT
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    """Numbers that a method makes a model carry: parameters and buffers, but for batch-norm statistics."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(value.numel() for name, value in module.state_dict().items() if not name.endswith(statistics))
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Of the GPU where there is one, else of this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@lru_cache
+def git_commit() -> str:
+    """The suite's commit, with `+changes` where its code differs from it; 'unknown' outside a git checkout."""
+    root = SUITE_ROOT
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "benchmarks", "methods", "protocols", "run_all.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

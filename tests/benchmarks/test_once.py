@@ -1,0 +1,45 @@
+"""What is computed once: hashes of images in a command, images on the device, the hash of the backbone in a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.base import features
+from benchmarks.data.images import load_images
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.running.runner import Runner
+from benchmarks.system.settings import Settings
+from protocols.schema import Protocol
+
+
+def test_images_that_a_command_has_verified_are_not_hashed_again(tiny: Protocol, tmp_path: Path) -> None:
+    first = load_images(tiny.data, tmp_path)
+    [array] = (tmp_path / ".cache").glob("*/test.npy")
+    content = bytearray(array.read_bytes())
+    content[-1] ^= 1
+    array.write_bytes(content)
+    trusted = load_images(tiny.data, tmp_path, first.sha256)
+    assert np.asarray(trusted.test).ravel()[-1] == content[-1], "workers take the launcher's word"
+    assert load_images(tiny.data, tmp_path, "0" * 64).test.ravel()[-1] != content[-1], "nobody vouches for these: decoded anew"
+
+
+def test_images_go_to_the_device_once_and_seeds_differ_in_labels(runner: Runner) -> None:
+    first, second = (runner.seed_context("paper", seed).tensors for seed in (0, 1))
+    for name in ("train", "plain", "test"):
+        assert getattr(first, name) is getattr(second, name)
+    assert not torch.equal(first.labels, second.labels)
+
+
+def test_the_backbone_is_hashed_once_a_session(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Testing asks for the features of a backbone in several places; base_only asks for none in training."""
+    calls = []
+    original = features.state_sha256
+    monkeypatch.setattr(features, "state_sha256", lambda module: (calls.append(1), original(module))[1])
+    [identity] = identities(make_request(tiny, None, None, "0", "base_only", []))
+    Runner(tiny, settings).run(identity)
+    of_the_base_features = 1
+    assert len(calls) - of_the_base_features == tiny.sessions.count + 1

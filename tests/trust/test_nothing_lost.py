@@ -1,0 +1,303 @@
+"""Nothing finished is ever lost: what makes two runs different makes two paths, and a failure removes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.cli.main import main
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.records.reading import seal, to_json
+from benchmarks.records.store import Store
+from benchmarks.system.files import SUITE_ROOT
+from protocols import load_protocol
+from protocols.schema import Protocol
+
+TINY = Path(__file__).resolve().parents[1] / "data" / "tiny.yaml"
+METHOD = '''"""A method of the user's own."""
+
+from methods.contract import MethodConfig, SessionStrategy
+from methods.parts.heads import unit
+
+
+class Mine(SessionStrategy):
+    """Class means."""
+
+    title = "Mine"
+    presets = {"default": {}}
+
+    class Config(MethodConfig):
+        power: float = 1.0
+
+    def after_session(self) -> None:
+        labels, features = self.context.images.labels(self.own_indices), self.embed_indices(self.own_indices)
+        for label in self.context.sessions.span(self.session):
+            self.model.head.weight.data[label] = features[labels == label].mean(0)
+
+    def scores(self, features):
+        return unit(features) @ unit(self.model.head.weight).T * self.config.power
+'''
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def yaml(tmp_path: Path) -> Path:
+    """The user's own copy of the tiny protocol, under one name whatever it says."""
+    path = tmp_path / "tiny.yaml"
+    shutil.copy(TINY, path)
+    return path
+
+
+@pytest.fixture
+def run(data_root: Path, results: Path, yaml: Path) -> Run:
+    """One run through the command line, in this process."""
+
+    def run(method: str = "proto", *options: str, seeds: str = "0", protocol: Path | None = None) -> int:
+        places = ["--data-root", str(data_root), "--results", str(results), "--device", "cpu"]
+        return main(["--protocol", str(protocol or yaml), "--methods", method, "--seeds", seeds, *places, *options])
+
+    return run
+
+
+def records(results: Path) -> dict[str, bytes]:
+    """Path below records/ -> content, of whole records."""
+    found = (path for path in (results / "records").rglob("seed*.json") if path.name.count(".") == 1)
+    return {str(path.relative_to(results / "records")): path.read_bytes() for path in found}
+
+
+def edit(yaml: Path, old: str, new: str) -> None:
+    text = yaml.read_text()
+    assert old in text
+    yaml.write_text(text.replace(old, new, 1))
+
+
+def test_an_edited_recipe_leaves_its_records_and_both_stand_on_the_page(run: Run, yaml: Path, results: Path) -> None:
+    assert run() == 0
+    before = records(results)
+    edit(yaml, "lr: 0.1", "lr: 0.05")
+    assert run() == 0
+    after = records(results)
+    assert len(after) == 2
+    assert before.items() <= after.items()
+    page = (results / "tiny.md").read_text()
+    main_part, _, other = page.partition("## Other settings")
+    assert main_part.count("\n## ") == 1
+    assert "recipe lr 0.1 instead of 0.05" in other
+    assert "| Proto (raw_mean) |" in main_part
+    assert "| Proto (raw_mean) |" in other
+    edit(yaml, "lr: 0.05", "lr: 0.1")
+    assert run() == 0
+    assert records(results) == after, "what was done before is done again, without a second run"
+    assert "recipe lr 0.05 instead of 0.1" in (results / "tiny.md").read_text().partition("## Other settings")[2]
+
+
+def test_a_run_that_diverges_removes_nothing(run: Run, yaml: Path, results: Path) -> None:
+    assert run() == 0
+    before = records(results)
+    edit(yaml, "lr: 0.1", "lr: 100000")
+    assert run() == 1
+    assert records(results) == before
+    page = (results / "tiny.md").read_text()
+    assert "Runs that failed" in page
+    assert "| Proto (raw_mean) |" in page.partition("## Other settings")[2]
+    edit(yaml, "lr: 100000", "lr: 0.1")
+    assert run() == 0
+    assert records(results) == before
+
+
+def test_two_precisions_live_side_by_side(run: Run, yaml: Path, results: Path) -> None:
+    edit(yaml, "    lr: 0.1\n", "    lr: 0.1\n    precision: auto\n")
+    assert run("proto", "--precision", "fp32") == 0
+    before = records(results)
+    assert run("proto", "--precision", "bf16") == 0
+    after = records(results)
+    assert len(after) == 2
+    assert before.items() <= after.items()
+    assert {json.loads(content)["identity"]["precision"] for content in after.values()} == {"fp32", "bf16"}
+    assert run() == 0
+    assert records(results) == after, "whoever leaves the precision open takes what is there"
+    page = (results / "tiny.md").read_text()
+    assert "computed in bf16" in page
+    assert "computed in fp32" in page
+
+
+def test_one_changed_pixel_is_another_data_set(
+    results: Path, tmp_path: Path, write_images: Callable[[Path, dict[str, NDArray[np.uint8]]], None], run: Run, yaml: Path, data_root: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    pictures = {
+        f"{part}/class{c:02d}/{i}.png": generator.integers(0, 255, (8, 8), dtype=np.uint8)
+        for part in ("train", "test")
+        for c in range(10)
+        for i in range(6)
+    }
+    root = tmp_path / "own"
+    write_images(root / "tree", pictures)
+    edit(yaml, "{source: digits, size: 8,", "{source: folder, path: tree, size: 8,")
+
+    def again() -> int:
+        return run("proto", "--data-root", str(root))
+
+    assert again() == 0
+    before = records(results)
+    pictures["train/class03/2.png"][4, 4] ^= 1
+    write_images(root / "tree", {"train/class03/2.png": pictures["train/class03/2.png"]})
+    assert again() == 0
+    after = records(results)
+    assert len(after) == 2
+    assert before.items() <= after.items()
+    assert "on images" in (results / "tiny.md").read_text()
+
+
+@pytest.fixture
+def mine(tmp_path: Path, methods_in: Callable[[Path], None], request: pytest.FixtureRequest) -> Path:
+    """A method of the user's own beside the suite's, in a folder in place of methods/."""
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    for file in (SUITE_ROOT / "methods").glob("[a-z]*.py"):
+        shutil.copy(file, folder)
+    (folder / "mine.py").write_text(METHOD)
+    methods_in(folder)
+    return folder / "mine.py"
+
+
+def forget() -> None:
+    """The method is imported anew, as by the next command."""
+    import sys
+
+    sys.modules.pop("methods.mine", None)
+
+
+def test_a_changed_preset_is_another_run(run: Run, mine: Path, results: Path) -> None:
+    assert run("mine") == 0
+    before = records(results)
+    edit(mine, '{"default": {}}', '{"default": {"power": 2.0}}')
+    forget()
+    assert run("mine") == 0
+    after = records(results)
+    assert len(after) == 2
+    assert before.items() <= after.items()
+    assert "power" in (results / "tiny.md").read_text().partition("## Other settings")[2], "one of the two, headed by what differs"
+
+
+def test_a_changed_default_without_a_new_version_is_not_taken_for_the_old_runs(run: Run, mine: Path, results: Path) -> None:
+    assert run("mine") == 0
+    edit(mine, "power: float = 1.0", "power: float = 3.0")
+    forget()
+    assert run("mine") == 0
+    assert len(records(results)) == 2
+
+
+def test_a_migration_keeps_the_runs_of_an_older_version(run: Run, mine: Path, results: Path) -> None:
+    assert run("mine") == 0
+    before = records(results)
+    edit(
+        mine,
+        '    presets = {"default": {}}\n',
+        '    presets = {"default": {}}\n    version = 2\n    migrations = {1: lambda c: {"strength": c["power"]}}\n',
+    )
+    mine.write_text(mine.read_text().replace("power: float", "strength: float").replace("config.power", "config.strength"))
+    forget()
+    assert run("mine") == 0
+    assert records(results) == before, "a record of version 1 stands for the same run of version 2"
+    assert run("mine", "--set", "mine.strength=2") == 0
+    assert len(records(results)) == 2
+
+
+def test_an_edited_method_does_not_return_old_numbers_in_silence(
+    run: Run, mine: Path, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("mine") == 0
+    before = records(results)
+    mine.write_text(METHOD.replace("Class means.", "Means of classes.").replace("def scores", "# by cosine\n    def scores"))
+    forget()
+    capsys.readouterr()
+    assert run("mine") == 0
+    assert "has changed" not in capsys.readouterr().err, "a comment and a docstring compute nothing"
+    mine.write_text(METHOD.replace(".mean(0)", ".sum(0)"))
+    forget()
+    assert run("mine") == 0
+    assert "mine:default: methods/mine.py, or what it imports, has changed since seed 0 was run" in capsys.readouterr().err
+    assert "The sources of Mine have changed since seed 0 was run" in (results / "tiny.md").read_text()
+    assert records(results) == before
+    assert run("mine", "--force") == 0
+    after = records(results)
+    assert after.keys() == before.keys()
+    assert "have changed" not in (results / "tiny.md").read_text()
+
+
+def test_force_leaves_the_record_until_the_new_one_is_whole(run: Run, mine: Path, results: Path) -> None:
+    assert run("mine") == 0
+    before = records(results)
+    edit(mine, "        labels, features", "        raise RuntimeError('no')\n        labels, features")
+    forget()
+    assert run("mine", "--force") == 1
+    assert records(results) == before
+
+
+def test_a_record_of_a_later_release_is_named_and_left_alone(run: Run, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    [path] = [results / "records" / name for name in records(results)]
+    content = json.loads(path.read_bytes())
+    del content["seal"]
+    content |= {"schema_version": 99, "novelty": 1}
+    later = to_json({**content, "seal": seal(content)})
+    path.write_bytes(later)
+    assert run() == 1
+    assert path.read_bytes() == later
+    said = capsys.readouterr()
+    assert "holds a record of a later release, which is left alone" in said.err
+    assert "schema 99, of a later release" in (results / "tiny.md").read_text()
+
+
+def test_names_that_collapse_to_one_path_stay_apart(tiny: Protocol, mine: Path) -> None:
+    edit(mine, '{"default": {}}', '{"a b": {}, "a-b": {"power": 2.0}, "a--b": {"power": 3.0}}')
+    forget()
+    runs = identities(make_request(tiny, None, None, "0", "mine:a b,mine:a-b,mine:a--b", []))
+    stems = {run.model_copy(update={"images": "0" * 64, "precision": "fp32"}).stem for run in runs}
+    assert len(stems) == 3
+
+
+def test_an_old_path_is_never_written_again(run: Run, results: Path) -> None:
+    """A record of schema 2 is found where it is; run again by force, the new one has a path of its own and replaces it in the table."""
+    assert run() == 0
+    [(name, content)] = records(results).items()
+    new = json.loads(content)
+    identity = {key: value for key, value in new["identity"].items() if key not in ("images", "precision", "defaults", "base_version")}
+    old = {**new, "schema_version": 2, "images_sha256": new["identity"]["images"], "identity": identity}
+    del old["seal"]
+    place = results / "records" / "tiny" / "fast.paper" / "proto-raw_mean" / "seed00.json"
+    shutil.rmtree((results / "records" / name).parent)
+    place.parent.mkdir()
+    place.write_bytes(to_json({**old, "seal": seal(old)}))
+    before = records(results)
+    assert run() == 0
+    assert records(results) == before, "done"
+    page = (results / "tiny.md").read_text()
+    assert run("proto", "--force") == 0
+    assert records(results).keys() == {name, "tiny/fast.paper/proto-raw_mean/seed00.json"}
+    assert before.items() <= records(results).items()
+    loaded, faults, _ = Store(results).load("tiny")
+    assert [(record.schema_version, faults) for record in loaded] == [(3, [])]
+    assert (results / "tiny.md").read_text() == page
+
+
+def test_two_files_of_one_name_share_a_folder(run: Run, yaml: Path, results: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "tiny.yaml"
+    other.parent.mkdir()
+    other.write_text(yaml.read_text().replace("lr: 0.1", "lr: 0.02", 1))
+    assert run() == run(protocol=other) == run() == 0
+    assert len(records(results)) == 2
+    assert load_protocol(str(other)).name == load_protocol(str(yaml)).name
