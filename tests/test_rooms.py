@@ -1,0 +1,119 @@
+"""The shape of the house: imports run one way, a file does one job, the report reads records alone, citations resolve."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ORDER = ("cli", "tools", "report", "sweeping", "running", "planning", "base", "data", "records", "metrics", "system")
+"""Rooms of benchmarks/ from top to bottom: a file imports from its own room and from those after it. methods/ stands beside `system`,
+protocols/ below all."""
+METHODS = ("bases", "families", "contract", "parts")
+"""The same for methods/; the methods themselves stand on top."""
+LONGEST = 250
+SOURCES = sorted(path for room in ("benchmarks", "methods", "protocols") for path in (ROOT / room).rglob("*.py"))
+REPORT_SEES = {"report", "records", "metrics", "system"}
+
+
+def imports(path: Path, everywhere: bool = True) -> Iterator[str]:
+    """Modules of the suite that a file imports; without those inside functions unless `everywhere`."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(module) if everywhere else iter(module.body)
+    for node in nodes:
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        yield from (name for name in names if name.split(".")[0] in ("benchmarks", "methods", "protocols"))
+
+
+def place(name: str) -> tuple[str, str]:
+    """Package and room of a module."""
+    parts = name.split(".")
+    return parts[0], parts[1] if len(parts) > 2 else ""
+
+
+def test_imports_run_one_way() -> None:
+    wrong = []
+    for path in SOURCES:
+        package, room = place(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for name in imports(path):
+            there, other = place(name)
+            if package == "protocols":
+                allowed = there == "protocols"
+            elif package == "methods":
+                down = other in METHODS and (not room or METHODS.index(other) >= METHODS.index(room))
+                allowed = there == "protocols" or (there == "methods" and (not other or down))
+            else:
+                allowed = there != "benchmarks" or not other or not room or ORDER.index(other) >= ORDER.index(room)
+            if not allowed:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
+
+
+def test_no_two_files_import_each_other() -> None:
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in SOURCES}
+    edges = {name: {other for other in imports(path) if other in modules and other != name} for name, path in modules.items()}
+    circles = [(one, other) for one in edges for other in edges[one] if one < other and one in edges[other]]
+    assert circles == []
+
+
+def test_the_report_imports_records_alone() -> None:
+    for path in (ROOT / "benchmarks" / "report").rglob("*.py"):
+        for name in imports(path):
+            package, room = place(name)
+            assert package == "protocols" or (package == "benchmarks" and (not room or room in REPORT_SEES)), f"{path.name}: {name}"
+
+
+def test_a_report_loads_neither_torch_nor_a_method(tmp_path: Path) -> None:
+    code = (
+        "import sys; from benchmarks.cli.main import main; import benchmarks.report.write, benchmarks.report.study;"
+        f"main(['--report-only', '--protocol', 'cub200', '--results', {str(tmp_path)!r}]);"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'avalanche', 'methods'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_methods_holds_methods_only() -> None:
+    others = [path.name for path in (ROOT / "methods").glob("*.py") if "title = " not in path.read_text()]
+    assert others == ["__init__.py"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def headings(page: str) -> set[str]:
+    """Numbers of a page's sections."""
+    return set(re.findall(r"^#+ (\d+(?:\.\d+)*)\.? ", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_citations_resolve() -> None:
+    """`docs/methods.md 5.5` names a section that is there."""
+    numbers = {page: headings(page) for page in ("methods.md", "modern.md")}
+    assert all(numbers.values())
+    listed = subprocess.run(["git", "ls-files", "-c", "-o", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    dead, cited = [], 0
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if not path.is_file() or path.suffix not in (".py", ".md", ".yaml") or name.startswith("results/"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"(?<![/\w])(methods|modern)\.md \d", text) and not name.startswith("docs/m"):
+            dead.append(f"{name} cites a page without docs/")
+        for page, number in re.findall(r"docs/(methods\.md|modern\.md),? (?:sections? )?(\d+(?:\.\d+)*)", text):
+            cited += 1
+            if number not in numbers[page]:
+                dead.append(f"{name}: docs/{page} {number}")
+    assert cited > 50
+    assert dead == []
