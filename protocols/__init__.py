@@ -1,4 +1,4 @@
-"""What is measured: protocols as validated data. See schema.py for every key a YAML may have."""
+"""Protocols: definitions of benchmarks as validated data. schema.py declares every key of their YAML files."""
 
 from protocols.loading import ProtocolError, load_protocol, protocol_names
 from protocols.printed import load_published, load_published_study

@@ -1,4 +1,4 @@
-"""Kinds of values that a YAML file or a method's parameters may hold, and what is refused of all of them."""
+"""Types of the values in YAML files and methods' parameters, with their limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 MOST = 1_000_000
-"""No number of a recipe or a method is greater; nobody's experiment needs it, and a slip of the hand is told at once."""
+"""Upper limit of the numbers in a recipe or a method's parameters, which reveals typing errors."""
 
 
 MOST_EPOCHS = 10_000
@@ -60,7 +60,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Strict(BaseModel):
-    """Immutable, and refuses keys that it does not know."""
+    """Immutable model that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -76,7 +76,7 @@ class Strict(BaseModel):
 
 
 class Bounded(Strict):
-    """Settings whose numbers stay within what anybody may want."""
+    """Settings whose numbers lie between -MOST and MOST."""
 
     @field_validator("*")
     @classmethod

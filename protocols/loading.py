@@ -1,4 +1,4 @@
-"""YAML files to validated protocols, with errors that name file and key."""
+"""Loads YAML files as validated protocols. Errors name the file and the key."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def protocol_names() -> list[str]:
 def load_protocol(name: str) -> Protocol:
     """The protocol of that name in this folder, or of the YAML file at that path.
 
-    Raises ProtocolError with the nearest right name, or with file and key.
+    Raises ProtocolError with the nearest known name, or with file and key.
     """
     return load_named(name, FOLDER, "protocol", Protocol)
 
 
 def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Titled:
-    """The YAML file `name` of the folder, or the one at that path, whose key `name` is what the file is called. Raises ProtocolError."""
+    """Loads the YAML file `name` of the folder, or the one at that path. Its key `name` must be the file's name. Raises ProtocolError."""
     is_file = name.endswith((".yaml", ".yml"))
     path = Path(name) if is_file else folder / f"{name}.yaml"
     if not is_file and name not in (known := names_in(folder)):
@@ -44,7 +44,7 @@ def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Title
 
 
 def load_mapping(path: Path, what: str, model: type[Model]) -> Model:
-    """A YAML file that is a mapping, as the model has it. Raises ProtocolError with file and key."""
+    """Loads a YAML file that holds a mapping as an instance of `model`. Raises ProtocolError with file and key."""
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ProtocolError(f"{path}: a {what} is a mapping of keys to values")

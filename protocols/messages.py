@@ -1,4 +1,4 @@
-"""What is said to the user about names and values: one line, in words that a YAML file's writer knows."""
+"""Messages to the user about names and values: one line each, in the terms of YAML files."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ SAID = {
     "too_short": "must have at least {min_length} item",
     "tuple_type": "must be a list",
 }
-"""Pydantic's faults in words that a YAML file's writer knows. Others keep pydantic's."""
+"""Messages for pydantic's types of errors, in the terms of YAML files. Other types keep pydantic's message."""
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """' Did you mean X?' where X is near, else ''."""
+    """' Did you mean X?' if a known name is similar, else ''."""
     match = difflib.get_close_matches(name[:MOST_NAMED], known, n=1, cutoff=0.5)
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
 def first_line(error: BaseException) -> str:
-    """Of an error's text, which may have none: messages to the user are one line."""
+    """First line of an error's text, '' if it has none. Messages to the user have one line."""
     return (str(error).splitlines() or [""])[0]
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """`no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick.`"""
+    """Message such as `no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick.`"""
     return f"no {what} named {short(name)}.{nearest(name, known)} There are: {', '.join(known)}."
 
 
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """The first fault of a pydantic error on one line: the key, what is wrong, the nearest right key."""
+    """The first fault of a pydantic error on one line: the key, what is wrong, the nearest known key."""
     faults = error.errors(include_url=False)
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     key = where(fault)
@@ -72,12 +72,12 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
 
 
 def where(fault: ErrorDetails) -> str:
-    """`recipes.paper.lr`; a key of any length, in a few characters."""
+    """Path of the faulty key, such as `recipes.paper.lr`. Long keys are cut."""
     return ".".join(plain(str(part))[:MOST_NAMED] for part in fault["loc"] if part != "[key]")
 
 
 def said(fault: ErrorDetails) -> str:
-    """What is wrong with the value."""
+    """Message that says what is wrong with the value."""
     template = SAID.get(fault["type"])
     return template.format(**fault.get("ctx", {})) if template else plain(fault["msg"].removeprefix("Value error, "))
 
@@ -87,7 +87,7 @@ def known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     for part in path:
         field = model.model_fields.get(str(part))
         if field is None:
-            continue  # a dictionary's key: its values are described by the field we stand on
+            continue  # a dictionary's key: the current field describes its values
         inner = [t for t in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(t, type)]
         inner = [t for t in inner if issubclass(t, BaseModel)]
         if not inner:

@@ -1,5 +1,5 @@
-"""What papers print: rows of accuracies a session beside a protocol (published/<protocol>.yaml), and tables of one figure a
-variant beside a study (published/studies/<study>.yaml). Facts, with their sources."""
+"""Published results, with their sources: rows of accuracies per session for a protocol (published/<protocol>.yaml), and tables of one
+value per variant for a study (published/studies/<study>.yaml)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Remark = Annotated[str, Field(max_length=500), AfterValidator(one_line_if_any)]
 
 
 class Printed(Strict):
-    """What one must know to compare a printed figure. `backbone` is our name where it is our network (methods/parts/backbones.py);
+    """Source and conditions of published values. `backbone` is our name for a network of ours (methods/parts/backbones.py);
     `selection` is how the epoch was chosen; `misprint` is what is printed wrongly, and where."""
 
     source: Line
@@ -42,7 +42,7 @@ class Printed(Strict):
 
 
 class PublishedRow(Printed):
-    """One row of a printed table: accuracies in percent for sessions 0..T (null: not printed)."""
+    """One row of a published table: accuracies in percent for sessions 0..T (null: not published)."""
 
     method: Name | None = Field(description="null: neither a method nor a preset of this suite stands for it")
     presets: tuple[Name, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
@@ -58,14 +58,14 @@ class PublishedRow(Printed):
 
 
 class PublishedStudy(Printed):
-    """A printed table of a study: accuracy in percent after the last session of `protocol`, by the study's labels."""
+    """A published table for a study: accuracy in percent after the last session of `protocol`, by the study's labels."""
 
     protocol: Name
     values: dict[Line, Annotated[float, Field(ge=0, le=100, strict=True)]] = Field(min_length=1, max_length=100)
 
 
 def load_published(name: str) -> tuple[PublishedRow, ...]:
-    """Figures that papers print for this protocol; empty where there is no such file.
+    """Published rows for this protocol; empty if there is no such file.
 
     Raises ProtocolError, also for rows that do not fit the protocol of that name.
     """
@@ -83,7 +83,7 @@ def load_published(name: str) -> tuple[PublishedRow, ...]:
 
 
 def load_published_study(name: str) -> PublishedStudy | None:
-    """What a paper prints for the study of this name; None where there is no such file. Raises ProtocolError."""
+    """The published table for the study of this name; None if there is no such file. Raises ProtocolError."""
     path = loading.FOLDER / "published" / "studies" / f"{name}.yaml"
     if not path.exists():
         return None
@@ -95,7 +95,8 @@ def load_published_study(name: str) -> PublishedStudy | None:
 
 
 def check_rows(path: Path, rows: tuple[PublishedRow, ...], protocol: Protocol) -> None:
-    """A value a session, on a split that the protocol has. A report passes over rows of other lengths, which would hide this."""
+    """Raises ProtocolError unless every row has one value per session and a split of the protocol. A report would leave out rows of
+    another length without a message."""
     columns = protocol.sessions.count + 1
     for number, row in enumerate(rows):
         if len(row.accuracy) != columns:

@@ -1,4 +1,4 @@
-"""Pseudo-sessions: sessions of a protocol's way and shots made of its base classes, to choose parameters on (docs/methods.md 1.7)."""
+"""Pseudo-sessions: sessions with a protocol's way and shots, made of its base classes, to choose parameters on (docs/methods.md 1.7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_SESSIONS = 4
 def pseudo_sessions(sessions: Sessions) -> Sessions:
     """Up to four sessions of the protocol's way and shots, made of at most half of its base classes.
 
-    Raises ProtocolError where the base is too small to be split.
+    Raises ProtocolError if there are too few base classes.
     """
     count = min(MOST_SESSIONS, sessions.base // 2 // sessions.way)
     if count < 1:
@@ -22,7 +22,7 @@ def pseudo_sessions(sessions: Sessions) -> Sessions:
 
 
 def pseudo_protocol(protocol: Protocol, split: str) -> Protocol:
-    """The protocol that pseudo-sessions of this split's base classes follow: same data, transforms, backbone, recipes."""
+    """The protocol of pseudo-sessions made of this split's base classes, with the same data, transforms, backbone, recipes."""
     return protocol.model_copy(
         update={
             "name": f"{protocol.name}-{split}{ENDING}",
@@ -35,7 +35,7 @@ def pseudo_protocol(protocol: Protocol, split: str) -> Protocol:
 
 
 def pseudo_origin(name: str) -> tuple[str, str] | None:
-    """Protocol and split that a name such as `cifar100-paper-pseudo` stands for; None where it is no such name."""
+    """Protocol and split that a name such as `cifar100-paper-pseudo` stands for; None for any other name."""
     for protocol in protocol_names():
         split = name.removeprefix(f"{protocol}-").removesuffix(ENDING)
         if name == f"{protocol}-{split}{ENDING}" and split in load_protocol(protocol).splits:

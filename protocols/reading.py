@@ -1,4 +1,4 @@
-"""YAML as plain data: PyYAML's safe loader, without what a hasty or hostile file can do to it. Nothing that a file names is run."""
+"""Reads YAML as plain data with PyYAML's safe loader and limits against faulty or hostile files. Nothing that a file names is run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOST_KEYS = 1000
 
 
 class InputError(ValueError):
-    """Something that the user wrote and can mend. The message is one line."""
+    """An error in what the user wrote, which the user can fix. The message is one line."""
 
 
 class ProtocolError(InputError):
-    """A protocol that is not there, or that does not say what it must. The message is one line for the user."""
+    """A protocol is missing or invalid. The message is one line for the user."""
 
 
 class Short(reprlib.Repr):
@@ -32,7 +32,7 @@ class Short(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
         try:
             return super().repr_int(x, level)
-        except ValueError:  # beyond Python's limit for printing
+        except ValueError:  # beyond Python's limit for printing integers
             return f"a whole number of {x.bit_length()} bits"
 
 
@@ -40,13 +40,13 @@ short = Short().repr
 
 
 def plain(text: str) -> str:
-    """The text with what would break a line or a terminal escaped."""
+    """The text with unprintable characters escaped, such as line breaks and terminal codes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Reader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that stands twice is an error (the last one would win unseen), and so is a file that
-    unfolds into more than its own size."""
+    """PyYAML's safe loader, but a duplicate key is an error (PyYAML would silently take the last one), and so is a file that expands
+    too much by aliases or merged mappings."""
 
     aliases = 0
 
@@ -75,7 +75,7 @@ class Reader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # of PyYAML over `!!int ""` or 2024-13-45
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # raised by PyYAML for `!!int ""` or 2024-13-45
             raise fault(f"not a value: {short(node.value)}", node) from None
 
 
@@ -84,7 +84,7 @@ def fault(problem: str, at: Any) -> yaml.MarkedYAMLError:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that a YAML text holds. Raises ValueError of one line: ` line 3: why`, or ` why`."""
+    """The value that a YAML text holds. Raises ValueError with a one-line message: `line 3: why`, or `why`."""
     try:
         return yaml.load(text, Loader=Reader)  # derives from SafeLoader
     except (yaml.YAMLError, RecursionError) as error:

@@ -1,6 +1,6 @@
-"""What a protocol may say. Every YAML key is declared here; an unknown key or a wrong type is an error.
+"""Schema of protocol files. Every YAML key is declared here; an unknown key or a wrong type is an error.
 
-Imports nothing of the suite and no torch, so that `--list` and `--help` answer at once.
+It imports neither torch nor the suite's other packages, so that `--list` and `--help` answer at once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 class Data(Strict):
-    """Where the images come from and how they reach the network.
+    """Source of the images, their sizes and their normalisation.
 
     `train_size` is the side at which training images are stored when it differs from `size`, the side the network sees
-    (CUB: stored 256, cropped to 224). Both are reached by resizing width and height independently (no aspect kept),
-    which is what LEC-Net's loaders do (docs/methods.md 1.5). `mean` and `std` are of pixels from 0 to 1.
+    (CUB: stored 256, cropped to 224). Images are resized to both without keeping their aspect ratio, as in LEC-Net's loaders
+    (docs/methods.md 1.5). `mean` and `std` are per channel, for pixel values from 0 to 1.
     """
 
     source: Literal["cifar100", "cub200", "miniimagenet", "omniglot", "mnist", "digits", "folder"]
@@ -110,9 +110,9 @@ class Backbone(Strict):
 
 
 class BaseRecipe(Bounded):
-    """How one base model is trained.
+    """Settings for the training of one base model.
 
-    `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 where the processor has it.
+    `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 if the processor supports it.
     """
 
     epochs: Epoch
@@ -130,7 +130,7 @@ class BaseRecipe(Bounded):
 
 
 class Recipe(BaseRecipe):
-    """How base sessions are trained, and what the methods' own settings become under it.
+    """Settings for the training of base models, and changes of the methods' own settings.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
     `bases` maps a base kind (methods/bases/) to values that replace the recipe's for it alone.
@@ -170,7 +170,7 @@ class Recipe(BaseRecipe):
 
 
 class Canonical(Strict):
-    """Facts that the canonical split must show before anything is trained (docs/methods.md 1.1-1.3)."""
+    """Facts about the canonical split that are checked before training (docs/methods.md 1.1-1.3)."""
 
     base_train: int = Field(ge=1, le=10**9)
     base_test: int = Field(ge=1, le=10**9)
@@ -185,14 +185,14 @@ class Canonical(Strict):
 
 
 class TitledFile(Strict):
-    """What a YAML file of its own begins with: the name that the file has, and a title for people."""
+    """Keys that every protocol or study file has: its name, equal to the file's name, and a title."""
 
     name: Name
     title: Line
 
 
 class Protocol(TitledFile):
-    """One benchmark: data, sessions, backbone, recipes, and who takes part by default."""
+    """One benchmark: data, sessions, backbone, recipes, and the methods that take part by default."""
 
     data: Data
     augment: Augment = Augment(pad=0, jitter=0.0)

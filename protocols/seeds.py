@@ -1,4 +1,4 @@
-"""Seeds as people write them: `0-9`, `3`, `0,2,5-7`."""
+"""Parses seeds such as `0-9`, `3` or `0,2,5-7`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MOST_SEEDS = 1000
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Ascending and once each. Raises ValueError."""
+    """Seeds in ascending order, without repeats. Raises ValueError."""
     seeds: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

@@ -1,4 +1,4 @@
-"""A study: variants of methods held against one of them, over any protocol. One YAML of protocols/studies/ each."""
+"""Studies: variants of methods compared with one of them, on any protocol. Each is one YAML file of protocols/studies/."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from protocols.seeds import parse_seeds
 
 FOLDER = Path(__file__).parent / "studies"
 PROBES_OF = {"fit": ("fit",), "gates": ("epochs",), "drift": ("drift",), "tsne": ("tsne",)}
-"""What a figure needs beside records (benchmarks.running.probes)."""
+"""Probes that a figure needs beside records (benchmarks.running.probes)."""
 
 OWN_FIGURES = ("axis", "fit", "sessions", "gate_function", "gates", "drift", "tsne")
-"""Figures of their own kind. Every metric of benchmarks/metrics/catalogue.py that has a figure is one, too."""
+"""Figures other than those of metrics. Every metric of benchmarks/metrics/catalogue.py with a `figure` is a figure, too."""
 
 
 class StudyVariant(Strict):
-    """One row: a method with its preset, and what is changed of its parameters."""
+    """One variant: a method with its preset, and the parameters that are changed."""
 
     label: Line
     method: Line
@@ -30,11 +30,11 @@ class StudyVariant(Strict):
 
 
 class Study(TitledFile):
-    """Variants of methods, the one that the others are held against, and the figures drawn of them.
+    """Variants of methods, the reference that the others are compared with, and the figures.
 
-    `also_against` names further ones to hold all others against, where an order among the variants is what is asked.
-    `axis` names the parameter of which labels are values; a label that is no number (a learned one) is drawn across.
-    `seeds` where one is enough, as for an embedding; else the protocol's. `claim` is what a paper says of it.
+    `also_against` names further references, for studies about the order of the variants.
+    `axis` names the parameter whose values are the labels; a label that is not a number (a learned value) is a horizontal line.
+    `seeds` replaces the protocol's, e.g. if one is enough, as for an embedding. `claim` is what a paper says about it.
     """
 
     claim: Text = ""
@@ -79,7 +79,7 @@ def study_names() -> list[str]:
 
 
 def load_studies(text: str) -> list[Study]:
-    """`gamma,tau` to studies, once each. Raises ProtocolError."""
+    """Loads studies from names such as `gamma,tau`, without repeats. Raises ProtocolError."""
     return [load_study(name) for name in dict.fromkeys(text.split(","))]
 
 

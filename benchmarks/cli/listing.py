@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def listing() -> str:
-    """Protocols and methods, read without importing torch; one that cannot be read says why."""
+    """Text listing protocols, methods and studies, read without importing torch. An entry that cannot be read shows its error."""
     lines = ["Protocols:"]
     for name in protocol_names():
         try:
@@ -43,7 +43,7 @@ def listing() -> str:
 
 
 def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
-    """What would run, and how long it may take by what the same variants cost before."""
+    """Text listing the runs still to do, with a time estimate from the costs of earlier runs of the same variants."""
     from benchmarks.records.costs import costs_of
     from benchmarks.sweeping.progress import readable
 

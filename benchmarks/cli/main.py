@@ -1,4 +1,4 @@
-"""The command line. No torch is imported before it is known what to do, so that --help and --list answer at once."""
+"""The command line. torch is imported only after the options are parsed, so that --help and --list answer at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE = 0, 1, 2
 DEFAULT = "digits"
-"""Protocol that is run where none is named."""
+"""Protocol that runs if none is named."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0 all done, 1 a run failed, 2 bad usage, missing data, or a disk that refuses."""
+    """Executes a command line. Returns the exit status: 0 success; 1 a run failed, a check found faults, or the user interrupted;
+    2 bad usage, missing data, or a disk error."""
     from benchmarks.system.errors import USER_ERRORS, StorageError
     from protocols.reading import plain
 
@@ -101,7 +102,7 @@ def dispatch(options: argparse.Namespace) -> int:
 
 
 def refuse_without_effect(options: argparse.Namespace) -> None:
-    """Options that would seem to narrow a report or a check, and do not. Raises UsageError."""
+    """Raises UsageError for options that have no effect in the chosen mode, such as --seeds with --verify."""
     from benchmarks.system.errors import UsageError
 
     modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
@@ -134,13 +135,13 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger)
     try:
         write_pages(options, protocol)
-    finally:  # whether or not the tables can be written
+    finally:  # also if the tables cannot be written
         print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
     return FAILED if outcome.failed else DONE
 
 
 def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Settings) -> tuple[list[Identity], dict[str, tuple[str, ...]]]:
-    """The runs of a command, and what studies want to look at, by variant. Raises UsageError or MethodError."""
+    """The runs that a command asks for, and the probes that its studies need, by variant. Raises UsageError or MethodError."""
     from benchmarks.planning.plan import identities, make_request
 
     probes: dict[str, tuple[str, ...]] = {}
@@ -160,7 +161,10 @@ def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Setting
 
 
 def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings: Settings) -> list[Identity]:
-    """The runs on the images that are here, checked before anything is trained; on any images where all are done and none are here."""
+    """The runs with the hash of the local images filled in; None if all runs are done and the images are not available.
+
+    If runs are missing, images, splits and weights are checked first. Prints warnings to stderr.
+    """
     from benchmarks.planning.preflight import check_before_training, done_in_another_precision, edited_lines, images_or_why
 
     if ledger.missing(runs):
@@ -177,7 +181,7 @@ def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings
 
 
 def studies_of(options: argparse.Namespace) -> list[Study]:
-    """Raises UsageError or ProtocolError."""
+    """The studies named with --study. Raises UsageError or ProtocolError."""
     from benchmarks.system.errors import UsageError
     from protocols.study import load_studies
 
@@ -187,7 +191,8 @@ def studies_of(options: argparse.Namespace) -> list[Study]:
 
 
 def most_workers(options: argparse.Namespace) -> int:
-    """What the user says; else as many as cores allow at the given threads, and on a GPU as its memory does, up to four."""
+    """Upper limit of worker processes: --workers if given, else cores divided by threads; on a GPU also limited by its memory, to at
+    most four."""
     if options.workers is not None:
         return int(options.workers)
     from benchmarks.system.device import gpu_workers, pick_device

@@ -1,4 +1,4 @@
-"""`--report-only`: pages from the records that are there. Neither torch nor any method is imported, so that no method can stop it."""
+"""`--report-only`: writes pages from existing records. It imports neither torch nor any method, so that a broken method cannot stop it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def report_only(options: argparse.Namespace) -> int:
-    """Of one protocol, or of all that have records; in the results folder and every folder below it that holds records."""
+    """Writes the pages of one protocol, or of all that have records, in the results folder and every folder below it with records.
+
+    Returns the exit status 0. Raises UsageError or ProtocolError.
+    """
     from benchmarks.records.store import stores_below
     from benchmarks.report import write_report
     from benchmarks.system.errors import UsageError
@@ -38,7 +41,7 @@ def report_only(options: argparse.Namespace) -> int:
 
 
 def pages_of(name: str, folder: Path) -> Iterator[Path | str]:
-    """Pages of the protocol of this name; a line for one that is not here."""
+    """Writes and yields the pages of the protocol of this name; yields a line of text if there is no such protocol."""
     from benchmarks.report import write_report
     from protocols import ProtocolError
     from protocols.pseudo import find_protocol
@@ -52,7 +55,7 @@ def pages_of(name: str, folder: Path) -> Iterator[Path | str]:
 
 
 def write_pages(options: argparse.Namespace, protocol: Protocol) -> None:
-    """After a sweep: the protocol's pages, or those of the studies that were run."""
+    """Writes the protocol's pages after a sweep, or those of the studies that were run."""
     from benchmarks.report import write_report
     from protocols.study import load_studies
 

@@ -1,7 +1,7 @@
-"""Every number that tables and figures show of a run: one entry each. Tables, tests, figures and their legends read this list alone.
+"""All metrics of a run that tables and figures show, one entry each. Tables, paired tests, figures and legends use only this list.
 
-A new metric is a new entry, and a function in accuracy.py where the formula is longer than a line. `Column` says in which table it
-stands and where; `tested` and `figure` put it into paired tests and figures.
+To add a metric, add an entry, and a function in accuracy.py if the formula is longer than a line. `Column` sets its table and place;
+`tested` and `figure` include it in paired tests and figures.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from protocols.schema import Sessions
 
 Counts = tuple[int, ...]
 Table = Literal["last", "study", "definitions"]
-"""After the last session on a protocol's page; the same on a study's page; other papers' definitions on a `.matrix.md`."""
+"""`last`: after the last session, on a protocol's page; `study`: the same on a study's page; `definitions`: other papers' definitions,
+on a `.matrix.md` page."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run up to one of its sessions: right answers and test images a label, session by session."""
+    """A run up to one of its sessions: correct predictions and test images per label, one tuple per session."""
 
     sessions: Sessions
     correct: tuple[Counts, ...]
@@ -28,12 +29,12 @@ class Run:
 
     @property
     def now(self) -> tuple[Counts, Counts]:
-        """Right answers and test images of the last session."""
+        """Correct predictions and test images per label, after the last session."""
         return self.correct[-1], self.total[-1]
 
     @property
     def old(self) -> int:
-        """Classes from before the last session."""
+        """Number of classes before the last session."""
         return self.sessions.span(len(self.correct) - 1).start
 
     @property
@@ -44,7 +45,7 @@ class Run:
 
     @property
     def accuracies(self) -> list[float]:
-        """Accuracy after each session, all classes seen."""
+        """Accuracy after each session over all classes seen, in percent."""
         return [formulas.micro(correct, total) for correct, total in zip(self.correct, self.total, strict=True)]
 
 
@@ -60,8 +61,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Metric:
-    """`value` is in percent or points, NaN where there is none (no novel class yet). `over_sessions`: it has a value after every
-    session, and a figure can draw it. `bold`: the row ahead of all others is printed bold. `tested` is its heading in paired tests."""
+    """A metric. `value` is in percent or points, NaN if undefined (no novel class yet). `over_sessions`: it has a value after every
+    session, so that a figure can show it. `bold`: the leading row is printed bold. `tested`: heading in paired tests, '' for none."""
 
     name: str
     value: Callable[[Run], float]
@@ -180,7 +181,7 @@ def metric(name: str) -> Metric:
 
 
 def columns(table: Table) -> list[tuple[Metric, Column]]:
-    """A table's columns from left to right."""
+    """A table's columns from left to right, with their metrics."""
     pairs = [(entry, column) for entry in METRICS for column in entry.columns if column.table == table]
     return sorted(pairs, key=lambda pair: pair[1].place)
 

@@ -1,1 +1,1 @@
-"""From a command line or a study to the runs that it asks for, checked before anything is trained."""
+"""Turns a command line or a study into a list of runs, and checks them before training."""

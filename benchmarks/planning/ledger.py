@@ -1,4 +1,4 @@
-"""Is a run done? Asked here and nowhere else."""
+"""Decides whether a run is done. No other code decides this."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from benchmarks.records.traces import has_traces
 from methods.contract.registry import load_method
 
 Probes = Mapping[str, tuple[str, ...]]
-"""What studies look at (benchmarks.running.probes), by variant."""
+"""Probes that studies need (benchmarks.running.probes), by variant."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is done of the runs of one command. `probes` are what studies want to have looked at.
+    """Knows which runs of one command are done. A run counts only if the traces of its `probes` exist.
 
-    With `anew` (--force) only runs count that the sweep of this name has done.
+    If `anew` is given (--force), only runs done by the sweep with this identifier count.
     """
 
     store: Store
@@ -28,7 +28,7 @@ class Ledger:
     anew: str | None = None
 
     def record(self, run: Identity) -> Record | None:
-        """The record of a run that is done; None where it is to be run."""
+        """The record of a finished run; None if the run is still to do."""
         record = self.store.find(run, upgraded)
         if record is None or not has_traces(record, self.probes.get(run.variant, ())):
             return None
@@ -45,8 +45,8 @@ class Ledger:
 
 
 def upgraded(identity: Identity) -> Identity:
-    """A run of an older version of its method as one of the present version, where the method has a migration for every step; else
-    the run as it is."""
+    """The identity in the form of its method's present version, if the method has a migration for every version between; else the
+    identity unchanged."""
     method, config = load_method(identity.method), identity.config
     for version in range(identity.version, method.version):
         if version not in method.migrations:

@@ -1,4 +1,4 @@
-"""From a command line to the list of runs: variants, effective parameters, identities. Nothing is trained here."""
+"""Turns a command line into a list of runs: variants, effective parameters, identities. Nothing is trained here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protocols.study import Study
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, checked for spelling but not yet for sense."""
+    """What the user asked for. All names are checked, but not yet the values of methods' parameters."""
 
     protocol: Protocol
     recipe: str
@@ -29,7 +29,7 @@ class Request:
     variants: tuple[tuple[str, str], ...]
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: tuple[dict[str, Any], ...] = ()
-    """What a study changes, a mapping a variant."""
+    """Parameters that a study changes, one mapping per variant."""
 
     @property
     def settings(self) -> Recipe:
@@ -37,7 +37,7 @@ class Request:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0-9`, `3`, `0,2,5-7` to seeds, ascending and once each. Raises UsageError."""
+    """Parses seeds such as `0-9`, `3` or `0,2,5-7`. Returns them in ascending order, without repeats. Raises UsageError."""
     try:
         return of_seeds.parse_seeds(text)
     except ValueError as error:
@@ -45,7 +45,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str], ...]:
-    """`lecnet,icarl:original` to (method, preset) pairs; None is the protocol's list, or every method that it does not leave out."""
+    """Parses `lecnet,icarl:original` into (method, preset) pairs. Raises UsageError or MethodError.
+
+    None stands for the protocol's list of methods, or else for every method that its `without` does not name.
+    """
     for name in protocol.without:
         try:
             read_entry(name)
@@ -64,7 +67,7 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str]
 
 
 def parse_overrides(texts: Sequence[str], variants: Sequence[tuple[str, str]]) -> dict[str, dict[str, Any]]:
-    """`lecnet.gamma=0.6` and `lecnet:code.gamma=0.6` to {method or method:preset: {field: value}}. Raises UsageError."""
+    """Parses `lecnet.gamma=0.6` and `lecnet:code.gamma=0.6` into {method or method:preset: {field: value}}. Raises UsageError."""
     known = [name for name, _ in variants] + [f"{name}:{preset}" for name, preset in variants]
     result: dict[str, dict[str, Any]] = {}
     for text in texts:
@@ -79,7 +82,7 @@ def parse_overrides(texts: Sequence[str], variants: Sequence[tuple[str, str]]) -
 
 
 def parse_value(text: str, where: str) -> Any:
-    """A value as YAML writes it: 0.6, true, [50, 70], null. Raises UsageError."""
+    """Parses a YAML value such as 0.6, true, [50, 70] or null. Raises UsageError."""
     try:
         return parse_yaml(text)
     except ValueError:
@@ -89,7 +92,7 @@ def parse_value(text: str, where: str) -> Any:
 def make_request(
     protocol: Protocol, recipe: str | None, split: str | None, seeds: str | None, methods: str | None, overrides: Sequence[str]
 ) -> Request:
-    """Check the protocol, and names against what there is. Raises UsageError or MethodError with the nearest right name."""
+    """Checks the protocol and all names. Raises UsageError or MethodError with the nearest known name."""
     check_protocol(protocol)
     recipe = protocol.recipe if recipe is None else recipe
     if recipe not in protocol.recipes:
@@ -104,7 +107,7 @@ def make_request(
 
 
 def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:
-    """A study's variants over a protocol. Raises UsageError or MethodError, naming the variant that does not fit."""
+    """Request for a study's variants on a protocol. Raises UsageError or MethodError with the name of a variant that does not fit."""
     request = make_request(protocol, recipe, split, study.seeds if seeds is None else seeds, "base_only", [])
     variants: list[tuple[str, str]] = []
     for variant in study.variants:
@@ -119,7 +122,7 @@ def study_request(protocol: Protocol, study: Study, recipe: str | None, split: s
 
 
 def identities(request: Request) -> list[Identity]:
-    """One identity a run, seed by seed. Imports the methods. Raises UsageError or MethodError."""
+    """One identity per run, ordered by seed. Imports the methods. Raises UsageError or MethodError."""
     changes = request.changes or ({},) * len(request.variants)
     of_first_seed = []
     for (method, preset), own in zip(request.variants, changes, strict=True):
@@ -129,7 +132,7 @@ def identities(request: Request) -> list[Identity]:
 
 
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
-    """What makes this run this run and no other. Raises UsageError or MethodError."""
+    """The identity of one run. Imports the method. Raises UsageError or MethodError."""
     protocol, recipe = request.protocol, request.settings
     cls = load_method(method)
     config = effective(protocol, request.recipe, method, preset, overrides)

@@ -1,4 +1,4 @@
-"""What must be in order before anything is trained: data, splits of every seed, weights, room to write."""
+"""Checks before training: images, splits of every seed, pre-trained weights, writable folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from protocols.schema import Protocol
 
 
 def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
-    """Hash of the images, which it leaves decoded in their cache. Raises UsageError, DataError or StorageError with what to mend."""
+    """Checks precision, folders, images, splits and weights. Returns the hash of the images, which are then decoded in their cache.
+
+    Raises UsageError, DataError or StorageError; the message says what to fix.
+    """
     precision_of(runs, settings)
     try:
         for folder in (settings.results, settings.data_root):
@@ -36,12 +39,12 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
 
 
 def precision_of(runs: Sequence[Identity], settings: Settings) -> str:
-    """In which they would compute here: runs of one command share their recipe. Raises UsageError."""
+    """Precision in which the runs would be computed here. The runs of one command share their recipe. Raises UsageError."""
     return resolve_precision(runs[0].precision or runs[0].recipe_settings.precision, pick_device(settings.device), settings.precision)
 
 
 def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings: Settings) -> list[str]:
-    """Lines for who is about to finish here what another processor began: tables will not mix the two. None where all is well."""
+    """A warning for each other precision in which some of the runs were done, since tables do not mix precisions; empty if none."""
     here = precision_of(runs, settings)
     done_in = Counter(str(record.identity.precision) for run in runs if (record := ledger.record(run)) is not None)
     return [
@@ -53,7 +56,7 @@ def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings
 
 
 def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
-    """A line for each variant of which records are there that other sources have computed, under the same version."""
+    """A warning for each variant with records that other sources computed under the same version."""
     done = [record for run in runs if (record := ledger.record(run)) is not None]
     seeds: dict[str, list[int]] = {}
     for record in edited(done):
@@ -66,7 +69,8 @@ def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
 
 
 def images_or_why(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:
-    """The protocol's images, or None and why they are not to be had here: finished records can be reported and verified without them."""
+    """The protocol's images and ''; or None and the reason why they are not available. Reports and checks of finished runs can do
+    without them."""
     try:
         return load_images(protocol.data, settings.data_root), ""
     except (DataError, StorageError) as error:

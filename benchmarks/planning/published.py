@@ -1,4 +1,4 @@
-"""Whether the figures printed beside a protocol's are of methods that there are: a misspelt one would hide its row from every table."""
+"""Checks that published results name known methods. A misspelt name would hide its row from every table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from protocols.messages import unknown
 
 
 def check_published(protocol: str) -> None:
-    """Raises ProtocolError. Reads the methods' source only."""
+    """Raises ProtocolError if a published row names an unknown method or preset. Reads the methods' sources without importing them."""
     for number, row in enumerate(load_published(protocol)):
         if row.method is None:
             continue

@@ -1,4 +1,4 @@
-"""From the names of studies to the runs they need: each once, seed by seed, with all that any of them looks at."""
+"""Turns studies into the runs that they need: each run once, ordered by seed, with the probes of all studies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from protocols.study import OWN_FIGURES, Study
 
 @dataclass
 class StudyRuns:
-    """Runs, and by variant the probes that watch them."""
+    """Runs, and the probes that they need, by variant."""
 
     runs: list[Identity] = field(default_factory=list)
     probes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None, split: str | None, seeds: str | None) -> StudyRuns:
-    """Raises UsageError or MethodError where a study does not fit the protocol."""
+    """The runs and probes of studies on a protocol. Raises UsageError or MethodError if a study does not fit the protocol."""
     wanted: dict[str, Identity] = {}
     probes: defaultdict[str, list[str]] = defaultdict(list)
     for study in studies:
@@ -35,12 +35,12 @@ def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None,
         for identity in runs_of_study:
             wanted.setdefault(f"{identity.group}/{identity.variant}/{identity.seed}", identity)
             probes[identity.variant] += study.probes
-    runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # a base and its features serve all runs of a seed
+    runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # all runs of a seed share a base model and its features
     return StudyRuns(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
 
 
 def check_figures(study: Study) -> None:
-    """Raises UsageError for a figure that nobody can draw."""
+    """Raises UsageError for an unknown figure."""
     known = [*drawn(), *OWN_FIGURES]
     for name in study.figures:
         if name not in known:
@@ -48,7 +48,7 @@ def check_figures(study: Study) -> None:
 
 
 def refuse_duplicates(study: Study, what_they_are: Sequence[str]) -> None:
-    """Raises UsageError where two variants are one and the same. A recipe may make them so that another tells apart."""
+    """Raises UsageError if two variants have the same method, preset and parameters, which can depend on the recipe."""
     labels: dict[str, str] = {}
     for variant, what in zip(study.variants, what_they_are, strict=True):
         if (same := labels.setdefault(what, variant.label)) != variant.label:

@@ -1,4 +1,4 @@
-"""Whether what a protocol names is there and fits: methods and their parameters in every recipe, base models, backbone, printed figures."""
+"""Checks that what a protocol names exists and fits: methods and their parameters in every recipe, base kinds, backbone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from protocols.schema import Protocol
 
 
 def check_protocol(protocol: Protocol) -> None:
-    """Raises UsageError or MethodError with the key that is to be mended, whether or not it matters to the runs asked for."""
+    """Raises UsageError or MethodError with the key to fix, even if the requested runs do not use it."""
     for name in protocol.methods or ():
         checked_variant(name, f"{protocol.name}, methods")
     for recipe, settings in protocol.recipes.items():
@@ -40,7 +40,7 @@ def checked_variant(name: str, where: str) -> tuple[str, str]:
 
 
 def check_backbone(protocol: Protocol) -> None:
-    """There is one of that name, it can take the protocol's images, and the weights asked for are known. Computes nothing."""
+    """Raises UsageError if the backbone is unknown, cannot take the protocol's images, or has no such weights. Computes nothing."""
     name, size, channels = protocol.backbone.name, protocol.data.size, protocol.data.channels
     if name not in BACKBONES:
         raise UsageError(f"{protocol.name}: {unknown('backbone', name, sorted(BACKBONES))}")
@@ -56,7 +56,10 @@ def check_backbone(protocol: Protocol) -> None:
 
 
 def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrides: dict[str, Any], said_by: str = "--set") -> MethodConfig:
-    """A method's parameters: the class's defaults, then the preset's, the recipe's, and the user's (`said_by`). Raises UsageError."""
+    """A method's parameters: its class's defaults, changed by the preset, then by the recipe, then by `overrides`.
+
+    Raises UsageError with the source of the wrong value; `said_by` names that of `overrides`.
+    """
     cls, of_recipe = load_method(method), protocol.recipes[recipe].methods
     layers = [
         (f"preset {preset}", cls.presets[preset]),

@@ -1,1 +1,1 @@
-"""What a run has found: its identity, its record, and where records stand."""
+"""Results of runs: a run's identity, its record, and where records are stored."""

@@ -1,4 +1,4 @@
-"""What a run cost: seconds, memory, the code that ran it. Differs from run to run, so it stands beside the record."""
+"""Costs of a run: seconds, memory, version of the code. They differ between repetitions, so they are stored beside the record."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from protocols.fields import Strict
 
 
 class Costs(Strict):
-    """What a run cost, and the code that ran it. `base_seconds` is 0 where the base came from the cache.
+    """Costs of a run, and the code that ran it. `base_seconds` is 0 if the base model came from the cache.
 
-    `sources` is the hash of the method's sources (source_hash.py), `sweep` names the command that ran it; None in older files.
+    `sources` is the hash of the method's sources (source_hash.py); `sweep` identifies the command. Both are None in older files.
     """
 
     base_seconds: float
@@ -24,12 +24,12 @@ class Costs(Strict):
 
     @property
     def sessions_seconds(self) -> float:
-        """All sessions, training and testing; without the base."""
+        """Seconds of all sessions, training and testing, without the training of the base model."""
         return sum(self.session_seconds) + sum(self.evaluation_seconds)
 
 
 def costs_of(record: Record) -> Costs | None:
-    """What lies beside a record; None where there is no whole file of costs."""
+    """The costs stored beside a record; None if the file is missing or damaged."""
     try:
         return Costs.model_validate(json.loads(record.beside(".cost.json").read_bytes()))
     except (OSError, ValueError, RecursionError):

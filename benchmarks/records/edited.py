@@ -1,4 +1,4 @@
-"""Records of methods whose sources have changed since: an edited method must not return old numbers in silence."""
+"""Finds records of methods whose sources have changed since, so that outdated results do not go unnoticed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from benchmarks.records.source_hash import same_sources, source_hash, stated_ver
 
 
 def edited(records: Sequence[Record]) -> list[Record]:
-    """Those whose method computes otherwise now, by its sources, under the same version. Where no hash was kept, nothing is said."""
+    """Records whose method's sources have changed under the same version. Records without a stored hash are left out."""
     now = {method: (stated_version(method), source_hash(method)) for method in {record.identity.method for record in records}}
     return [record for record in records if is_edited(record, *now[record.identity.method])]
 
 
 def is_edited(record: Record, version: int | None, sources: str | None) -> bool:
-    """Against the version and the hash of the method as its file stands now."""
+    """Whether a record has the same version as the method's present file (`version`), but another hash than its `sources`."""
     identity, costs = record.identity, costs_of(record)
     if sources is None or costs is None or costs.sources is None or version != identity.version:
         return False

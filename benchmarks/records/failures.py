@@ -12,7 +12,7 @@ from benchmarks.records.identity import Identity
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that did not end: the error's one line, and where it happened."""
+    """Why a run failed: a one-line error message, and the traceback (empty if its process died)."""
 
     error: str
     trace: str
@@ -20,8 +20,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """A failure's note, read again. `where` is recipe.split. A damaged note, or one of an older release, has no identity; a damaged
-    one is named by its folder."""
+    """A failed run, read from its note. `where` is recipe.split. `identity` is None for a note that is damaged or from an older
+    release; for a damaged note, `variant` is the name of its folder."""
 
     where: str
     variant: str
@@ -34,7 +34,7 @@ class FailedRun:
 
 
 def read_failure(path: Path) -> FailedRun:
-    """A failure's note; a damaged one still says which run failed."""
+    """Reads a failed run's note. If it is damaged, its path still says which run failed."""
     folder, seed = path.parent, int(re.sub(r"\D", "", path.name) or 0)
     try:
         content = json.loads(path.read_bytes())

@@ -1,8 +1,9 @@
-"""What makes a run this run and no other, and where its record lies.
+"""Identity of a run: all settings that determine its result, and the path of its record.
 
-Two runs are the same if all their values are the same. A field that one of them lacks came later: it has then the value of its
-default, so that a new field with a default changes no run (for the protocol's models pydantic fills it in; for a method's `config`
-the newer side says which of its values are defaults). A default that changes is a new version, with a migration (migrations.py).
+Two identities are the same run if all their values are equal. A field that one of them lacks was added later and counts as having its
+default, so that a new field with a default changes no run. (Pydantic fills in the defaults of the protocol's models; for a method's
+`config`, the newer identity says which of its values are defaults.) A changed default needs a new version, with a migration
+(migrations.py).
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
 
 DIGITS = 8
-"""Hexadecimal digits at the end of a folder's name."""
+"""Number of hexadecimal digits at the end of a folder's name."""
 MOST_LETTERS = 80
-"""Of a variant in a folder's name; the digits behind it tell apart what this cuts off."""
+"""Maximal length of the variant in a folder's name. The digits after it distinguish names that are cut off."""
 NO_SETTINGS = ("seed", "config", "defaults", "images", "precision")
-"""Fields that `same_as` does not compare as they stand."""
+"""Fields that `same_settings` does not compare directly."""
 
 
 class Identity(Strict):
-    """What makes a run this run and no other. Two records of one identity must agree (same environment: byte for byte).
+    """All settings that determine a run's result. Two records of one identity must agree; in the same environment, byte for byte.
 
-    `images` (SHA-256) and `precision` (fp32 or bf16, as computed in) are None while a run is asked for and either will do.
+    `images` (SHA-256) and `precision` (fp32 or bf16) are None in a request for a run that accepts any.
     `defaults` names the fields of `config` that had the default of the method's `version`; empty in records of schema 1 and 2.
     """
 
@@ -55,26 +56,26 @@ class Identity(Strict):
 
     @property
     def base_recipe(self) -> BaseRecipe:
-        """How the base model of this run is trained."""
+        """The settings with which this run's base model is trained."""
         if not self.base_settings:
             return self.recipe_settings
         return BaseRecipe.model_validate({**self.recipe_settings.model_dump(), **self.base_settings})
 
     @property
     def variant(self) -> str:
-        """`lecnet:paper`, or `lecnet:paper[gamma=0.6]` where the command line changed something."""
+        """Method and preset, such as `lecnet:paper`, with changed parameters, such as `lecnet:paper[gamma=0.6]`."""
         changes = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.overrides.items()))
         return f"{self.method}:{self.preset}" + (f"[{changes}]" if changes else "")
 
     def same_as(self, other: Identity) -> bool:
-        """Whether both are one run. Images or precision that one of them leaves open are those of the other."""
+        """Whether both are the same run. `images` and `precision` of None match any value."""
         if self.seed != other.seed or not self.same_settings(other):
             return False
         pairs = ((self.images, other.images), (self.precision, other.precision))
         return all(mine == theirs or None in (mine, theirs) for mine, theirs in pairs)
 
     def same_settings(self, other: Identity) -> bool:
-        """The same in all but seed, images and precision."""
+        """Whether both agree in everything except seed, images and precision."""
         mine, theirs = ({name: value for name, value in dict(identity).items() if name not in NO_SETTINGS} for identity in (self, other))
         return mine == theirs and same_config(self, other)
 
@@ -90,14 +91,14 @@ class Identity(Strict):
 
     @property
     def digest(self) -> str:
-        """A few digits of all that makes this run different but the seed. Defaults count: a default that changes is another run, even
-        where nobody has raised the version. (A new field gives new runs other digits; older ones are found where they are.)"""
+        """Digits of a hash of all values except the seed. Values at their default are included: a changed default gives another run,
+        even if the version was not raised. (A new field changes the digits of new runs; older records are still found.)"""
         values = self.model_dump(mode="json", exclude={"seed", "defaults"})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
     @property
     def stem(self) -> Path:
-        """Path of a new record under records/, without suffix. ValueError while images or precision are open."""
+        """Path of a new record under records/, without suffix. Raises ValueError if images or precision is None."""
         if self.images is None or self.precision is None:
             raise ValueError("a run has a place once its images and precision are known")
         return self.group / f"{self.readable}-{self.digest}" / f"seed{self.seed:02d}"
@@ -111,7 +112,7 @@ class Identity(Strict):
         return self.group / folder
 
     def may_lie_in(self, folder: Path) -> bool:
-        """Whether a record of this run may be in this folder below records/. The digits are of the release that wrote them."""
+        """Whether a record of this run may be in this folder under records/. Its digits may differ, as they depend on the release."""
         if folder.parent != self.group:
             return False
         ending = folder.name.removeprefix(self.readable)
@@ -119,7 +120,7 @@ class Identity(Strict):
 
 
 def same_config(one: Identity, other: Identity) -> bool:
-    """Equal where both have a field; a field that only one of them has must be at its default there."""
+    """Whether both configs are equal in their common fields, and fields that only one of them has are at their defaults."""
     mine, theirs = one.config, other.config
     common = mine.keys() & theirs.keys()
     return all(mine[key] == theirs[key] for key in common) and all(

@@ -1,4 +1,4 @@
-"""Predicted labels of a run, beside its record: for confusion matrices, paired tests, and to count the record's answers again."""
+"""Predicted labels of a run, stored beside its record: for confusion matrices, paired tests, and checks of the record's counts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Counts = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def pack_predictions(predictions: Sequence[Labels], labels: Labels) -> bytes:
-    """Predicted labels of every session over its test images, and the true `labels`, of which each session sees a beginning.
+    """Packs the predicted labels of every session and the true `labels` of all test images into one compressed .npz.
 
-    One compressed .npz, whose bytes carry no clock.
+    The images tested after session t are the first len(predictions[t]). The bytes contain no time stamp.
     """
     target = io.BytesIO()
     np.savez_compressed(target, allow_pickle=False, labels=labels, **{f"session{t:02d}": p for t, p in enumerate(predictions)})
@@ -24,8 +24,8 @@ def pack_predictions(predictions: Sequence[Labels], labels: Labels) -> bytes:
 
 
 def recount(packed: bytes) -> list[Counts]:
-    """Right answers and test images a label, session by session. Raises ValueError for anything but packed predictions with labels."""
-    if not zipfile.is_zipfile(io.BytesIO(packed)):  # numpy would take it for a pickle, and say how to load one
+    """Correct predictions and test images per label, one pair per session. Raises ValueError for anything but packed predictions."""
+    if not zipfile.is_zipfile(io.BytesIO(packed)):  # numpy would take it for a pickle, and its error would say how to load one
         raise ValueError("not a whole file of predictions")
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:

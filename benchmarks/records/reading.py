@@ -1,4 +1,4 @@
-"""Records as JSON files: written with a seal, read with every check."""
+"""Records as JSON files, with a checksum (the seal) that is tested when they are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from protocols.loading import explain
 
 
 def to_json(content: dict[str, Any]) -> bytes:
-    """A line a key, and a line a session: small, and readable in a diff. Keys sorted; NaN refused (ValueError)."""
+    """JSON with one line per key and one per session, so that diffs are readable. Keys are sorted. Raises ValueError for NaN."""
 
     def line(value: Any) -> str:
         return json.dumps(value, sort_keys=True, allow_nan=False)
@@ -31,7 +31,7 @@ def to_json(content: dict[str, Any]) -> bytes:
 
 
 def seal(content: dict[str, Any]) -> str:
-    """Hash of a record's content: a slip of an editor is found. It is no signature: whoever forges a record can seal it."""
+    """Hash of a record's content, which reveals accidental edits. It is not a signature: a forger can compute it, too."""
     return hashlib.sha256(to_json(content)).hexdigest()
 
 
@@ -46,7 +46,7 @@ def read_record(path: Path) -> Record:
 
 @lru_cache(maxsize=8192)
 def _read_record(path: Path, *state: int) -> Record:
-    """A sweep asks for every record when it begins and when it reports: parsed again only where the file is another."""
+    """Cached by path and `state` (inode, time, size), since a sweep reads every record at its beginning and for its report."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -64,19 +64,19 @@ def _read_record(path: Path, *state: int) -> Record:
         raise RecordError(f"{path}: {explain(error, Record)}; remove it and run again") from None
     except KeyError as error:
         raise RecordError(f"{path}: {error.args[0]}: is required; remove it and run again") from None
-    except (AttributeError, TypeError):  # of a migration, over a list where a mapping belongs
+    except (AttributeError, TypeError):  # raised by a migration that finds a list instead of a mapping
         raise RecordError(f"{path}: not a record; remove it and run again") from None
-    except ValueError as error:  # NaN has no place in JSON, and no seal
+    except ValueError as error:  # NaN, which has no place in JSON and for which `seal` raises
         raise RecordError(f"{path}: {error}; remove it and run again") from None
 
 
 def is_later(version: Any) -> bool:
-    """Whether a schema version is of a release yet to come."""
+    """Whether a schema version belongs to a later release."""
     return isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION
 
 
 def refuse_later(path: Path) -> None:
-    """Raises RecordError where a record of a later release lies: it is never replaced."""
+    """Raises RecordError if this file is a record of a later release; such a record is never replaced."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""The record of a finished run: what was found, as JSON has it.
+"""The record of a finished run, as it is stored in JSON.
 
-A new field needs a default that says what older records meant by its absence; a change that a default cannot express is a new
+A new field needs a default that is right for older records, which lack the field. A change that no default can express needs a new
 schema version, with a function in migrations.py.
 """
 
@@ -20,18 +20,18 @@ SCHEMA_VERSION: Literal[3] = 3
 
 
 class SessionResult(Strict):
-    """After one session: right answers and test images of every label seen, in order of arrival."""
+    """Results after one session: correct predictions and test images per label seen, in order of arrival."""
 
     correct: tuple[int, ...]
     total: tuple[int, ...]
     images_kept: int
     parameters_added: int
-    numbers_kept: int | None = None  # None: schema 1
+    numbers_kept: int | None = None  # None in records of schema 1
     log: dict[str, float] = {}
 
 
 class Record(Strict):
-    """One finished run. `schema_version` is that of the file; whatever it is, the fields are those of the present schema."""
+    """One finished run. `schema_version` is that of the file; the fields are always those of the present schema."""
 
     schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     title: str
@@ -39,7 +39,7 @@ class Record(Strict):
     order: tuple[int, ...]
     order_sha256: str
     rows_sha256: str
-    """Of the indices of all training and test images, session by session."""
+    """Hash of the indices of all training and test images, session by session."""
     environment: dict[str, str | int]
     selection: Literal["last", "val", "oracle_test"]
     memory_budget: int | None
@@ -49,17 +49,17 @@ class Record(Strict):
 
     @property
     def path(self) -> Path:
-        """The file that it was read from. ValueError for a record that was not read."""
+        """The file that the record was read from. Raises ValueError for a record that was not read from a file."""
         if self._path is None:
             raise ValueError("this record was not read from a file")
         return self._path
 
     def beside(self, suffix: str) -> Path:
-        """What lies beside the record: `.npz` has its predictions, `.cost.json` its costs."""
+        """Path of a file beside the record: suffix `.npz` for its predictions, `.cost.json` for its costs."""
         return self.path.with_name(self.path.stem + suffix)
 
     def read_from(self, path: Path) -> Record:
-        """The record itself, which knows from now on where it lies."""
+        """Sets the record's path. Returns the record itself."""
         self._path = path
         return self
 

@@ -1,7 +1,7 @@
-"""Hash of a method's sources: its file and what it imports from methods/, without comments, docstrings, annotations and names of files.
+"""Hash of a method's sources: its file and what it imports from methods/, without comments, docstrings, annotations and file names.
 
-Nothing is imported or run: sources are read as text, so that a report can ask, too. Moving a file changes no hash; changing what it
-computes does. `None` where a file cannot be read or parsed, and then nobody compares.
+Sources are parsed, but not imported or run, so that a report can use this, too. Moving a file does not change the hash; changing its
+code does. The hash is None if a file cannot be read or parsed; it is then not compared.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from protocols.reading import read_yaml
 
 PACKAGE = "methods"
 EQUAL = Path(__file__).with_name("equal_sources.yaml")
-"""Changes that were proved to give the same bytes: method -> version -> lists of hashes that count as one (docs/ADDING_A_METHOD.md)."""
+"""Source changes that are proved to give the same bytes: method -> version -> lists of equal hashes (docs/ADDING_A_METHOD.md)."""
 DIGITS = 16
 
 Imported = tuple[str, str | None, str | None]
-"""Module, name taken from it (None: the module itself), and what it is called here."""
+"""Module, name imported from it (None: the module itself), and the local alias, if any."""
 
 
 def source_hash(method: str) -> str | None:
-    """Of the method of this name as its files stand now."""
+    """Hash of the present sources of the method of this name; None if they cannot be read."""
     path = module_path(f"{PACKAGE}.{method}")
     return None if path is None else hash_of_file(path, {})
 
 
 def stated_version(method: str) -> int | None:
-    """The `version` that a method's class states, 1 where it states none; None where there is no such class to be read."""
+    """The `version` that a method's class sets, 1 if it sets none; None if no such class can be read."""
     path = module_path(f"{PACKAGE}.{method}")
     try:
         module = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
@@ -48,7 +48,7 @@ def stated_version(method: str) -> int | None:
 
 
 def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
-    """Names that a class body assigns, with what it assigns to them."""
+    """Names that a class body assigns, with the assigned expressions."""
     found: dict[str, ast.expr] = {}
     for statement in node.body:
         if isinstance(statement, ast.Assign):
@@ -67,7 +67,7 @@ def same_sources(method: str, version: int, one: str, other: str) -> bool:
 
 
 def module_path(name: str) -> Path | None:
-    """The file of a module of methods/; None where there is none. A package is its __init__.py."""
+    """The file of a module of methods/, for a package its __init__.py; None if there is none."""
     relative = Path(*name.split(".")[1:])
     for folder in package_folders():
         for path in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
@@ -77,7 +77,7 @@ def module_path(name: str) -> Path | None:
 
 
 def package_folders() -> list[Path]:
-    """Where modules of methods/ are looked for, without importing anything."""
+    """Folders of the package methods/, found without importing anything."""
     loaded = sys.modules.get(PACKAGE)
     if loaded is not None:
         return [Path(folder) for folder in loaded.__path__]
@@ -86,7 +86,7 @@ def package_folders() -> list[Path]:
 
 
 def hash_of_file(path: Path, known: dict[Path, str | None]) -> str | None:
-    """Of one file and all it imports from methods/. `known` are hashes of files already asked for; in a circle, empty ones."""
+    """Hash of one file and all it imports from methods/. `known` caches hashes by file; in an import cycle they are ''."""
     if path in known:
         return known[path]
     known[path] = ""
@@ -112,14 +112,14 @@ def hash_of_content(path: Path, known: dict[Path, str | None]) -> str | None:
 
 @lru_cache(maxsize=256)
 def parsed(path: Path, *state: int) -> tuple[str, tuple[Imported, ...]]:
-    """What a file computes, and what it imports; parsed again only where the file is another."""
+    """Dump of a file's syntax tree without imports, and its imports. Cached by path and `state` (time, size)."""
     module = Bare().visit(ast.parse(path.read_text(encoding="utf-8")))
     imports = tuple(names for node in ast.walk(module) for names in names_of(node))
     return ast.dump(WithoutImports().visit(module)), imports
 
 
 def file_of(imported: str, name: str | None) -> Path | None:
-    """The file of methods/ that an import leads to; None where it leads elsewhere."""
+    """The file of methods/ that an import refers to; None for an import from elsewhere."""
     if imported.partition(".")[0] != PACKAGE:
         return None
     found = (module_path(f"{imported}.{name}") if name else None) or module_path(imported)
@@ -129,7 +129,7 @@ def file_of(imported: str, name: str | None) -> Path | None:
 
 
 def home_of(package: Path, name: str) -> Path | None:
-    """The file beside a package's __init__.py from which it hands on this name."""
+    """The file from which a package's __init__.py imports this name; None if it does not."""
     for node in ast.walk(ast.parse(package.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
             return module_path(node.module)
@@ -137,7 +137,7 @@ def home_of(package: Path, name: str) -> Path | None:
 
 
 def names_of(node: ast.AST) -> list[Imported]:
-    """What an import statement brings; nothing of other nodes."""
+    """The names that an import statement imports; empty for other nodes."""
     if isinstance(node, ast.ImportFrom):
         return [(node.module or "", alias.name, alias.asname) for alias in node.names]
     return [(alias.name, None, alias.asname) for alias in node.names] if isinstance(node, ast.Import) else []
@@ -152,9 +152,9 @@ class WithoutImports(ast.NodeTransformer):
 
 
 class Bare(ast.NodeTransformer):
-    """Takes out what computes nothing: strings that stand alone, annotations of functions, and imports for the type checker.
+    """Removes code that computes nothing: docstrings, annotations of functions, and imports for the type checker.
 
-    Annotations in a class stay: those of a Config say what its fields are.
+    Annotations in a class stay, since they define the fields of a Config.
     """
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:

@@ -1,13 +1,13 @@
-"""Where records lie under a results folder:
+"""Stores records under a results folder:
 
-    records/<protocol>/<recipe>.<split>/<variant>-<digits>/seed00.json        what was found; goes into git
-                                                           seed00.cost.json   seconds, memory, commit: differs from run to run
-                                                           seed00.npz         predicted labels; stays out of git
+    records/<protocol>/<recipe>.<split>/<variant>-<digits>/seed00.json        the record; in git
+                                                           seed00.cost.json   seconds, memory, commit: differs between repetitions
+                                                           seed00.npz         predicted labels; not in git
                                                            seed00.failed.json why a run failed, until it succeeds
-                                                           <probe>/seed00.json  what a study looked at (traces.py)
+                                                           <probe>/seed00.json  numbers of a probe (traces.py)
 
-The record is written last: where it is, the run is done. The digits are of all that makes a run different but its seed, so that two
-runs never share a path. Records of schema 1 and 2 lie in folders without them; they are found there, and none is written there.
+The record is written last, so that a run with a record is complete. The digits are a hash of all settings except the seed, so that two
+runs never share a path. Records of schema 1 and 2 are in folders without digits; they are read there, but none is written there.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from benchmarks.system.errors import RecordError
 from benchmarks.system.files import remove, write_atomic
 
 Upgrade = Callable[[Identity], Identity]
-"""An identity of an older version of its method in the form of the present version, where its runs are still valid."""
+"""Converts an identity of an older version of its method to the present version, if its runs are still valid."""
 
 
 def stores_below(results: Path) -> list[Store]:
-    """The results folder itself and folders in it that hold records: `search`, say."""
+    """Stores of the results folder and of all folders in it that hold records, such as `search`."""
     folders = [folder.parent for folder in sorted(results.glob("**/records/"))]
     return [Store(folder) for folder in folders if "records" not in folder.relative_to(results).parts]
 
@@ -51,7 +51,7 @@ class Store:
         return sorted(folder.name for folder in self.root.glob("*/"))
 
     def path(self, identity: Identity, suffix: str) -> Path:
-        """Where this release writes the run."""
+        """Path at which this release stores a file of the run."""
         stem = self.root / identity.stem
         return stem.with_name(stem.name + suffix)
 
@@ -60,7 +60,7 @@ class Store:
         return record.parent / probe / record.name
 
     def find(self, wanted: Identity, upgrade: Upgrade = unchanged) -> Record | None:
-        """The whole record of this run, wherever an older release may have put it; None where there is none."""
+        """The intact record of this run, also at a path of an older release; None if there is none."""
         for path in self._candidates(wanted):
             try:
                 record = read_record(path)
@@ -80,7 +80,7 @@ class Store:
         yield from (folder / name for folder in sorted(places, key=lambda folder: folder == old))
 
     def save(self, record: Record, costs: Costs, predictions: bytes, traces: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """Write a finished run; an earlier record of the same run is replaced, and no other."""
+        """Writes a finished run, and replaces an earlier record of the same run. Raises RecordError for one of a later release."""
         identity = record.identity
         refuse_later(self.path(identity, ".json"))
         for probe, seen in traces.items():
@@ -92,12 +92,12 @@ class Store:
         write_atomic(self.path(identity, ".json"), to_json({**content, "seal": seal(content)}))
 
     def save_failure(self, identity: Identity, failure: Failure) -> None:
-        """Write a failure's note beside where the record would be. A record that is there stays as it is."""
+        """Writes the note of a failed run beside the path of its record. An existing record is not changed."""
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
         write_atomic(self.path(identity, ".failed.json"), to_json({**content, "identity": identity.model_dump(mode="json")}))
 
     def load(self, protocol: str) -> tuple[list[Record], list[str], list[FailedRun]]:
-        """All records of a protocol; one line for each that cannot be used; every run that failed and has no record."""
+        """Usable records of a protocol, a line for each record that cannot be used, and the failed runs that have no record."""
         records, faults, failures = [], [], []
         for path in sorted((self.root / protocol).glob("*/*/seed*.json")):
             if path.name.endswith(".cost.json"):
@@ -109,7 +109,7 @@ class Store:
                 records.append(self._in_place(read_record(path)))
             except RecordError as error:
                 faults.append(self._named(str(error)))
-        records, twice = once_each(records)
+        records, twice = one_record_a_run(records)
         copies = copied_seeds(records)
         faults += [self._named(f"{one.path}: {why}") for one, why in (*twice, *copies)]
         out = {id(one) for one, _ in copies}
@@ -117,7 +117,7 @@ class Store:
         return records, faults, [failed for failed in failures if not any(answers(record, failed) for record in records)]
 
     def _in_place(self, record: Record) -> Record:
-        """Raises RecordError for a record that lies where another run's belongs."""
+        """Returns the record. Raises RecordError if its path belongs to another run."""
         path, identity = record.path, record.identity
         if path.stem != f"seed{identity.seed:02d}" or not identity.may_lie_in(path.parent.relative_to(self.root)):
             raise RecordError(f"{path}: its content belongs to {identity.stem}; remove it and run again")
@@ -128,16 +128,16 @@ class Store:
 
 
 def answers(record: Record, failed: FailedRun) -> bool:
-    """Whether the run that failed was done after all. A note of an older release is of the runs that its name says."""
+    """Whether the record is of the failed run. A note without identity is compared by recipe, split, variant and seed."""
     identity = record.identity
     if failed.identity is not None:
         return identity.same_as(failed.identity)
     return (identity.group.name, identity.variant, identity.seed) == (failed.where, failed.variant, failed.seed)
 
 
-def once_each(records: list[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
-    """Records without those of a run that is there twice. A new record takes the place of one that an older release wrote; of two
-    others, one is named."""
+def one_record_a_run(records: list[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
+    """Records with each run once, and the duplicates with a reason. A duplicate in the folder of an older release is dropped without
+    a reason."""
     by_run: defaultdict[tuple[Path, str, int], list[Record]] = defaultdict(list)
     twice = []
     for record in sorted(records, key=lambda record: record.path.parent.name == record.identity.old_folder.name):
@@ -153,9 +153,10 @@ def once_each(records: list[Record]) -> tuple[list[Record], list[tuple[Record, s
 
 
 def copied_seeds(records: list[Record]) -> list[tuple[Record, str]]:
-    """Records of a variant that predict the same from the same images under several seeds: all but one are copies, none can be told apart.
+    """Records of a variant with the same image indices and predictions under several seeds, each with a reason.
 
-    Other shots with the same predictions are none: a method that has collapsed on the newest class answers so, whatever it was shown.
+    All but one must be copies, and nothing tells which. Equal predictions from other shots are not copies: a method that has collapsed
+    on the newest class predicts the same, whatever its shots.
     """
     same = defaultdict(list)
     for record in records:

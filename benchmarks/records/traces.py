@@ -1,8 +1,8 @@
-"""What probes saw of a run, beside its record:
+"""Traces: the numbers that probes compute during a run, stored beside its record:
 
     records/<protocol>/<recipe>.<split>/<variant>-<digits>/<probe>/seed00.json
 
-A trace names the record that it belongs to by the hash of its predictions: made with another, it counts as not there.
+A trace names its record by the hash of the predictions. If that differs, the trace counts as missing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from protocols.fields import Strict
 from protocols.loading import explain
 
 VERSIONS = {"drift": 1, "epochs": 1, "fit": 1, "tsne": 1}
-"""What each probe (benchmarks/running/probes) writes now. Raise a version when a change of the probe changes numbers: older traces
-are then made again. They stand here because a report reads traces and must not load what makes them."""
+"""Present version of each probe (benchmarks/running/probes). Raise it when a change of the probe changes its numbers; older traces are
+then computed again. The versions are here because a report reads traces and must not import the probes."""
 
 
 class Trace(Strict):
-    """One probe's numbers of one run. `version` is the probe's."""
+    """The numbers of one probe for one run. `version` is the probe's."""
 
     schema_version: Literal[1] = 1
     probe: str
@@ -35,7 +35,7 @@ class Trace(Strict):
 
 
 def read_trace(record: Record, probe: str) -> dict[str, Any]:
-    """The numbers. Raises RecordError where there is no trace of this probe and record."""
+    """The numbers of a trace. Raises RecordError if it is missing, damaged, or of another record or version of the probe."""
     path = record.path.parent / probe / record.path.name
     try:
         trace = Trace.model_validate(json.loads(path.read_bytes()))
@@ -51,7 +51,7 @@ def read_trace(record: Record, probe: str) -> dict[str, Any]:
 
 
 def has_traces(record: Record, probes: Sequence[str]) -> bool:
-    """Whether there is a trace of every probe beside the record."""
+    """Whether there is a valid trace of every probe beside the record."""
     try:
         for probe in probes:
             read_trace(record, probe)
@@ -61,6 +61,6 @@ def has_traces(record: Record, probes: Sequence[str]) -> bool:
 
 
 def trace_bytes(probe: str, numbers: dict[str, Any], record: Record) -> bytes:
-    """A trace of this record as it is stored."""
+    """The bytes of a trace of this record, as stored."""
     trace = Trace(probe=probe, version=VERSIONS[probe], predictions_sha256=record.predictions_sha256, numbers=numbers)
     return to_json(trace.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""Records to Markdown and figures."""
+"""Writes Markdown pages and figures from records."""
 
 from benchmarks.report.study import write_study
 from benchmarks.report.write import write_report

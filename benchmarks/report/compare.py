@@ -1,4 +1,4 @@
-"""The table that says who is ahead, by how much, and whether the seeds at hand can tell."""
+"""The table of paired comparisons: differences between methods, with tests over seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEGEND = (
 
 
 def comparison(section: Section) -> str:
-    """Every ranked row against the leader and against BaseOnly, in accuracy and harmonic mean; or why there is no test."""
+    """Table of every ranked row minus the leader and minus BaseOnly, in accuracy and harmonic mean; or the reason for no test."""
     ranked = section.ranked
     if len(ranked) < 2:
         return "No test: fewer than two rows are ranked."
@@ -50,14 +50,15 @@ def comparison(section: Section) -> str:
 
 
 def pairs_of(reference: str, rows: Column) -> dict[str, tuple[Pair, int | None]]:
-    """Pairs, and the number of seeds that would separate each where they are not."""
+    """Every other row paired with `reference`, and the number of seeds that would separate the two; None if they are separated or
+    cannot be tested."""
     pairs = against(reference, rows)
     needed = seeds_needed(pairs)
     return {name: (pair, needed.get(name)) for name, pair in pairs.items()}
 
 
 def cell(pair: Pair, needed: int | None) -> str:
-    """`-0.68 ± 1.61, p 0.410, 75 seeds`; empty where the two share too few seeds."""
+    """Cell such as `-0.68 ± 1.61, p 0.410, 75 seeds`; empty if the two share too few seeds."""
     if len(pair.differences) < FEWEST_TO_TEST:
         return ""
     mean, width = mean_and_half_width(list(pair.differences))
@@ -67,6 +68,6 @@ def cell(pair: Pair, needed: int | None) -> str:
 
 
 def unranked(section: Section) -> str:
-    """Who is left out, by name."""
+    """Sentence naming the rows that are not ranked; empty if there are none."""
     names = [label_of(records[0]) for variant, records in section.variants.items() if variant not in section.ranked]
     return f" Not ranked: {', '.join(names)}." if names else ""

@@ -1,4 +1,4 @@
-"""One table for what other papers print under the same names: the run's counts, by their definitions (docs/methods.md section 2)."""
+"""Table of metrics by the definitions of other papers, which use the same names (docs/methods.md section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as one pandas frame: a row a run and session, every number a table needs."""
+"""Records as one pandas frame: one row per run and session, with every number that a table needs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
 
 KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
-"""What a method carries: prototypes and teachers that are no part of its network are `other numbers` (None in records of schema 1)."""
+"""Fields that say what a method keeps, and their headings. Other numbers: e.g. prototypes and teachers outside its network (None in
+records of schema 1)."""
 
 
 def run_of(record: Record, session: int | None = None) -> Run:
-    """What metrics are computed from: the record up to a session, or all of it."""
+    """The input of metrics: the record up to session number `session`, or all of it."""
     upto = record.sessions[: len(record.sessions) if session is None else session + 1]
     return Run(record.identity.sessions, tuple(s.correct for s in upto), tuple(s.total for s in upto))
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Columns: variant, seed, session, every metric that has a value after each session, and what is kept.
+    """Frame with columns variant, seed, session, every metric that has a value after each session, and the fields of KEPT.
 
-    Refuses a seed that a variant has twice: it would weigh double in every mean.
+    Raises RecordError if a variant has two records of one seed, which would count twice in every mean.
     """
     runs = Counter((record.identity.variant, record.identity.seed) for record in records)
     if twice := [f"{variant} seed {seed}" for (variant, seed), count in runs.items() if count > 1]:
@@ -40,9 +41,9 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def label_of(record: Record) -> str:
-    """`LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)`; the title alone where there is only a default.
+    """Label such as `LEC-Net (paper)` or `LEC-Net (paper, gamma=0.6)`; only the title for preset `default` without changes.
 
-    A dagger marks what test images have chosen.
+    A dagger marks runs whose epochs were chosen on test images.
     """
     identity = record.identity
     details = [] if identity.preset == "default" else [identity.preset]

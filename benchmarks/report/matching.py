@@ -1,4 +1,4 @@
-"""Which records are of which variant of a study: by method, preset and changed parameters, as records have them."""
+"""Assigns records to the variants of a study by method, preset and changed parameters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from protocols.study import Study, StudyVariant
 
 
 def labels_of(study: Study, records: Sequence[Record], failures: Sequence[FailedRun] = ()) -> dict[str, str]:
-    """Variant, as records and failures' notes name it -> its label, in the study's order.
+    """Variant, as named in records and notes of failures -> its label, in the study's order.
 
-    Left out are variants that nobody ran, and those of `unclear`: a method without its preset is of whichever one was run, unless
-    there are several.
+    Variants that were not run are left out. If the study names a method without a preset, the preset that was run is taken; if several
+    were run, the variant is left out, and `unclear` reports it.
     """
     known = {record.identity.variant: record.identity for record in records}
     known |= {failed.variant: failed.identity for failed in failures if failed.identity is not None and failed.variant not in known}
@@ -30,7 +30,7 @@ def labels_of(study: Study, records: Sequence[Record], failures: Sequence[Failed
 
 
 def unclear(study: Study, records: Sequence[Record]) -> list[str]:
-    """A line for each variant whose preset the study leaves open, though several were run."""
+    """A line for each variant that the study names without a preset, although several presets were run."""
     known = {record.identity.variant: record.identity for record in records}
     lines = []
     for variant in study.variants:
@@ -48,7 +48,7 @@ def is_of(variant: StudyVariant, identity: Identity) -> bool:
 
 
 def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:
-    """Values as YAML writes them against values as JSON has them: 1 is 1.0, and true is not 1."""
+    """Whether values from YAML equal values from JSON: 1 equals 1.0, but true does not equal 1."""
     return written.keys() == recorded.keys() and all(
         recorded[key] == value and isinstance(recorded[key], bool) == isinstance(value, bool) for key, value in written.items()
     )
@@ -57,7 +57,7 @@ def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:
 def without_studied(section: Section, studies: Sequence[Study]) -> tuple[Section, set[str]]:
     """The section without the variants of changed parameters that studies show, and the names of these studies.
 
-    A study shows its variants once all of them are there; until then they stand in the protocol's own table.
+    A study shows its variants once all of them have records; until then they are in the protocol's own table.
     """
     moved: dict[str, str] = {}
     for study in studies:

@@ -1,4 +1,4 @@
-"""Which figures a study draws, and the long tables behind them: a row a label, seed and place."""
+"""The figures of a study, and the tables behind them in long format: one row per label, seed and plotted point."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 Table = pd.DataFrame
 Named = tuple[str, str, "Drawing"]
-"""Ending of the file's name, title, drawing."""
+"""End of the file's name, title, drawing."""
 
 
 @dataclass
 class Material:
-    """What one section of a study has to draw: its rows (variant -> label), records, traces. `faults`: traces that are wanting."""
+    """Data for the figures of one section of a study. `rows`: variant -> label. `faults`: messages about missing traces."""
 
     study: Study
     section: Section
@@ -44,7 +44,7 @@ class Material:
         return [(label, record) for variant, label in self.rows.items() for record in self.section.variants[variant]]
 
     def traces(self, probe: str) -> list[tuple[str, int, dict[str, Any]]]:
-        """Label, seed and numbers, for every run that was looked at; the others are named in `faults`."""
+        """Label, seed and numbers of every run with a trace of this probe. Messages about the others are added to `faults`."""
         found = []
         for label, record in self.records():
             try:
@@ -54,7 +54,7 @@ class Material:
         return found
 
     def metric(self, name: str) -> Table:
-        """label, seed, session, value."""
+        """Frame of one metric with columns label, seed, session, value."""
         frame = self.section.frame
         frame = frame[frame["variant"].isin(list(self.rows))]
         return frame.assign(label=frame["variant"].map(self.rows), value=frame[name])[["label", "seed", "session", "value"]]
@@ -65,7 +65,10 @@ class Material:
 
 
 def draw(of: Material, folder: Path, stem: str) -> list[tuple[str, list[Path]]]:
-    """Every figure of the study that there are numbers for: its title, and its files (SVG, PNG, CSV)."""
+    """Draws every figure of the study for which there are numbers. Returns the title and the files (SVG, PNG, CSV) of each.
+
+    Raises RecordError for an unknown figure.
+    """
     from benchmarks.report import figures
 
     drawn = []
@@ -78,7 +81,7 @@ def draw(of: Material, folder: Path, stem: str) -> list[tuple[str, list[Path]]]:
 
 
 def over_sessions(of: Material, name: str) -> list[Named]:
-    """A metric of the catalogue, session by session."""
+    """Figure of a catalogue metric over sessions."""
     from benchmarks.report import figures
 
     entry = metric(name)
@@ -124,7 +127,7 @@ def gate_function(of: Material) -> list[Named]:
 
 
 def gates(of: Material) -> list[Named]:
-    """One figure a variant that has gates."""
+    """One figure for each variant that has gates."""
     from benchmarks.report import figures
 
     by_label: dict[str, list[Table]] = {}
@@ -132,7 +135,7 @@ def gates(of: Material) -> list[Named]:
         for number, epochs in enumerate(numbers["sessions"], start=1):
             if numbers["names"] and epochs:
                 table = Table(epochs, columns=numbers["names"])
-                if "tau" not in table:  # nodes all open
+                if "tau" not in table:  # without tau all nodes are open
                     table["tau"] = float("nan")
                 by_label.setdefault(label, []).append(table.assign(session=number, seed=seed, epoch=range(1, len(epochs) + 1)))
     titles = {label: f"Gates over a session's epochs: {label}" for label in by_label}
@@ -156,7 +159,7 @@ def drift(of: Material) -> list[Named]:
 
 
 def tsne(of: Material) -> list[Named]:
-    """The first seed alone: planes of two seeds have no common axes."""
+    """Figure of the first seed only, since t-SNE axes of different seeds cannot be compared."""
     from benchmarks.report import figures
 
     seen = of.traces("tsne")

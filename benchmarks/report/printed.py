@@ -1,4 +1,4 @@
-"""Printed rows in a report: whether each that stands beside a measured one held, what it stands on, and all the others."""
+"""Published rows in a report: whether they were reproduced, how they were obtained, and those that were not measured here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ELSEWHERE = "In the order of their sources: never ranked, never in a test, never
 
 
 def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
-    """All that a section says of printed rows, beneath its own tables."""
+    """Lines about published rows, which follow the section's own tables."""
     pairs = [(row, variant) for variant, records in section.variants.items() for row in published if printed(row, records[0])]
-    beside = list(dict.fromkeys(row for row, _ in pairs))  # a row may stand beside several variants
+    beside = list(dict.fromkeys(row for row, _ in pairs))  # a row may belong to several variants
     others = [row for row in published if row not in beside]
     lines: list[str] = []
     if pairs:
@@ -46,7 +46,7 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
 
 
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
-    """The whole report of a protocol that has printed rows and no record."""
+    """The whole report of a protocol that has published rows and no record."""
     backbone = protocol.backbone
 
     def comparable(row: PublishedRow) -> str:
@@ -68,7 +68,7 @@ def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[
 
 
 def verdict_table(section: Section, pairs: Sequence[tuple[PublishedRow, str]]) -> list[str]:
-    """A line a printed row and variant, how many of them held, and the rule."""
+    """Summary of the verdicts, a table with one row per published row and variant, and the rule."""
     verdicts = [judge(row, section.variants[variant]) for row, variant in pairs]
     counts = Counter(verdict.word for verdict in verdicts)
     summary = f"{len(verdicts)} comparison{'s' * (len(verdicts) > 1)}: " + ", ".join(f"{word} {counts[word]}" for word in WORDS) + "."
@@ -87,14 +87,14 @@ def verdict_row(section: Section, row: PublishedRow, variant: str, verdict: Verd
 
 
 def on_the_way(row: PublishedRow, measured: Sequence[float]) -> list[str]:
-    """Two curves may end together and lie far apart before: the farthest session, where no tolerance would cover it."""
+    """Note on the session with the largest gap, if it exceeds LOOSEST points: two curves may agree at the end and differ before."""
     gaps = {t: ours - theirs for t, (ours, theirs) in enumerate(zip(measured, row.accuracy, strict=True)) if theirs is not None}
     far = max(gaps, key=lambda t: abs(gaps[t]))
     return [f"but session {far} is off by {gaps[far]:+.2f}"] if abs(gaps[far]) > LOOSEST else []
 
 
 def notes_on(row: PublishedRow, record: Record) -> list[str]:
-    """What one must bear in mind, though it decides nothing."""
+    """Notes for the reader that do not affect the verdict."""
     notes = []
     if row.split == "unknown":
         notes.append("printed on an unknown split")
@@ -115,7 +115,7 @@ def facts(row: PublishedRow) -> list[str]:
 
 
 def by_network(rows: Sequence[PublishedRow], ours: tuple[str, str | None], comparable: Callable[[PublishedRow], str]) -> list[str]:
-    """A table a network and pre-training, ours first, each in source order."""
+    """One table per network and pre-training, ours first, each in source order."""
     networks = dict.fromkeys((row.backbone, row.pretrained) for row in rows)
     header = ["Published row", "Source", "First", "Last", "Average", "PD", "Comparable here"]
     header += ["Split", "Repeats", "Epoch chosen on", "Note", "Misprint"]
@@ -129,6 +129,6 @@ def by_network(rows: Sequence[PublishedRow], ours: tuple[str, str | None], compa
 
 
 def figures(row: PublishedRow) -> list[str]:
-    """First, last, average, PD."""
+    """Cells: first, last and average accuracy, PD."""
     ends = [row.accuracy[0], row.accuracy[-1]]
     return [NONE if value is None else f"{value:.2f}" for value in ends] + average_and_drop(row)

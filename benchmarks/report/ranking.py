@@ -1,4 +1,4 @@
-"""Which rows of a column are ahead of which, by paired tests over the seeds they share."""
+"""Ranks the rows of a table's column by paired tests over common seeds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, Scores, holm, p
 from benchmarks.records.schema import Record
 
 Column = Mapping[str, Scores]
-"""One column of a table: each variant's number a seed."""
+"""One column of a table: variant -> its value for each seed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A row minus the row it is held against, a number a common seed. `p` is corrected for all rows held against the same."""
+    """A row minus its reference row, one difference per common seed. `raw` is the p-value of the paired test; `p` is corrected for all
+    rows with the same reference."""
 
     differences: NDArray[np.float64]
     raw: float
@@ -30,32 +31,32 @@ class Pair:
 
     @property
     def effect(self) -> float:
-        """Mean over standard deviation, of a pair that was tested; 0 where there is no difference at all."""
+        """Mean difference over its standard deviation, for a tested pair; 0 if there is no difference at all."""
         return 0.0 if self.raw == 1 else self.mean / float(self.differences.std(ddof=1))
 
     @property
     def separated(self) -> bool:
-        return self.p < ALPHA  # NaN, no test, is not
+        return self.p < ALPHA  # False for NaN (no test)
 
 
 def scores_of(values: pd.Series) -> Scores:
-    """A column over seeds; empty where no seed has a number."""
+    """A column as seed -> value; empty if no seed has a number."""
     return {} if values.isna().all() else dict(zip(values.index.tolist(), values.tolist(), strict=True))
 
 
 def is_ranked(record: Record) -> bool:
-    """Not where test images chose an epoch, nor where all past images are kept: an upper bound, not a competitor."""
+    """Whether a row is ranked: not if test images chose the epochs, and not if all past images are kept (an upper bound)."""
     return record.selection != "oracle_test" and record.memory_budget is not None
 
 
 def leader(rows: Column) -> str | None:
-    """The row of the highest mean, among those with seeds enough for a test."""
+    """The row with the highest mean among those with enough seeds for a test; None if there is none."""
     means = {name: np.mean(list(scores.values())) for name, scores in rows.items() if len(scores) >= FEWEST_TO_TEST}
     return max(means, key=lambda name: means[name]) if means else None
 
 
 def against(reference: str, rows: Column) -> dict[str, Pair]:
-    """Every other row held against `reference`, over the seeds both have. Holm's correction is over all of them, tested or not."""
+    """Every other row paired with `reference` over common seeds. Holm's correction is over all pairs, tested or not."""
     differences = {}
     for name, scores in rows.items():
         common = scores.keys() & rows[reference].keys()
@@ -68,9 +69,10 @@ def against(reference: str, rows: Column) -> dict[str, Pair]:
 
 
 def seeds_needed(pairs: Mapping[str, Pair]) -> dict[str, int]:
-    """For each tested pair that is not separated: with how many seeds it would be, were they like those at hand.
+    """For each tested pair that is not separated: the number of seeds that would separate it if mean and spread stayed the same.
 
-    Asked at the pair's own step of Holm's correction, and at least as many as the steps before it need: so never fewer than there are.
+    It is computed at the pair's own step of Holm's correction, and is at least that of the steps before. Hence it is never below the
+    present number of seeds.
     """
     tested = sorted((name for name in pairs if not np.isnan(pairs[name].raw)), key=lambda name: pairs[name].raw)
     needed, most = {}, 0
@@ -82,10 +84,8 @@ def seeds_needed(pairs: Mapping[str, Pair]) -> dict[str, int]:
 
 
 def ahead_of_all(rows: Column) -> str | None:
-    """The row to print bold: separated from every other that has seeds enough for a test, and no other has a higher mean.
-
-    None inside a tie, or where there is no other to be ahead of.
-    """
+    """The row to print bold: significantly ahead of every other row that has enough seeds for a test, and no other row has a higher
+    mean. None for a tie, or if there is no other row to be tested."""
     first = leader(rows)
     if first is None:
         return None

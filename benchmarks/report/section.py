@@ -1,4 +1,4 @@
-"""Records that share protocol, recipe and split: what one section of a page is made of."""
+"""Records that share protocol, recipe and split: the content of one section of a page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from benchmarks.report.ranking import is_ranked
 
 @dataclass(frozen=True)
 class Section:
-    """Records of one recipe and split, one variant after the other in the order of the tables, and what failed beside them.
+    """Records of one recipe and split by variant, in the order of the tables, and the failed runs.
 
-    `differs` says what tells it apart from a section that shares recipe and split with it.
+    `differs` says how it differs from another section with the same recipe and split.
     """
 
     recipe: str
@@ -30,7 +30,7 @@ class Section:
 
     @property
     def name(self) -> str:
-        """Heading."""
+        """Heading of the section."""
         return f"Recipe `{self.recipe}`, split `{self.split}`" + (f", {self.differs}" if self.differs else "")
 
     @property
@@ -39,7 +39,7 @@ class Section:
 
     @property
     def seeds(self) -> list[int]:
-        """All that any row was run with, or tried with."""
+        """The seeds of all runs, finished or failed, in ascending order."""
         return sorted({record.identity.seed for record in self.records} | {failed.seed for failed in self.failures})
 
     @property
@@ -52,21 +52,21 @@ class Section:
 
     @cached_property
     def last(self) -> pd.DataFrame:
-        """The frame's last session."""
+        """The frame's rows of the last session."""
         return self.frame[self.frame["session"] == self.frame["session"].max()]
 
     def curves(self, variant: str) -> pd.DataFrame:
-        """Accuracy of a variant: a row a seed, a column a session."""
+        """Accuracy of a variant: one row per seed, one column per session."""
         return self.frame[self.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
 
     def failed(self, variant: str) -> int:
-        """How many runs of a variant that has records failed."""
+        """Number of failed runs of a variant."""
         return sum(failed.variant == variant for failed in self.failures)
 
     def failed_rows(self) -> dict[str, int]:
-        """Variants of which nothing but failures is left: a label each, and how many."""
+        """Variants that have failures but no records: label -> number of failures."""
         return Counter(f"`{failed.variant}`" for failed in self.failures if failed.variant not in self.variants)
 
     def seeds_cell(self, runs: int, failed: int) -> str:
-        """`10`; `8 of 10, 1 failed` where not all are there."""
+        """Cell such as `10`, or `8 of 10, 1 failed` if runs are missing."""
         return (str(runs) if runs == len(self.seeds) else f"{runs} of {len(self.seeds)}") + (f", {failed} failed" if failed else "")

@@ -1,4 +1,4 @@
-"""From the records of a protocol to the sections of its page: what its file describes now, and what was run under other settings."""
+"""Groups the records of a protocol into the sections of its page: those with the settings of its file, and those with others."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from benchmarks.report.section import Section
 from protocols.schema import Protocol
 
 ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "si", "lwf", "der", "lecnet", "proto")
-"""Methods as the paper's tables have them."""
+"""Order of the methods in the paper's tables."""
 SHARED = ("suite", "data", "augment", "sessions", "backbone", "recipe_settings")
 """Fields of an identity that all rows of a table have in common."""
 MOST_NAMED = 6
-"""Differences that a heading names."""
+"""Largest number of differences that a heading names."""
 
 
 @dataclass(frozen=True)
 class Sections:
-    """`current` are what the protocol's file describes; `other` are of other settings, one for each."""
+    """`current`: sections with the settings of the protocol's file. `other`: one section for each other setting."""
 
     current: list[Section]
     other: list[Section]
 
 
 def make_sections(protocol: Protocol, records: Sequence[Record], failures: Sequence[FailedRun]) -> Sections:
-    """Records by recipe, split and all that a table must not mix: data, settings, images, precision.
+    """Groups records by recipe, split and everything that a table must not mix: data, settings, images, precision.
 
-    Recipes and splits come in the protocol's order. Where the seeds of a variant were run with several settings, one stands in the
-    section (`rank` says which), and the others get sections of their own.
+    Recipes and splits come in the protocol's order. If a variant was run with several settings, the section shows one of them (`rank`
+    says which), and the others get sections of their own.
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
@@ -58,7 +58,7 @@ def make_sections(protocol: Protocol, records: Sequence[Record], failures: Seque
 def with_rest(
     section: Section, current: Sequence[Section], first: Mapping[tuple[str, str], Section], failures: Sequence[FailedRun]
 ) -> Section:
-    """The section with the failures that stand beside it, and with what tells it apart from others of its recipe and split."""
+    """The section with its failed runs, and with its difference from other sections of the same recipe and split."""
     names = (section.recipe, section.split)
     beside = [run for run in failures if run.where == f"{section.recipe}.{section.split}"] if section is first[names] else []
     siblings = [other.records[0].identity for other in current if (other.recipe, other.split) == names]
@@ -71,17 +71,17 @@ def with_rest(
 
 
 def measured_on(identity: Identity) -> str:
-    """All that the rows of one table have in common."""
+    """Key of everything that the rows of one table have in common."""
     return f"{identity.model_dump_json(include=set(SHARED))} {images_origin(identity)} {identity.precision}"
 
 
 def images_origin(identity: Identity) -> str:
-    """Hash of the data set; behind it, pseudo-sessions differ from seed to seed."""
+    """Hash of the data set. For pseudo-sessions, a part that differs between seeds follows it in `images`."""
     return str(identity.images).partition(" ")[0]
 
 
 def one_section(protocol: Protocol, recipe: str, split: str, records: Sequence[Record]) -> tuple[Section, list[Section]]:
-    """A table's records, one setting a variant, and a section for each other setting."""
+    """The section with one setting per variant, and a section for each other setting."""
     by_variant: dict[str, list[Record]] = {}
     for record in records:
         by_variant.setdefault(record.identity.variant, []).append(record)
@@ -96,7 +96,7 @@ def one_section(protocol: Protocol, recipe: str, split: str, records: Sequence[R
 
 
 def by_settings(records: Sequence[Record]) -> list[list[Record]]:
-    """Records of a variant, those of one setting together, each group by seed."""
+    """Records of a variant grouped by setting; each group is ordered by seed."""
     groups: list[list[Record]] = []
     for record in sorted(records, key=lambda record: (record.identity.seed, record.path.parent.name)):
         group = next((group for group in groups if group[0].identity.same_settings(record.identity)), None)
@@ -108,8 +108,8 @@ def by_settings(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def rank(protocol: Protocol, records: Sequence[Record]) -> tuple[bool, int, int, int, str]:
-    """Which of several settings stands in the table, the highest: what agrees with the protocol's file, then the latest version of the
-    method, the latest schema of the records, the most seeds."""
+    """Sort key of a setting; the table shows the highest. It compares agreement with the protocol's file, then the version of the
+    method, the schema of the records, the number of seeds, and the digits of the path."""
     identity = records[0].identity
     latest = max(record.schema_version for record in records)
     return as_recipe_says(protocol, identity), identity.version, latest, len(records), identity.digest
@@ -128,7 +128,7 @@ def as_recipe_says(protocol: Protocol, identity: Identity) -> bool:
 
 
 def from_file(protocol: Protocol, identity: Identity) -> str:
-    """What tells a run's shared settings from those of the protocol's file, in words; empty where they are the same."""
+    """Text that says how a run's shared settings differ from those of the protocol's file; empty if they are the same."""
     recipe = protocol.recipes.get(identity.recipe)
     if recipe is None:
         return "a recipe that the protocol no longer has"
@@ -145,13 +145,13 @@ def from_file(protocol: Protocol, identity: Identity) -> str:
 
 
 def variant_values(identity: Identity) -> dict[str, Any]:
-    """What may differ between two settings of one variant."""
+    """All values that may differ between two settings of one variant."""
     values = {"version": identity.version, "base": identity.base, "base version": identity.base_version}
     return {**values, **identity.config, **flat({"base": identity.base_settings})}
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested mappings as one: `recipe lr`."""
+    """Flattens nested mappings, with keys joined by spaces: `recipe lr`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= flat(value, f"{before}{key} ") if isinstance(value, dict) else {f"{before}{key}": value}
@@ -159,7 +159,7 @@ def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """`recipe lr 0.2 instead of 0.1`, for every value that both have and that differs, or that only one has."""
+    """Texts such as `recipe lr 0.2 instead of 0.1`, for every value that differs or that only one of them has."""
     missing = "nothing"
     return [
         f"{key} {one.get(key, missing)} instead of {other.get(key, missing)}"
@@ -174,6 +174,6 @@ def named(differences: Sequence[str]) -> str:
 
 
 def place(name: str, order: Iterable[str]) -> tuple[int, str]:
-    """Of a name in this order; what is not in it comes last, by its letters."""
+    """Sort key of a name: its position in `order`. Names that are not in it come last, in alphabetical order."""
     names = list(order)
     return names.index(name) if name in names else len(names), name

@@ -1,4 +1,4 @@
-"""results/<protocol>.study-<name>.md and its figures, from records and traces alone."""
+"""Writes results/<protocol>.study-<name>.md and its figures from records and traces alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from protocols.study import Study
 
 @dataclass(frozen=True)
 class StudySection:
-    """A section that holds the study's variants alone, in the study's order, under its labels."""
+    """A section with the study's variants only, in the study's order. `labels`: variant -> label."""
 
     study: Study
     section: Section
@@ -37,16 +37,16 @@ class StudySection:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Variant -> label, of those that were run."""
+        """Variant -> label, for the variants that were run."""
         return {variant: label for variant, label in self.labels.items() if variant in self.section.variants}
 
     def variant(self, label: str) -> str | None:
-        """Of that label; None where it was not run."""
+        """The variant of that label; None if it was not run."""
         return next((variant for variant, own in self.rows.items() if own == label), None)
 
 
 def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
-    """Write the page and its figures; returns their paths. Raises RecordError where no variant of the study was run."""
+    """Writes the page and its figures, and returns their paths. Raises RecordError if no variant of the study was run."""
     store = Store(results)
     records, faults, failures = store.load(protocol.name)
     labels = labels_of(study, records, failures)
@@ -84,9 +84,10 @@ def in_order(study: Study, section: Section, labels: Mapping[str, str]) -> Study
 
 
 def run_for(study: Study, sections: Sequence[StudySection]) -> Sequence[StudySection]:
-    """Sections with something to compare: the reference, another variant, and traces where the study looks at any.
+    """Sections with something to compare: the reference, another variant, and traces if the study uses probes.
 
-    A recipe or split that has but some of the variants in the protocol's own table is none. Where no section has more, all are shown.
+    Others are left out, such as a recipe with only a few of the variants, run for the protocol's own table. If no section qualifies,
+    all are returned.
     """
 
     def compared(of: StudySection) -> bool:
@@ -106,7 +107,7 @@ def intro(protocol: Protocol, study: Study, command: str) -> str:
 
 
 def stem_of(protocol: Protocol, section: Section, study: Study) -> str:
-    """Beginning of the figures' names."""
+    """Beginning of the figures' file names."""
     return ".".join(part for part in (protocol.name, section.recipe, section.split, slug(section.differs), study.name) if part)
 
 
@@ -120,7 +121,7 @@ def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
 
 
 def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
-    """Variant by variant, beside what was printed, on whatever data set that was."""
+    """Table of all variants after the last session, with the published values, which may be of another data set."""
     section, rows = of.section, []
     for variant, label in of.rows.items():
         curves = section.curves(variant)
@@ -137,7 +138,8 @@ def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
 
 
 def order_line(of: StudySection, printed: PublishedStudy) -> str:
-    """Both orders by last accuracy, best first: levels of another data set say nothing, an order may."""
+    """Published and measured order of the variants by last accuracy, best first. Values from another data set cannot be compared, but
+    their order may be."""
     last = of.section.last
     means = {label: float(last.loc[last["variant"] == variant, "accuracy"].mean()) for variant, label in of.rows.items()}
     common = [label for label in printed.values if label in means]
@@ -151,7 +153,7 @@ def order_line(of: StudySection, printed: PublishedStudy) -> str:
 
 
 def paired_table(of: StudySection, against: str) -> str:
-    """Each variant minus the reference, in accuracy and harmonic mean; the reference may stand anywhere in the order."""
+    """Table of each variant minus the one labelled `against`, in accuracy and harmonic mean."""
     if (reference := of.variant(against)) is None:
         return f"`{against}` was not run here."
     last = of.section.last

@@ -23,16 +23,16 @@ NONE = "–"
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    """A GitHub table; a bar inside a cell is escaped."""
+    """A table in GitHub's Markdown. Vertical bars inside cells are escaped."""
     frame = pd.DataFrame([[cell.replace("|", "\\|") for cell in row] for row in rows], columns=[h.replace("|", "\\|") for h in header])
     alignment = ["left"] + ["right"] * (len(header) - 1)
     return frame.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 
 
 def intervals(variant: str, block: pd.DataFrame) -> list[str]:
-    """A row of cells from a block of columns over seeds: `61.23 ± 0.45`; the mean alone for one seed; a dash where no seed has a number.
+    """Cells such as `61.23 ± 0.45`, one per column of `block` [seeds, columns]; the mean alone for one seed; a dash for no numbers.
 
-    Refuses a column in which some seeds have a number and some none.
+    Raises RecordError for a column in which only some seeds have a number.
     """
     missing = block.isna()
     for column in block.columns[missing.any() & ~missing.all()]:
@@ -46,7 +46,7 @@ def intervals(variant: str, block: pd.DataFrame) -> list[str]:
 
 
 def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
-    """One variant after its last session: a row a seed, a column for each of the table's metrics, under its heading."""
+    """One variant after its last session: one row per seed, one column per metric of the table, named by its heading."""
     frame = section.last[section.last["variant"] == variant].set_index("seed")
     shown = columns(table)
     for entry, _ in shown:
@@ -56,7 +56,7 @@ def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
 
 
 def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Mapping[str, str]) -> dict[str, list[str]]:
-    """The cells of every variant; in each contested column that of the row ahead of all, if there is one, in bold.
+    """The cells of every variant. In each contested column, the cell of the row that is ahead of all others, if any, is bold.
 
     `contested`: column -> whether `high` or `low` is better.
     """
@@ -71,7 +71,7 @@ def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Map
 
 
 def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
-    """Rows methods, columns sessions 0..T (the layout of the paper's Tables 4, 5, 7), then average and PD."""
+    """Table with methods in rows and sessions 0..T in columns (the layout of the paper's Tables 4, 5, 7), then average and PD."""
     blocks = {}
     for variant in section.variants:
         table = section.curves(variant)
@@ -90,7 +90,7 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
 
 
 def widths(section: Section) -> str:
-    """What stands behind ± in this section."""
+    """Sentence that explains ± in this section."""
     counts = [len(records) for records in section.variants.values()]
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
     if any(1 < count < FEWEST_TO_RESAMPLE for count in counts):
@@ -99,7 +99,7 @@ def widths(section: Section) -> str:
 
 
 def legend(section: Section) -> str:
-    """What stands behind ± and bold in this section."""
+    """Sentences that explain ± and bold in this section."""
     width = widths(section)
     if max(len(records) for records in section.variants.values()) < FEWEST_TO_TEST:
         return f"{width} Nothing is bold: a test needs {FEWEST_TO_TEST} seeds."
@@ -112,7 +112,7 @@ def legend(section: Section) -> str:
 
 
 def untested(section: Section) -> str:
-    """Ranked rows that no test can take in, by name."""
+    """Sentence naming the ranked rows with too few seeds for a test; empty if there are none."""
     names = [label_of(section.variants[variant][0]) for variant in few_seeds({name: section.variants[name] for name in section.ranked})]
     if not names:
         return ""
@@ -122,8 +122,8 @@ def untested(section: Section) -> str:
 
 
 def printed(row: PublishedRow, record: Record) -> bool:
-    """Whether a published row is about this variant, on this network. Papers that chose the epoch on test images are beside our doing
-    so, too."""
+    """Whether a published row is about this variant and network. A changed `selection` does not matter, so that rows of papers that
+    chose epochs on test images are also shown with our runs that did."""
     identity = record.identity
     return (
         row.method == identity.method
@@ -134,7 +134,7 @@ def printed(row: PublishedRow, record: Record) -> bool:
 
 
 def published_rows(row: PublishedRow, measured: Sequence[float]) -> list[list[str]]:
-    """What a paper printed, and measured minus printed, in points."""
+    """Two rows of cells: the published values, and measured minus published in points."""
     values = [float("nan") if value is None else value for value in row.accuracy]
     gaps = [NONE if np.isnan(value) else f"{ours - value:+.2f}" for ours, value in zip(measured, values, strict=True)]
     gap_tail = [NONE, NONE]
@@ -149,7 +149,7 @@ def published_rows(row: PublishedRow, measured: Sequence[float]) -> list[list[st
 
 
 def average_and_drop(row: PublishedRow) -> list[str]:
-    """Of a printed row; dashes where it has holes."""
+    """Cells with average and PD of a published row; dashes if values are missing."""
     values = [value for value in row.accuracy if value is not None]
     if len(values) < len(row.accuracy):
         return [NONE, NONE]
@@ -157,7 +157,7 @@ def average_and_drop(row: PublishedRow) -> list[str]:
 
 
 def final_table(section: Section) -> str:
-    """After the last session: base, novel, their harmonic mean, and what the method kept and added."""
+    """Table after the last session: base, novel, their harmonic mean, and what the method kept and added."""
     shown = columns("last")
     blocks = {variant: last_block(section, variant, "last") for variant in section.variants}
     cells = rows_of(section, blocks, {column.heading: entry.better for entry, column in shown if entry.bold})
@@ -170,7 +170,7 @@ def final_table(section: Section) -> str:
 
 
 def log_tables(section: Section) -> list[str]:
-    """What methods say of themselves (gates, tau), mean over seeds per session."""
+    """Tables of the values that methods log (gates, tau), mean over seeds per session."""
     tables = []
     for records in section.variants.values():
         keys = sorted({key for record in records for session in record.sessions for key in session.log})
@@ -201,7 +201,7 @@ def matrix_table(records: Sequence[Record]) -> str:
 
 
 def cost_table(variants: dict[str, list[tuple[Record, Costs]]]) -> str:
-    """Seconds and memory, mean over seeds; the base's over those runs that trained it."""
+    """Table of seconds, mean over seeds (for the base model, over the runs that trained it), and of the highest peak memory."""
     header = ["Method", "Seeds", "Base (s)", "Sessions, training (s)", "Sessions, testing (s)", "Peak memory (MiB)", "Commits"]
     rows = []
     for pairs in variants.values():

@@ -1,4 +1,4 @@
-"""Whether a printed row was reproduced, by rule: `judge`."""
+"""Decides by a rule whether a published row was reproduced: `judge`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from protocols.printed import PublishedRow
 from protocols.schema import Backbone
 
 BASE_LEVEL = 3.0
-"""Points that two base accuracies may lie apart. One base recipe's printed values lie within 2 (CEC's family on CIFAR-100: 73.1 to
-74.9), the next recipe's 4 or more away (64.1; 79.5); and a method that does nothing carries half or more of it to the last session."""
+"""Largest difference between comparable base accuracies, in points. Published values of one base recipe lie within 2 (CEC's family on
+CIFAR-100: 73.1 to 74.9), those of the next recipe 4 or more away (64.1; 79.5). A method that learns nothing keeps half or more of the
+difference in the last session."""
 LOOSEST = 5.0
-"""Points, the widest tolerance that anybody states (docs/methods.md 8.6): a wider interval would reproduce anything, and a gap beyond it
-needs no interval."""
+"""The widest stated tolerance, in points (docs/methods.md 8.6). A wider interval would accept anything, and a larger gap differs without
+any interval."""
 
 Word = Literal["reproduced", "differs", "not comparable", "undecided"]
 WORDS: tuple[Word, ...] = ("reproduced", "differs", "not comparable", "undecided")
@@ -27,7 +28,7 @@ WORDS: tuple[Word, ...] = ("reproduced", "differs", "not comparable", "undecided
 
 @dataclass(frozen=True)
 class Verdict:
-    """`gap`: measured minus printed last accuracy, in points; NaN where none is printed."""
+    """A verdict. `gap` is measured minus published last accuracy in points, NaN if none is published."""
 
     word: Word
     reason: str
@@ -38,10 +39,10 @@ class Verdict:
 
 
 def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
-    """A printed row against the records of one variant, one a seed. Class order and choice of epoch are notes, no part of the rule.
+    """Compares a published row with the records of one variant, one per seed. Class order and choice of epoch do not matter here.
 
-    Not comparable: another network, pre-training or base level. Reproduced: the last accuracy within the row's stated tolerance, or
-    inside our 95 % interval. Else it differs, or is undecided where the seeds at hand cannot tell.
+    Not comparable: another network, pre-training or base level. Reproduced: the last accuracy is within the row's stated tolerance, or
+    inside our 95 % interval. Otherwise it differs, or is undecided if the seeds cannot tell.
     """
     first = [metrics.micro(record.sessions[0].correct, record.sessions[0].total) for record in records]
     last = [metrics.micro(record.sessions[-1].correct, record.sessions[-1].total) for record in records]
@@ -59,7 +60,7 @@ def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
 
 
 def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word, str]:
-    """The rule where the rows are comparable. `width` is NaN for one seed."""
+    """Word and reason by the rule for comparable rows. `width` is NaN for one seed."""
     off = abs(gap)
     if tolerance is not None and off <= tolerance + EQUAL:
         return "reproduced", f"within the stated ± {tolerance:.1f}"
@@ -72,7 +73,7 @@ def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word,
 
 
 def other_network(row: PublishedRow, backbone: Backbone) -> str:
-    """`resnet12, here resnet20`; empty where it is the network of these records, from the same start."""
+    """Text such as `resnet12, here resnet20`; empty if network and pre-training are the same."""
     if row.backbone != backbone.name:
         return f"{row.backbone}, here {backbone.name}"
     here, there = backbone.pretrained, row.pretrained
@@ -80,14 +81,17 @@ def other_network(row: PublishedRow, backbone: Backbone) -> str:
 
 
 def other_base(row: PublishedRow, base: float) -> str:
-    """`base 74.55, here 63.60`; empty where the base accuracies are of one level, or none is printed."""
+    """Text such as `base 74.55, here 63.60`; empty if the base accuracies are of one level, or none is published."""
     printed = row.accuracy[0]
     near = printed is None or len(row.accuracy) == 1 or abs(base - printed) <= BASE_LEVEL + EQUAL
     return "" if near else f"base {printed:.2f}, here {base:.2f}"
 
 
 def above_nothing(row: PublishedRow, base: float, last: float, left: float) -> str:
-    """docs/methods.md 8.6: where bases differ, what is to be compared is the last accuracy beyond A_0 * |base| / |seen|."""
+    """Text with the last accuracies beyond A_0 * |base| / |seen|, to be compared if base accuracies differ (docs/methods.md 8.6).
+
+    `left` is |base| / |seen|.
+    """
     if row.accuracy[0] is None or row.accuracy[-1] is None:
         return ""
     return f"; above doing nothing {row.accuracy[-1] - row.accuracy[0] * left:+.2f}, here {last - base * left:+.2f}"

@@ -1,4 +1,4 @@
-"""results/<protocol>.md and results/<protocol>.costs.md, from the records alone."""
+"""Writes results/<protocol>.md, <protocol>.matrix.md and <protocol>.costs.md from the records alone."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ ORACLE = (
 
 
 def write_report(protocol: Protocol, results: Path) -> list[Path]:
-    """Write the files and return their paths.
+    """Writes the files and returns their paths.
 
-    Where there is no record at all, of the printed rows alone; raises RecordError where there are none of these either.
+    Without any record, the page holds the published rows only; raises RecordError if there are none of these either.
     """
     store = Store(results)
     records, faults, failures = store.load(protocol.name)
@@ -92,7 +92,7 @@ def written(path: Path, lines: Sequence[str]) -> Path:
 
 
 def command_of(protocol: Protocol) -> str:
-    """What writes the page again."""
+    """The command that writes the page again."""
     if protocol.name.endswith(ENDING):
         return "python -m benchmarks.tools.search"
     return f"python run_all.py --protocol {protocol.name} --report-only"
@@ -123,12 +123,12 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
 
 
 def of_length(published: Sequence[PublishedRow], columns: int) -> list[PublishedRow]:
-    """Rows of another number of sessions are of another protocol."""
+    """The published rows with `columns` accuracies. Rows of another length belong to another protocol."""
     return [row for row in published if len(row.accuracy) == columns]
 
 
 def provenance(section: Section) -> list[str]:
-    """Seeds, holes, versions, base recipe: one bullet each."""
+    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments and images."""
     records = section.records
     seeds = section.seeds
     lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
@@ -166,7 +166,7 @@ def provenance(section: Section) -> list[str]:
 
 
 def other_lines(sections: Sequence[Section]) -> list[str]:
-    """Runs of settings that the protocol's file no longer describes, or that a later version of the method replaced."""
+    """Lines on runs with settings that the protocol's file no longer describes, or that a later version of the method replaced."""
     if not sections:
         return []
     lines = ["", "## Other settings", "", OTHER]

@@ -1,1 +1,1 @@
-"""One run: a method on its base model, trained and tested session by session, watched and audited."""
+"""Executes one run: trains and tests a method session by session, with probes and audits."""

@@ -1,7 +1,7 @@
-"""What a strategy holds, and whether testing left a trace in it.
+"""Lists the tensors and values that a strategy holds, and detects changes that testing made to them.
 
-A method is a guest in this process: what it should not see it is not handed (benchmarks.running.scenario), and what it could do
-unawares, such as adapting to test images or keeping shots, is found here. Whoever means to deceive can: methods are read.
+A method gets only the images that it may see (benchmarks/running/images.py). This module finds what a method may do by mistake, such
+as adapting to test images or keeping shots. It cannot stop intent to deceive; methods are also reviewed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from methods.contract.strategy import SessionStrategy
 
 SCALARS = (str, bytes, int, float, complex, bool, type(None))
 NOT_ITS_OWN = ("experience", "context")
-"""Attributes that the runner put there: row numbers and labels of the session; images on loan."""
+"""Attributes that the runner sets: the session's image indices and labels, and the access to images."""
 OF_ONE_SESSION = ("optimizer", "schedule", "best_epoch", "loss", "_held", "_modes")
-"""Attributes that the plumbing makes anew in every session."""
+"""Attributes that the strategy base classes set anew in every session."""
 
 Leaf = tuple[str, Any]
 
 
 class TraceError(RuntimeError):
-    """A method was changed by being tested."""
+    """Testing has changed the state of a method."""
 
 
 def leaves(value: Any, path: str, seen: set[int]) -> Iterator[Leaf]:
-    """Tensors, arrays and plain values that an object holds, each with the way to it: attributes, containers, closures."""
+    """Tensors, arrays and plain values that an object holds in attributes, containers and closures, each with its path.
+
+    `seen` holds the ids of objects that were visited already.
+    """
     if isinstance(value, SCALARS):
         yield path, value
         return
@@ -68,7 +71,7 @@ def leaves(value: Any, path: str, seen: set[int]) -> Iterator[Leaf]:
 
 
 def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN) -> Iterator[Leaf]:
-    """Leaves of the strategy's attributes, then those of its classes and of the files that they are written in."""
+    """Leaves of the strategy's attributes, then those of its classes and of the modules that define them."""
     seen = {id(strategy), id(strategy.context), id(strategy.context.images)}
     for name, value in list(vars(strategy).items()):
         if name not in without:
@@ -85,14 +88,14 @@ def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN) ->
 
 
 def snapshot(value: Any) -> Any:
-    """A copy that later changes of the value do not reach."""
+    """A copy of a tensor or an array; the repr of any other value."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     return value.copy() if isinstance(value, np.ndarray) else repr(value)
 
 
 def same(before: Any, after: Any) -> bool:
-    """Whether a snapshot and a later one are equal to the bit: NaN equals NaN, and -0 is not 0."""
+    """Whether two snapshots are equal bit by bit: NaN equals NaN, and -0 does not equal 0."""
     if isinstance(before, Tensor) and isinstance(after, Tensor):
         alike = before.shape == after.shape and before.dtype == after.dtype
         return alike and torch.equal(*(value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (before, after)))
@@ -103,7 +106,7 @@ def same(before: Any, after: Any) -> bool:
 
 @contextmanager
 def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
-    """Raises TraceError where what happens inside leaves the strategy other than it was, naming what changed."""
+    """Raises TraceError if the code in this context changes the strategy. The message names what changed."""
     strategy.model.eval()
     before = {path: snapshot(value) for path, value in holdings(strategy)}
     yield
@@ -118,16 +121,17 @@ def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
 
 
 def numbers_kept(strategy: SessionStrategy) -> int:
-    """Numbers that a strategy holds beside its network and its images: prototypes, features, a teacher."""
+    """Count of the numbers that a strategy holds beside its network and its exemplars: prototypes, features, a teacher."""
     own = {id(tensor) for tensor in (*strategy.model.parameters(), *strategy.model.buffers())}
     held = (value for _, value in holdings(strategy, (*NOT_ITS_OWN, *OF_ONE_SESSION)) if isinstance(value, Tensor | np.ndarray))
     return sum(value.numel() if isinstance(value, Tensor) else value.size for value in held if id(value) not in own)
 
 
 def images_outside(strategy: SessionStrategy, shapes: Sequence[tuple[int, ...]]) -> list[tuple[str, int]]:
-    """Where a strategy holds images outside its memory, and how many: [..., C, S, S], or flattened to [..., C S S].
+    """Paths at which a strategy holds images outside its memory, and how many: [..., C, S, S], or flattened to [..., C * S * S].
 
-    Tensors in the shape of a parameter are its importances or its gradient; features may be as wide as an image is large.
+    Two kinds of tensors do not count as flattened images: those in the shape of a parameter (its importances or its gradient), and
+    those whose last dimension is the feature dimension.
     """
     parameters = {tuple(parameter.shape) for parameter in strategy.model.parameters()}
     flat = {int(np.prod(shape)) for shape in shapes} - {strategy.model.feature_dim}

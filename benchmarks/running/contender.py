@@ -1,4 +1,4 @@
-"""What the runs of a seed share, and a strategy on its way through one: what it is shown, what it must not have kept."""
+"""The objects that all runs of a seed share (SeedContext), and one method during its run (Contender)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from methods.contract.strategy import SessionStrategy
 
 @dataclass(frozen=True)
 class SeedContext:
-    """What the runs of one seed share: images, split, Avalanche's experiences, the evaluator.
+    """Objects that the runs of one seed share: images, split, Avalanche's experiences, the evaluator.
 
-    `image_shapes` are those in which an image may meet a method: [C, S, S] as stored and as cropped. `blocked_folders` are folders that
-    a method may not read (benchmarks.running.guard).
+    `image_shapes` are the shapes [C, S, S] in which a method may get an image: as stored and as cropped. `blocked_folders` are folders
+    that a method may not read (benchmarks/running/guard.py).
     """
 
     images: ImageSet
@@ -46,7 +46,11 @@ class SeedContext:
 
 @dataclass
 class Contender:
-    """`budget` and `shown` are the runner's own: what a method does to its memory object changes neither."""
+    """A method during its run, with what the runner needs to train, test and check it.
+
+    `budget` and `shown` (indices of the images shown in this session) are the runner's copies. A method cannot change them through
+    its memory object.
+    """
 
     strategy: SessionStrategy
     seed_context: SeedContext
@@ -61,16 +65,16 @@ class Contender:
     known: Known = field(default_factory=dict)
 
     def open(self, session: int) -> None:
-        """Show the images of the session and those that the method kept; all others are out of its reach from now on."""
+        """Gives the method access to the session's images and to its exemplars, and to no others."""
         own = torch.from_numpy(self.seed_context.split.train[session])
         self.shown = torch.unique(torch.cat([own, self.memory.indices]))
         self.images.show(self.shown, self.seed_context.tensors, self.base if session == 0 else None)
         self.memory.open(own)
 
     def train(self, session: int, seed: int) -> None:
-        """Hand the session's images to the strategy. All that it draws depends on the seed and the session alone.
+        """Trains the strategy on a session. Its random numbers depend only on the seed and the session.
 
-        Raises what the method raises; LeakError or BudgetError where it has kept images that it may not keep.
+        Raises what the method raises; LeakError or BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
         torch.manual_seed(torch_seed(seed, f"session{session}"))
@@ -79,7 +83,7 @@ class Contender:
         self.check_kept(session)
 
     def test(self, session: int) -> Evaluation:
-        """Predict all test images so far. Raises ScoreError, or TraceError where testing changes the method."""
+        """Predicts all test images so far. Raises ScoreError, or TraceError if testing changes the method."""
         evaluator = self.seed_context.evaluator
         with blocked(self.seed_context.blocked_folders):
             self.known = evaluator.known(self.strategy)
@@ -89,7 +93,7 @@ class Contender:
         return evaluation
 
     def test_features(self, session: int) -> Tensor:
-        """Features [n, d] of the test images that session `session` brought, after the last `test`."""
+        """Features [n, d] of the test images that session `session` added, after the last `test`."""
         return self.seed_context.evaluator.features(self.strategy, session, self.known)
 
     def check_kept(self, session: int) -> None:

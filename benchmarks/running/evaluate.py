@@ -1,4 +1,4 @@
-"""The test side: asks a strategy for scores of test images, batch by batch, and counts. No method can reach it."""
+"""Evaluation: gets a strategy's scores for test images, batch by batch, and counts correct predictions. Methods have no access to it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from methods.contract.strategy import SessionStrategy
 
 BATCH = 500  # features scored at once
 ROUNDING = {"fp32": 1e-3, "bf16": 5e-2}
-"""How far, relative to their norm, features and scores may move with the number of images beside them."""
+"""Largest change of features and scores, relative to their norm, when the other images of the batch change."""
 
 
 Known = dict[int, Tensor]
-"""Features of test images under one backbone, by the session that brought them."""
+"""Features of test images under one backbone, by the session that added them."""
 
 
 class ScoreError(RuntimeError):
-    """A method returned scores of the wrong shape, or scores that are not numbers."""
+    """A method's scores have the wrong shape, are NaN, or depend on the other images of the batch."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predicted labels over the test images seen so far (session by session), and counts per label."""
+    """Predicted labels of all test images so far, in session order, and correct predictions and test images per label."""
 
     predictions: NDArray[np.int16]
     correct: tuple[int, ...]
@@ -38,11 +38,11 @@ class Evaluation:
 
 
 class Evaluator:
-    """Holds the test images of one split.
+    """Holds the test images of one split, and evaluates strategies on them.
 
-    Features are remembered per backbone, by the hash of its weights and statistics: while a method leaves the backbone
-    alone (or several methods share one), only the images of new sessions are embedded; those of the base model come with it.
-    Batches never cross sessions, so that what is computed does not depend on what was remembered.
+    Features are cached per backbone, by the hash of its weights and statistics: while a method leaves the backbone unchanged (or
+    several methods share one), only the images of new sessions are embedded. Features under the base model are stored with it.
+    Batches never cross sessions, so that results do not depend on what is cached.
     """
 
     def __init__(self, tensors: Tensors, split: Split, transform: Transform) -> None:
@@ -51,20 +51,23 @@ class Evaluator:
         self._base: dict[int, Tensor] = {}
 
     def remember(self, base: BaseFeatures) -> None:
-        """Take over the features that are stored with a base model."""
+        """Caches the features that are stored with a base model."""
         self._base = base.test
         self._under(base.key).update(base.test)
 
     def known(self, strategy: SessionStrategy) -> Known:
-        """Features remembered for the strategy's backbone as it is now. Hashes its weights: asked once after a session's training."""
+        """Cached features for the strategy's present backbone; none for a method with its own `embed`.
+
+        Hashes the weights, so call it once after the training of a session.
+        """
         if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
             return {}
         return self._under(embedding_key(strategy.model))
 
     def evaluate(self, strategy: SessionStrategy, session: int, known: Known | None = None) -> Evaluation:
-        """Test images of sessions 0..`session`, predicted among all classes seen. Raises ScoreError.
+        """Predicts the test images of sessions 0..`session` among all classes seen. Raises ScoreError.
 
-        `known` is what `known(strategy)` gives, where it has been asked since the backbone last changed.
+        `known` is the result of `known(strategy)`, if it was called since the backbone last changed.
         """
         strategy.model.eval()
         seen = strategy.context.sessions.span(session).stop
@@ -88,18 +91,18 @@ class Evaluator:
         return Evaluation(predicted.astype(np.int16), tuple(map(int, right)), tuple(map(int, total)))
 
     def features(self, strategy: SessionStrategy, session: int, known: Known) -> Tensor:
-        """Of the test images that session `session` brought, [n, d], under the strategy as it is now."""
+        """Features [n, d] of the test images that session `session` added, under the present strategy."""
         return self._embed(strategy, known, session, torch.from_numpy(self._split.test[session]))
 
     def labels(self) -> NDArray[np.int16]:
-        """Of all test images, session by session: those after session t are a beginning of it."""
+        """True labels of all test images, in session order. Those tested after session t are a prefix."""
         indices = torch.from_numpy(np.concatenate(self._split.test))
         return self._tensors.test_labels[indices].cpu().numpy().astype(np.int16)
 
     def check_alone(self, strategy: SessionStrategy, session: int, known: Known) -> None:
-        """What is predicted for an image must not depend on the images beside it: that would be learning from test images.
+        """Raises ScoreError if scores of an image depend on the other images of its batch, which would be learning from test images.
 
-        Images of the base and of the latest session are scored once more, alone and mixed with each other. Raises ScoreError.
+        Images of the base session and of the latest session are scored again, alone and mixed with each other.
         """
         precision = strategy.model.precision
         with torch.inference_mode():
@@ -121,7 +124,7 @@ class Evaluator:
 
     def _under(self, key: str) -> dict[int, Tensor]:
         if key not in self._features:
-            while len(self._features) > 1:  # the base's and the latest
+            while len(self._features) > 1:  # keep the base model's and the latest
                 self._features.pop(list(self._features)[-1])
             self._features[key] = {}
         return self._features[key]
@@ -133,7 +136,7 @@ class Evaluator:
 
 
 def compare(again: Tensor, first: Tensor, rounding: float, what: str) -> None:
-    """Raises ScoreError unless both are equal up to `rounding`."""
+    """Raises ScoreError unless both are equal up to `rounding`, relative to their norm."""
     finite = torch.isfinite(first)
     near = torch.linalg.vector_norm((again - first)[finite]) <= rounding * torch.linalg.vector_norm(first[finite])
     if not (torch.equal(finite, torch.isfinite(again)) and bool(near)):

@@ -1,7 +1,6 @@
-"""Images + split -> what methods train on (an Avalanche benchmark of row numbers) and what tests them (the evaluator).
+"""The training images that a strategy may use: those of the current session and its exemplars.
 
-The train side and the test side are two objects. A strategy gets the first only, and of it only the images of the
-current session and those in its own memory.
+Test images are held by another object, the evaluator (benchmarks/running/evaluate.py), which a strategy does not get.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class SessionImages:
-    """The training images that a method may touch now: the current session's, and those in its memory.
+    """The training images that a method may use now: the current session's, and those in its memory.
 
-    It holds no others, so that not even its private parts lead to past, future or test images.
+    It holds no others, so that not even its private attributes lead to past, future or test images.
     """
 
     def __init__(self, transform: Transform, memory: Memory, seed: int) -> None:
         self._transform, self._memory, self._seed = transform, memory, seed
 
     def show(self, indices: Tensor, tensors: Tensors, base: TrainFeatures | None = None) -> None:
-        """Called by the runner when a session begins: `indices`, sorted, take the place of what was there; `base` goes with session 0."""
+        """Replaces the images by those of `indices` (sorted). The runner calls it when a session begins; `base` is for session 0 only."""
         self._indices, self._base = indices, base
         here = indices.to(tensors.labels.device)
         self._train = tensors.train[here]
@@ -69,7 +68,7 @@ class SessionImages:
         )
 
     def _places(self, indices: Tensor) -> Tensor:
-        """Where the images of these indices stand here. Raises LeakError for one that is not shown."""
+        """Positions of these image indices among those shown. Raises LeakError for one that is not shown."""
         wanted, shown = self._memory.check(indices).numpy(), self._indices.numpy()
         places = np.searchsorted(shown, wanted).clip(max=len(shown) - 1)
         if not np.array_equal(shown[places], wanted):  # a memory that was tampered with

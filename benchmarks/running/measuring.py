@@ -1,4 +1,4 @@
-"""What a run is measured by beside its answers: parameters, memory, and the commit that ran it."""
+"""Further measurements of a run: parameters, peak memory, and the commit of the code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmarks.system.files import SUITE_ROOT
 
 
 def count_parameters(module: torch.nn.Module) -> int:
-    """Numbers that a method makes a model carry: parameters and buffers, but for batch-norm statistics."""
+    """Number of elements in a module's parameters and buffers, without batch-norm statistics."""
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     return sum(value.numel() for name, value in module.state_dict().items() if not name.endswith(statistics))
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Of the GPU where there is one, else of this process so far."""
+    """Peak memory in MiB: of the GPU if `device` is one, else of this process so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -26,7 +26,7 @@ def peak_memory_mib(device: torch.device) -> float:
 
 @lru_cache
 def git_commit() -> str:
-    """The suite's commit, with `+changes` where its code differs from it; 'unknown' outside a git checkout."""
+    """The suite's commit, with `+changes` if the code differs from it; 'unknown' outside a git checkout."""
     root = SUITE_ROOT
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""One run: base session adopted, every session trained and evaluated, a record at the end."""
+"""Executes one run: gets the base model, trains and evaluates every session, and makes the record."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ from methods.parts.network import Network
 from protocols.schema import Protocol
 
 Progress = Callable[[str], None]
-"""Called with what a run is doing now, in a few words."""
+"""Called with a short text that says what a run is doing."""
 
 
 class Runner:
-    """Runs of one protocol in this process; keeps what the last seed's runs share. `images` replace the protocol's own.
+    """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share.
 
-    `verified` is the hash of images that this command has verified already.
+    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already.
     """
 
     def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None) -> None:
@@ -69,7 +69,7 @@ class Runner:
         self._seed_context: tuple[tuple[str, int], SeedContext] | None = None
 
     def clock(self) -> float:
-        """Seconds, once the device has done what it was asked."""
+        """Time in seconds, read after all queued work of the device is finished."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
@@ -86,20 +86,20 @@ class Runner:
         return self._seed_context[1]
 
     def complete(self, identity: Identity) -> Identity:
-        """The identity with the images and the precision that it will be run with here. Raises DataError for a run on other images."""
+        """The identity with the images and the precision of this process filled in. Raises DataError for a run on other images."""
         if identity.images not in (None, self.images.sha256):
             raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
         precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
         return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
 
     def environment(self, identity: Identity, seed_context: SeedContext) -> dict[str, str | int]:
-        """What the bits of a complete run depend on beside its identity."""
+        """Hardware and software on which the exact bytes of a run depend, beside its identity."""
         shown, compiled = len(seed_context.split.train[0]), self.settings.compile
         compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
         return environment(self.device, str(identity.precision), compiler)
 
     def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
-        """What makes the network of a run before its base session. It goes to methods, so it leads to nothing of the runner's."""
+        """Function that returns the network of a run before its base session. Methods get it, so it holds no reference to the runner."""
         gain = identity.base_recipe.head_gain
         precision, seed = str(env["precision"]), identity.seed
         return partial(fresh_network, self.protocol, identity.base, precision, seed, self.weights, gain, self.device)
@@ -107,9 +107,9 @@ class Runner:
     def base(
         self, identity: Identity, seed_context: SeedContext, env: dict[str, Any], progress: Progress
     ) -> tuple[Network, BaseFeatures, float]:
-        """A copy of the base model that this run adopts, its features, and the seconds spent on training it (0: from the cache).
+        """A copy of the run's base model, its features, and the seconds spent on training it (0 if it came from the cache).
 
-        It is always a fresh network that the base's tensors are copied into, so that a cached base and a new one are alike.
+        The tensors are always copied into a fresh network, so that a cached base model and a new one are identical.
         """
         recipe = identity.base_recipe
         seed, seconds = identity.seed, 0.0
@@ -158,13 +158,13 @@ class Runner:
         return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base_seconds)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
-        """Run one method with one seed through all sessions. Raises whatever the method raises."""
+        """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""
         return self.watch(identity, (), progress)[:3]
 
     def watch(
         self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None
     ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
-        """The same, and what probes (benchmarks.running.probes) saw meanwhile; the record is the same bytes with and without them."""
+        """As `run`, with the trace of each probe (benchmarks.running.probes). Probes do not change the bytes of the record."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         identity = self.complete(identity)
@@ -219,7 +219,7 @@ class Runner:
 def fresh_network(
     protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, gain: float, device: torch.device
 ) -> Network:
-    """The network before its base session, on the CPU. Torch's global generators stay where they are."""
+    """The network before its base session, on the CPU. torch's global generators are not changed."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         return build_network(protocol, base, precision, seed, weights, gain)
 
@@ -230,5 +230,5 @@ def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
 
 
 def selection_of(identity: Identity) -> Selection:
-    """What chooses a session's epoch. Only where the record says so does a method get test accuracies."""
+    """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
     return "oracle_test" if identity.config.get("selection") == "oracle_test" else "last"

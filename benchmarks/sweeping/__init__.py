@@ -1,1 +1,1 @@
-"""All missing runs of a command: what is missing, who does it, and what is said meanwhile."""
+"""Does all missing runs of a command in worker processes, and reports progress."""

@@ -1,4 +1,4 @@
-"""Worker processes: started, listened to, replaced when they die."""
+"""Starts worker processes, receives their reports, and replaces dead workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.system.files import locked
 
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
-    """A worker process. Ctrl-C is the launcher's business; a launcher that is gone ends the worker."""
+    """Main function of a worker process. It ignores Ctrl-C, which the launcher handles, and exits if the launcher is gone."""
     from benchmarks.system.quiet import silence_warnings
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -30,7 +30,7 @@ def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> No
     def send(event: Event) -> None:
         try:
             parent.send(event)
-        except OSError:  # the launcher was killed: do not go on unseen
+        except OSError:  # the launcher was killed, so nobody receives the reports
             os._exit(1)
 
     try:
@@ -43,9 +43,9 @@ def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> No
 
 @dataclass
 class Worker:
-    """A process, the pipe on which it reports, the run it is at, and whether it has brought any to an end.
+    """A process, the pipe for its reports, its current run, and whether it has finished any run.
 
-    Each has a pipe of its own: a queue shared by all would stay locked for ever when one is killed while it writes.
+    Each worker has its own pipe: a shared queue would stay locked forever if a worker is killed while it writes.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Worker:
     tried: bool = False
 
     def hear(self) -> Event | None:
-        """The next report; None where the process has ended."""
+        """The next report; None if the process has ended."""
         try:
             event: Event = self.events.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
@@ -64,7 +64,10 @@ class Worker:
 
 
 def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progress) -> None:
-    """Spawn workers, pass on what they report, and replace one that dies: its run is marked failed, not tried again."""
+    """Spawns workers, forwards their reports, and replaces dead workers. A dead worker's run is marked as failed and not repeated.
+
+    Raises StorageError if a worker reports a disk error.
+    """
     context = multiprocessing.get_context("spawn")
     store = task.store
     left = {str(identity.stem): identity for identity in runs}
@@ -74,13 +77,13 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
         arguments = (task, rotated(list(left.values()), number, workers), sender)
         process = context.Process(target=process_main, args=arguments, daemon=True)
         process.start()
-        sender.close()  # the worker's copy is the only one: when it ends, the pipe does
+        sender.close()  # the worker then holds the only copy, so that its end closes the pipe
         return Worker(number, process, receiver)
 
     def replace_dead(worker: Worker) -> None:
-        """Mark the run that a dead worker was at as failed, and put another worker in its place.
+        """Marks a dead worker's current run as failed, and starts another worker.
 
-        One that dies before its first run gets no successor: what it died of may well kill them all.
+        A worker that dies before its first run is not replaced, since its successor would probably die, too.
         """
         worker.process.join()
         del crew[worker.number]
@@ -95,7 +98,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
         crew[worker.number] = spawn(worker.number)
 
     def mark(run: Identity, text: str) -> None:
-        """As failed; not where the run was stored before the last word came, nor where another process is at it by now."""
+        """Marks a run as failed, unless it was stored before its worker died, or another process is now working on it."""
         with locked(store.path(run, ".lock"), wait=False) as free:
             if not free or task.ledger.is_done(run):
                 return
@@ -126,7 +129,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
 
 
 def rotated(runs: list[Identity], number: int, workers: int) -> list[Identity]:
-    """Each worker starts at another seed, so that they train different base sessions at the same time."""
+    """The runs in a worker's order. Each worker starts at another seed, so that they train different base models at the same time."""
     seeds = sorted({identity.seed for identity in runs})
     shift = number * len(seeds) // workers
     rank = {seed: (index - shift) % len(seeds) for index, seed in enumerate(seeds)}

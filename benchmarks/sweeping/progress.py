@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Literal, TextIO
 
-QUIET_INTERVAL = 15.0  # seconds between status lines where stderr is no terminal
+QUIET_INTERVAL = 15.0  # seconds between status lines if stderr is not a terminal
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker reports of a run. `seconds` is set when it is done. A `halt` is of no run: the sweep cannot go on, as `text` says."""
+    """A worker's report about a run. `seconds` is set for `done`; `elsewhere` means that another process did the run.
+
+    A `halt` concerns no single run: the sweep must stop, for the reason in `text`.
+    """
 
     kind: Literal["start", "progress", "done", "failed", "elsewhere", "halt"]
     variant: str = ""
@@ -26,7 +29,7 @@ class Event:
 
 
 class Progress:
-    """Prints one line a finished run, and a status line in between."""
+    """Prints one line per finished run, and a status line in between."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stderr
@@ -40,13 +43,13 @@ class Progress:
         self.printed = time.monotonic()
 
     def start(self, variants: Sequence[str], skipped: int, workers: int) -> None:
-        """`variants`: of the runs to do, one a run."""
+        """Prints the totals. `variants` holds the variant of each run to do."""
         self.left, self.total, self.workers = Counter(variants), len(variants), workers
         self._line(f"{self.total} runs to do, {skipped} already done, {workers} worker{'s' if workers > 1 else ''}")
 
     def event(self, event: Event) -> None:
         run = (event.variant, event.seed)
-        if run in self.ended_runs:  # every worker sees in turn that a run has been done; some words come late
+        if run in self.ended_runs:  # every worker reports a run that is done already, and some reports are late
             return
         if event.kind in ("start", "progress"):
             self.running[run] = event.text
@@ -65,7 +68,7 @@ class Progress:
             self._line(f"{name}: done by another process")
 
     def tick(self) -> None:
-        """Refresh the status line; where stderr is no terminal, now and then."""
+        """Refreshes the status line; if stderr is not a terminal, at most every QUIET_INTERVAL seconds."""
         if not self.running:
             return
         now = time.monotonic()
@@ -79,7 +82,7 @@ class Progress:
             self._line(status)
 
     def note(self, text: str) -> None:
-        """Something that concerns no single run."""
+        """Prints a line that concerns no single run."""
         self._line(text)
 
     def stop(self) -> None:
@@ -91,7 +94,10 @@ class Progress:
         return len(self.ended_runs)
 
     def time_left(self) -> str:
-        """By what each variant took so far: a seed's first run trains the base, and methods differ a hundredfold."""
+        """Estimated time left, from each variant's mean time so far; '?' at the beginning.
+
+        Times differ: a seed's first run trains the base model, and methods differ by a factor of a hundred.
+        """
         if not self.took:
             return "?"
         typical = median(mean(seconds) for seconds in self.took.values())
@@ -104,7 +110,7 @@ class Progress:
 
 
 def readable(seconds: float) -> str:
-    """`42 s`, `7 min`, `3 h 20 min`."""
+    """A duration as `42 s`, `7 min` or `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

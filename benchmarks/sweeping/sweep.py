@@ -1,4 +1,4 @@
-"""All missing runs, over worker processes. Workers (and other launchers on the same folder) share them by file locks."""
+"""Does all missing runs in worker processes. Workers (and other launchers on the same folder) share the runs by file locks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from protocols.schema import Protocol
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: runs done before, done now, failed now."""
+    """Numbers of runs that were done before the sweep (`skipped`), done by it, and failed."""
 
     skipped: int
     done: int
@@ -27,12 +27,11 @@ class Outcome:
 
 
 def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, workers: int, progress: Progress, ledger: Ledger) -> Outcome:
-    """Run what is missing, over at most `workers` processes; a run that fails leaves a note and does not stop the others.
+    """Does the missing runs in at most `workers` processes. A run that fails leaves a note and does not stop the others.
 
-    Where something is missing, all runs name the images that they are to be run on. A single run stays in this process; else
-    workers are spawned, each with the same pinned number of threads, so that results do not depend on how many there are, and what
-    kills one worker leaves the others. A disk that refuses is no run's failure: it stops them all by a StorageError, and what is
-    finished stays.
+    If runs are missing, all `runs` must name their images. A single missing run is done in this process. Otherwise workers are
+    spawned, so that a crash ends only one of them. Each has the same fixed number of threads, so that results do not depend on the
+    number of workers. A disk error is not a run's failure: it stops the sweep with a StorageError, and finished runs are kept.
     """
     missing = ledger.missing(runs)
     if missing:

@@ -1,4 +1,4 @@
-"""What one worker does: the runs that nobody else has done or is at."""
+"""The loop of one worker: it does the runs that no other process has done or is doing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ Send = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers of a sweep are told. A run that has failed since `started` is not tried again. `sweep` is its name."""
+    """Data that all workers of a sweep share. A run that has failed since `started` (Unix time) is not repeated.
+
+    `sweep` identifies the sweep.
+    """
 
     protocol: Protocol
     settings: Settings
@@ -46,7 +49,7 @@ class Task:
 
 
 def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
-    """Do runs until all are done or failed; leave those that another process is at, and look at them again later."""
+    """Does runs until all are done or failed. Skips those that another process is doing, and checks them again later."""
     from benchmarks.running.runner import Runner
     from benchmarks.system.device import make_deterministic
 
@@ -73,7 +76,7 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
 
 
 def failed_since(store: Store, identity: Identity, started: float) -> bool:
-    """Whether another process has just tried this run in vain: it is not tried twice in one sweep."""
+    """Whether this run has failed since `started` in another process. It is not tried twice in one sweep."""
     try:
         return store.path(identity, ".failed.json").stat().st_mtime >= started
     except FileNotFoundError:
@@ -81,7 +84,7 @@ def failed_since(store: Store, identity: Identity, started: float) -> bool:
 
 
 def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> None:
-    """Run, store, report. Errors of the run are stored beside where its record would be; the disk's are raised."""
+    """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised."""
     variant, seed, store = identity.variant, identity.seed, task.store
     probes = task.ledger.probes.get(variant, ())
     send(Event("start", variant, seed, key=str(identity.stem)))

@@ -1,1 +1,1 @@
-"""Commands beside a sweep: choosing parameters, checking what stands in results/, measuring speed."""
+"""Further commands: choosing hyper-parameters, checking the records in results/, measuring speed."""

@@ -33,7 +33,7 @@ MOST_POINTS = 1000
 
 
 def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
-    """`epochs=5,10,20 gamma=0.6,0.8` to every combination. Raises UsageError."""
+    """Parses `epochs=5,10,20 gamma=0.6,0.8` into the list of all combinations. Raises UsageError."""
     from benchmarks.planning.plan import parse_value
 
     axes: dict[str, list[tuple[str, Any]]] = {}
@@ -50,9 +50,10 @@ def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:
-    """Run every grid point on every seed's pseudo-sessions; a Markdown table, the best harmonic mean first.
+    """Runs every grid point on every seed's pseudo-sessions. Returns a Markdown table, the best harmonic mean first.
 
-    A point that fails is named and left out. All points ever tried stand in results/search/<protocol>-<split>-pseudo.md.
+    A run that fails is reported on stderr and left out. results/search/<protocol>-<split>-pseudo.md lists all points ever tried.
+    Raises UsageError if no point could be run.
     """
     from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.plan import make_identity
@@ -80,7 +81,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
             if not ledger.is_done(identity):
                 try:
                     ledger.store.save(*runner.run(identity))
-                except Exception as error:  # too high a rate, say: the other points still count
+                except Exception as error:  # e.g. a learning rate that is too high; the other points still count
                     if (refusal := storage_error(error)) is not None:
                         raise refusal from None
                     print(f"{identity.variant} seed {seed}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
@@ -98,7 +99,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
 def last_harmonic(records: Sequence[Any]) -> float:
     """The criterion: harmonic mean of base and novel accuracy after the last pseudo-session, averaged over seeds.
 
-    Overall accuracy would choose to learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
+    Overall accuracy would favour points that learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
     """
     from benchmarks.metrics.accuracy import harmonic_mean
 

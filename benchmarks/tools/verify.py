@@ -1,7 +1,7 @@
-"""Check what stands in results/ without running anything: `run_all.py --verify`.
+"""Checks the records in results/ without running anything: `run_all.py --verify`.
 
-Every record below the folder is read: its seal, its counts against its predictions where these are kept, its traces, and its class
-order, images and indices against the split that its seed gives, where the images are here.
+It checks every record below the folder: the seal, the counts against the predictions (if these are kept), the traces, and (if the
+images are available) the class order, the images and their indices against the split of the record's seed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from protocols.schema import Protocol
 
 @dataclass
 class Expected:
-    """What the records of one protocol should stand on: the split of each seed, on the images that are here.
+    """What the records of one protocol should agree with: the split of each seed, computed from the local images.
 
-    `why` says why there are none. `origin` is the protocol of whose base classes pseudo-sessions are made, and its split.
+    `origin` is set for pseudo-sessions: the protocol whose base classes they use, and its split.
     """
 
     protocol: Protocol
@@ -41,6 +41,7 @@ class Expected:
 
     @cached_property
     def found(self) -> tuple[ImageSet | None, str]:
+        """The data set's images and ''; or None and the reason why they are not available."""
         return images_or_why(self.origin[0] if self.origin else self.protocol, self.settings)
 
     def split(self, images: ImageSet, name: str, seed: int) -> tuple[str, Split]:
@@ -54,7 +55,10 @@ class Expected:
 
 
 def verify(protocol: Protocol | None, settings: Settings) -> tuple[str, int]:
-    """What was checked and what is wrong, one line each; and how many faults there are. None: records of all protocols."""
+    """Returns lines that say what was checked and what is wrong, and the number of faults. None: records of all protocols.
+
+    Raises RecordError if there are no records.
+    """
     lines, count = [], 0
     for store in stores_below(settings.results):
         for name in store.protocols():
@@ -68,7 +72,7 @@ def verify(protocol: Protocol | None, settings: Settings) -> tuple[str, int]:
 
 
 def verify_one(store: Store, name: str, given: Protocol | None, settings: Settings) -> tuple[list[str], list[str]]:
-    """Lines on the records of one protocol in one folder, and their faults."""
+    """Lines about the records of one protocol in one store, and their faults."""
     records, faults, failures = store.load(name)
     expected, why = expected_of(name, given, settings)
     images: ImageSet | None = None
@@ -100,7 +104,7 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
 
 
 def expected_of(name: str, given: Protocol | None, settings: Settings) -> tuple[Expected | None, str]:
-    """What records of this name should stand on, or None and why nobody can tell."""
+    """What records of this protocol should agree with, and ''; or None and the reason if the protocol is unknown."""
     if given is not None and name == given.name:
         return Expected(given, settings), ""
     try:

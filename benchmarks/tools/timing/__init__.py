@@ -1,1 +1,1 @@
-"""What the suite's speed is, measured against bare torch and stock Avalanche: `python -m benchmarks.tools.timing`."""
+"""Measures the suite's speed against plain torch and stock Avalanche: `python -m benchmarks.tools.timing`."""

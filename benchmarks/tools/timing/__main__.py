@@ -1,4 +1,4 @@
-"""Measure and print Markdown: `python -m benchmarks.tools.timing`, on a quiet machine. Nothing under results/ is touched."""
+"""Measures speed and prints Markdown: `python -m benchmarks.tools.timing`, on an idle machine. Nothing under results/ is changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECTIONS = ("base", "session", "evaluation", "sweep", "growth", "views", "start"
 
 
 def measurements(bench: Bench, records: Path, wanted: list[str]) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Title and measurement of every table asked for, none of them begun."""
+    """Yields the title and the measuring function of every requested table. Nothing is measured yet."""
     from benchmarks.tools.timing import sections, sweep
 
     if "base" in wanted:
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     if options.rounds < 1 or options.threads < 1:
         print("timing: --rounds and --threads must be at least 1", file=sys.stderr)
         return 2
-    from benchmarks.running.runner import git_commit
+    from benchmarks.running.measuring import git_commit
     from benchmarks.system.compiling import find_compiler
     from benchmarks.system.device import environment, make_deterministic, resolve_precision
     from benchmarks.tools.timing.sections import Bench

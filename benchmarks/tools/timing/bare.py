@@ -1,4 +1,4 @@
-"""The loops that ours is measured against: plain torch, on batches that are ready."""
+"""Reference loops for timing: plain torch on prepared batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class BareNet(nn.Module):
-    """The protocol's backbone and a linear layer. No part of the suite's own machinery."""
+    """The protocol's backbone and a linear head, without the suite's own network class."""
 
     def __init__(self, backbone: str, channels: int, classes: int) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ def bare_net(protocol: Protocol, classes: int, device: torch.device) -> BareNet:
 
 
 def ready_batches(images: Tensor, labels: Tensor, size: int, layout: torch.memory_format) -> list[Batch]:
-    """Float batches in memory, neither shuffled nor augmented: a loop over them pays for arithmetic alone."""
+    """Float batches in memory, neither shuffled nor augmented, so that a loop over them times the arithmetic only."""
     x = images.float().div_(255).sub_(0.5).div_(0.25)
     return [(part.contiguous(memory_format=layout), own) for part, own in zip(x.split(size), labels.split(size), strict=True)]
 
 
 def training(net: BareNet, batches: list[Batch], steps: int, bf16: bool, fast: bool, compiled: str | None) -> Work:
-    """`steps` of SGD with momentum over `batches`, again and again. `fast`: channels last; `compiled`: a mode of torch.compile."""
+    """`steps` steps of SGD with momentum, cycling through `batches`. `fast`: channels last; `compiled`: mode of torch.compile."""
     if fast:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)

@@ -1,4 +1,4 @@
-"""The suite's own ways through training and testing, set up so that they can be measured beside others."""
+"""The suite's own training and evaluation, prepared for timing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from benchmarks.data.batches import Batches
 from benchmarks.data.images import ImageSet
 from benchmarks.data.transforms import Transform
 from benchmarks.planning.plan import identities, make_request
+from benchmarks.running.contender import Contender
 from benchmarks.running.evaluate import Evaluator
-from benchmarks.running.runner import Contender, Runner
+from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from benchmarks.tools.timing.paired import Work
 from protocols.schema import Protocol, Recipe, Sessions
 
 
 def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
-    """The first images of the first classes."""
+    """The first `train` training images and `test` test images of each of the first `classes` classes."""
 
     def first(numbers: np.ndarray, most: int) -> np.ndarray:
         return np.concatenate([np.flatnonzero(numbers == number)[:most] for number in range(classes)])
@@ -46,12 +47,12 @@ def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
 
 
 def hasty(recipe: Recipe) -> Recipe:
-    """One epoch, and the methods as their presets have them: where only the time counts."""
+    """A recipe of one epoch, without changes of methods' parameters, for timing only."""
     return recipe.model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}, "bases": {}})
 
 
 def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precision: str, device: torch.device, compiled: bool) -> Work:
-    """One epoch of `train_base` over `images`, augmentation and all."""
+    """One epoch of `train_base` over `images`, with augmentation."""
     network = build_network(protocol, "linear", precision, 0, None, recipe.head_gain)
     network.compiled_batch = recipe.batch if compiled else 0
     tensor = torch.from_numpy(images.train.copy()).to(device)
@@ -71,7 +72,7 @@ def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precisio
 def contender(
     protocol: Protocol, recipe: str, images: ImageSet, sessions: Sessions, variant: str, *overrides: str, settings: Settings
 ) -> Contender:
-    """A method on a hastily trained base, session 0 adopted. Overrides are like `ft_cnn.epochs=100`."""
+    """A method on a base model trained for one epoch, after session 0. Overrides are like `ft_cnn.epochs=100`."""
     data = protocol.data.model_copy(update={"classes": None})
     changed = protocol.model_copy(
         update={
@@ -89,19 +90,19 @@ def contender(
 
 
 def session_training(own: Contender) -> Work:
-    """The last session, over and over."""
+    """Training of the last session, which can be repeated."""
     session = own.strategy.context.sessions.count
-    indices = len(own.seed_context.split.train[session])
+    shown = len(own.seed_context.split.train[session])
 
     def work() -> int:
         own.train(session, 0)
-        return indices * own.strategy.session_epochs()
+        return shown * own.strategy.session_epochs()
 
     return work
 
 
 def evaluation(own: Contender) -> Work:
-    """All test images, none of whose features are remembered."""
+    """Evaluation of all test images, without cached features."""
 
     def work() -> int:
         seed_context: Any = own.seed_context

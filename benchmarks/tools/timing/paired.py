@@ -1,4 +1,4 @@
-"""Contenders measured in turn, round by round, so that their ratios hold while the machine's speed drifts."""
+"""Measures contenders in turn, round by round, so that their ratios stay valid if the machine's speed drifts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from statistics import median
 from torch import device as Device
 
 Work = Callable[[], int]
-"""Does a piece of work and says how many images (or steps) it was."""
+"""Does a piece of work and returns its number of images (or steps)."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Units a second of every contender, one value a round."""
+    """Units per second of every contender, one value per round."""
 
     by_name: dict[str, list[float]]
 
@@ -23,7 +23,7 @@ class Rates:
         return median(self.by_name[name])
 
     def ratios(self, name: str, reference: str) -> list[float]:
-        """Of `name` to `reference`, round by round."""
+        """Ratios of `name` to `reference`, one per round."""
         return [own / other for own, other in zip(self.by_name[name], self.by_name[reference], strict=True)]
 
     def ratio(self, name: str, reference: str) -> str:
@@ -44,7 +44,7 @@ def interleave(contenders: Mapping[str, Work], rounds: int, device: Device) -> R
 
 
 def rate(work: Work, device: Device) -> float:
-    """Units a second, the device's queue emptied before and after."""
+    """Units per second. Waits for the device before and after the work."""
     wait_for(device)
     started = time.perf_counter()
     units = work()

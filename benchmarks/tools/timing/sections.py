@@ -1,4 +1,4 @@
-"""The measurements, one function a table."""
+"""The measurements, one function per table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.tools.timing.paired import Rates, Work, interleave, rate
 from protocols import load_protocol
 from protocols.schema import Protocol, Sessions
 
-STEPS = 10  # batches a round
+STEPS = 10  # batches per round
 LARGE_SESSION = Sessions(base=5, way=5, count=1, shots=STEPS * 128 // 5)
 SMALL_SESSION = Sessions(base=5, way=5, count=1, shots=5)
 NETS = {
@@ -36,7 +36,7 @@ NETS = {
 class Bench:
     """What all measurements share."""
 
-    settings: Settings  # its results folder is a scratch one
+    settings: Settings  # its results folder is temporary
     rounds: int
 
     @property
@@ -53,7 +53,7 @@ class Bench:
 
 
 def table(rates: Rates, unit: str, references: Sequence[str]) -> str:
-    """A row a contender: median rate, and its ratio to each reference."""
+    """Table with one row per contender: median rate, and its ratio to each reference."""
     header = ["", unit, *(f"times «{name}»" for name in references)]
     rows = [
         [name, f"{rates.median(name):,.0f}", *("–" if name == other else rates.ratio(name, other) for other in references)]
@@ -63,7 +63,7 @@ def table(rates: Rates, unit: str, references: Sequence[str]) -> str:
 
 
 def base_training(bench: Bench) -> str:
-    """(a): images a second in the base session, batches of 128. `Compiled` rows are there where a compiler is found."""
+    """(a) Images per second in the base session, in batches of 128. `compiled` rows appear if a compiler is found."""
     protocol, recipe_name, images = bench.load("ResNet-20, CIFAR-100")
     recipe, device = protocol.recipes[recipe_name], bench.device
     precision = resolve_precision(recipe.precision, device, bench.settings.precision)
@@ -98,13 +98,13 @@ def base_training(bench: Bench) -> str:
 
 
 def incremental_session(bench: Bench, net: str) -> str:
-    """(b): a session of 25 images and 100 iterations."""
+    """(b) Images per second in a session of 25 images and 100 iterations."""
     protocol, recipe, images = bench.load(net)
     device = bench.device
     some = ours.few(images, classes=10, train=20, test=5)
     mine = ours.contender(protocol, recipe, some, SMALL_SESSION, "ft_cnn", "ft_cnn.epochs=100", settings=bench.settings)
-    rows = mine.seed_context.split.train[1]
-    train_stream, _ = stock.stream(some.train[rows], mine.seed_context.tensors.labels.cpu().numpy()[rows], protocol)
+    indices = mine.seed_context.split.train[1]
+    train_stream, _ = stock.stream(some.train[indices], mine.seed_context.tensors.labels.cpu().numpy()[indices], protocol)
     theirs = bare.bare_net(protocol, 10, device)
     contenders = {
         "Avalanche Naive": stock.training(stock.naive(theirs, 25, 128, 100, device), train_stream),
@@ -114,7 +114,7 @@ def incremental_session(bench: Bench, net: str) -> str:
 
 
 def evaluation(bench: Bench, net: str) -> str:
-    """(c): predictions for all test images (10,000 of CIFAR-100)."""
+    """(c) Images per second when all test images are predicted (10,000 of CIFAR-100)."""
     protocol, recipe, images = bench.load(net)
     device, classes = bench.device, len(images.class_names)
     some = ours.few(images, classes, train=10, test=len(images.test))
@@ -138,16 +138,16 @@ def evaluation(bench: Bench, net: str) -> str:
 
 
 def evaluation_of_sessions(bench: Bench) -> str:
-    """(c), as a run does it: after each of nine sessions (60 + 8x5) all classes so far, a tenth of the test images.
+    """(c) Evaluation as in a run: after each of nine sessions (60 + 8x5), over all classes so far, on a tenth of the test images.
 
-    Features under the base model come with the base, so a method that leaves the backbone alone embeds nothing here.
+    Features under the base model are stored with it, so a method that leaves the backbone unchanged embeds nothing here.
     """
     protocol, recipe, images = bench.load("ResNet-20, CIFAR-100")
     some = ours.few(images, len(images.class_names), train=20, test=10)
     changed = protocol.model_copy(update={"recipes": {recipe: ours.hasty(protocol.recipes[recipe])}, "canonical": None})
     runner = Runner(changed, bench.settings, some)
     runs = identities(make_request(changed, recipe, "paper", "0", "ft_cnn,proto", ["ft_cnn.epochs=1"]))
-    streams = [stock.stream(some.test[rows], some.test_classes[rows], protocol)[1] for rows in seen_rows(runner)]
+    streams = [stock.stream(some.test[indices], some.test_classes[indices], protocol)[1] for indices in seen_indices(runner)]
     net = bare.bare_net(protocol, protocol.sessions.classes, bench.device)
     eval_all = [stock.evaluation(stock.naive(net, 128, 128, 1, bench.device), stream) for stream in streams]
     found: dict[str, list[float]] = {"Avalanche's eval, batches of 128": [], "our Ft-CNN": [], "our Proto": []}
@@ -162,7 +162,7 @@ def evaluation_of_sessions(bench: Bench) -> str:
     return table(Rates(found), "images/s", list(found)[:1])
 
 
-def seen_rows(runner: Runner) -> list[Any]:
-    """Test rows of all classes seen, by session."""
+def seen_indices(runner: Runner) -> list[Any]:
+    """Indices of the test images of all classes seen, by session."""
     tests = runner.seed_context("paper", 0).split.test
     return [np.concatenate(tests[: number + 1]) for number in range(len(tests))]

@@ -1,4 +1,4 @@
-"""Avalanche as it comes: its Naive strategy on images that torchvision's transforms prepare one by one."""
+"""Stock Avalanche: its Naive strategy on images that torchvision's transforms prepare one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protocols.schema import Protocol
 
 
 class PilImages(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """As torchvision's CIFAR-100 does it: an array of pixels, an image of each, transformed when it is asked for."""
+    """Data set like torchvision's CIFAR-100: pixels in an array; an item is made a PIL image and transformed on access."""
 
     def __init__(self, pixels: NDArray[np.uint8], targets: NDArray[np.int64], transform: Any) -> None:
         self.pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)).squeeze(3 if pixels.shape[1] == 1 else ())
@@ -31,7 +31,7 @@ class PilImages(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 def transform_of(protocol: Protocol, train: bool) -> Any:
-    """The protocol's transforms in torchvision's words (crop and flip; no protocol timed here has colour jitter)."""
+    """The protocol's transforms, from torchvision (crop and flip; no protocol timed here has colour jitter)."""
     data, augment = protocol.data, protocol.augment
     crop = [transforms.RandomCrop(data.size, padding=augment.pad)] if train and augment.pad else []
     flip = [transforms.RandomHorizontalFlip()] if train and augment.flip else []
@@ -51,7 +51,7 @@ def stream(pixels: NDArray[np.uint8], targets: NDArray[np.int64], protocol: Prot
 
 
 def naive(net: nn.Module, batch: int, test_batch: int, epochs: int, device: torch.device) -> Any:
-    """Stock Naive, silent: without loggers and metrics it is as fast as it gets."""
+    """Stock Naive strategy without loggers and metrics, which is its fastest form."""
     from avalanche.training.plugins import EvaluationPlugin
     from avalanche.training.supervised import Naive
 

@@ -1,4 +1,4 @@
-"""(d) What one shared base saves a sweep, and (e) what must not grow: measured on whole runs."""
+"""(d) Time that a shared base model saves in a sweep, and (e) growth over the sessions, both measured on whole runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VIEWS = (None, 1, 10)
 
 
 def shared_base(bench: Bench, name: str) -> str:
-    """A sweep of the protocol's methods, one seed, twice: with one base for all, and with a base for each."""
+    """Times a sweep of the protocol's methods with one seed, twice: with one base model for all, and with one for each."""
     protocol = load_protocol(name)
     runs = identities(make_request(protocol, None, None, "0", None, []))
     together = seconds_of(runs, protocol, [bench.settings] * len(runs))
@@ -49,7 +49,8 @@ def seconds_of(runs: Sequence[Identity], protocol: Protocol, settings: Sequence[
 
 
 def from_records(name: str, recipe: str, results: Path) -> str:
-    """The same, added up from the costs that runs of a long protocol left: their base's seconds count once, or once a method."""
+    """The same comparison, from the stored costs of a long protocol's runs: the seconds of the base model count once, or once per
+    method."""
     ledger = Ledger(Store(results))
     runs = identities(make_request(load_protocol(name), recipe, None, None, None, []))
     done = [(run, record) for run in runs if (record := ledger.record(run)) is not None]
@@ -70,7 +71,7 @@ def from_records(name: str, recipe: str, results: Path) -> str:
 
 
 def growth(bench: Bench, name: str, variants: Sequence[str]) -> str:
-    """Seconds of training in the first half of the sessions and in the second, and of the process's peak memory."""
+    """Table of training seconds per session in the first and the second half of the sessions, and peak memory of the process."""
     protocol = load_protocol(name)
     rows = []
     for variant in variants:
@@ -84,7 +85,7 @@ def growth(bench: Bench, name: str, variants: Sequence[str]) -> str:
 
 
 def views(bench: Bench, name: str, variant: str) -> str:
-    """Seconds of a run's sessions with every epoch drawn anew, and with few views of the shots."""
+    """Table of training seconds and last accuracy with new augmentations in every epoch, and with a few views of the shots."""
     protocol, rows = load_protocol(name), []
     method = variant.partition(":")[0]
     for number in VIEWS:
@@ -97,7 +98,7 @@ def views(bench: Bench, name: str, variant: str) -> str:
 
 
 def start_up() -> str:
-    """Seconds until the command line answers."""
+    """Table of seconds until the command line answers."""
     root = SUITE_ROOT
     rows = []
     for option in ("--help", "--list"):
