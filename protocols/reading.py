@@ -72,11 +72,47 @@ class Reader(yaml.SafeLoader):
         if len(node.value) > MOST_KEYS:  # mappings that merge mappings grow exponentially
             raise fault(f"more than {MOST_KEYS} keys", node)
 
+    def construct_scalar_as_typed(self, node: yaml.ScalarNode) -> Any:
+        """A number, a truth value or a date, refused where YAML 1.1 reads another value than people mean."""
+        kind, text = node.tag.rpartition(":")[2], node.value
+        if kind in ("int", "float") and (reading := surprising_number(text)):
+            raise fault(f"{short(text)} is {reading}, or put it in quotes", node)
+        if kind == "bool" and text.lower() not in ("true", "false"):
+            raise fault(f"{short(text)} would be read as true or false; write that, or put it in quotes", node)
+        if kind == "timestamp":
+            raise fault(f"{short(text)} would be read as a date; put it in quotes", node)
+        return READERS[kind](self, node)
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # raised by PyYAML for `!!int ""` or 2024-13-45
             raise fault(f"not a value: {short(node.value)}", node) from None
+
+
+READERS = {
+    "int": yaml.SafeLoader.construct_yaml_int,
+    "float": yaml.SafeLoader.construct_yaml_float,
+    "bool": yaml.SafeLoader.construct_yaml_bool,
+    "timestamp": yaml.SafeLoader.construct_yaml_timestamp,
+}
+for _kind in READERS:
+    Reader.add_constructor(f"tag:yaml.org,2002:{_kind}", Reader.construct_scalar_as_typed)
+
+
+def surprising_number(text: str) -> str:
+    """What YAML 1.1 takes a number for that people read otherwise, and what to write; empty for plain decimal numbers."""
+    digits = text.lstrip("+-").lower()
+    if ":" in digits:
+        return "a number to the base 60; write it in decimal digits"
+    if digits.startswith(("0x", "0b")):
+        return "a number to another base; write it in decimal digits"
+    if "_" in digits:
+        return f"a number with _ in it; write {digits.replace('_', '')}"
+    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
+        plainly = digits.lstrip("0") or "0"
+        return f"{'an octal number' if digits.isdigit() else 'a number that begins with 0'}; write {plainly}"
+    return ""
 
 
 def fault(problem: str, at: Any) -> yaml.MarkedYAMLError:
@@ -102,7 +138,7 @@ def read_yaml(path: Path) -> Any:
             raise ProtocolError(f"{path}: cannot be read (not a file)")
         if facts.st_size > MOST_BYTES:
             raise ProtocolError(f"{path}: has {facts.st_size:,} bytes; a protocol has at most {MOST_BYTES:,}")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ProtocolError(f"{path}: no such file") from None
     except OSError as error:

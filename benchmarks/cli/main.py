@@ -58,7 +58,12 @@ def main(arguments: list[str]) -> int:
 
     options = parser().parse_args(arguments)
     try:
-        return dispatch(options)
+        status = dispatch(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except USER_ERRORS as error:
         print(f"run_all.py: {plain(str(error))}", file=sys.stderr)
         return USAGE
@@ -72,9 +77,9 @@ def main(arguments: list[str]) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.system.errors import UsageError
-    from benchmarks.system.quiet import silence_warnings
+    from benchmarks.system.surroundings import settle
 
-    silence_warnings()
+    settle()
     refuse_without_effect(options)
     if options.list:
         from benchmarks.cli.listing import listing
@@ -198,5 +203,11 @@ def most_workers(options: argparse.Namespace) -> int:
     from benchmarks.system.device import gpu_workers, pick_device
 
     device = pick_device(options.device)
-    most = max(1, len(os.sched_getaffinity(0)) // options.threads)
+    most = max(1, cores() // options.threads)
     return most if device.type == "cpu" else min(most, gpu_workers(device))
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -85,8 +85,8 @@ def parse_value(text: str, where: str) -> Any:
     """Parses a YAML value such as 0.6, true, [50, 70] or null. Raises UsageError."""
     try:
         return parse_yaml(text)
-    except ValueError:
-        raise UsageError(f"{where}: {short(text)} is not a value") from None
+    except ValueError as error:
+        raise UsageError(f"{where}: {short(text)} is not a value: {error}") from None
 
 
 def make_request(

@@ -22,10 +22,10 @@ from benchmarks.system.files import locked
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
     """Main function of a worker process. It ignores Ctrl-C, which the launcher handles, and exits if the launcher is gone."""
-    from benchmarks.system.quiet import silence_warnings
+    from benchmarks.system.surroundings import settle
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    silence_warnings()
+    settle()
 
     def send(event: Event) -> None:
         try:

@@ -55,12 +55,15 @@ def a_folder(text: str) -> Path:
     """Parses an option that names a folder. Rejects an empty name (e.g. of an unset variable), which would be the current folder."""
     if not text.isprintable() or not text:
         raise argparse.ArgumentTypeError("must name a folder")
-    return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~ without a home folder, or ~somebody who does not exist
+        raise argparse.ArgumentTypeError(f"{text[:60]}: there is no such home folder") from None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that every command of the suite has."""
-    add, data_root = parser.add_argument, Path(os.environ.get("FSCIL_DATA") or "data")
+    add, data_root = parser.add_argument, os.environ.get("FSCIL_DATA") or "data"
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     add("--threads", type=a_number, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
     add("--no-compile", action="store_true", help="do not compile long trainings, even where a compiler is found")

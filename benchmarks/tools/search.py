@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.data.images import load_images
 from benchmarks.data.pseudo import pseudo_images
 from benchmarks.system.errors import USER_ERRORS, UsageError, storage_error
-from benchmarks.system.quiet import silence_warnings
 from benchmarks.system.settings import Settings, add_options
+from benchmarks.system.surroundings import settle
 from protocols.loading import first_line
 from protocols.pseudo import pseudo_protocol
 from protocols.reading import plain, short
@@ -108,7 +108,7 @@ def last_harmonic(records: Sequence[Any]) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    silence_warnings()
+    settle()
     from benchmarks.planning.plan import make_request
     from protocols import load_protocol
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import platform
 import shutil
 import tarfile
 import tempfile
@@ -54,6 +55,8 @@ def unpack(archive: Path, name: str, into: Path) -> None:
             with zipfile.ZipFile(archive) as pack:
                 pack.extractall(scratch)
         else:
+            if not hasattr(tarfile, "data_filter"):
+                raise DataError(f"{archive}: Python {platform.python_version()} cannot unpack it safely; Python 3.11.4 and later can")
             with tarfile.open(archive) as tape:
                 tape.extractall(scratch, filter="data")
         if (into / name).is_dir():  # incomplete, from an unpacking by other means

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.system.errors import USER_ERRORS
-from benchmarks.system.quiet import silence_warnings
 from benchmarks.system.settings import Settings, add_options
+from benchmarks.system.surroundings import settle
 
 if TYPE_CHECKING:
     from benchmarks.tools.timing.sections import Bench
@@ -47,7 +47,7 @@ def measurements(bench: Bench, records: Path, wanted: list[str]) -> Iterator[tup
 
 
 def main(arguments: list[str]) -> int:
-    silence_warnings()
+    settle()
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.tools.timing", description="Time the suite against bare torch and stock Avalanche."
     )
