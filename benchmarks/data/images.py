@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,12 @@ from benchmarks.system.errors import DataError
 from benchmarks.system.files import locked, sha256_file
 from protocols.schema import Data
 
-CACHE_VERSION = 1  # increase when decoding changes
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CACHE_VERSION = 2  # increase when decoding changes
+NOTES = "equal.json"
+"""File of a cache that holds the number of test images whose pixels are those of a training image."""
 PILLOW_MODES = {1: "L", 3: "RGB"}
 
 
@@ -40,6 +45,7 @@ class ImageSet:
     test_classes: NDArray[np.int64]
     keys: list[str] | None
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet:
@@ -57,12 +63,12 @@ def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet
     folder = root / ".cache" / f"{name[-60:]}-{data.size}-{key}"
     cached = read_cache(folder, data, verified)
     if cached is not None:
-        return cached
+        return with_notes(cached, found.notes)
     try:
         with locked(folder.parent / f"{folder.name}.lock", wait=True):
             cached = read_cache(folder, data)  # another process may have written it meanwhile
             if cached is not None:
-                return cached
+                return with_notes(cached, found.notes)
             for stale in folder.parent.glob(f".{folder.name}.*.tmp"):  # left by a killed process; this one holds the lock
                 shutil.rmtree(stale)
             if folder.is_symlink() or folder.is_file():
@@ -76,12 +82,17 @@ def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet
         raise DataError(f"{name}: the image cache {folder} cannot be written or read ({error})") from None
     if fresh is None:
         raise DataError(f"{name}: the image cache {folder} does not read back as it was written; check the disk")
-    return fresh
+    return with_notes(fresh, found.notes)
+
+
+def with_notes(images: ImageSet, notes: tuple[str, ...]) -> ImageSet:
+    """The images with what is to be said of their files, before what was found in their pixels."""
+    return replace(images, notes=(*notes, *images.notes))
 
 
 def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
     """All images of a part as uint8 [N, C, size, size], resized bilinearly without keeping the aspect ratio. Raises DataError."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     result = np.empty((len(part.images), channels, size, size), dtype=np.uint8)
     for index, item in enumerate(part.images):
@@ -89,6 +100,8 @@ def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
             image = Image.open(item) if isinstance(item, Path) else Image.fromarray(item)
             if image.mode[0] in "IF":
                 raise ValueError(f"more than 8 bits a channel, mode {image.mode}; convert it")
+            if isinstance(item, Path):
+                image = on_white(ImageOps.exif_transpose(image))
             image = image.convert(PILLOW_MODES[channels])
             if image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -97,6 +110,22 @@ def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
             raise DataError(f"{item}: not a readable image ({error}); replace it") from None
         result[index] = pixels.transpose(2, 0, 1) if channels == 3 else pixels
     return 255 - result if part.inverted else result
+
+
+def on_white(image: Image) -> Image:
+    """A transparent image composed on white, since the colours behind transparency are anybody's guess; others as they are."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+
+
+def equal_pixels(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> int:
+    """How many test images have exactly the pixels of a training image."""
+    known = {hashlib.sha256(image.tobytes()).digest() for image in train}
+    return sum(hashlib.sha256(image.tobytes()).digest() in known for image in test)
 
 
 def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
@@ -123,6 +152,7 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
         for name, array in arrays.items():
             np.save(scratch / f"{name}.npy", array)
         hashes = {name: sha256_file(scratch / f"{name}.npy") for name in arrays}
+        (scratch / NOTES).write_text(json.dumps(equal_pixels(arrays["plain"], arrays["test"])), encoding="utf-8")
         index = json.dumps({"class_names": names, "keys": keys, "sha256": hashes})
         (scratch / "index.json").write_text(f"{hashlib.sha256(index.encode()).hexdigest()} {index}", encoding="utf-8")
         scratch.chmod(0o755)  # mkdtemp's default mode would hide it from other users of the data root
@@ -156,10 +186,22 @@ def read_cache(folder: Path, data: Data, verified: str | None = None) -> ImageSe
             test_classes=np.asarray(arrays["test_classes"]),
             keys=index["keys"],
             sha256=sha256,
+            notes=notes_of(folder),
         )
         return images if consistent(images, data) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def notes_of(folder: Path) -> tuple[str, ...]:
+    """A line on equal pictures. Not part of the hash: CIFAR-100 itself has 26 test images that are training images, too."""
+    try:
+        equal = json.loads((folder / NOTES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(equal, int) or equal < 1:
+        return ()
+    return (f"{equal} test image{'s have' if equal > 1 else ' has'} exactly the pixels of a training image; tested with all the same",)
 
 
 def consistent(images: ImageSet, data: Data) -> bool:

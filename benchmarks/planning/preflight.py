@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
     find_weights(protocol.backbone, settings.data_root)
+    for line in images.notes:
+        print(line, file=sys.stderr)
     return images.sha256
 
 

@@ -30,7 +30,8 @@ def recount(packed: bytes) -> list[Counts]:
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
             labels = arrays["labels"]
-            predictions = [arrays[name] for name in sorted(arrays.files) if name != "labels"]
+            sessions = sorted((name for name in arrays.files if name != "labels"), key=lambda name: int(name.removeprefix("session")))
+            predictions = [arrays[name] for name in sessions]
     except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"not a whole file of predictions ({error})") from None
     counts = []

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.sources.archives import fetch_archive, unpack
-from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch, whole
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files, whole
+from benchmarks.data.sources.tree import tree_or_fetch
 from protocols.schema import Data
 
 FOLDER = "cifar-100-python"

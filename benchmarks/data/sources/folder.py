@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.data.sources.raw import Found, find_tree
+from benchmarks.data.sources.raw import Found
+from benchmarks.data.sources.tree import find_tree
 from benchmarks.system.errors import DataError
 from protocols.schema import Data
 

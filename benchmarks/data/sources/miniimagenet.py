@@ -11,11 +11,14 @@ Sorted file names have the order of train.csv, so both layouts give the canonica
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.sources.raw import Found, RawPart, RawSet, find_tree, fingerprint_files
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
+from benchmarks.data.sources.tree import find_tree
 from benchmarks.system.errors import DataError
 from protocols.schema import Data
 
@@ -32,6 +35,7 @@ def locate(data: Data, root: Path) -> Found:
             f"repository) into {folder}: images/*.jpg, split/train.csv, split/test.csv; or train/<wnid>/ and test/<wnid>/."
         )
     rows = {part: read_list(path) for part, path in lists.items()}
+    refuse_twice(rows)
     names = sorted({label for _, label in rows["train"]})
     if {label for _, label in rows["test"]} != set(names):
         raise DataError(f"miniimagenet: {lists['train']} and {lists['test']} name different classes")
@@ -49,10 +53,24 @@ def locate(data: Data, root: Path) -> Found:
     return Found(fingerprint_files(folder, [*lists.values(), *files["train"], *files["test"]]), read)
 
 
+def refuse_twice(rows: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Raises DataError for an image that stands in two lines of the lists."""
+    seen: dict[str, tuple[str, str]] = {}
+    for part, lines in rows.items():
+        for filename, label in lines:
+            first = seen.setdefault(filename, (part, label))
+            if first != (part, label):
+                raise DataError(f"miniimagenet: {filename} is listed in {first[0]}.csv as {first[1]} and in {part}.csv as {label}")
+    for part, lines in rows.items():
+        if len({filename for filename, _ in lines}) < len(lines):
+            twice = next(name for name, count in Counter(filename for filename, _ in lines).items() if count > 1)
+            raise DataError(f"miniimagenet: {twice} is listed twice in {part}.csv")
+
+
 def read_list(path: Path) -> list[tuple[str, str]]:
     """(filename, label) of every line. Raises DataError for another layout or a name that is not a plain file name."""
     try:
-        with path.open(newline="", encoding="utf-8") as source:
+        with path.open(newline="", encoding="utf-8-sig") as source:
             lines = csv.DictReader(source)
             if lines.fieldnames is None or not {"filename", "label"} <= set(lines.fieldnames):
                 raise DataError(f"{path}: the first line must be filename,label")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.sources.archives import fetch_archive, unzip_file
-from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch, whole
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files, whole
+from benchmarks.data.sources.tree import tree_or_fetch
 from protocols.schema import Data
 
 PARTS = ("train", "t10k")

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.sources.archives import fetch_archive, unpack
-from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files, tree_or_fetch
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
+from benchmarks.data.sources.tree import tree_or_fetch
 from benchmarks.system.errors import DataError
 from protocols.schema import Data
 

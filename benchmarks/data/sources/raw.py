@@ -15,8 +15,6 @@ from benchmarks.system.errors import DataError
 from benchmarks.system.files import locked
 from protocols.loading import first_line
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif"}
-
 
 @dataclass(frozen=True)
 class RawPart:
@@ -47,10 +45,14 @@ class RawSet:
 
 @dataclass(frozen=True)
 class Found:
-    """Files of a source. `fingerprint` changes with their names, sizes and times; `read` lists the images without decoding files."""
+    """Files of a source. `fingerprint` changes with their names, sizes and times; `read` lists the images without decoding files.
+
+    `notes` are lines for the user about what is there and is not read.
+    """
 
     fingerprint: str
     read: Callable[[], RawSet]
+    notes: tuple[str, ...] = ()
 
 
 def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
@@ -76,42 +78,6 @@ def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], R
     return guarded
 
 
-def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = False) -> Found | None:
-    """Finds `folder/train/<class>/*` and `folder/test/<class>/*`, classes in sorted order; None if there is no such tree.
-
-    `ordered`: sorted file names are the original order, so that keys `<class>/<file>` are given. `inverted`: the images are
-    dark on light. Raises DataError for a tree without classes or images, or with a class in only one of train/ and test/.
-    """
-    parts = {part: folder / part for part in ("train", "test")}
-    if not all(path.is_dir() for path in parts.values()):
-        return None
-    classes = {part: sorted(p.name for p in path.iterdir() if p.is_dir()) for part, path in parts.items()}
-    if classes["train"] != classes["test"]:
-        odd = sorted(set(classes["train"]) ^ set(classes["test"]))
-        raise DataError(f"{name}: {folder} has class {odd[0]!r} in only one of train/ and test/")
-    if not classes["train"]:
-        raise DataError(f"{name}: {folder}/train has no class folders")
-    files = {
-        part: [[f for f in sorted((path / c).iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES] for c in classes[part]]
-        for part, path in parts.items()
-    }
-    for part, path in parts.items():
-        for class_name, of_class in zip(classes[part], files[part], strict=True):
-            if not of_class:
-                raise DataError(f"{name}: {path / class_name} holds no image")
-
-    def read() -> RawSet:
-        def part(which: str) -> RawPart:
-            numbers = np.repeat(np.arange(len(files[which])), [len(of_class) for of_class in files[which]])
-            return RawPart([file for of_class in files[which] for file in of_class], numbers, inverted)
-
-        keys = [f"{f.parent.name}/{f.name}" for of_class in files["train"] for f in of_class] if ordered else None
-        return RawSet(tuple(classes["train"]), part("train"), part("test"), keys)
-
-    everything = [file for of_part in files.values() for of_class in of_part for file in of_class]
-    return Found(fingerprint_files(folder, everything), read)
-
-
 def fetch(name: str, root: Path, download: Callable[[], object], advice: str) -> None:
     """Run a download, one process at a time. Raises DataError that says what to fetch and where to put it.
 
@@ -123,11 +89,3 @@ def fetch(name: str, root: Path, download: Callable[[], object], advice: str) ->
     except Exception as error:  # network libraries raise almost anything
         first = first_line(error) or type(error).__name__
         raise DataError(f"{name}: not found, and the download failed ({first[:120]}). {advice}") from None
-
-
-def tree_or_fetch(folder: Path, download: Callable[[], object], advice: str, inverted: bool = False) -> Found | None:
-    """The class tree in `folder`. If there is none, downloads the original files and returns None. Raises DataError."""
-    tree = find_tree(folder, folder.name, inverted=inverted)
-    if tree is None:
-        fetch(folder.name, folder.parent, download, advice)
-    return tree
