@@ -172,14 +172,15 @@ def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings
     """
     from benchmarks.planning.preflight import check_before_training, done_in_another_precision, edited_lines, images_or_why
 
+    if not ledger.missing(runs):
+        here, _ = images_or_why(protocol, settings)
+        if here is not None:
+            runs = [run.model_copy(update={"images": here.sha256}) for run in runs]
     if ledger.missing(runs):
-        images: str | None = check_before_training(protocol, runs, settings)
+        images = check_before_training(protocol, runs, settings)
+        runs = [run.model_copy(update={"images": images}) for run in runs]
         for line in done_in_another_precision(runs, ledger, settings):
             print(line, file=sys.stderr)
-    else:
-        here, _ = images_or_why(protocol, settings)
-        images = here.sha256 if here else None
-    runs = [run.model_copy(update={"images": images}) for run in runs]
     for line in edited_lines(runs, ledger):
         print(line, file=sys.stderr)
     return runs

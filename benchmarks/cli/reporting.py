@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.records.store import Store
     from protocols.schema import Protocol
     from protocols.study import Study
 
@@ -19,7 +20,7 @@ def report_only(options: argparse.Namespace) -> int:
     """
     from benchmarks.records.store import stores_below
     from benchmarks.report import write_report
-    from benchmarks.system.errors import UsageError
+    from benchmarks.system.errors import RecordError, UsageError
     from protocols import load_protocol
     from protocols.pseudo import pseudo_origin
     from protocols.study import load_studies
@@ -32,26 +33,35 @@ def report_only(options: argparse.Namespace) -> int:
         return 0
     if named is not None:
         show(write_report(named, options.results))
+    written = 0
     for store in stores_below(options.results):
         folder = store.root.parent
         for name in store.protocols():
             if named is None or (folder != options.results and name == named.name) or (pseudo_origin(name) or ("",))[0] == named.name:
-                show(pages_of(name, folder))
+                written += show(pages_of(name, store))
+    if named is None and not written:
+        raise RecordError(f"{options.results}: no records to report")
     return 0
 
 
-def pages_of(name: str, folder: Path) -> Iterator[Path | str]:
-    """Writes and yields the pages of the protocol of this name; yields a line of text if there is no such protocol."""
+def pages_of(name: str, store: Store) -> Iterator[Path | str]:
+    """Writes and yields the pages of the protocol of this name; yields a line of text if the protocol cannot be read, and nothing for a
+    folder without records."""
     from benchmarks.report import write_report
+    from benchmarks.system.errors import RecordError
     from protocols import ProtocolError
+    from protocols.loading import FOLDER
     from protocols.pseudo import find_protocol
+    from protocols.reading import plain
 
-    try:
-        protocol = find_protocol(name)
-    except ProtocolError:
-        yield f"{folder / 'records' / name}: there is no protocol of this name here; name its file with --protocol"
+    if not any(store.load(name)):
         return
-    yield from write_report(protocol, folder)
+    try:
+        yield from write_report(find_protocol(name), store.root.parent)
+    except ProtocolError as error:
+        yield plain(f"{store.root / name}: {error}" + ("" if (FOLDER / f"{name}.yaml").exists() else " Name its file with --protocol."))
+    except RecordError as error:
+        yield plain(str(error))
 
 
 def write_pages(options: argparse.Namespace, protocol: Protocol) -> None:
@@ -72,6 +82,10 @@ def study_pages(protocol: Protocol, studies: Sequence[Study], results: Path) -> 
         yield from write_study(protocol, study, results)
 
 
-def show(pages: Iterator[Path | str] | Iterator[Path] | Sequence[Path]) -> None:
+def show(pages: Iterator[Path | str] | Iterator[Path] | Sequence[Path]) -> int:
+    """Prints the pages; returns how many there are."""
+    count = 0
     for page in pages:
         print(page)
+        count += 1
+    return count

@@ -29,13 +29,15 @@ class Ledger:
 
     def record(self, run: Identity) -> Record | None:
         """The record of a finished run; None if the run is still to do."""
-        record = self.store.find(run, upgraded)
-        if record is None or not has_traces(record, self.probes.get(run.variant, ())):
-            return None
-        if self.anew is not None:
-            costs = costs_of(record)
-            return record if costs is not None and costs.sweep == self.anew else None
-        return record
+        return next((record for record in self.store.find_all(run, upgraded) if self._counts(record, run)), None)
+
+    def _counts(self, record: Record, run: Identity) -> bool:
+        if not has_traces(record, self.probes.get(run.variant, ())):
+            return False
+        if self.anew is None:
+            return True
+        costs = costs_of(record)
+        return costs is not None and costs.sweep == self.anew
 
     def is_done(self, run: Identity) -> bool:
         return self.record(run) is not None

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
+
+from pydantic import Field
 
 from benchmarks.records.schema import Record
 from protocols.fields import Strict
+
+Amount = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class Costs(Strict):
@@ -14,10 +19,10 @@ class Costs(Strict):
     `sources` is the hash of the method's sources (source_hash.py); `sweep` identifies the command. Both are None in older files.
     """
 
-    base_seconds: float
-    session_seconds: tuple[float, ...]
-    evaluation_seconds: tuple[float, ...]
-    peak_memory_mib: float
+    base_seconds: Amount
+    session_seconds: tuple[Amount, ...]
+    evaluation_seconds: tuple[Amount, ...]
+    peak_memory_mib: Amount
     commit: str
     sources: str | None = None
     sweep: str | None = None

@@ -11,8 +11,9 @@ from benchmarks.records.source_hash import same_sources, source_hash, stated_ver
 
 def edited(records: Sequence[Record]) -> list[Record]:
     """Records whose method's sources have changed under the same version. Records without a stored hash are left out."""
-    now = {method: (stated_version(method), source_hash(method)) for method in {record.identity.method for record in records}}
-    return [record for record in records if is_edited(record, *now[record.identity.method])]
+    kinds = {(record.identity.method, record.identity.base) for record in records}
+    now = {(method, base): (stated_version(method), source_hash(method, base)) for method, base in kinds}
+    return [record for record in records if is_edited(record, *now[record.identity.method, record.identity.base])]
 
 
 def is_edited(record: Record, version: int | None, sources: str | None) -> bool:

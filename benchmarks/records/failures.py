@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records.identity import Identity
+from protocols.reading import plain
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def read_failure(path: Path) -> FailedRun:
     folder, seed = path.parent, int(re.sub(r"\D", "", path.name) or 0)
     try:
         content = json.loads(path.read_bytes())
-        variant, error = str(content["variant"]), str(content["error"])
+        variant, error = plain(str(content["variant"])), plain(str(content["error"]))
         identity = Identity.model_validate(content["identity"]) if "identity" in content else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         variant, error, identity = folder.name, "failed; the note that says why is damaged", None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def read_record(path: Path) -> Record:
         facts = path.stat()
     except OSError:
         raise RecordError(f"{path}: no such record") from None
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for ever
+        raise RecordError(f"{path}: not a file; remove it and run again")
     return _read_record(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
 
 
@@ -59,12 +62,14 @@ def _read_record(path: Path, *state: int) -> Record:
     try:
         if version > 1 and content.pop("seal", None) != seal(content):
             raise RecordError(f"{path}: changed after it was written; remove it and run again")
-        return Record.model_validate(migrated(content)).read_from(path)
+        record = Record.model_validate(migrated(content)).read_from(path)
+        _ = record.identity.digest  # settings that are nested too deeply for JSON fail here, and nowhere else
+        return record
     except ValidationError as error:
         raise RecordError(f"{path}: {explain(error, Record)}; remove it and run again") from None
     except KeyError as error:
         raise RecordError(f"{path}: {error.args[0]}: is required; remove it and run again") from None
-    except (AttributeError, TypeError):  # raised by a migration that finds a list instead of a mapping
+    except (AttributeError, TypeError, RecursionError):  # raised by a migration that finds a list instead of a mapping
         raise RecordError(f"{path}: not a record; remove it and run again") from None
     except ValueError as error:  # NaN, which has no place in JSON and for which `seal` raises
         raise RecordError(f"{path}: {error}; remove it and run again") from None
@@ -72,7 +77,9 @@ def _read_record(path: Path, *state: int) -> Record:
 
 def is_later(version: Any) -> bool:
     """Whether a schema version belongs to a later release."""
-    return isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION
+    if isinstance(version, str):
+        version = int(version) if version.isdecimal() and len(version) < 10 else None
+    return isinstance(version, int | float) and not isinstance(version, bool) and version > SCHEMA_VERSION
 
 
 def refuse_later(path: Path) -> None:

@@ -7,24 +7,25 @@ schema version, with a function in migrations.py.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from benchmarks.records.identity import Identity
 from benchmarks.system.hashes import order_sha256
-from protocols.fields import Strict
+from protocols.fields import Line, Strict
 
 SCHEMA_VERSION: Literal[3] = 3
+Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class SessionResult(Strict):
     """Results after one session: correct predictions and test images per label seen, in order of arrival."""
 
-    correct: tuple[int, ...]
-    total: tuple[int, ...]
-    images_kept: int
+    correct: tuple[Count, ...]
+    total: tuple[Count, ...]
+    images_kept: Count
     parameters_added: int
     numbers_kept: int | None = None  # None in records of schema 1
     log: dict[str, float] = {}
@@ -34,7 +35,7 @@ class Record(Strict):
     """One finished run. `schema_version` is that of the file; the fields are always those of the present schema."""
 
     schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
-    title: str
+    title: Line
     identity: Identity
     order: tuple[int, ...]
     order_sha256: str

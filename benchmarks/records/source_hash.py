@@ -10,8 +10,10 @@ import ast
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from protocols.reading import read_yaml
 
@@ -24,27 +26,45 @@ Imported = tuple[str, str | None, str | None]
 """Module, name imported from it (None: the module itself), and the local alias, if any."""
 
 
-def source_hash(method: str) -> str | None:
-    """Hash of the present sources of the method of this name; None if they cannot be read."""
-    path = module_path(f"{PACKAGE}.{method}")
-    return None if path is None else hash_of_file(path, {})
+def source_hash(method: str, base: str) -> str | None:
+    """Hash of the present sources of this method and of its base kind; None if they cannot be read."""
+    paths = [module_path(f"{PACKAGE}.{method}"), module_path(f"{PACKAGE}.bases.{base}")]
+    known: dict[Path, str | None] = {}
+    hashes = [None if path is None else hash_of_file(path, known) for path in paths]
+    return None if None in hashes else hashlib.sha256(" ".join(map(str, hashes)).encode()).hexdigest()[:DIGITS]
+
+
+def stated_presets(method: str) -> dict[str, dict[str, Any]] | None:
+    """The `presets` that a method's class states as literals; None where they cannot be read."""
+    values = class_values(method)
+    if values is None:
+        return None
+    try:
+        presets = ast.literal_eval(values["presets"]) if "presets" in values else {"default": {}}
+    except (ValueError, TypeError, SyntaxError, RecursionError):
+        return None
+    whole = isinstance(presets, dict) and all(isinstance(preset, dict) for preset in presets.values())
+    return presets if whole else None
 
 
 def stated_version(method: str) -> int | None:
-    """The `version` that a method's class sets, 1 if it sets none; None if no such class can be read."""
+    """The `version` stated by a method's class, 1 if it states none; None if the class cannot be read."""
+    values = class_values(method)
+    if values is None:
+        return None
+    version = values.get("version", ast.Constant(1))
+    return version.value if isinstance(version, ast.Constant) and isinstance(version.value, int) else None
+
+
+def class_values(method: str) -> dict[str, ast.expr] | None:
+    """What the class of a method's file assigns; None if there is no such class, or the file cannot be read."""
     path = module_path(f"{PACKAGE}.{method}")
     try:
         module = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
-    for node in module.body:
-        values = assigned(node) if isinstance(node, ast.ClassDef) else {}
-        if "title" in values:
-            version = values.get("version")
-            if version is None:
-                return 1
-            return version.value if isinstance(version, ast.Constant) and isinstance(version.value, int) else None
-    return None
+    classes = (assigned(node) for node in module.body if isinstance(node, ast.ClassDef))
+    return next((values for values in classes if "title" in values), None)
 
 
 def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
@@ -114,7 +134,7 @@ def hash_of_content(path: Path, known: dict[Path, str | None]) -> str | None:
 def parsed(path: Path, *state: int) -> tuple[str, tuple[Imported, ...]]:
     """Dump of a file's syntax tree without imports, and its imports. Cached by path and `state` (time, size)."""
     module = Bare().visit(ast.parse(path.read_text(encoding="utf-8")))
-    imports = tuple(names for node in ast.walk(module) for names in names_of(node))
+    imports = tuple(names for node in ast.walk(module) for names in names_of(node, package_of(path)))
     return ast.dump(WithoutImports().visit(module)), imports
 
 
@@ -136,10 +156,18 @@ def home_of(package: Path, name: str) -> Path | None:
     return None
 
 
-def names_of(node: ast.AST) -> list[Imported]:
-    """The names that an import statement imports; empty for other nodes."""
+def package_of(path: Path) -> list[str]:
+    """Names of the package that a file of methods/ is in, the outermost first."""
+    folder = next((folder for folder in package_folders() if path.is_relative_to(folder)), path.parent)
+    return [PACKAGE, *path.parent.relative_to(folder).parts]
+
+
+def names_of(node: ast.AST, package: Sequence[str]) -> list[Imported]:
+    """The names that an import statement in a file of this package imports; empty for other nodes."""
     if isinstance(node, ast.ImportFrom):
-        return [(node.module or "", alias.name, alias.asname) for alias in node.names]
+        above = package[: len(package) - node.level + 1] if node.level else []
+        module = ".".join([*above, *([node.module] if node.module else [])])
+        return [(module, alias.name, alias.asname) for alias in node.names]
     return [(alias.name, None, alias.asname) for alias in node.names] if isinstance(node, ast.Import) else []
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import glob
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,12 +22,18 @@ from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun, Failure, read_failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import read_record, refuse_later, seal, to_json
-from benchmarks.records.schema import Record
+from benchmarks.records.schema import SCHEMA_VERSION, Record
 from benchmarks.system.errors import RecordError
-from benchmarks.system.files import remove, write_atomic
+from benchmarks.system.files import move, remove, write_atomic
+from protocols.reading import plain
 
 Upgrade = Callable[[Identity], Identity]
 """Converts an identity of an older version of its method to the present version, if its runs are still valid."""
+
+
+def staged(path: Path) -> Path:
+    """Where a file waits until the record that it belongs to is written."""
+    return path.with_name(f".{path.name}.staged")
 
 
 def stores_below(results: Path) -> list[Store]:
@@ -60,7 +66,11 @@ class Store:
         return record.parent / probe / record.name
 
     def find(self, wanted: Identity, upgrade: Upgrade = unchanged) -> Record | None:
-        """The intact record of this run, also at a path of an older release; None if there is none."""
+        """The usable record of this run that replaces all others of it; None if there is none."""
+        return next(self.find_all(wanted, upgrade), None)
+
+    def find_all(self, wanted: Identity, upgrade: Upgrade = unchanged) -> Iterator[Record]:
+        """All intact records of this run: the one at the path of this release first, those of the oldest releases last."""
         for path in self._candidates(wanted):
             try:
                 record = read_record(path)
@@ -68,28 +78,38 @@ class Store:
                 continue
             found = record.identity
             if wanted.same_as(found if found.version == wanted.version else upgrade(found)):
-                return record
-        return None
+                yield record
 
     def _candidates(self, wanted: Identity) -> Iterator[Path]:
-        """Files that may hold the run, those of older releases last."""
+        """Files that may hold the run."""
         name = f"seed{wanted.seed:02d}.json"
         folders = (self.root / wanted.group).glob(f"{glob.escape(wanted.readable)}*/")
         places = [folder for folder in sorted(folders) if wanted.may_lie_in(folder.relative_to(self.root))]
-        old = self.root / wanted.old_folder
-        yield from (folder / name for folder in sorted(places, key=lambda folder: folder == old))
+        known = wanted.images is not None and wanted.precision is not None
+        here, old = self.path(wanted, "").parent if known else None, self.root / wanted.old_folder
+        yield from (folder / name for folder in sorted(places, key=lambda folder: (folder != here, folder == old)))
 
     def save(self, record: Record, costs: Costs, predictions: bytes, traces: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """Writes a finished run, and replaces an earlier record of the same run. Raises RecordError for one of a later release."""
+        """Writes a finished run. It replaces an earlier record of the same run, and no other record.
+
+        The record is written after what belongs to it. What belongs to a record that is replaced is put in place after the new record:
+        a process that is killed before leaves the old one complete.
+        """
         identity = record.identity
-        refuse_later(self.path(identity, ".json"))
-        for probe, seen in traces.items():
-            write_atomic(self.trace_path(identity, probe), seen)
-        write_atomic(self.path(identity, ".npz"), predictions)
-        write_atomic(self.path(identity, ".cost.json"), to_json(costs.model_dump(mode="json")))
+        place = self.path(identity, ".json")
+        refuse_later(place)
+        belongings = {self.trace_path(identity, probe): seen for probe, seen in traces.items()}
+        belongings[self.path(identity, ".npz")] = predictions
+        belongings[self.path(identity, ".cost.json")] = to_json(costs.model_dump(mode="json"))
+        replaces = place.exists()
+        for path, content in belongings.items():
+            write_atomic(staged(path) if replaces else path, content)
         remove(self.path(identity, ".failed.json"))
-        content = record.model_dump(mode="json")
-        write_atomic(self.path(identity, ".json"), to_json({**content, "seal": seal(content)}))
+        fields = record.model_dump(mode="json")
+        write_atomic(place, to_json({**fields, "seal": seal(fields)}))
+        if replaces:
+            for path in belongings:
+                move(staged(path), path)
 
     def save_failure(self, identity: Identity, failure: Failure) -> None:
         """Writes the note of a failed run beside the path of its record. An existing record is not changed."""
@@ -98,8 +118,9 @@ class Store:
 
     def load(self, protocol: str) -> tuple[list[Record], list[str], list[FailedRun]]:
         """Usable records of a protocol, a line for each record that cannot be used, and the failed runs that have no record."""
-        records, faults, failures = [], [], []
-        for path in sorted((self.root / protocol).glob("*/*/seed*.json")):
+        records, failures = [], []
+        files, faults = self._files(protocol)
+        for path in files:
             if path.name.endswith(".cost.json"):
                 continue
             if path.name.endswith(".failed.json"):
@@ -116,6 +137,18 @@ class Store:
         records = [record for record in records if id(record) not in out]
         return records, faults, [failed for failed in failures if not any(answers(record, failed) for record in records)]
 
+    def _files(self, protocol: str) -> tuple[list[Path], list[str]]:
+        """Files of records, costs and failures, sorted, and a line for each place that cannot be looked into."""
+        files, faults, folders = [], [], [self.root / protocol]
+        for _ in ("recipe and split", "variant"):
+            found, unread = listed(folders)
+            faults += [self._named(line) for line in unread]
+            faults += [self._named(f"{path}: a file where a folder of records belongs; move it") for path in found if not path.is_dir()]
+            folders = [path for path in found if path.is_dir()]
+        found, unread = listed(folders)
+        files = sorted(path for path in found if path.name.startswith("seed") and path.suffix == ".json")
+        return files, faults + [self._named(line) for line in unread]
+
     def _in_place(self, record: Record) -> Record:
         """Returns the record. Raises RecordError if its path belongs to another run."""
         path, identity = record.path, record.identity
@@ -124,7 +157,20 @@ class Store:
         return record
 
     def _named(self, text: str) -> str:
-        return text.replace(f"{self.root}/", "")
+        return plain(text.replace(f"{self.root}/", ""))
+
+
+def listed(folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """What lies in these folders, hidden entries aside, and a line for each folder that cannot be listed."""
+    found, unread = [], []
+    for folder in sorted(folders):
+        try:
+            found += [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unread.append(f"{folder}: cannot be read ({error.strerror}); give yourself access to it")
+    return found, unread
 
 
 def answers(record: Record, failed: FailedRun) -> bool:
@@ -136,20 +182,27 @@ def answers(record: Record, failed: FailedRun) -> bool:
 
 
 def one_record_a_run(records: list[Record]) -> tuple[list[Record], list[tuple[Record, str]]]:
-    """Records with each run once, and the duplicates with a reason. A duplicate in the folder of an older release is dropped without
-    a reason."""
+    """Records with each run once, and duplicates with a reason.
+
+    A record at the path that this release gives to its run replaces the others of the run; they were written by older releases.
+    """
     by_run: defaultdict[tuple[Path, str, int], list[Record]] = defaultdict(list)
     twice = []
-    for record in sorted(records, key=lambda record: record.path.parent.name == record.identity.old_folder.name):
+    for record in sorted(records, key=lambda record: (not in_its_place(record), record.schema_version < SCHEMA_VERSION)):
         identity = record.identity
         others = by_run[identity.group, identity.variant, identity.seed]
         same = next((other for other in others if other.identity.same_as(identity)), None)
         if same is None:
             others.append(record)
-        elif record.path.parent.name != identity.old_folder.name:
+        elif not in_its_place(same) and record.schema_version == SCHEMA_VERSION:
             twice.append((record, f"its run stands in {same.path.parent.name}/ too; remove one of the two"))
     kept = {id(record) for several in by_run.values() for record in several}
     return [record for record in records if id(record) in kept], twice
+
+
+def in_its_place(record: Record) -> bool:
+    """Whether the record lies in the folder that this release gives to its run."""
+    return record.path.parent.name == record.identity.stem.parent.name
 
 
 def copied_seeds(records: list[Record]) -> list[tuple[Record, str]]:

@@ -9,7 +9,9 @@ from typing import Any
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
+from benchmarks.records.traces import has_traces
 from benchmarks.report.section import Section
+from benchmarks.report.settings import agrees
 from protocols.study import Study, StudyVariant
 
 
@@ -49,9 +51,15 @@ def is_of(variant: StudyVariant, identity: Identity) -> bool:
 
 def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:
     """Whether values from YAML equal values from JSON: 1 equals 1.0, but true does not equal 1."""
-    return written.keys() == recorded.keys() and all(
-        recorded[key] == value and isinstance(recorded[key], bool) == isinstance(value, bool) for key, value in written.items()
-    )
+    return written.keys() == recorded.keys() and all(agrees(value, recorded[key]) for key, value in written.items())
+
+
+def shows(study: Study, records: Sequence[Record]) -> bool:
+    """Whether a study's page has a section of these records: its reference, another variant, and traces if the study uses probes."""
+    labels = set(labels_of(study, records).values())
+    own = [record for record in records if record.identity.variant in labels_of(study, records)]
+    seen = not study.probes or any(has_traces(record, study.probes) for record in own)
+    return study.reference in labels and len(labels) >= min(2, len(study.variants)) and seen
 
 
 def without_studied(section: Section, studies: Sequence[Study]) -> tuple[Section, set[str]]:
@@ -62,7 +70,7 @@ def without_studied(section: Section, studies: Sequence[Study]) -> tuple[Section
     moved: dict[str, str] = {}
     for study in studies:
         labels = labels_of(study, section.records)
-        if set(labels.values()) == {variant.label for variant in study.variants}:
+        if set(labels.values()) == {variant.label for variant in study.variants} and shows(study, section.records):
             changed = {variant.label for variant in study.variants if variant.set}
             for variant, label in labels.items():
                 if label in changed:

@@ -84,8 +84,10 @@ def over_sessions(of: Material, name: str) -> list[Named]:
     """Figure of a catalogue metric over sessions."""
     from benchmarks.report import figures
 
-    entry = metric(name)
-    return [(name, entry.figure, figures.over_sessions(of.metric(name).dropna(), entry.axis, entry.figure))]
+    entry, table = metric(name), of.metric(name).dropna()
+    if table.empty:  # no session has a value, such as the harmonic mean without novel classes
+        return []
+    return [(name, entry.figure, figures.over_sessions(table, entry.axis, entry.figure))]
 
 
 def axis(of: Material) -> list[Named]:

@@ -54,7 +54,8 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     failed = [run for run in failures if run.variant in labels]
     command = f"python run_all.py --protocol {protocol.name} --study {study.name}"
     if not (own or failed):
-        raise RecordError(f"{store.root / protocol.name}: no runs of study {study.name} yet; run `{command}` first")
+        why = "; ".join(unclear(study, records))
+        raise RecordError(f"{store.root / protocol.name}: {why or f'no runs of study {study.name} yet; run `{command}` first'}")
     grouped = make_sections(protocol, own, failed)
     printed = load_published_study(study.name)
     lines = [f"# {study.title}: {protocol.name}", "", intro(protocol, study, command)]
@@ -108,7 +109,9 @@ def intro(protocol: Protocol, study: Study, command: str) -> str:
 
 def stem_of(protocol: Protocol, section: Section, study: Study) -> str:
     """Beginning of the figures' file names."""
-    return ".".join(part for part in (protocol.name, section.recipe, section.split, slug(section.differs), study.name) if part)
+    return ".".join(
+        part for part in (protocol.name, section.recipe, section.split, slug(section.differs)[:40].strip("-"), study.name) if part
+    )
 
 
 def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:

@@ -64,7 +64,7 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
     sections, of_studies = [], set()
     for section in grouped.current:
         without, moved = without_studied(section, studies)
-        sections.append(without)
+        sections += [without] if without.variants else []
         of_studies |= moved
     lines = [f"# {protocol.title}", "", intro(protocol, [record for section in sections for record in section.records])]
     for section in sections:

@@ -211,7 +211,7 @@ class Runner:
             evaluation_seconds=tuple(test_seconds),
             peak_memory_mib=peak_memory_mib(self.device),
             commit=git_commit(),
-            sources=source_hash(identity.method),
+            sources=source_hash(identity.method, identity.base),
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
 

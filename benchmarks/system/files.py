@@ -45,6 +45,14 @@ def remove(path: Path) -> None:
         raise StorageError.of(path, error, "removed") from None
 
 
+def move(source: Path, target: Path) -> None:
+    """Puts a whole file in the place of another in one step. Raises StorageError."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise StorageError.of(target, error) from None
+
+
 def scratch_of(path: Path) -> Path:
     """The temporary file of `path`. Its name is fixed, so that leftovers of killed writers are overwritten and do not accumulate."""
     return path.with_name(f".{path.name}.tmp")

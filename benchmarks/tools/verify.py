@@ -78,7 +78,7 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
     images: ImageSet | None = None
     if expected is not None and records:
         images, why = expected.found
-    counted = traces = 0
+    counted = traces = elsewhere = 0
     for record in records:
         packed = read(record.beside(".npz"))
         wrong = []
@@ -89,7 +89,9 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
         wrong += [fault for path in seen for fault in trace_fault(store, record, path.parent.name)]
         traces += len(seen)
         if expected is not None and images is not None:
-            wrong += split_fault(expected, record, images)
+            fault = split_fault(expected, record, images)
+            elsewhere += fault is None
+            wrong += fault or []
         faults += [f"{record.path.relative_to(store.root)}: {fault}; remove it and run again" for fault in wrong]
     unsealed = sum(record.schema_version == 1 for record in records)
     where = "" if store.root.parent == settings.results else f" in {store.root.parent.relative_to(settings.results)}/"
@@ -97,7 +99,8 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
         f"{name}{where}: {len(records)} records read, {len(failures)} notes of failed runs",
         f"  {len(records) - unsealed} sealed, and the seals hold; {unsealed} of schema 1, which has no seal",
         f"  {counted} agree with their kept predictions or are named below; {len(records) - counted} have none here",
-        f"  {0 if images is None else len(records)} compared with the split of their seed" + (f": {why}" if why else ""),
+        f"  {0 if images is None else len(records) - elsewhere} compared with the split of their seed" + (f": {why}" if why else ""),
+        *([f"  {elsewhere} not compared: run on other images, or under another definition of the protocol"] if elsewhere else []),
         f"  {traces} traces of studies belong to their records or are named below",
     ]
     return lines, faults
@@ -142,16 +145,18 @@ def predictions_fault(record: Record, packed: bytes) -> list[str]:
     return [] if counts == stated else ["its counts are not those of its predictions"]
 
 
-def split_fault(expected: Expected, record: Record, images: ImageSet) -> list[str]:
+def split_fault(expected: Expected, record: Record, images: ImageSet) -> list[str] | None:
+    """Differences from the split of the record's seed; None if the record was run on other images or under another definition of the
+    protocol, of which the split is not known here."""
     identity, protocol = record.identity, expected.protocol
-    if identity.data != protocol.data or identity.sessions != protocol.sessions:
-        return ["it was run under another definition of this protocol"]
+    if identity.data != protocol.data or identity.sessions != protocol.sessions or identity.split not in protocol.splits:
+        return None
     try:
         images_sha256, split = expected.split(images, identity.split, identity.seed)
     except (DataError, UsageError) as error:
         return [str(error)]
     if record.images_sha256 != images_sha256:
-        return ["it was run on other images than those here"]
+        return None
     if (record.order, record.rows_sha256) != (split.order, split.indices_sha256):
         return ["its class order or its images are not those of its seed"]
     return []

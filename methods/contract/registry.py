@@ -54,6 +54,9 @@ def read_entry(name: str) -> Entry:
             raise MethodError(f"{path}, line {node.lineno}: imports {min(reached)}; a method gets what it may touch from its context")
     for node in module.body:
         if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
+            title = facts["title"]
+            if title is not None and not (isinstance(title, str) and title.strip() and title.isprintable()):
+                raise MethodError(f"{path}: title of {node.name} must be one line of printable text")
             presets = facts.get("presets", {"default": {}})
             if not isinstance(presets, dict) or not presets:
                 raise MethodError(f"{path}: presets of {node.name} must be a literal dictionary with at least one entry")

@@ -50,7 +50,7 @@ def test_one_entry_is_enough(make_record: Callable[..., Record], monkeypatch: py
     section = Section("quick", "paper", variants)
     last = final_table(section)
     assert "Worst class" in last
-    assert "**40.00 ± 0.00**" in last
+    assert "40.00 ± 0.00" in last
     assert "10.00 ± 0.00" in last
     assert "Worst" in definitions_table(section)
     assert "Worst: the class that is recognised least." in definitions_legend()

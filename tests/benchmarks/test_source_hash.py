@@ -47,33 +47,44 @@ def folder(tmp_path: Path, methods_in: Callable[[Path], None]) -> Path:
     ],
 )
 def test_comments_docstrings_annotations_and_layout_change_nothing(old: str, new: str, folder: Path) -> None:
-    before = source_hash("mine")
+    before = source_hash("mine", "linear")
     (folder / "mine.py").write_text(METHOD.replace(old, new))
-    assert source_hash("mine") == before
+    assert source_hash("mine", "linear") == before
 
 
 @pytest.mark.parametrize(("file", "old", "new"), [("mine.py", "double(features)", "features"), ("helping.py", "2 * x", "3 * x")])
 def test_a_change_of_the_method_or_of_what_it_imports_is_seen(file: str, old: str, new: str, folder: Path) -> None:
-    before = source_hash("mine")
+    before = source_hash("mine", "linear")
     path = folder / file
     path.write_text(path.read_text().replace(old, new))
-    assert source_hash("mine") != before
+    assert source_hash("mine", "linear") != before
 
 
 def test_moving_a_file_changes_nothing(folder: Path) -> None:
-    before = source_hash("mine")
+    before = source_hash("mine", "linear")
     (folder / "attic").mkdir()
     (folder / "helping.py").rename(folder / "attic" / "doubling.py")
     (folder / "mine.py").write_text(METHOD.replace("methods.helping", "methods.attic.doubling"))
-    assert source_hash("mine") == before
+    assert source_hash("mine", "linear") == before
+
+
+def test_a_change_of_the_base_kind_is_seen(folder: Path) -> None:
+    assert source_hash("mine", "linear") != source_hash("mine", "cosine")
+
+
+def test_relative_imports_are_followed(folder: Path) -> None:
+    (folder / "mine.py").write_text(METHOD.replace("from methods.helping", "from .helping"))
+    before = source_hash("mine", "linear")
+    (folder / "helping.py").write_text(HELPER.replace("2", "3"))
+    assert source_hash("mine", "linear") != before
 
 
 def test_nothing_is_run_and_a_broken_file_has_no_hash(folder: Path) -> None:
     (folder / "helping.py").write_text("raise SystemExit('run')\n")
-    assert source_hash("mine") is not None
+    assert source_hash("mine", "linear") is not None
     (folder / "helping.py").write_text("def double(:\n")
-    assert source_hash("mine") is None
-    assert source_hash("nowhere") is None
+    assert source_hash("mine", "linear") is None
+    assert source_hash("nowhere", "linear") is None
 
 
 def test_a_change_that_was_proved_equal_is_none(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +99,7 @@ def test_a_change_that_was_proved_equal_is_none(folder: Path, tmp_path: Path, mo
 
 def test_every_shipped_method_has_a_hash_and_states_its_version() -> None:
     """A method that imports another shared part must differ from one that does not."""
-    hashes = {name: source_hash(name) for name in method_names()}
+    hashes = {name: source_hash(name, "linear") for name in method_names()}
     assert None not in hashes.values()
     assert len(set(hashes.values())) == len(hashes)
     assert {name: stated_version(name) for name in hashes} == {name: load_method(name).version for name in hashes}
