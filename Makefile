@@ -1,14 +1,15 @@
 # make demo: install, then run the digits protocol into demo/.   make test, make lint: in the same environment.
+# make test-all: every preset of every method, and more kills.
 PYTHON ?= python3
 VENV ?= .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint install
+.PHONY: demo test test-all lint install
 install: $(STAMP)
 
 # --no-deps: the lock is complete; without it pip would pull the QP solvers that avalanche-lib's extra names.
 $(STAMP): requirements.lock
-	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "fscil-bench needs Python 3.11 to 3.13"'
+	$(PYTHON) -c 'import sys; assert (3, 11, 4) <= sys.version_info < (3, 14), "fscil-bench needs Python 3.11.4 to 3.13"'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	touch $(STAMP)
@@ -18,6 +19,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+test-all: $(STAMP)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --all-presets --kills 60
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -37,6 +37,15 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=30, help="how often tests/trust/test_kill.py kills the command (default: 30)")
+    parser.addoption("--all-presets", action="store_true", help="contracts are tried on all presets of a method (default: on its first)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `each_method` is run once a file of methods/: `method:preset`."""
+    if "each_method" in metafunc.fixturenames:
+        presets = {name: registry.read_entry(name).presets for name in registry.method_names()}
+        most = None if metafunc.config.getoption("all_presets") else 1
+        metafunc.parametrize("each_method", [f"{name}:{preset}" for name, several in presets.items() for preset in several[:most]])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,7 +120,7 @@ def with_run(runner: Runner, results: Path, settings: Settings) -> Callable[[Ide
 
     def with_run(identity: Identity) -> Store:
         saved = Store(results)
-        if not saved.is_done(identity):
+        if saved.find(identity) is None:
             saved.save(*runner.run(identity))
         shutil.copytree(results / "records", settings.results / "records")
         return Store(settings.results)

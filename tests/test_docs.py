@@ -15,6 +15,7 @@ from benchmarks.planning.studies import study_runs
 from protocols import load_protocol
 from protocols.schema import Protocol
 from protocols.study import load_study
+from tests.trust.harness import one_by_one, places
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("benchmarks", "methods", "protocols", "run_all.py")
@@ -39,25 +40,22 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_all(folder: Path, data_root: Path, results: str, methods: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["--protocol", str(ROOT / "tests/data/tiny.yaml"), "--seeds", "0", "--workers", "1"]
-    arguments += ["--methods", methods, "--data-root", str(data_root), "--results", results]
-    return subprocess.run([sys.executable, "run_all.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
-
-
 def test_the_example_method_appears_beside_the_others_and_changes_none(copy: Path, data_root: Path) -> None:
-    alone = run_all(copy, data_root, "alone", "base_only,proto")
-    assert alone.returncode == 0, alone.stderr
     example = block("docs/ADDING_A_METHOD.md", "python")
     (copy / "methods" / "shrunk_proto.py").write_text(example)
     assert len([line for line in example.splitlines() if line.strip()]) <= 35
-    done = run_all(copy, data_root, "beside", "base_only,proto,shrunk_proto,shrunk_proto:strong")
+    methods = "base_only,proto,shrunk_proto,shrunk_proto:strong"
+    line = [*places(copy / "beside", data_root), "--seeds", "0", "--workers", "1", "--methods", methods]
+    done = subprocess.run([sys.executable, "run_all.py", *line], cwd=copy, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     table = (copy / "beside" / "tiny.md").read_text()
     assert "| ShrunkProto (mild)" in table
     assert "| ShrunkProto (strong)" in table
-    for record in (copy / "alone" / "records").rglob("seed00.json"):
-        assert record.read_bytes() == (copy / "beside" / record.relative_to(copy / "alone")).read_bytes()
+    alone = one_by_one(copy / "alone", data_root, ("base_only", "proto"), (0,))
+    records = [name for name in alone if name.endswith("/seed00.json")]
+    assert len(records) == 2
+    for name in records:
+        assert (copy / "beside" / name).read_bytes() == alone[name]
 
 
 def test_the_example_protocol_is_valid() -> None:

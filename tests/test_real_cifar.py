@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +13,15 @@ import pytest
 from PIL import Image
 
 from methods.contract.registry import method_names
+from tests.test_cli import ROOT, call
+from tests.trust.asking import ask
 
-ROOT = Path(__file__).resolve().parent.parent
-CLASSES, TRAIN, TEST = 10, 60, 40
+CLASSES, TRAIN, TEST = 10, 40, 20
 
 
 @pytest.fixture(scope="module")
 def cifar_root(shared: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first ten classes, 60 training and 40 test images each, in the folder layout that users have."""
+    """The first ten classes, 40 training and 20 test images each, in the folder layout that users have."""
     root = tmp_path_factory.mktemp("cifar")
     with zipfile.ZipFile(shared("cifar100.zip")) as archive:
         index = json.loads(archive.read("names.json"))
@@ -38,14 +37,13 @@ def cifar_root(shared: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
     return root
 
 
-def run_all(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run_all.py"), "--protocol", "tests/data/cifar_slice.yaml", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+PROTOCOL = ROOT / "tests" / "data" / "cifar_slice.yaml"
 
 
 def test_every_method_on_real_images(cifar_root: Path, tmp_path: Path) -> None:
-    done = run_all("--data-root", str(cifar_root), "--results", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    done = call("--protocol", str(PROTOCOL), "--data-root", str(cifar_root), "--results", str(tmp_path), timeout=600)
+    assert done.status == 0, done.err
+    assert "Warning" not in done.err
     records = [json.loads(path.read_text()) for path in (tmp_path / "records").rglob("seed00.json")]
     assert sorted(record["identity"]["method"] for record in records) == method_names()
     table = (tmp_path / "cifar_slice.md").read_text()
@@ -58,8 +56,7 @@ def test_every_method_on_real_images(cifar_root: Path, tmp_path: Path) -> None:
 
 
 def test_canonical_shots_are_refused_where_the_original_order_is_lost(cifar_root: Path, tmp_path: Path) -> None:
-    """methods.md 1.3: PNG folders cannot give the canonical list; the mend is named before anything is trained."""
-    refused = run_all("--data-root", str(cifar_root), "--results", str(tmp_path), "--split", "canonical")
-    assert refused.returncode == 2
-    assert "--split canonical-order" in refused.stderr
+    """docs/methods.md 1.3: PNG folders cannot give the canonical list; the mend is named before anything is trained."""
+    places = ("--data-root", str(cifar_root), "--results", str(tmp_path))
+    assert ask("--protocol", str(PROTOCOL), *places, "--split", "canonical").fault("--split canonical-order") == ""
     assert not list(tmp_path.rglob("*.json"))

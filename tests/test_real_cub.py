@@ -1,15 +1,15 @@
 """CUB and miniImageNet, whose images are not all to be had here: the shipped protocols, cut to what there is, through the command line.
 
-CUB is sixteen classes of real photographs, miniImageNet a small tree in the original layout. A protocol is the shipped file with fewer
+CUB is ten classes of real photographs, miniImageNet a small tree in the original layout. A protocol is the shipped file with fewer
 classes, smaller images, shorter trainings and no pretrained weights; all else stays. CUB's split `lec` permutes all 200 classes, so it
-is left out.
+is left out. The command line is asked in this process, for one run at a time: tests/test_real_cifar.py has a sweep of its own.
 """
 
 from __future__ import annotations
 
 import csv
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,26 @@ from numpy.typing import NDArray
 
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from tests.test_cli import ROOT, Answer, call, record_files, rows
+from tests.test_cli import ROOT, record_files, rows
+from tests.trust.asking import Answer, ask
 
-BASE, WAY, COUNT = 10, 2, 3
+BASE, WAY, COUNT = 6, 2, 2
 CLASSES = BASE + WAY * COUNT
 SMALL: dict[str, Any] = {"sessions": {"base": BASE, "way": WAY, "count": COUNT, "shots": 5}, "canonical": None}
 SHORT = {"epochs": 8, "batch": 32, "lr": 0.05}
 CUB: dict[str, dict[str, Any]] = {"data": {"classes": CLASSES, "size": 32, "train_size": 40}, "backbone": {"pretrained": None}}
 LABELS = {"base_only": "BaseOnly", "proto": "Proto (raw_mean)", "ft_cnn": "Ft-CNN (topic)", "lecnet": "LEC-Net (paper)"}
 """Of each method's row."""
-PATIENCE = 600.0
+PATIENCE = 600
 """Seconds that a command may take on a busy machine."""
 
 
 def offline(*arguments: str) -> Answer:
     """The command on the CPU, with a proxy where nobody listens, so that every download fails at once."""
-    return call(*arguments, "--device", "cpu", timeout=PATIENCE, https_proxy="http://127.0.0.1:9", no_proxy="")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("https_proxy", "http://127.0.0.1:9")
+        patched.setenv("no_proxy", "")
+        return ask(*arguments, "--device", "cpu", seconds=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def cut(shipped: str, folder: Path, changes: Mapping[str, Mapping[str, Any]]) ->
     protocol = yaml.safe_load((ROOT / "protocols" / f"{shipped}.yaml").read_text(encoding="utf-8"))
     protocol |= SMALL | {"name": f"{shipped}_cut", "splits": [split for split in protocol["splits"] if split != "lec"]}
     protocol["recipes"]["quick"] |= SHORT
-    protocol["recipes"]["quick"]["methods"]["lecnet"] = {"epochs": 20}
+    protocol["recipes"]["quick"]["methods"]["lecnet"] = {"epochs": 10}
+    protocol["recipes"]["quick"]["methods"]["ft_cnn:topic"] = {"lr": 0.01, "epochs": 10}
     for key, values in changes.items():
         protocol[key] |= values
     path = folder / f"{shipped}_cut.yaml"
@@ -83,7 +88,7 @@ def column(folder: Path, name: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cub_root(shared: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lists of all 200 classes, and the photographs of the first sixteen."""
+    """The lists of all 200 classes, and the photographs of the first ten."""
     root = tmp_path_factory.mktemp("cub")
     wanted = tuple(f"images/{number:03}." for number in range(1, CLASSES + 1))
     with tarfile.open(shared("cub200_first50.tar")) as photographs, tarfile.open(shared("cub200_metadata.tar")) as lists:
@@ -135,11 +140,11 @@ def mini(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def finish(place: Place, split: str) -> None:
-    answer = place.run("--split", split)
-    assert answer.status == 0, answer.err
-    assert answer.out.splitlines()[-1] == "4 runs done, 0 were there already, 0 failed"
-    assert "Warning" not in answer.err
+def finish(place: Place, split: str, methods: Sequence[str] = tuple(LABELS)) -> None:
+    for method in methods:
+        answer = place.run("--split", split, methods=method)
+        assert answer.status == 0, answer.err
+        assert answer.out.splitlines()[-1] == "1 runs done, 0 were there already, 0 failed"
 
 
 def assert_whole(place: Place, split: str, images: list[int]) -> None:
@@ -178,7 +183,7 @@ def test_cub_has_the_official_test_images_of_every_class(cub: Place) -> None:
 
 def test_cub_birds_are_learnt(cub: Place) -> None:
     first = cub.records("canonical-order")["base_only"].sessions[0]
-    assert sum(first.correct) / sum(first.total) > 0.15, "chance is 1 in 10"
+    assert sum(first.correct) / sum(first.total) > 0.25, "chance is 1 in 6"
 
 
 def test_cub_again_repeats_nothing(cub: Place) -> None:
@@ -193,8 +198,7 @@ def test_cub_records_are_verified_against_the_photographs(cub: Place) -> None:
 
 def test_cub_canonical_shots_stand_on_the_same_base(cub: Place) -> None:
     """The photographs are read in the order of images.txt, so the shots that everybody reports can be taken from them."""
-    answer = cub.run("--split", "canonical", methods="base_only,proto")
-    assert answer.status == 0, answer.err
+    finish(cub, "canonical", ("base_only", "proto"))
     drawn, shared = cub.records("canonical-order"), cub.records("canonical")
     assert shared["base_only"].sessions[0] == drawn["base_only"].sessions[0]
     assert shared["proto"].rows_sha256 != drawn["proto"].rows_sha256
@@ -212,7 +216,7 @@ def test_mini_counts_its_test_images(mini: Place) -> None:
 
 def test_mini_colours_are_learnt(mini: Place) -> None:
     proto = mini.records("paper")["proto"].sessions
-    assert sum(proto[0].correct) / sum(proto[0].total) > 0.3, "chance is 1 in 10"
+    assert sum(proto[0].correct) / sum(proto[0].total) > 0.4, "chance is 1 in 6"
     assert sum(proto[-1].correct[BASE:]) > 0, "no new class was met"
 
 
@@ -227,10 +231,10 @@ def refused(*arguments: str, results: Path) -> str:
     """The one line that a command ends with before anything is trained."""
     answer = offline(*arguments, "--results", str(results))
     assert answer.status == 2, answer.err
-    assert len(answer.lines) == 1, answer.err
+    assert len(answer.err.splitlines()) == 1, answer.err
     assert answer.out == ""
     assert [path for path in results.rglob("*") if path.is_file()] == [], "nothing is trained or written"
-    return answer.lines[0]
+    return answer.err.splitlines()[0]
 
 
 def test_cub_is_not_there_and_no_network(tmp_path: Path) -> None:

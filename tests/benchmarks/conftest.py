@@ -7,42 +7,64 @@ from typing import Any
 
 import pytest
 
-from benchmarks.data.splits import order_sha256
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record, SessionResult
+from benchmarks.records.source_hash import stated_presets
+from benchmarks.system.hashes import order_sha256
+from protocols.schema import Protocol
 
 TITLES = {"base_only": "BaseOnly", "ft_cnn": "Ft-CNN", "lecnet": "LEC-Net", "proto": "Proto"}
 IMAGES = 10  # test images a class
-SESSIONS = {"base": 2, "way": 1, "count": 2, "shots": 5}
+SETTINGS: dict[str, Any] = {
+    "data": {"source": "digits", "size": 8, "channels": 1, "mean": [0.3], "std": [0.4]},
+    "augment": {"pad": 1},
+    "sessions": {"base": 2, "way": 1, "count": 2, "shots": 5},
+    "backbone": {"name": "conv2", "pretrained": None},
+}
+"""Of the protocol `hand` and of its records."""
+BASE = {"epochs": 2, "lr": 0.1}
+CONFIG = {"lr": 0.01, "gamma": 0.8, "milestones": [3, 5]}
 
 MakeIdentity = Callable[..., Identity]
 MakeRecord = Callable[..., Record]
 
 
 @pytest.fixture
+def hand() -> Protocol:
+    """The protocol whose records `make_record` makes: they have the settings of its file."""
+    content = {"name": "hand", "title": "By hand", "notes": "Nobody ran this.", "splits": ["paper", "canonical-order"]}
+    return Protocol.model_validate({**content, **SETTINGS, "recipe": "quick", "recipes": {"quick": BASE, "slow": BASE}})
+
+
+@pytest.fixture
 def make_identity() -> MakeIdentity:
-    """An identity of a protocol `hand`: two base classes, then two sessions of one class. Keywords replace its fields."""
+    """An identity of a protocol `hand`: two base classes, then two sessions of one class. Keywords replace its fields.
+
+    Parameters have the values of CONFIG and of the method's preset; others than these are no defaults.
+    """
 
     def make(variant: str = "lecnet:paper", seed: int = 0, **changes: Any) -> Identity:
         method, _, preset = variant.partition(":")
+        config = {**CONFIG, **(stated_presets(method) or {}).get(preset, {}), **changes.get("overrides", {})}
+        config = changes.get("config", config)
         fields: dict[str, Any] = {
             "suite": 1,
             "protocol": "hand",
-            "data": {"source": "digits", "size": 8},
-            "augment": {"pad": 1},
-            "sessions": SESSIONS,
-            "backbone": {"name": "conv2", "pretrained": None},
+            **SETTINGS,
             "recipe": "quick",
-            "recipe_settings": {"epochs": 2, "lr": 0.1},
+            "recipe_settings": BASE,
             "split": "paper",
             "method": method,
             "preset": preset,
             "overrides": {},
-            "config": {"lr": 0.01, "gamma": 0.8, "milestones": [3, 5]},
+            "config": config,
+            "defaults": [key for key in config if CONFIG.get(key) == config[key]],
             "version": 1,
             "base": "linear",
             "seed": seed,
+            "images": "c" * 64,
+            "precision": "fp32",
         }
         return Identity.model_validate({**fields, **changes})
 
@@ -70,8 +92,7 @@ def make_record(make_identity: MakeIdentity) -> MakeRecord:
             order=order,
             order_sha256=order_sha256(order),
             rows_sha256="b" * 64,
-            images_sha256="c" * 64,
-            environment={"device": "x86_64", "precision": "fp32", "threads": 1, "torch": "2.11.0"},
+            environment={"device": "x86_64", "precision": str(identity.precision), "threads": 1, "torch": "2.11.0"},
             selection="last",
             memory_budget=0,
             sessions=tuple(

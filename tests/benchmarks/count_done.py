@@ -14,7 +14,7 @@ from benchmarks.planning.ledger import upgraded
 from benchmarks.planning.plan import Request, make_identity
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import stores_below
-from benchmarks.system.quiet import silence_warnings
+from benchmarks.system.surroundings import settle
 from protocols.pseudo import find_protocol
 from protocols.reading import InputError
 from protocols.schema import Protocol
@@ -35,7 +35,7 @@ def wanted(identity: Identity) -> Identity | None:
 
 
 def main(results: Path) -> dict[str, int]:
-    silence_warnings()
+    settle()
     plans: dict[str, Identity | None] = {}
     counts = {"records": 0, "done": 0}
     for store in stores_below(results):

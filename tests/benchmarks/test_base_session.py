@@ -23,7 +23,7 @@ from benchmarks.data.transforms import Transform
 from benchmarks.system.errors import StorageError
 from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
-from protocols.schema import Augment, Data, Protocol, Recipe
+from protocols.schema import Augment, BaseRecipe, Data, Protocol, Recipe
 
 KEY = BaseKey({"what": "a test"})
 CPU = torch.device("cpu")
@@ -40,8 +40,8 @@ def make_batches() -> Batches:
     return Batches(images, torch.arange(48) % 6, torch.arange(48), Transform(data, Augment(pad=1)), 16, 0, "base")
 
 
-def fresh(tiny: Protocol) -> Callable[[], Network]:
-    return lambda: build_network(tiny, "linear", "fp32", 0, None, 1.0)
+def fresh(tiny: Protocol, kind: str = "linear") -> Callable[[], Network]:
+    return lambda: build_network(tiny, kind, "fp32", 0, None, 1.0)
 
 
 def trainer(stop_after: int | None = None, epochs: int = 4) -> Callable[[Network, Checkpoint], None]:
@@ -99,17 +99,20 @@ def test_a_checkpoint_of_a_finished_base_is_removed(tiny: Protocol, tmp_path: Pa
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".lock"}
 
 
-@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+@pytest.mark.parametrize("kind", base_kind_names())
+@pytest.mark.parametrize("stopped_after", [1, 3])
 def test_interrupted_training_goes_on_to_the_same_bytes(
-    stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = cached_base(tmp_path / "a", KEY, fresh(tiny), trainer())
+    """Whatever a base kind adds to the network, a checkpoint holds it."""
+    network = fresh(tiny, kind)
+    undisturbed = cached_base(tmp_path / "a", KEY, network, trainer())
     monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        cached_base(tmp_path / "b", KEY, fresh(tiny), trainer(stop_after=stopped_after))
+        cached_base(tmp_path / "b", KEY, network, trainer(stop_after=stopped_after))
     assert (tmp_path / "b" / f"{KEY.stem}.checkpoint").exists() == (stopped_after > 1)
     torch.manual_seed(99)
-    assert same(cached_base(tmp_path / "b", KEY, fresh(tiny), trainer()), undisturbed)
+    assert same(cached_base(tmp_path / "b", KEY, network, trainer()), undisturbed)
     assert not list((tmp_path / "b").glob("*.checkpoint"))
 
 
@@ -165,28 +168,31 @@ OTHER_RECIPE = {
 
 
 def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> None:
+    fast = tiny.recipes["fast"]
+
     def key(**changes: object) -> str:
-        values: dict = {"protocol": tiny, "recipe": tiny.recipes["fast"], "base": "linear", "seed": 0}
-        values |= {"data_sha256": "d", "rows_sha256": "r", "environment": {"threads": 1}} | changes
+        values: dict = {"protocol": tiny, "recipe": fast.shared, "base": "linear", "base_version": 1, "seed": 0}
+        values |= {"images": "d", "indices": "r", "environment": {"threads": 1}} | changes
         return base_key(**values).stem
 
-    fast = tiny.recipes["fast"]
     others = [
         *({"base": base} for base in base_kind_names() if base != "linear"),
+        {"base_version": 2},
         {"seed": 1},
-        {"data_sha256": "e"},
-        {"rows_sha256": "s"},
+        {"images": "e"},
+        {"indices": "s"},
         {"environment": {"threads": 2}},
         {"protocol": tiny.model_copy(update={"augment": Augment(pad=2)})},
         {"protocol": tiny.model_copy(update={"backbone": tiny.backbone.model_copy(update={"name": "conv4"})})},
-        *({"recipe": fast.model_copy(update={name: value})} for name, value in OTHER_RECIPE.items()),
+        *({"recipe": fast.shared.model_copy(update={name: value})} for name, value in OTHER_RECIPE.items()),
     ]
-    assert OTHER_RECIPE.keys() == Recipe.model_fields.keys() - {"methods", "bases"}, "a new field of Recipe: does it change a base?"
+    assert OTHER_RECIPE.keys() == BaseRecipe.model_fields.keys(), "a new field of BaseRecipe: try another value of it, too"
     assert len({key(**change) for change in others} | {key()}) == len(others) + 1
     presentation = tiny.model_copy(update={"title": "another", "notes": "n", "methods": ("proto",), "without": ("der",), "seeds": "7"})
     assert key(protocol=presentation) == key()
-    assert key(recipe=fast.model_copy(update={"methods": {}})) == key()
-    assert key(recipe=fast.model_copy(update={"bases": {"path": {"lr": 1.0}}})) == key(), "what a recipe changes for another base"
+    assert key(recipe=fast.model_copy(update={"methods": {}}).for_base("linear")) == key()
+    elsewhere = fast.model_copy(update={"bases": {"path": {"lr": 1.0}}})
+    assert key(recipe=elsewhere.for_base("linear")) == key(), "what a recipe changes for another base"
 
 
 def test_onecycle_rises_to_its_rate_and_falls_to_nothing_as_torchs_does() -> None:

@@ -125,7 +125,7 @@ def test_images_are_uint8_with_the_channel_first(root: Path) -> None:
 
 
 def test_images_are_squashed_to_a_square(root: Path) -> None:
-    """Width and height are resized independently, bilinear, as LEC-Net's loaders do (methods.md 1.5)."""
+    """Width and height are resized independently, bilinear, as LEC-Net's loaders do (docs/methods.md 1.5)."""
     pixels = noise(30, 17, 3, seed=9)
     Image.fromarray(pixels).save(train_file(root))
     expected = np.asarray(Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR)).transpose(2, 0, 1)

@@ -65,12 +65,12 @@ def scene(tiny: Protocol, tmp_path: Path) -> Scene:
     network = to_fast_layout(build_network(tiny, "linear", "fp32", 0, None, 1.0).eval(), CPU)
     data = Data(source="digits", size=8, channels=1, mean=(0.3,), std=(0.4,))
     transform = Transform(data, Augment(pad=1, flip=True, jitter=0.3))
-    return Scene(tmp_path / "base", network, Tensors(train, plain, labels, test, labels), split, transform)
+    return Scene(tmp_path / "base", network, Tensors(train=train, plain=plain, labels=labels, test=test, test_labels=labels), split, transform)
 
 
 def same(a: BaseFeatures, b: BaseFeatures) -> bool:
     tests = a.test.keys() == b.test.keys() and all(torch.equal(a.test[number], b.test[number]) for number in a.test)
-    return tests and a.key == b.key and torch.equal(a.train.rows, b.train.rows) and torch.equal(a.train.features, b.train.features)
+    return tests and a.key == b.key and torch.equal(a.train.indices, b.train.indices) and torch.equal(a.train.features, b.train.features)
 
 
 def forbid_embedding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_they_are_those_of_plain_images_in_the_splits_order(scene: Scene, monkey
         forbid_embedding(patched)
         read = scene.features()
     assert same(first, read)
-    assert torch.equal(read.train.rows, torch.from_numpy(scene.split.train[0]))
+    assert torch.equal(read.train.indices, torch.from_numpy(scene.split.train[0]))
     assert torch.equal(read.train.features, scene.anew(scene.tensors.plain, scene.split.train[0]))
     assert read.train.features.dtype == torch.float32
     assert list(read.test) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Images and results on the disk are shut to methods, and only while these run."""
+"""Images and results on the disk are blocked for methods, and only while these run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running.guard import blocked, folders
+from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.system.settings import Settings
 from methods.contract.memory import LeakError
 from tests.conftest import ROOT
@@ -20,11 +20,11 @@ def places(tmp_path: Path) -> tuple[str, ...]:
     for name in ("results/.base/a.features", "results/records/r.json", "results/notes.md", "data/cifar/train", "data/.cache/x/test.npy"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    return folders(Settings(tmp_path / "data", tmp_path / "results"))
+    return folders_to_block(Settings(tmp_path / "data", tmp_path / "results"))
 
 
 @pytest.mark.parametrize("name", ["results/.base/a.features", "results/records/r.json", "data/cifar/train", "data/.cache/x/test.npy"])
-def test_what_is_shut(name: str, tmp_path: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_blocked(name: str, tmp_path: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / name
     (tmp_path / "link").symlink_to(path)
     monkeypatch.chdir(path.parent)
@@ -75,7 +75,7 @@ def test_the_objects_of_the_process(places: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("root", [Path("/"), Path(tempfile.gettempdir()), ROOT, ROOT.parent])
 def test_a_data_root_that_holds_more_than_data(root: Path, tmp_path: Path) -> None:
     """The suite, its environment or temporary files lie in it: code is imported from there while methods run."""
-    images = folders(Settings(root, tmp_path))[0]
+    images = folders_to_block(Settings(root, tmp_path))[0]
     assert images == f"{root.resolve()}/.cache/".replace("//", "/")
     with blocked((images,)):
         Path(__file__).read_bytes()

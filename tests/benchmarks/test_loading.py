@@ -243,7 +243,7 @@ def coloured(count: int, batch: int, augment: Augment = FULL, size: int = 8, tra
 def by_hand(b: Batches, epoch: int) -> list[list[Tensor]]:
     """An epoch as the docstring has it: drawn from its own generator, then made batch by batch."""
     generator = torch.Generator().manual_seed(torch_seed(b.seed, f"{b.name}/epoch{epoch}"))
-    rows = b.rows[torch.randperm(len(b.rows), generator=generator)]
+    rows = b.indices[torch.randperm(len(b.indices), generator=generator)]
     draws = b.transform.draw(len(rows), generator)
     parts = [slice(start, start + b.batch_size) for start in range(0, len(rows), b.batch_size)]
     return [[b.transform.apply(b.images[rows[p]], draws.at(p)), b.labels[rows[p]], torch.zeros_like(rows[p])] for p in parts]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.records.schema import Record, SessionResult
-from benchmarks.report.frame import matrix_of, to_frame
+from benchmarks.report.frame import run_of, to_frame
 from protocols.schema import Sessions
 
 Curve = tuple[list[int], list[int]]
@@ -226,7 +226,7 @@ def test_performance_drop_is_the_sum_of_its_steps(accuracies: list[float], shift
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20), st.data())
 def test_doing_nothing_drops_by_the_share_of_novel_classes(base: int, novel: int, size: int, data: st.DataObject) -> None:
-    """methods.md 2.1: BaseOnly keeps A0 * base / seen where classes have equally many images."""
+    """docs/methods.md 2.1: BaseOnly keeps A0 * base / seen where classes have equally many images."""
     right = data.draw(st.integers(0, size)) * base
     first = 100 * right / (size * base)
     last = metrics.micro([right // base] * base + [0] * novel, [size] * (base + novel))
@@ -275,7 +275,7 @@ def test_the_frame_says_what_the_counts_say(make_record: Callable[..., Record], 
         assert row["novel"] == pytest.approx(float(novel))
         assert row["hm"] == pytest.approx(float(2 * novel * shares[1] / both) if both else 0.0)
         assert abs(row["class_count"] - row["accuracy"]) <= apart(total, shape.way) + 1e-9
-    assert matrix_of(record) == [metrics.session_accuracies(shape, *curve) for curve in curves]
+    assert run_of(record).matrix == [metrics.session_accuracies(shape, *curve) for curve in curves]
 
 
 @given(runs(equal=True))

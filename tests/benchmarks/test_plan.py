@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -17,6 +18,7 @@ from methods.contract.registry import MethodError, base_kind_names, load_method,
 from protocols import load_protocol, protocol_names
 from protocols.schema import Protocol, Recipe
 from protocols.study import Study, StudyVariant
+from tests.benchmarks.conftest import MakeIdentity
 
 
 def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
@@ -232,6 +234,8 @@ def test_settings_that_nobody_changed_are_the_classes(tiny: Protocol) -> None:
     assert run.config["ratio_weight"] == 0.1
     assert run.config["momentum"] == 0.9
     assert run.overrides == {}
+    assert "momentum" in run.defaults, "which it names"
+    assert "gamma" not in run.defaults, "the preset's"
     assert run.base == "projected", "the preset names its base"
 
 
@@ -261,7 +265,18 @@ def test_one_run_a_seed_and_variant(tiny: Protocol) -> None:
     assert [(run.variant, run.seed) for run in runs] == [
         (variant, seed) for seed in (0, 3) for variant in ("lecnet:paper", "lecnet:code", "base_only:default")
     ]
-    assert len({run.stem for run in runs}) == len(runs)
+    assert len({placed(run) for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize(("said", "asked"), [("auto", None), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_images_are_open_until_they_are_seen_and_precision_where_the_recipe_says_auto(said: str, asked: str | None, tiny: Protocol) -> None:
+    (run,) = runs_of(with_recipe(tiny, precision=said), "base_only")
+    assert (run.images, run.precision) == (None, asked)
+
+
+def placed(run: Identity) -> str:
+    """Where it lies once its images and its precision are known."""
+    return str(run.model_copy(update={"images": "c" * 64, "precision": "fp32"}).stem)
 
 
 def other(value: Any) -> Any:
@@ -292,7 +307,7 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
     for field, declared in load_method(method).Config.model_fields.items():
         needed = NEEDS.get((method, field), {})
         (plain,) = runs_of(with_recipe(tiny, methods={method: needed}), method)
-        before = plain.config.get(field, declared.default)  # a field that came later is left out while it has its default
+        before = plain.config[field]
         value = other(before)
         if value is None:  # a choice by name: any other of those declared
             choices = [choice for choice in declared.annotation.__args__ if choice != before]  # type: ignore[union-attr]
@@ -302,11 +317,11 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
         (by_recipe,) = runs_of(with_recipe(tiny, methods={method: {**needed, field: value}}), method)
         assert by_recipe != plain, field
         assert by_recipe.config[field] != before
-        assert by_recipe.stem == plain.stem, "the recipe's own setting: it replaces the older record"
+        assert placed(by_recipe) != placed(plain), "no run takes another's place"
         (by_hand,) = runs_of(with_recipe(tiny, methods={method: needed}), method, [f"{method}.{field}={value}"])
         assert by_hand != plain, field
         assert by_hand.config == by_recipe.config
-        assert by_hand.stem != plain.stem, "a variant of the command line has its own record"
+        assert placed(by_hand) not in (placed(plain), placed(by_recipe)), "a variant of the command line has its own record"
         assert by_hand.variant.startswith(f"{plain.variant}[{field}=")
 
 
@@ -387,7 +402,7 @@ def test_a_recipe_changes_one_base_alone(base: str, tiny: Protocol) -> None:
         assert before.base_settings == {}
         assert after.base_settings == ({"epochs": 9, "lr": 0.7} if before.base == base else {})
         assert after.model_copy(update={"base_settings": {}}) == before, "the recipe's own settings stay what they are"
-        assert after.stem == before.stem
+        assert (placed(after) == placed(before)) == (before.base != base)
 
 
 def test_an_unknown_base_is_answered_with_the_nearest(tiny: Protocol) -> None:
@@ -401,6 +416,62 @@ def test_a_bases_settings_are_what_they_mean(tiny: Protocol) -> None:
     (run,) = runs_of(with_recipe(tiny, bases={"path": {"lr": "1e-2", "head_gain": "2e0", "milestones": [1]}}), "si")
     assert run.base_settings == {"lr": 0.01, "head_gain": 2.0, "milestones": [1]}
     assert Identity.model_validate_json(run.model_dump_json()) == run
+
+
+PLACES: list[dict[str, Any]] = [
+    {},
+    {"protocol": "other"},
+    {"recipe": "paper"},
+    {"split": "canonical"},
+    {"variant": "topic:paper"},
+    {"variant": "lecnet:code"},
+    {"overrides": {"gamma": 0.6}},
+    {"overrides": {"gamma": 0.61}},
+    {"overrides": {"gamma": "0.6"}},
+    {"overrides": {"gamma": -0.6}},
+    {"overrides": {"gamma": None}},
+    {"overrides": {"gamma": [0.6]}},
+    {"overrides": {"gamma": 0.6, "lr": 0.1}},
+    {"overrides": {"mode": "a/b"}},
+    {"overrides": {"mode": "a b"}},
+    {"overrides": {"mode": "a(b)"}},
+    {"overrides": {"mode": "é"}},
+    {"overrides": {"note": "x" * 300}},
+    {"overrides": {"note": "x" * 300 + "y"}},
+    {"overrides": {"path": "../../../etc"}},
+    {"seed": 1},
+    {"seed": 10},
+    {"seed": 100},
+]
+
+
+def test_stems_are_safe_and_unique(make_identity: MakeIdentity) -> None:
+    stems = [make_identity(**place).stem for place in PLACES]
+    assert len({str(stem).lower() for stem in stems}) == len(PLACES), "unique, on file systems that ignore case too"
+    for stem in stems:
+        assert len(stem.parts) == 4
+        for part in stem.parts:
+            assert re.fullmatch(r"[A-Za-z0-9=.,_-]+", part), part
+            assert part not in (".", "..")
+            assert len(part) < 200
+
+
+@pytest.mark.parametrize("recipe", ["quick/er", "../quick"])
+def test_a_recipe_name_cannot_leave_its_folder(recipe: str, tiny: Protocol) -> None:
+    """Recipes are keys of a user's YAML and name a folder: a protocol must refuse what is no plain name."""
+    content = tiny.model_dump(mode="json")
+    content["recipes"] = {recipe: content["recipes"]["fast"]}
+    content["recipe"] = recipe
+    with pytest.raises(ValueError, match="recipe"):
+        Protocol.model_validate(content)
+
+
+def test_variant_names(make_identity: MakeIdentity) -> None:
+    assert make_identity("lecnet:paper").variant == "lecnet:paper"
+    changed = make_identity("lecnet:paper", overrides={"lr": 0.1, "gamma": 0.6})
+    assert changed.variant == "lecnet:paper[gamma=0.6,lr=0.1]"
+    assert changed.variant == make_identity("lecnet:paper", overrides={"gamma": 0.6, "lr": 0.1}).variant
+    assert changed.stem.parts[2].startswith("lecnet-paper-gamma=0.6,lr=0.1")
 
 
 @pytest.mark.parametrize(

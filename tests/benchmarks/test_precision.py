@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.preflight import check_before_training, done_in_another_precision
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
@@ -59,28 +60,32 @@ def with_precision(protocol: Protocol, wanted: str) -> Protocol:
 
 
 def test_a_run_computes_in_what_was_said(tiny: Protocol, settings: Settings) -> None:
-    """And its record says so; all else of its identity stays, so that it joins the runs it goes on with."""
+    """And its record says so; all else of its identity stays."""
     protocol, records = with_precision(tiny, "auto"), {}
     for said in ("fp32", "bf16"):
         asked = Settings(settings.data_root, settings.results, "cpu", 1, precision=said)
         records[said] = Runner(protocol, asked).run(identity_of(protocol, "proto"))
         assert records[said][0].environment["precision"] == said
-    assert records["fp32"][0].identity == records["bf16"][0].identity
+    one, other = (record.identity for record, _, _ in records.values())
+    assert (one.precision, other.precision) == ("fp32", "bf16")
+    assert one.model_copy(update={"precision": "bf16"}) == other
+    assert not one.same_as(other)
     assert all(costs.base_seconds for _, costs, _ in records.values()), "each has a base of its own"
 
 
 def stored(store: Store, make_record: MakeRecord, costs: Any, seeds: range, done_in: str) -> list[Identity]:
     for seed in seeds:
-        record = make_record("proto:raw_mean", seed, **AUTO)
-        store.save(record.model_copy(update={"environment": {**record.environment, "precision": done_in}}), costs, b"")
-    return [make_record("proto:raw_mean", seed, **AUTO).identity for seed in range(4)]
+        store.save(make_record("proto:raw_mean", seed, **AUTO, precision=done_in), costs, b"")
+    return [make_record("proto:raw_mean", seed, **AUTO).identity.model_copy(update={"precision": None}) for seed in range(4)]
 
 
 @pytest.mark.parametrize("done_in", ["bf16", "fp32"])
 def test_a_sweep_that_changes_machines_is_told(here: str, done_in: str, make_record: MakeRecord, costs: Any, tmp_path: Path) -> None:
     """Three of four runs are done; the line names their number, both precisions and what to do."""
     runs = stored(Store(tmp_path), make_record, costs, range(3), done_in)
-    lines = done_in_another_precision(runs, Store(tmp_path), Settings(tmp_path, tmp_path, "cpu", 1))
+    ledger = Ledger(Store(tmp_path))
+    assert ledger.missing(runs) == runs[3:], "what is done in any precision is done"
+    lines = done_in_another_precision(runs, ledger, Settings(tmp_path, tmp_path, "cpu", 1))
     if done_in == here:
         assert lines == []
     else:
@@ -88,12 +93,12 @@ def test_a_sweep_that_changes_machines_is_told(here: str, done_in: str, make_rec
         assert lines[0].startswith(f"3 of these runs are done in {done_in}, the others would be in {here}")
         assert f"--precision {done_in} goes on" in lines[0]
     said = Settings(tmp_path, tmp_path, "cpu", 1, precision=done_in)
-    assert done_in_another_precision(runs, Store(tmp_path), said) == []
+    assert done_in_another_precision(runs, ledger, said) == []
 
 
 def test_nothing_is_said_where_nothing_is_done(make_identity: MakeIdentity, tmp_path: Path) -> None:
     settings = Settings(tmp_path, tmp_path, "cpu", 1)
-    assert done_in_another_precision([make_identity(**AUTO)], Store(tmp_path), settings) == []
+    assert done_in_another_precision([make_identity(**AUTO, precision=None)], Ledger(Store(tmp_path)), settings) == []
 
 
 def test_the_command_says_so_before_it_goes_on(data_root: Path, tmp_path: Path) -> None:

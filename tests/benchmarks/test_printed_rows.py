@@ -76,7 +76,7 @@ def test_the_rule_is_told_with_its_numbers(section: Section) -> None:
 
 
 def test_class_order_epoch_and_misprint_are_notes(section: Section) -> None:
-    """And no refusal: methods.md 1.4, 7.1."""
+    """And no refusal: docs/methods.md 1.4, 7.1."""
     printed = row("lecnet", 85, 63, 45, split="lec", selection="test, in every session", misprint="44.9 in the text")
     (line,) = held(section, printed)
     assert line["Verdict"].startswith("reproduced")
@@ -206,9 +206,8 @@ def test_it_groups_by_network_too(tmp_path: Path) -> None:
 
 
 def test_the_first_record_takes_its_place(
-    tiny: Protocol, tmp_path: Path, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
+    hand: Protocol, tmp_path: Path, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand = tiny.model_copy(update={"name": "hand", "sessions": tiny.sessions.model_copy(update={"base": 2, "way": 1, "count": 2})})
     monkeypatch.setattr(write, "load_published", lambda name: (row("lecnet", 85, 63, 45),))
     assert "Nobody has run" in write_report(hand, tmp_path)[0].read_text(encoding="utf-8")
     Store(tmp_path).save(make_record("lecnet:paper", 0, STEADY), costs, b"")

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from benchmarks.records import store as records
-from benchmarks.records.costs import Costs
+from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.failures import FailedRun, Failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import read_record, seal, to_json
 from benchmarks.records.schema import Record
-from benchmarks.records.store import Store
+from benchmarks.records.store import Store, stores_below
 from benchmarks.system.errors import RecordError, StorageError
+from tests.benchmarks.conftest import SETTINGS
 
 MakeIdentity = Callable[..., Identity]
 MakeRecord = Callable[..., Record]
@@ -30,27 +31,43 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
+def save(store: Store, record: Record, costs: Costs, predictions: bytes = b"") -> Record:
+    """The record as it is read back: it knows where it lies."""
+    store.save(record, costs, predictions)
+    return record.read_from(store.path(record.identity, ".json"))
+
+
 @pytest.fixture
 def saved(store: Store, make_record: MakeRecord, costs: Costs) -> Record:
     """One record in the store, with a gate log."""
     record = make_record("lecnet:paper", 3, logs=({}, {"tau": 0.5}, {"tau": 0.25}), images_kept=7, parameters_added=64)
-    store.save(record, costs, b"predictions")
-    return record
+    return save(store, record, costs, b"predictions")
 
 
 def test_round_trip(store: Store, saved: Record, costs: Costs) -> None:
-    assert read_record(store.path(saved.identity, ".json")) == saved
+    read = read_record(store.path(saved.identity, ".json"))
+    assert read == saved
     assert store.load("hand") == ([saved], [], [])
-    assert store.read_costs(saved.identity) == costs
-    assert store.path(saved.identity, ".npz").read_bytes() == b"predictions"
-    assert store.is_done(saved.identity)
+    assert store.find(saved.identity) == saved
+    assert costs_of(read) == costs
+    assert read.beside(".npz").read_bytes() == b"predictions"
     assert store.load("another") == ([], [], [])
+    assert store.protocols() == ["hand"]
 
 
 def test_files_stand_where_the_documentation_says(store: Store, saved: Record) -> None:
     found = sorted(path.relative_to(store.root).as_posix() for path in store.root.rglob("*") if path.is_file())
-    folder = "hand/quick.paper/lecnet-paper"
+    folder = Path(found[0]).parent
+    assert re.fullmatch(r"hand/quick\.paper/lecnet-paper-[0-9a-f]{8}", folder.as_posix())
     assert found == [f"{folder}/seed03.cost.json", f"{folder}/seed03.json", f"{folder}/seed03.npz"]
+
+
+def test_stores_are_found_below_a_results_folder(store: Store, saved: Record, make_record: MakeRecord, costs: Costs) -> None:
+    """A search's, too; and no folder of records is taken for another results folder."""
+    results = store.root.parent
+    save(Store(results / "search"), make_record(recipe="records"), costs)
+    (saved.path.parent / "records").mkdir()
+    assert [found.root for found in stores_below(results)] == [results / "records", results / "search" / "records"]
 
 
 def test_the_record_is_written_last(store: Store, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +86,7 @@ def test_the_record_is_written_last(store: Store, make_record: MakeRecord, costs
     with pytest.raises(KeyboardInterrupt):
         store.save(record, costs, b"predictions")
     assert sorted(written) == ["seed00.cost.json", "seed00.npz"]
-    assert not store.is_done(record.identity)
+    assert store.find(record.identity) is None
     assert store.load("hand") == ([], [], [])
 
 
@@ -136,6 +153,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "schema as text": edited(lambda c: c.__setitem__("schema_version", "1")),
     "no schema": edited(lambda c: c.pop("schema_version")),
     "no count of numbers kept": edited(lambda c: c["sessions"][1].__setitem__("numbers_kept", None)),
+    "images left open": edited(lambda c: c["identity"].__setitem__("images", None)),
+    "another precision than the environment's": edited(lambda c: c["identity"].__setitem__("precision", "bf16")),
+    "no data set": edited(lambda c: c["identity"]["data"].pop("mean")),
+    "a key of schema 2": edited(lambda c: c.__setitem__("images_sha256", "c" * 64)),
+    "schema 2 without its keys": edited(lambda c: c.__setitem__("schema_version", 2)),
     "another class order": edited(lambda c: c["order"].reverse()),
     "a class order of other length": edited(lambda c: c["order"].pop()),
     "unknown key": edited(lambda c: c.__setitem__("acuracy", 99.0)),
@@ -151,20 +173,17 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 def test_a_damaged_record_is_named_and_never_used(
     damage: Callable[[bytes], bytes], store: Store, saved: Record, make_record: MakeRecord, costs: Costs
 ) -> None:
-    other = make_record("lecnet:paper", 4)
-    store.save(other, costs, b"")
-    path = store.path(saved.identity, ".json")
+    other = save(store, make_record("lecnet:paper", 4), costs)
+    path = saved.path
     path.write_bytes(damage(path.read_bytes()))
-
     with pytest.raises(RecordError, match=re.escape(str(path))) as caught:
         read_record(path)
     assert "\n" not in str(caught.value)
-    assert not store.is_done(saved.identity)
+    assert store.find(saved.identity) is None
     kept, faults, failures = store.load("hand")
-    assert kept == [other]
-    assert failures == []
+    assert (kept, failures) == ([other], [])
     assert len(faults) == 1
-    assert "quick.paper/lecnet-paper/seed03.json" in faults[0]
+    assert path.relative_to(store.root).as_posix() in faults[0]
     assert str(store.root) not in faults[0], "a report must not depend on where the results lie"
     assert "\n" not in faults[0]
 
@@ -176,24 +195,28 @@ def test_an_unknown_key_is_answered_with_the_nearest(store: Store, saved: Record
         read_record(path)
 
 
-def test_a_foreign_schema_says_which_one_is_read(store: Store, saved: Record) -> None:
-    path = store.path(saved.identity, ".json")
-    path.write_bytes(DAMAGE["schema of the future"](path.read_bytes()))
-    with pytest.raises(RecordError, match=r"999.*reads 1 and 2"):
-        read_record(path)
+def test_a_record_of_a_later_release_is_left_alone(store: Store, saved: Record, costs: Costs) -> None:
+    """It is no rubbish: whoever wrote it can read it."""
+    whole = saved.path.read_bytes()
+    saved.path.write_bytes(DAMAGE["schema of the future"](whole))
+    later = saved.path.read_bytes()
+    with pytest.raises(RecordError, match=r"record schema 999, of a later release \(this one reads up to 3\); it is left alone"):
+        read_record(saved.path)
+    with pytest.raises(RecordError, match="holds a record of a later release, which is left alone"):
+        store.save(saved, costs, b"")
+    assert saved.path.read_bytes() == later
+    saved.path.write_bytes(whole[:100])
+    store.save(saved, costs, b"")
+    assert saved.path.read_bytes() == whole, "what is damaged is replaced"
 
 
-def test_a_missing_record_is_not_done(store: Store, make_identity: MakeIdentity) -> None:
+def test_what_is_no_file_is_no_record(store: Store, make_identity: MakeIdentity) -> None:
     identity = make_identity()
-    assert not store.is_done(identity)
+    path = store.path(identity, ".json")
     with pytest.raises(RecordError, match="no such record"):
-        read_record(store.path(identity, ".json"))
-
-
-def test_a_folder_in_the_place_of_a_record(store: Store, make_identity: MakeIdentity) -> None:
-    identity = make_identity()
-    store.path(identity, ".json").mkdir(parents=True)
-    assert not store.is_done(identity)
+        read_record(path)
+    path.mkdir(parents=True)
+    assert store.find(identity) is None
     kept, faults, _ = store.load("hand")
     assert kept == []
     assert "seed00.json" in faults[0]
@@ -217,44 +240,39 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def old(store: Store, saved: Record) -> Path:
+def old(saved: Record) -> Path:
     """The file of a record that was written a while ago."""
-    path = store.path(saved.identity, ".json")
-    os.utime(path, ns=(10**18, 10**18))
-    return path
+    os.utime(saved.path, ns=(10**18, 10**18))
+    return saved.path
 
 
 def test_a_file_that_stays_is_parsed_once(
     store: Store, saved: Record, old: Path, parsed: list[int], make_record: MakeRecord, costs: Costs
 ) -> None:
     """A sweep asks for all records when it begins and when it ends, and the report asks again."""
-    others = [make_record("proto:default", seed) for seed in range(9)]
-    for record in others:
-        store.save(record, costs, b"")
+    others = [save(store, make_record("proto:default", seed), costs) for seed in range(9)]
     for _ in range(3):
         assert read_record(old) == saved
-        assert store.is_done(saved.identity)
+        assert store.find(saved.identity) == saved
         assert store.load("hand") == ([saved, *others], [], [])
         assert Store(old.parents[4]).load("hand") == ([saved, *others], [], [])
     assert len(parsed) == 10
 
 
-def test_a_record_that_is_replaced_is_read_again(store: Store, saved: Record, old: Path, costs: Costs, parsed: list[int]) -> None:
+def test_a_record_that_is_replaced_is_read_again(store: Store, saved: Record, old: Path, costs: Costs) -> None:
     """By one of the same size, too."""
     assert read_record(old) == saved
     last = saved.sessions[-1]
     for right in (5, 4):
         sessions = (*saved.sessions[:-1], last.model_copy(update={"correct": (right, *last.correct[1:])}))
-        other = saved.model_copy(update={"sessions": sessions})
         size = old.stat().st_size
-        store.save(other, costs, b"")
+        other = save(store, saved.model_copy(update={"sessions": sessions}), costs)
         assert old.stat().st_size == size
         assert read_record(old) == other
         assert store.load("hand") == ([other], [], [])
-    assert len(parsed) == 3
 
 
-def test_a_record_put_back_with_its_old_date_is_read_again(saved: Record, old: Path) -> None:
+def test_a_record_put_back_with_its_old_date_is_read_again(old: Path) -> None:
     """As `cp -p` and archives do: another file, though size and date are the same."""
     before = old.stat()
     assert read_record(old).title == "LEC-Net"
@@ -277,46 +295,71 @@ def test_a_record_cut_off_under_its_old_date_is_refused(saved: Record, old: Path
         read_record(old)
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_record_that_is_damaged_later_is_refused(damage: Callable[[bytes], bytes], store: Store, saved: Record, old: Path) -> None:
+@pytest.mark.parametrize("name", ["truncated", "empty", "nested without end", "half a right answer", "schema of the future"])
+def test_a_record_that_is_damaged_later_is_refused(name: str, store: Store, saved: Record, old: Path) -> None:
     """That it was good when it was last read is no reason to believe it; that it was bad, none to refuse it when it is good again."""
     whole = old.read_bytes()
     assert read_record(old) == saved
-    old.write_bytes(damage(whole))
+    old.write_bytes(DAMAGE[name](whole))
     for _ in range(2):
         with pytest.raises(RecordError, match=re.escape(str(old))):
             read_record(old)
-    assert not store.is_done(saved.identity)
-    kept, faults, _ = store.load("hand")
-    assert kept == []
-    assert len(faults) == 1
+    assert store.find(saved.identity) is None
     old.write_bytes(whole)
     assert read_record(old) == saved
-
-
-def test_a_record_that_is_removed_is_gone(store: Store, saved: Record, old: Path) -> None:
-    assert store.is_done(saved.identity)
     old.unlink()
-    with pytest.raises(RecordError, match="no such record"):
-        read_record(old)
-    assert not store.is_done(saved.identity)
+    assert store.find(saved.identity) is None
     assert store.load("hand") == ([], [], [])
 
 
-@pytest.mark.parametrize("target", ["seed07.json", "../lecnet-code/seed03.json", "../../quick.canonical/lecnet-paper/seed03.json"])
+# Places -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["seed07.json", "../lecnet-code-{digits}/seed03.json", "../../quick.canonical/{folder}/seed03.json"])
 def test_a_record_moved_to_another_runs_place(target: str, store: Store, saved: Record, make_identity: MakeIdentity) -> None:
     """Otherwise one run would be averaged twice, or under another's name."""
-    path = store.path(saved.identity, ".json")
-    moved = path.parent / target
+    folder = saved.path.parent
+    moved = folder / target.format(folder=folder.name, digits=folder.name[-8:])
     moved.parent.mkdir(parents=True, exist_ok=True)
-    moved.write_bytes(path.read_bytes())
+    moved.write_bytes(saved.path.read_bytes())
     kept, faults, _ = store.load("hand")
     assert kept == [saved]
     assert len(faults) == 1
     assert moved.resolve().relative_to(store.root).as_posix() in faults[0]
-    assert "lecnet-paper/seed03" in faults[0]
-    assert not store.is_done(make_identity("lecnet:paper", 7))
-    assert not store.is_done(make_identity("lecnet:code", 3))
+    assert f"its content belongs to hand/quick.paper/{folder.name}/seed03" in faults[0]
+    assert store.find(make_identity("lecnet:paper", 7)) is None
+    assert store.find(make_identity("lecnet:code", 3)) is None
+
+
+def test_a_record_of_another_protocol_in_this_ones_folder(store: Store, saved: Record) -> None:
+    foreign = store.root / "other" / saved.path.relative_to(store.root / "hand")
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(saved.path.read_bytes())
+    kept, faults, _ = store.load("other")
+    assert (kept, len(faults)) == ([], 1)
+
+
+def test_a_run_that_stands_in_several_folders_counts_once(store: Store, saved: Record) -> None:
+    """Digits are of the release that wrote them: its own place goes before all others, and of two others one is named."""
+    copies = [saved.path.parent.with_name(f"lecnet-paper-{digits}") / saved.path.name for digits in ("00000000", "ffffffff")]
+    for copy in copies:
+        copy.parent.mkdir()
+        copy.write_bytes(saved.path.read_bytes())
+    assert store.load("hand") == ([saved], [], [])
+    assert store.find(saved.identity) == saved
+    saved.path.unlink()
+    ((kept,), (fault,), _) = store.load("hand")
+    assert kept == store.find(saved.identity)
+    assert kept.path == copies[0]
+    assert (
+        fault == "hand/quick.paper/lecnet-paper-ffffffff/seed03.json: its run stands in lecnet-paper-00000000/ too; remove one of the two"
+    )
+
+
+def test_what_lies_in_a_folders_place_is_named(store: Store, saved: Record) -> None:
+    (store.root / "hand" / "notes.txt").write_text("mine")
+    kept, faults, _ = store.load("hand")
+    assert (kept, faults) == ([saved], ["hand/notes.txt: a file where a folder of records belongs; move it"])
 
 
 @pytest.mark.parametrize(("rows", "kept"), [("b" * 64, []), ("d" * 64, [0, 1])], ids=["the same shots", "other shots"])
@@ -332,117 +375,63 @@ def test_equal_predictions_are_copies_only_of_equal_shots(
     assert len(faults) == 2 - len(kept)
 
 
-def test_a_record_of_another_protocol_in_this_ones_folder(store: Store, saved: Record) -> None:
-    path = store.path(saved.identity, ".json")
-    foreign = store.root / "other" / path.relative_to(store.root / "hand")
-    foreign.parent.mkdir(parents=True)
-    foreign.write_bytes(path.read_bytes())
-    kept, faults, _ = store.load("other")
-    assert kept == []
-    assert len(faults) == 1
-
-
 # Identity ---------------------------------------------------------------------------------------------------------------
 
 CHANGES: dict[str, Any] = {
     "suite": 2,
-    "data": {"source": "digits", "size": 9},
+    "protocol": "other",
+    "data": {**SETTINGS["data"], "size": 9},
     "augment": {"pad": 2},
-    "sessions": {"base": 2, "way": 1, "count": 2, "shots": 4},
+    "sessions": {**SETTINGS["sessions"], "shots": 4},
     "backbone": {"name": "conv4", "pretrained": None},
+    "recipe": "slow",
     "recipe_settings": {"epochs": 3, "lr": 0.1},
+    "split": "canonical",
+    "method": "topic",
+    "preset": "code",
+    "overrides": {"gamma": 0.8},
     "config": {"lr": 0.02, "gamma": 0.8, "milestones": [3, 5]},
     "version": 2,
     "base": "projected",
+    "base_version": 2,
     "base_settings": {"lr": 0.2},
+    "seed": 4,
+    "images": "d" * 64,
+    "precision": "bf16",
 }
 
 
+def test_every_field_of_an_identity_is_tried() -> None:
+    """A new field must be added to CHANGES. `defaults` says of `config` what needs no value."""
+    assert set(Identity.model_fields) == {"defaults", *CHANGES}
+
+
 @pytest.mark.parametrize("field", CHANGES)
-def test_a_record_of_other_settings_is_not_this_run(field: str, store: Store, saved: Record, make_identity: MakeIdentity) -> None:
-    assert store.is_done(make_identity("lecnet:paper", 3))
-    assert not store.is_done(make_identity("lecnet:paper", 3, **{field: CHANGES[field]}))
+def test_a_run_of_another_value_is_another_run(field: str, store: Store, saved: Record) -> None:
+    other = Identity.model_validate({**saved.identity.model_dump(), field: CHANGES[field]})
+    assert not other.same_as(saved.identity)
+    assert store.find(other) is None
+    assert other.stem != saved.identity.stem
 
 
-def test_a_record_of_other_images_does_not_count_as_done(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
-    """A folder's images were replaced: same identity, another hash."""
-    store, record = Store(tmp_path), make_record()
-    store.save(record, costs, b"")
-    assert store.is_done(record.identity)
-    assert store.is_done(record.identity, record.images_sha256)
-    assert not store.is_done(record.identity, "d" * 64)
+@pytest.mark.parametrize("field", ["images", "precision"])
+def test_what_is_left_open_is_what_is_there(field: str, store: Store, saved: Record) -> None:
+    """Asked for with `precision: auto`, or where the images are not at hand."""
+    wanted = saved.identity.model_copy(update={field: None})
+    assert store.find(wanted) == saved
+    with pytest.raises(ValueError, match="once its images and precision are known"):
+        _ = wanted.stem
 
 
-def test_a_record_from_before_bases_had_settings_still_counts(store: Store, saved: Record, make_identity: MakeIdentity) -> None:
-    """Records of release 1 lack `base_settings`: they are of runs without any, and hours of work."""
-    path = store.path(saved.identity, ".json")
-    path.write_bytes(edited(lambda c: c["identity"].pop("base_settings"))(path.read_bytes()))
-    assert b"base_settings" not in path.read_bytes()
-    assert store.load("hand") == ([saved], [], [])
-    assert store.is_done(make_identity("lecnet:paper", 3))
-    assert not store.is_done(make_identity("lecnet:paper", 3, base_settings={"lr": 0.2}))
-
-
-def test_every_field_of_an_identity_is_compared_or_stands_in_the_path() -> None:
-    """A new field must be added to CHANGES, or to the path that tells runs apart."""
-    in_the_path = {"protocol", "recipe", "split", "method", "preset", "overrides", "seed"}
-    assert set(Identity.model_fields) == in_the_path | set(CHANGES)
-
-
-PLACES: list[dict[str, Any]] = [
-    {},
-    {"protocol": "other"},
-    {"recipe": "paper"},
-    {"split": "canonical"},
-    {"variant": "topic:paper"},
-    {"variant": "lecnet:code"},
-    {"overrides": {"gamma": 0.6}},
-    {"overrides": {"gamma": 0.61}},
-    {"overrides": {"gamma": "0.6"}},
-    {"overrides": {"gamma": -0.6}},
-    {"overrides": {"gamma": None}},
-    {"overrides": {"gamma": [0.6]}},
-    {"overrides": {"gamma": 0.6, "lr": 0.1}},
-    {"overrides": {"mode": "a/b"}},
-    {"overrides": {"mode": "a b"}},
-    {"overrides": {"mode": "a(b)"}},
-    {"overrides": {"mode": "é"}},
-    {"overrides": {"note": "x" * 300}},
-    {"overrides": {"note": "x" * 300 + "y"}},
-    {"overrides": {"path": "../../../etc"}},
-    {"seed": 1},
-    {"seed": 10},
-    {"seed": 100},
-]
-
-
-def test_stems_are_safe_and_unique(make_identity: MakeIdentity) -> None:
-    stems = [make_identity(**place).stem for place in PLACES]
-    assert len({str(stem).lower() for stem in stems}) == len(PLACES), "unique, on file systems that ignore case too"
-    for stem in stems:
-        assert len(stem.parts) == 4
-        for part in stem.parts:
-            assert re.fullmatch(r"[A-Za-z0-9=.,_-]+", part), part
-            assert part not in (".", "..")
-            assert len(part) < 200
-
-
-@pytest.mark.parametrize("recipe", ["quick/er", "../quick"])
-def test_a_recipe_name_cannot_leave_its_folder(recipe: str, tiny: Any) -> None:
-    """Recipes are keys of a user's YAML and name a folder: a protocol must refuse what is no plain name."""
-    content = tiny.model_dump(mode="json")
-    content["recipes"] = {recipe: content["recipes"]["fast"]}
-    content["recipe"] = recipe
-    with pytest.raises(ValueError, match="recipe"):
-        type(tiny).model_validate(content)
-
-
-def test_variant_names(make_identity: MakeIdentity) -> None:
-    assert make_identity("lecnet:paper").variant == "lecnet:paper"
-    changed = make_identity("lecnet:paper", overrides={"lr": 0.1, "gamma": 0.6})
-    assert changed.variant == "lecnet:paper[gamma=0.6,lr=0.1]"
-    assert changed.variant == make_identity("lecnet:paper", overrides={"gamma": 0.6, "lr": 0.1}).variant
-    assert changed.stem.parts[2].startswith("lecnet-paper-gamma=0.6,lr=0.1")
+def test_a_field_that_one_run_lacks_has_its_default_there(make_identity: MakeIdentity) -> None:
+    """It came later. Equal values are compared as they are: a default that changed is another run."""
+    config = {"lr": 0.01, "gamma": 0.8, "milestones": [3, 5]}
+    old = make_identity(config=config, defaults=("gamma",))
+    at_default = make_identity(config={**config, "added": 7}, defaults=("gamma", "added"))
+    changed = make_identity(config={**config, "added": 8}, defaults=("gamma",))
+    moved = make_identity(config={**config, "gamma": 0.6}, defaults=("gamma",))
+    for one, other, same in ((old, at_default, True), (old, changed, False), (old, moved, False), (at_default, changed, False)):
+        assert one.same_as(other) is other.same_as(one) is same
 
 
 # Failure notes ----------------------------------------------------------------------------------------------------------
@@ -451,14 +440,16 @@ def test_variant_names(make_identity: MakeIdentity) -> None:
 def test_a_failure_leaves_a_note_until_the_run_succeeds(store: Store, make_record: MakeRecord, costs: Costs) -> None:
     record = make_record("ft_cnn:topic", 2)
     store.save_failure(record.identity, Failure("ScoreError: session 1: scores are NaN", "Traceback ..."))
-    assert not store.is_done(record.identity)
-    failed = FailedRun("quick.paper", "ft_cnn-topic", "ft_cnn:topic", 2, "ScoreError: session 1: scores are NaN")
+    assert store.find(record.identity) is None
+    failed = FailedRun("quick.paper", "ft_cnn:topic", 2, "ScoreError: session 1: scores are NaN", record.identity)
     assert store.load("hand") == ([], [], [failed])
     assert str(failed) == "ft_cnn:topic seed 2 (quick.paper): ScoreError: session 1: scores are NaN"
     note = json.loads(store.path(record.identity, ".failed.json").read_bytes())
     assert note["trace"] == "Traceback ..."
-    store.save(record, costs, b"")
-    assert store.load("hand") == ([record], [], [])
+    assert store.load("hand") == ([], [], [failed])
+    saved = save(store, record, costs)
+    assert store.load("hand") == ([saved], [], [])
+    assert not saved.beside(".failed.json").exists()
 
 
 def test_killed_between_record_and_note(store: Store, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,35 +463,37 @@ def test_killed_between_record_and_note(store: Store, make_record: MakeRecord, c
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Path, "unlink", killed)
         store.save(record, costs, b"")
-    if not store.is_done(record.identity):  # what the next sweep does
+    if store.find(record.identity) is None:  # what the next sweep does
         store.save(record, costs, b"")
-    assert store.load("hand") == ([record], [], [])
+    kept, faults, failures = store.load("hand")
+    assert ([one.identity for one in kept], faults, failures) == ([record.identity], [], [])
 
 
-def test_a_failed_run_takes_its_outdated_record_out_of_the_tables(store: Store, saved: Record, make_identity: MakeIdentity) -> None:
-    """The method's version was raised and the new run fails: the old numbers are those of a run that is no more."""
-    store.save_failure(make_identity("lecnet:paper", 3, version=2), Failure("ValueError: broken", ""))
+def test_a_failure_removes_no_record(store: Store, saved: Record, make_identity: MakeIdentity) -> None:
+    """Of another version of the method it is named beside the record; of the record's own run it is no news."""
+    newer = make_identity("lecnet:paper", 3, version=2)
+    store.save_failure(newer, Failure("ValueError: broken", ""))
+    store.save_failure(saved.identity, Failure("ValueError: broken", ""))
     kept, _, failures = store.load("hand")
-    assert kept == [], "named as failed and averaged all the same"
-    assert len(failures) == 1
+    assert kept == [saved]
+    assert [failed.identity for failed in failures] == [newer]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"1", b"\xff", b"[" * 200_000], ids=lambda content: repr(content[:3]))
 def test_a_damaged_note_still_says_that_the_run_failed(content: bytes, store: Store, make_identity: MakeIdentity) -> None:
     identity = make_identity("ft_cnn:topic", 2)
     store.save_failure(identity, Failure("boom", ""))
-    store.path(identity, ".failed.json").write_bytes(content)
-    _, _, failures = store.load("hand")
-    (failed,) = failures
-    assert (failed.where, failed.folder, failed.seed) == ("quick.paper", "ft_cnn-topic", 2)
-    assert "ft_cnn-topic seed 2" in str(failed)
+    note = store.path(identity, ".failed.json")
+    note.write_bytes(content)
+    _, _, (failed,) = store.load("hand")
+    assert (failed.where, failed.seed, failed.identity) == ("quick.paper", 2, None)
+    assert f"{note.parent.name} seed 2" in str(failed)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff"])
 def test_damaged_costs_cost_nothing(content: bytes, store: Store, saved: Record) -> None:
-    store.path(saved.identity, ".cost.json").write_bytes(content)
-    assert store.read_costs(saved.identity) is None
-    assert store.is_done(saved.identity)
+    saved.beside(".cost.json").write_bytes(content)
+    assert costs_of(saved) is None
     assert store.load("hand") == ([saved], [], [])
 
 

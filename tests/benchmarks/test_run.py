@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.records.identity import Identity
-from benchmarks.running import runner as run
+from benchmarks.running import measuring
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
@@ -25,9 +25,9 @@ def test_commit_says_whether_the_code_was_changed(status: str | None, expected: 
         return subprocess.CompletedProcess(command, 0, stdout=status if command[1] == "status" else "abc\n")
 
     monkeypatch.setattr(subprocess, "run", git)
-    run.git_commit.cache_clear()
-    assert run.git_commit() == expected
-    run.git_commit.cache_clear()
+    measuring.git_commit.cache_clear()
+    assert measuring.git_commit() == expected
+    measuring.git_commit.cache_clear()
 
 
 def identity_of(protocol: Protocol, variant: str, *overrides: str) -> Identity:
@@ -98,12 +98,12 @@ def test_a_record_says_what_chose_its_epochs(tiny: Protocol, settings: Settings)
     assert runner.run(identity_of(tiny, "base_only"))[0].selection == "last"
 
 
-def test_fresh_is_the_network_before_its_base_session(tiny: Protocol, settings: Settings) -> None:
+def test_the_untrained_network_is_the_one_before_its_base_session(tiny: Protocol, settings: Settings) -> None:
     """Methods that start over need it with the head gain of their own base."""
     plain = Runner(tiny, settings).enter(identity_of(tiny, "base_only")).strategy.context
-    network = plain.fresh()
+    network = plain.untrained_network()
     assert not bool((network.head.weight == plain.network.head.weight).all())
-    assert bool((network.head.weight == plain.fresh().head.weight).all()), "the seed's, every time"
+    assert bool((network.head.weight == plain.untrained_network().head.weight).all()), "the seed's, every time"
     changed = with_bases(tiny, linear={"head_gain": 2.0})
     gained = Runner(changed, settings).enter(identity_of(changed, "base_only")).strategy.context.untrained_network()
     assert bool((gained.head.weight == 2 * network.head.weight).all())

@@ -26,7 +26,7 @@ def test_experiences_carry_the_split(contender: Contender, tiny: Protocol) -> No
         assert (stream.name, len(stream)) == ("train", session + 1)
         assert stream.benchmark is None
         assert experience.future_classes == set()
-        assert list(experience.dataset.row) == contender.seed_context.split.train[session].tolist()
+        assert list(experience.dataset.image_index) == contender.seed_context.split.train[session].tolist()
         assert set(experience.classes_in_this_experience) == set(tiny.sessions.span(session))
         assert experience.current_experience == session
         rows = torch.from_numpy(contender.seed_context.split.train[session])

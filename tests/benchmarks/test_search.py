@@ -1,4 +1,4 @@
-"""Pseudo-sessions: made of base classes and training images alone (methods.md 1.7)."""
+"""Pseudo-sessions: made of base classes and training images alone (docs/methods.md 1.7)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.cli import main as cli
 from benchmarks.data.images import load_images
+from benchmarks.data.pseudo import pseudo_images
 from benchmarks.data.splits import make_split
 from benchmarks.system.errors import UsageError
-from benchmarks.tools.search import parse_grid, pseudo_images, pseudo_protocol, pseudo_sessions
+from benchmarks.tools.search import parse_grid
 from protocols import load_protocol
+from protocols.pseudo import find_protocol, pseudo_origin, pseudo_protocol, pseudo_sessions
+from protocols.reading import ProtocolError
 from protocols.schema import Sessions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,14 +28,25 @@ ROOT = Path(__file__).resolve().parents[2]
     [("cifar100", 40, 4), ("cub200", 60, 4), ("miniimagenet", 40, 4), ("omniglot", 60, 4), ("digits", 3, 3)],
 )
 def test_at_most_half_of_the_base_becomes_pseudo_novel(name: str, base: int, count: int) -> None:
-    """methods.md 1.7 gives 40 + 4x5 of CIFAR's 60."""
+    """docs/methods.md 1.7 gives 40 + 4x5 of CIFAR's 60."""
     whole = load_protocol(name).sessions
     assert pseudo_sessions(whole) == Sessions(base=base, way=whole.way, count=count, shots=whole.shots)
 
 
 def test_a_base_too_small_is_refused() -> None:
-    with pytest.raises(UsageError, match="too few"):
+    with pytest.raises(ProtocolError, match="too few"):
         pseudo_sessions(load_protocol("seqmnist").sessions)
+
+
+def test_a_name_leads_back_to_the_protocol_whose_base_classes_are_used() -> None:
+    """Records say no more than the name."""
+    for split in ("paper", "canonical-order"):
+        pseudo = pseudo_protocol(load_protocol("digits"), split)
+        assert pseudo_origin(pseudo.name) == ("digits", split)
+        assert find_protocol(pseudo.name) == pseudo
+    assert find_protocol("digits") == load_protocol("digits")
+    for name in ("digits", "digits-pseudo", "digits-nowhere-pseudo", "gone-paper-pseudo"):
+        assert pseudo_origin(name) is None
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -73,7 +88,7 @@ def search(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path: Path) -> None:
+def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--protocol", "digits", "--seeds", "0", "--data-root", str(data_root), "--results", str(tmp_path)]
     done = search("--method", "lecnet", "--grid", "epochs=1,12", *common)
     assert done.returncode == 0, done.stderr
@@ -81,11 +96,21 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
     assert rows == ["LEC-Net (paper, epochs=12)", "LEC-Net (paper, epochs=1)"]  # one step learns nothing new
     records = list((tmp_path / "search" / "records").rglob("seed00.json"))
     assert len(records) == 2
-    assert "epochs=12" in (tmp_path / "search" / "digits-paper-pseudo.md").read_text()
+    page = tmp_path / "search" / "digits-paper-pseudo.md"
+    text = page.read_text()
+    assert "epochs=12" in text
     before = {path: path.stat().st_mtime_ns for path in records}
     again = search("--method", "lecnet", "--grid", "epochs=1,12", *common)
     assert again.stdout == done.stdout
     assert {path: path.stat().st_mtime_ns for path in records} == before
+    page.unlink()
+    places = ["--results", str(tmp_path), "--data-root", str(data_root)]
+    assert cli.main(["--report-only", *places]) == 0
+    assert page.read_text() == text
+    assert cli.main(["--verify", *places]) == 0
+    said = capsys.readouterr().out
+    assert "digits-paper-pseudo in search/: 2 records read" in said
+    assert "2 compared with the split of their seed" in said
 
 
 def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:

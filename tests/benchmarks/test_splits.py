@@ -23,7 +23,7 @@ from protocols.schema import Canonical, Protocol, Sessions
 CUB = load_protocol("cub200")
 SEEDS = st.integers(0, 1000)
 
-# methods.md 1.4: seed -> CUB folder numbers at positions 0-7, 100-103, and the last three
+# docs/methods.md 1.4: seed -> CUB folder numbers at positions 0-7, 100-103, and the last three
 LEC_ORDERS = {
     1: ("34 147 80 20 24 132 13 188", "30 65 133 22", "196 146 35"),
     2: ("52 95 56 36 171 178 21 86", "148 145 53 76", "22 24 15"),
@@ -36,10 +36,10 @@ LEC_ORDERS = {
     9: ("25 135 82 161 112 100 171 94", "65 79 188 31", "96 157 119"),
     10: ("13 79 105 37 161 163 49 131", "103 100 196 145", "110 9 147"),
 }
-# methods.md 1.3: images in the class -> positions drawn, in this order
+# docs/methods.md 1.3: images in the class -> positions drawn, in this order
 CANONICAL_POSITIONS = {500: [304, 340, 47, 67, 479], 30: [17, 21, 10, 19, 14], 29: [14, 21, 18, 20, 25]}
-CUB_TEST_SIZES = [2864, 3143, 3430, 3728, 4028, 4326, 4614, 4911, 5206, 5494, 5794]  # methods.md 1.1, cumulative
-LEC_COUNTS = {1: (2997, 2895), 3: (None, 2900), 10: (None, 2853)}  # methods.md 1.4: base training and test images, where printed
+CUB_TEST_SIZES = [2864, 3143, 3430, 3728, 4028, 4326, 4614, 4911, 5206, 5494, 5794]  # docs/methods.md 1.1, cumulative
+LEC_COUNTS = {1: (2997, 2895), 3: (None, 2900), 10: (None, 2853)}  # docs/methods.md 1.4: base training and test images, where printed
 # Two classes of TOPIC's own list (xyutao/fscil, data/index_list/cub200/session_2.txt): one of 30 images, one of 29
 TOPIC_SHOTS = {
     "101.White_Pelican": "0081_96148 0075_96422 0026_95832 0022_95897 0044_96028",
@@ -113,7 +113,7 @@ def test_lec_base_has_the_released_number_of_images(seed: int, cub: Images) -> N
 
 
 def test_lec_shots_follow_one_generator_through_the_new_classes(cub: Images) -> None:
-    """methods.md 1.4: seeded with 123 once, then five of all per new class, in ascending label order."""
+    """docs/methods.md 1.4: seeded with 123 once, then five of all per new class, in ascending label order."""
     split = make_split(CUB, "lec", 4, cub.train, cub.test, cub.keys)
     generator = random.Random(123)
     for session in range(1, 11):
@@ -159,7 +159,7 @@ def test_canonical_cub_is_the_published_one(cub: Images) -> None:
 
 def test_canonical_cub_does_not_depend_on_the_seed(cub: Images) -> None:
     first, second = (make_split(CUB, "canonical", seed, cub.train, cub.test, cub.keys) for seed in (0, 5))
-    assert first.rows_sha256 == second.rows_sha256
+    assert first.indices_sha256 == second.indices_sha256
 
 
 def test_canonical_cub_in_another_file_order_is_refused(cub: Images) -> None:
@@ -173,7 +173,7 @@ def test_canonical_cub_in_another_file_order_is_refused(cub: Images) -> None:
 @pytest.mark.parametrize("split", ["canonical", "paper", "canonical-order", "lec"])
 @pytest.mark.parametrize(("train", "test"), [(4693, 1171), (3000, 2863), (2999, 2864)])
 def test_another_variant_of_cub_is_refused(train: int, test: int, split: str, cub: Images) -> None:
-    """The one of ViT papers has 4,693 / 1,171 base images (methods.md 1.2); one image more or less is as wrong."""
+    """The one of ViT papers has 4,693 / 1,171 base images (docs/methods.md 1.2); one image more or less is as wrong."""
     everything = np.concatenate([cub.train, cub.test])
     base = np.random.default_rng(0).permutation(np.flatnonzero(everything < 100))
     novel, first_test = np.flatnonzero(everything >= 100), len(cub.train)
@@ -234,7 +234,7 @@ def test_same_seed_same_split(case: tuple[Protocol, int], seed: int) -> None:
     protocol, classes = case
     train = interleaved(classes, 7)
     first, second = (make_split(protocol, "paper", seed, train, train) for _ in range(2))
-    assert (first.order, first.rows_sha256, first.base_sha256) == (second.order, second.rows_sha256, second.base_sha256)
+    assert (first.order, first.indices_sha256, first.base_sha256) == (second.order, second.indices_sha256, second.base_sha256)
 
 
 def test_other_seed_other_order_and_other_shots() -> None:

@@ -11,25 +11,30 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.plan import study_request
-from benchmarks.planning.studies import load_studies, studied, study_runs, variants_of
-from benchmarks.records.identity import Identity
-from benchmarks.records.reading import read_record
+from benchmarks.planning.studies import study_runs
+from benchmarks.records import traces as of_probes
+from benchmarks.records.failures import FailedRun
+from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.records.traces import has_traces, read_trace
+from benchmarks.records.traces import VERSIONS, has_traces, read_trace
+from benchmarks.report.matching import labels_of, unclear, without_studied
+from benchmarks.report.section import Section
 from benchmarks.running.audit import TraceError
 from benchmarks.running.probes import PROBES, Probe
 from benchmarks.running.probes.drift import angle
 from benchmarks.running.runner import Runner
 from benchmarks.sweeping.progress import Progress
-from benchmarks.sweeping.sweep import missing_runs, sweep
+from benchmarks.sweeping.sweep import sweep
 from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import verify
 from methods.lecnet import LecNet
 from protocols.loading import load_protocol, protocol_names
 from protocols.schema import Protocol
-from protocols.study import Study, load_study, study_names
+from protocols.study import Study, load_studies, load_study, study_names
+from tests.benchmarks.conftest import MakeIdentity, MakeRecord
 from tests.methods.runs import identity_of
 
 ALL = tuple(PROBES)
@@ -102,28 +107,78 @@ def test_variants_that_are_one_are_refused_before_any_runs(tiny: Protocol) -> No
 
 
 def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) -> None:
-    """Its default recipe has nothing to say about a study that is run, and reported, under another."""
+    """Its default recipe has nothing to say about a study that is run under another."""
     slow = tiny.recipes["fast"].model_copy(update={"methods": {"ft_cnn": {"epochs": 4}}})
     protocol, study = (
         tiny.model_copy(update={"recipes": {**tiny.recipes, "slow": slow}}),
         study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3})),
     )
     assert len(study_runs(protocol, [study], "slow", None, "0").runs) == 2
-    assert list(variants_of(protocol, study).values()) == ["a", "b"]
     with pytest.raises(UsageError, match="is the same as 'a'"):
-        variants_of(protocol, study_of(("a", "ft_cnn", {"epochs": 3}), ("b", "ft_cnn", {"epochs": 3})))
+        study_runs(protocol, [study_of(("a", "ft_cnn", {"epochs": 3}), ("b", "ft_cnn", {"epochs": 3}))], "slow", None, "0")
 
 
 def test_load_studies_once_each() -> None:
     assert [study.name for study in load_studies("gamma,tau,gamma")] == ["gamma", "tau"]
 
 
-def test_the_protocols_page_leaves_a_studys_variants_to_it(tiny: Protocol) -> None:
-    """Those with changed parameters alone: a preset is a row of the protocol's table, too."""
-    found = studied(tiny, study_names())
-    assert found["lecnet:paper[gamma=0.2]"] == "gamma"
-    assert "lecnet:paper" not in found
-    assert variants_of(tiny, load_study("gamma"))["lecnet:paper"] == "0.8"
+# From records to studies: by method, preset and changed parameters, as records have them
+
+
+THREE = study_of(("own", "lecnet", {}), ("low", "lecnet:paper", {"gamma": 0.2}), ("one", "lecnet:paper", {"gamma": 1}))
+
+
+def records_of(make_record: MakeRecord, *variants: tuple[str, dict[str, Any]]) -> list[Record]:
+    return [make_record(name, 0, overrides=changes) for name, changes in variants]
+
+
+def test_a_variant_is_found_by_what_its_record_says(make_record: MakeRecord) -> None:
+    """In the study's order; 1 is 1.0 in JSON, and true is neither."""
+    found = records_of(
+        make_record,
+        ("lecnet:paper", {"gamma": 1.0}),
+        ("lecnet:paper", {"gamma": 0.2}),
+        ("lecnet:paper", {}),
+        ("lecnet:paper", {"gamma": True}),
+        ("lecnet:paper", {"gamma": 0.2, "lr": 0.1}),
+        ("topic:paper", {"gamma": 0.2}),
+    )
+    assert labels_of(THREE, found) == {
+        "lecnet:paper": "own",
+        "lecnet:paper[gamma=0.2]": "low",
+        "lecnet:paper[gamma=1.0]": "one",
+    }
+
+
+def test_a_method_without_its_preset_is_of_whichever_was_run(make_record: MakeRecord) -> None:
+    """Unless there are several: then nobody can tell, and the page says so."""
+    assert labels_of(THREE, records_of(make_record, ("lecnet:code", {}))) == {"lecnet:code": "own"}
+    both = records_of(make_record, ("lecnet:code", {}), ("lecnet:paper", {}), ("lecnet:paper", {"gamma": 0.2}))
+    assert labels_of(THREE, both) == {"lecnet:paper[gamma=0.2]": "low"}
+    (line,) = unclear(THREE, both)
+    assert line == "own: the study says lecnet, and there are lecnet:code, lecnet:paper; write one of them into the study"
+    assert unclear(THREE, both[1:]) == []
+
+
+def test_a_variant_that_has_but_failed_is_found_by_its_note(make_identity: MakeIdentity) -> None:
+    identity = make_identity(overrides={"gamma": 0.2})
+    notes = [FailedRun("quick.paper", identity.variant, 0, "boom", identity), FailedRun("quick.paper", "lecnet:paper", 0, "boom")]
+    assert labels_of(THREE, [], notes) == {"lecnet:paper[gamma=0.2]": "low"}
+
+
+def test_a_protocols_page_leaves_a_study_that_is_whole_to_its_page(make_record: MakeRecord, make_identity: MakeIdentity) -> None:
+    """Those with changed parameters alone: a preset is a row of the protocol's table, too. Failures go with their variant."""
+    records = records_of(
+        make_record, ("lecnet:paper", {}), ("lecnet:paper", {"gamma": 0.2}), ("lecnet:paper", {"gamma": 1}), ("lecnet:paper", {"lr": 1})
+    )
+    failed = [FailedRun("quick.paper", name, 1, "boom", make_identity()) for name in ("lecnet:paper", "lecnet:paper[gamma=0.2]")]
+    section = Section("quick", "paper", {record.identity.variant: [record] for record in records}, failures=failed)
+    kept, moved = without_studied(section, [study_of(("a", "proto", {"mean": "raw"})), THREE])
+    assert moved == {"mine"}
+    assert list(kept.variants) == ["lecnet:paper", "lecnet:paper[lr=1]"]
+    assert list(kept.failures) == failed[:1]
+    part = Section("quick", "paper", {name: of for name, of in section.variants.items() if "gamma=1" not in name}, failures=failed)
+    assert without_studied(part, [THREE]) == (part, set()), "until then they are rows of the table"
 
 
 # Watching a run
@@ -218,7 +273,7 @@ def test_what_lec_nets_heads_read(tiny: Protocol, runner: Runner) -> None:
     for session in range(3):
         contender.train(session, 0)
     strategy = contender.strategy
-    features = contender.seed_context.evaluator.features(strategy, 0)[:7]
+    features = contender.seed_context.evaluator.features(strategy, 0, {})[:7]
     read = strategy.represent(features)
     logits = torch.cat([head(part) for head, part in zip(strategy.model.head.heads, read, strict=True)], dim=1)
     assert len(read) == 3
@@ -239,25 +294,40 @@ def test_a_method_that_learns_while_it_is_looked_at_is_found_out(tiny: Protocol,
 # Traces beside records
 
 
+def test_every_probe_has_a_version() -> None:
+    assert VERSIONS.keys() == PROBES.keys()
+
+
 @pytest.fixture
-def kept(tiny: Protocol, runner: Runner, settings: Settings) -> tuple[Store, Identity]:
-    identity, store = identity_of(tiny, "base_only"), Store(settings.results)
-    store.save(*runner.watch(identity, ["drift"]))
-    return store, identity
+def kept(tiny: Protocol, runner: Runner, settings: Settings) -> Record:
+    """A record that was looked at for its drift."""
+    store = Store(settings.results)
+    store.save(*runner.watch(identity_of(tiny, "base_only"), ["drift"]))
+    ((record,), _, _) = store.load("tiny")
+    return record
 
 
-def test_a_trace_belongs_to_its_record(kept: tuple[Store, Identity]) -> None:
-    store, identity = kept
-    record = read_record(store.path(identity, ".json"))
-    assert read_trace(store, record, "drift", Probe.version)["final"] == [0.0] * 3
-    assert has_traces(store, identity, ["drift"])
-    assert not has_traces(store, identity, ["drift", "fit"])
-    with pytest.raises(RecordError, match="another record or release"):
-        read_trace(store, record, "drift", Probe.version + 1)
-    with pytest.raises(RecordError, match="another record or release"):
-        read_trace(store, record.model_copy(update={"predictions_sha256": "d" * 64}), "drift", Probe.version)
+def ledger_of(settings: Settings, *probes: str) -> Ledger:
+    return Ledger(Store(settings.results), {"base_only:default": probes})
+
+
+def trace_of(record: Record, probe: str) -> Path:
+    return record.path.parent / probe / record.path.name
+
+
+def test_a_trace_belongs_to_its_record(kept: Record, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trace_of(kept, "drift") == Store(settings.results).trace_path(kept.identity, "drift")
+    assert read_trace(kept, "drift")["final"] == [0.0] * 3
+    assert has_traces(kept, ["drift"])
+    assert not has_traces(kept, ["drift", "fit"])
     with pytest.raises(RecordError, match="no such trace"):
-        read_trace(store, record, "fit", Probe.version)
+        read_trace(kept, "fit")
+    another = kept.model_copy(update={"predictions_sha256": "d" * 64})
+    with pytest.raises(RecordError, match="another record or release"):
+        read_trace(another, "drift")
+    monkeypatch.setitem(of_probes.VERSIONS, "drift", VERSIONS["drift"] + 1)
+    with pytest.raises(RecordError, match="another record or release"):
+        read_trace(kept, "drift")
 
 
 @pytest.mark.parametrize(
@@ -270,38 +340,33 @@ def test_a_trace_belongs_to_its_record(kept: tuple[Store, Identity]) -> None:
         lambda text: text.replace('"drift"', '"fit"'),
     ],
 )
-def test_a_damaged_trace_is_made_again(kept: tuple[Store, Identity], damage: Callable[[str], str]) -> None:
-    store, identity = kept
-    path = store.trace_path(identity, "drift")
+def test_a_damaged_trace_is_made_again(kept: Record, settings: Settings, damage: Callable[[str], str]) -> None:
+    path = trace_of(kept, "drift")
     path.write_text(damage(path.read_text()))
-    assert not has_traces(store, identity, ["drift"])
-    assert missing_runs([identity], store, None) == []
-    assert missing_runs([identity], store, None, {identity.variant: ("drift",)}) == [identity]
+    assert not has_traces(kept, ["drift"])
+    assert ledger_of(settings).missing([kept.identity]) == []
+    assert ledger_of(settings, "drift").missing([kept.identity]) == [kept.identity]
     with pytest.raises(RecordError, match=r"drift/seed00.json: .*run the study again"):
-        read_trace(store, read_record(store.path(identity, ".json")), "drift", Probe.version)
+        read_trace(kept, "drift")
 
 
-def test_a_trace_is_no_record(kept: tuple[Store, Identity]) -> None:
-    store, identity = kept
-    records, faults, failures = store.load(identity.protocol)
-    assert (len(records), faults, failures) == (1, [], [])
+def test_a_trace_is_no_record(kept: Record, settings: Settings) -> None:
+    assert trace_of(kept, "drift").exists()
+    assert Store(settings.results).load("tiny") == ([kept], [], [])
 
 
-def test_a_sweep_makes_what_is_wanting_and_no_more(tiny: Protocol, kept: tuple[Store, Identity], settings: Settings) -> None:
-    store, identity = kept
-    before = store.path(identity, ".json").read_bytes()
-    probes = {identity.variant: ("drift", "fit")}
-    outcome = sweep(tiny, [identity], settings, 1, None, Progress(), probes)
+def test_a_sweep_makes_what_is_wanting_and_no_more(tiny: Protocol, kept: Record, settings: Settings) -> None:
+    before = kept.path.read_bytes()
+    ledger = ledger_of(settings, "drift", "fit")
+    outcome = sweep(tiny, [kept.identity], settings, 1, Progress(), ledger)
     assert (outcome.skipped, outcome.done, outcome.failed) == (0, 1, 0)
-    assert store.path(identity, ".json").read_bytes() == before
-    assert has_traces(store, identity, ["drift", "fit"])
-    again = sweep(tiny, [identity], settings, 1, None, Progress(), probes)
+    assert kept.path.read_bytes() == before
+    assert has_traces(kept, ["drift", "fit"])
+    again = sweep(tiny, [kept.identity], settings, 1, Progress(), ledger)
     assert (again.skipped, again.done) == (1, 0)
 
 
-def test_a_probe_that_fails_leaves_the_record(
-    tiny: Protocol, kept: tuple[Store, Identity], settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_probe_that_fails_leaves_the_record(tiny: Protocol, kept: Record, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a study could undo the protocol's table."""
 
     class Broken(Probe):
@@ -311,24 +376,24 @@ def test_a_probe_that_fails_leaves_the_record(
             raise RuntimeError("broken")
 
     monkeypatch.setitem(PROBES, "fit", Broken)
-    store, identity = kept
-    outcome = sweep(tiny, [identity], settings, 1, None, Progress(), {identity.variant: ("fit",)})
+    outcome = sweep(tiny, [kept.identity], settings, 1, Progress(), ledger_of(settings, "fit"))
     assert outcome.failed == 1
-    assert "broken" in store.path(identity, ".failed.json").read_text()
-    assert store.is_done(identity)
+    assert "broken" in kept.beside(".failed.json").read_text()
+    assert ledger_of(settings).is_done(kept.identity)
+    assert Store(settings.results).load("tiny")[0] == [kept]
 
 
-def test_verify_reads_traces(tiny: Protocol, kept: tuple[Store, Identity], settings: Settings) -> None:
-    store, identity = kept
+def test_verify_reads_traces(tiny: Protocol, kept: Record, settings: Settings) -> None:
     text, faults = verify(tiny, settings)
     assert faults == 0
     assert "1 traces of studies belong to their records" in text
-    path = store.trace_path(identity, "drift")
-    path.write_text(path.read_text().replace(read_record(store.path(identity, ".json")).predictions_sha256, "d" * 64))
+    path = trace_of(kept, "drift")
+    path.write_text(path.read_text().replace(kept.predictions_sha256, "d" * 64))
     text, faults = verify(tiny, settings)
     assert faults == 1
     assert "FAULT " in text and "drift/seed00.json: was made with another record or release; remove it and run again" in text
 
 
 def test_no_results_folder_is_needed_for_probes(tiny: Protocol, tmp_path: Path) -> None:
-    assert missing_runs([identity_of(tiny, "base_only")], Store(tmp_path / "none"), None, {"base_only:default": ("fit",)}) != []
+    run = identity_of(tiny, "base_only")
+    assert Ledger(Store(tmp_path / "none"), {"base_only:default": ("fit",)}).missing([run]) == [run]

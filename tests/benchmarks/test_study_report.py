@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import pytest
 
 from benchmarks.planning.plan import identities, study_request
 from benchmarks.records.costs import Costs
-from benchmarks.records.reading import seal, to_json
+from benchmarks.records.failures import Failure
+from benchmarks.records.identity import Identity
+from benchmarks.records.reading import read_record
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import study as pages
@@ -152,11 +153,11 @@ def test_the_same_page_and_figures_again(tiny: Protocol, results: Path) -> None:
 
 
 def test_a_wanting_trace_is_named_and_not_drawn(tiny: Protocol, results: Path) -> None:
-    (trace,) = results.glob("records/tiny/*/base_only-default/drift/seed01.json")
+    (trace,) = results.glob("records/tiny/*/base_only-default-*/drift/seed01.json")
     trace.unlink()
     text = page(tiny, results)
     assert "## Traces that are wanting, and are in no figure" in text
-    assert "base_only-default/drift/seed01.json: no such trace; run the study again" in text
+    assert f"- tiny/fast.paper/{trace.parts[-3]}/drift/seed01.json: no such trace; run the study again" in text
     drift = pd.read_csv(next(results.glob("figures/*.drift.csv")))
     assert set(drift[drift["label"].astype(str) == "nothing"]["seeds"]) == {2}
 
@@ -170,13 +171,21 @@ def test_a_variant_that_was_not_run_is_left_out(tiny: Protocol, results: Path) -
 
 
 def test_a_failed_run_is_named(tiny: Protocol, results: Path) -> None:
-    (record,) = results.glob("records/tiny/*/base_only-default/seed02.json")
-    note = {"variant": "base_only:default", "seed": 2, "error": "struck by lightning", "trace": ""}
-    record.with_suffix(".failed.json").write_text(json.dumps(note))
-    record.unlink()
+    (path,) = results.glob("records/tiny/*/base_only-default-*/seed02.json")
+    identity = read_record(path).identity
+    path.unlink()
+    Store(results).save_failure(identity, Failure("struck by lightning", ""))
     text = page(tiny, results)
     assert "base_only:default seed 2 (fast.paper): struck by lightning" in text
     assert rows(text, "nothing")[0][2] == "2 of 3, 1 failed"
+
+
+def test_a_study_of_which_all_runs_failed_says_so(tiny: Protocol, results: Path) -> None:
+    identities_of = [record.identity for record in Store(results).load("tiny")[0]]
+    shutil.rmtree(results / "records")
+    for identity in identities_of:
+        Store(results).save_failure(identity, Failure("struck by lightning", ""))
+    assert page(tiny, results).count("struck by lightning") == len(identities_of)
 
 
 def test_no_runs_yet(tiny: Protocol, tmp_path: Path) -> None:
@@ -185,15 +194,10 @@ def test_no_runs_yet(tiny: Protocol, tmp_path: Path) -> None:
 
 
 def forge(results: Path, path: Path, **changes: object) -> None:
-    """The record at this path once more, whole and sealed, under an identity changed so."""
-    content = json.loads(path.read_text())
-    content.pop("seal")
-    content["identity"] |= changes
-    record = Record.model_validate(content)
-    target = Store(results).path(record.identity, ".json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    whole = record.model_dump(mode="json")
-    target.write_bytes(to_json({**whole, "seal": seal(whole)}))
+    """The record at this path once more, under an identity changed so."""
+    record = read_record(path)
+    identity = Identity.model_validate({**record.identity.model_dump(), **changes})
+    Store(results).save(Record.model_validate({**record.model_dump(), "identity": identity}), COSTS, b"")
 
 
 def test_a_split_that_has_but_some_of_its_variants_is_no_section(tiny: Protocol, results: Path) -> None:
@@ -201,7 +205,7 @@ def test_a_split_that_has_but_some_of_its_variants_is_no_section(tiny: Protocol,
     (reference,) = results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json")
     forge(results, reference, split="canonical-order")
     assert "canonical-order" not in page(tiny, results)
-    forge(results, next(results.glob("records/tiny/fast.paper/base_only-default/seed00.json")), split="canonical-order")
+    forge(results, next(results.glob("records/tiny/fast.paper/base_only-default-*/seed00.json")), split="canonical-order")
     assert "canonical-order" not in page(tiny, results)
     records_alone = STUDY.model_copy(update={"figures": ("accuracy",)})
     assert "split `canonical-order`" in write_study(tiny, records_alone, results)[0].read_text()
@@ -210,12 +214,38 @@ def test_a_split_that_has_but_some_of_its_variants_is_no_section(tiny: Protocol,
 
 
 def test_the_protocols_page_leaves_studies_to_theirs(tiny: Protocol, results: Path) -> None:
-    """A shipped study's changed variants are rows of its page, once that is there; anybody else's `--set` is a row of the table."""
+    """A study that is whole shows its changed variants itself; anybody else's `--set` is a row of the protocol's table."""
     path = next(results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json"))
-    forge(results, path, method="lecnet", preset="paper", overrides={"gamma": 0.2})
-    assert "gamma=0.2" in write_report(tiny, results)[0].read_text(), "nobody has run the study here"
-    write_study(tiny, load_study("gamma"), results)
+    gamma = load_study("gamma")
+    *most, last = gamma.variants
+    for variant in most:
+        forge(results, path, method="lecnet", preset="paper", overrides=variant.set)
+    write_study(tiny, gamma, results)
+    text = write_report(tiny, results)[0].read_text()
+    assert "gamma=0.2" in text, "one variant is wanting: whether the study's page is there decides nothing"
+    assert "tiny.study-gamma.md" not in text
+    forge(results, path, method="lecnet", preset="paper", overrides=last.set)
     text = write_report(tiny, results)[0].read_text()
     assert "gamma=0.2" not in text
     assert "[tiny.study-gamma.md](tiny.study-gamma.md)" in text
     assert "Ft-CNN (topic, lr=0.5)" in text
+    assert "| Ft-CNN (paper) " in text, "a preset is a row of both (the forged record keeps its title)"
+
+
+def test_runs_of_other_settings_are_pointed_to_and_not_drawn(tiny: Protocol, results: Path) -> None:
+    text, path = page(tiny, results), next(results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json"))
+    recipe = read_record(path).identity.recipe_settings.model_copy(update={"lr": 0.3})
+    forge(results, path, recipe_settings=recipe.model_dump())
+    beside = "## Other settings, on [tiny.md](tiny.md)"
+    again = page(tiny, results)
+    assert beside not in text
+    assert again.partition(beside)[0].strip() == text.strip()
+    assert "with recipe lr 0.3 instead of 0.1" in again.partition(beside)[2]
+
+
+def test_a_method_of_two_presets_is_not_guessed(tiny: Protocol, results: Path) -> None:
+    forge(results, next(results.glob("records/tiny/*/base_only-default-*/seed00.json")), preset="another")
+    text = page(tiny, results)
+    assert rows(text, "nothing") == []
+    beneath = text.partition("## Variants that are not clear, and are in no table")[2]
+    assert "nothing: the study says base_only, and there are base_only:another, base_only:default" in beneath

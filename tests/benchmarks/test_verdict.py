@@ -58,7 +58,7 @@ def test_another_start_is_not_comparable(printed: str | None, here: str | None, 
 
 
 def test_another_base_level_is_not_comparable_and_says_what_is_kept_above_doing_nothing(measured: Measured) -> None:
-    """A_0 of 95 keeps 47.5 of four classes by doing nothing, one of 85 keeps 42.5: methods.md 8.6's conditional gap."""
+    """A_0 of 95 keeps 47.5 of four classes by doing nothing, one of 85 keeps 42.5: docs/methods.md 8.6's conditional gap."""
     verdict = judge(row(95, 63, 45, tolerance=5), measured())
     assert str(verdict) == "not comparable: base 95.00, here 85.00; above doing nothing -2.50, here +2.50"
     assert verdict.gap == 0

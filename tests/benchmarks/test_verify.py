@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import main as cli
-from benchmarks.data.splits import order_sha256
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions, recount
 from benchmarks.records.reading import read_record, seal, to_json
 from benchmarks.records.store import Store
+from benchmarks.running.runner import Runner
+from benchmarks.system.errors import RecordError
+from benchmarks.system.hashes import order_sha256
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import verify
 from protocols.schema import Protocol
@@ -29,8 +31,9 @@ Forge = Callable[[dict[str, Any]], object]
 
 
 @pytest.fixture
-def identity(tiny: Protocol) -> Identity:
-    return identity_of(tiny, "ft_cnn:topic")
+def identity(tiny: Protocol, runner: Runner) -> Identity:
+    """On the images that are here."""
+    return runner.complete(identity_of(tiny, "ft_cnn:topic"))
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ FORGED: dict[str, tuple[Forge, str]] = {
     "better counts": (flatter, "its counts are not those of its predictions"),
     "another order": (swap, "its class order or its images are not those of its seed"),
     "other shots": (lambda c: c.__setitem__("rows_sha256", "0" * 64), "its class order or its images are not those of its seed"),
-    "other images": (lambda c: c.__setitem__("images_sha256", "0" * 64), "it was run on other images than those here"),
+    "other images": (lambda c: c["identity"].__setitem__("images", "0" * 64), "it was run on other images than those here"),
     "predictions of another run": (lambda c: c.__setitem__("predictions_sha256", "0" * 64), "are not those of this run"),
     "another definition": (lambda c: c["identity"]["data"].__setitem__("size", 9), "another definition of this protocol"),
 }
@@ -90,7 +93,7 @@ def test_a_forged_record_is_named(forge: Forge, fault: str, tiny: Protocol, ther
     rewrite(Store(there.results).path(identity, ".json"), forge)
     text, faults = verify(tiny, there)
     assert faults == 1
-    assert text.splitlines()[-1].startswith("  FAULT tiny/fast.paper/ft_cnn-topic/seed00.json: ")
+    assert text.splitlines()[-1].startswith(f"  FAULT tiny/fast.paper/{identity.stem.parent.name}/seed00.json: ")
     assert fault in text.splitlines()[-1]
 
 
@@ -134,9 +137,28 @@ def test_the_command(there: Settings, identity: Identity, capsys: pytest.Capture
     path = Store(there.results).path(identity, ".json")
     path.write_bytes(path.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
     assert cli.main(line) == 1
-    assert (
-        "FAULT tiny/fast.paper/ft_cnn-topic/seed00.json: changed after it was written; remove it and run again" in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f"FAULT {identity.stem}.json: changed after it was written; remove it and run again" in said
+
+
+def test_without_a_protocol_it_is_all_that_is_there(there: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """In every folder of records below --results; what no protocol here describes is not compared with any split."""
+    shutil.copytree(there.results / "records" / "tiny", there.results / "search" / "records" / "small")
+    line = ["--verify", "--results", str(there.results), "--data-root", str(there.data_root)]
+    assert cli.main(line) == 1
+    said = capsys.readouterr().out
+    assert "tiny: 1 records read, 0 notes of failed runs" in said
+    assert "0 compared with the split of their seed: there is no protocol tiny; name its file with --protocol" in said
+    assert "small in search/: 0 records read" in said
+    assert said.count("FAULT small/fast.paper/") == 1, "its place is another protocol's"
+    shutil.rmtree(there.results / "search")
+    assert cli.main(line) == 0
+
+
+def test_nothing_to_verify(tiny: Protocol, settings: Settings) -> None:
+    for protocol, named in ((tiny, " of tiny"), (None, "")):
+        with pytest.raises(RecordError, match=f"no records{named} to verify"):
+            verify(protocol, settings)
 
 
 def test_predictions_of_fewer_classes_than_labels() -> None:

@@ -41,7 +41,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, list[list[flo
         asked: list[int] = []
 
         def oracle(self: SeedContext, strategy: Any) -> list[float]:
-            assert float(strategy.head.gates[-1].min()) > 0, "the gate must be stored first, or the new branch is off (methods.md 5.1)"
+            assert float(strategy.head.gates[-1].min()) > 0, "the gate must be stored first, or the new branch is off (docs/methods.md 5.1)"
             asked.append(strategy.session)
             rows = answers[strategy.session]
             return rows[min(asked.count(strategy.session), len(rows)) - 1]

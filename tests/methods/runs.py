@@ -17,6 +17,8 @@ from benchmarks.running.runner import Contender
 from methods.contract.registry import method_names, read_entry
 from protocols.schema import Protocol
 
+SHIPPED = ("base_only", "der", "eeil", "ft_cnn", "icarl", "joint_cnn", "lecnet", "lwf", "ncm", "proto", "si", "topic")
+"""The suite's own methods. A user's may stand beside them."""
 VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
 
 Enter = Callable[..., Contender]  # (variant, *overrides), of conftest.py as `Run` is

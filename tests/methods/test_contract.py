@@ -1,7 +1,12 @@
-"""What every method must keep to, whatever it does: one test a promise, run for every file in methods/."""
+"""What every method must keep to, whatever it does: one test a promise, run for every file in methods/.
+
+On a method's first preset; on all of them with `--all-presets` (make test-all).
+"""
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +24,7 @@ from benchmarks.system.settings import Settings
 from methods.contract import SessionStrategy, TrainConfig
 from methods.contract.registry import load_method
 from protocols.schema import Protocol
-from tests.methods.runs import VARIANTS, identity_of
+from tests.methods.runs import SHIPPED, identity_of
 
 
 def record_bytes(runner: Runner, identity: Identity) -> tuple[bytes, bytes]:
@@ -35,58 +40,61 @@ def through_sessions(runner: Runner, identity: Identity) -> Iterator[tuple[int, 
         yield session, contender
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_runs_through_all_sessions(variant: str, tiny: Protocol, runner: Runner) -> None:
-    record, costs, _ = runner.run(identity_of(tiny, variant))
+@pytest.fixture(scope="module")
+def done() -> dict[str, tuple[bytes, bytes]]:
+    """What `alone` has run, by variant."""
+    return {}
+
+
+@pytest.fixture
+def alone(each_method: str, tiny: Protocol, runner: Runner, done: dict[str, tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """Record and predictions of the method's run of seed 0."""
+    if each_method not in done:
+        done[each_method] = record_bytes(runner, identity_of(tiny, each_method))
+    return done[each_method]
+
+
+def test_runs_through_all_sessions(each_method: str, tiny: Protocol, runner: Runner) -> None:
+    record, costs, _ = runner.run(identity_of(tiny, each_method))
     assert [len(s.correct) for s in record.sessions] == [6, 8, 10]
     assert sum(record.sessions[0].correct) > 0.5 * sum(record.sessions[0].total), "the base model is lost"
     assert len(costs.session_seconds) == len(costs.evaluation_seconds) == 3
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 def test_same_seed_same_bytes_with_a_cached_or_a_fresh_base(
-    variant: str, tiny: Protocol, runner: Runner, data_root: Path, tmp_path: Path
+    each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, runner: Runner, data_root: Path, tmp_path: Path
 ) -> None:
-    identity = identity_of(tiny, variant)
-    first = record_bytes(runner, identity)
-    assert record_bytes(runner, identity) == first
+    identity = identity_of(tiny, each_method)
+    assert record_bytes(runner, identity) == alone
     fresh = Runner(tiny, Settings(data_root, tmp_path, "cpu", 1))
-    assert record_bytes(fresh, identity) == first
+    assert record_bytes(fresh, identity) == alone
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_independent_of_what_ran_before(variant: str, tiny: Protocol, runner: Runner) -> None:
-    alone = record_bytes(runner, identity_of(tiny, variant))
-    for other in ("ft_cnn", "lecnet"):
-        runner.run(identity_of(tiny, other, seed=1))
-        runner.run(identity_of(tiny, other))
+def test_independent_of_what_ran_before(each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, runner: Runner) -> None:
+    runner.run(identity_of(tiny, "ft_cnn", seed=1))
+    runner.run(identity_of(tiny, "lecnet"))
     torch.manual_seed(12345)
-    assert record_bytes(runner, identity_of(tiny, variant)) == alone
+    assert record_bytes(runner, identity_of(tiny, each_method)) == alone
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_another_seed_is_another_run(variant: str, tiny: Protocol, runner: Runner) -> None:
-    first, second = (runner.run(identity_of(tiny, variant, seed=seed))[0] for seed in (0, 1))
-    assert first.order != second.order
-    assert first.sessions != second.sessions
+def test_another_seed_is_another_run(each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, runner: Runner) -> None:
+    first, second = json.loads(alone[0]), json.loads(record_bytes(runner, identity_of(tiny, each_method, seed=1))[0])
+    assert first["order"] != second["order"]
+    assert first["sessions"] != second["sessions"]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 def test_predictions_do_not_depend_on_the_evaluation_batch(
-    variant: str, tiny: Protocol, runner: Runner, data_root: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+    each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, data_root: Path, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Traps 5 and 15: a transductive gate or batch norm over test batches would show here."""
-    identity = identity_of(tiny, variant)
-    _, _, expected = runner.run(identity)
     monkeypatch.setattr(evaluate, "BATCH", 7)
-    _, _, small = Runner(tiny, Settings(data_root, results, "cpu", 1)).run(identity)
-    assert small == expected
+    _, small = record_bytes(Runner(tiny, Settings(data_root, results, "cpu", 1)), identity_of(tiny, each_method))
+    assert small == alone[1]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_evaluation_changes_nothing(variant: str, tiny: Protocol, runner: Runner) -> None:
+def test_evaluation_changes_nothing(each_method: str, tiny: Protocol, runner: Runner) -> None:
     """Evaluated after every session, or never: the same model."""
-    identity = identity_of(tiny, variant)
+    identity = identity_of(tiny, each_method)
     evaluated = []
     for session, contender in through_sessions(runner, identity):
         contender.seed_context.evaluator.evaluate(contender.strategy, session)
@@ -99,19 +107,17 @@ def batch_norm_state(module: nn.Module) -> list[Tensor]:
     return [b.clone() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for b in m.buffers()]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_batch_norm_statistics_stay_where_they_are_declared_frozen(variant: str, tiny: Protocol, runner: Runner) -> None:
+def test_batch_norm_statistics_stay_where_they_are_declared_frozen(each_method: str, tiny: Protocol, runner: Runner) -> None:
     """Trap 1. And they do move where a method declares that they train."""
-    identity = identity_of(tiny, variant)
+    identity = identity_of(tiny, each_method)
     states = [batch_norm_state(contender.strategy.model) for _, contender in through_sessions(runner, identity)]
     assert states[0], "the tiny network has batch norm"
     same = all(torch.equal(a, b) for a, b in zip(states[0], states[-1], strict=True))
     assert same == (identity.config.get("batch_norm", "eval") == "eval")
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_memory_is_within_its_declared_budget(variant: str, tiny: Protocol, runner: Runner) -> None:
-    for session, contender in through_sessions(runner, identity_of(tiny, variant)):
+def test_memory_is_within_its_declared_budget(each_method: str, tiny: Protocol, runner: Runner) -> None:
+    for session, contender in through_sessions(runner, identity_of(tiny, each_method)):
         budget = contender.memory.budget
         assert budget is None or len(contender.memory.indices) <= budget
         seen = torch.cat([torch.from_numpy(rows) for rows in contender.seed_context.split.train[: session + 1]])
@@ -132,20 +138,18 @@ def tensors_within(value: Any, depth: int = 4) -> Iterator[Tensor]:
         yield from tensors_within(vars(value), depth - 1)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_keeps_no_image_but_in_its_memory(variant: str, tiny: Protocol, runner: Runner) -> None:
-    for _, contender in through_sessions(runner, identity_of(tiny, variant)):
+def test_keeps_no_image_but_in_its_memory(each_method: str, tiny: Protocol, runner: Runner) -> None:
+    for _, contender in through_sessions(runner, identity_of(tiny, each_method)):
         held = {name: value for name, value in vars(contender.strategy).items() if name != "context"}
         images = [t for t in tensors_within(held) if t.shape[1:] == (1, 8, 8)]
         assert not images, "a batch of images outlives its session"
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 def test_frozen_parameters_are_bit_equal_and_trained_ones_move(
-    variant: str, tiny: Protocol, runner: Runner, monkeypatch: pytest.MonkeyPatch
+    each_method: str, tiny: Protocol, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trap 13: weight decay or momentum on parameters that are declared frozen."""
-    identity = identity_of(tiny, variant)
+    identity = identity_of(tiny, each_method)
     before: dict[str, Tensor] = {}
     chosen: dict[int, tuple[nn.Parameter, Tensor]] = {}  # and what they were, before anything trained
     trainable = load_method(identity.method).trainable
@@ -181,9 +185,8 @@ def grown_from(old: Tensor, new: Tensor) -> Tensor:
     return new[: len(old)] if old.dim() else new
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_docstring_names_a_source(variant: str) -> None:
-    import importlib
-
-    doc = importlib.import_module(f"methods.{variant.partition(':')[0]}").__doc__ or ""
-    assert "methods.md" in doc, "say where the method comes from"
+@pytest.mark.parametrize("name", SHIPPED)
+def test_docstring_names_a_source(name: str) -> None:
+    """Of the methods that come with the suite; a user's own may come from anywhere."""
+    doc = importlib.import_module(f"methods.{name}").__doc__ or ""
+    assert "docs/methods.md" in doc, "say where the method comes from"

@@ -26,7 +26,7 @@ def plain_logits(contender: Contender, model: Any, rows: Tensor) -> Tensor:
 
 
 def test_without_a_buffer_it_is_fine_tuning_to_the_byte(enter: Enter) -> None:
-    """LEC-Net's DER* (methods.md 6.10): no replay term, no draw from any stream, the same weights after every session."""
+    """LEC-Net's DER* (docs/methods.md 6.10): no replay term, no draw from any stream, the same weights after every session."""
     settings_of_both = ("epochs=3", "lr=0.05", "new_row_std=0.001")
     ft, der, replaying = (enter(variant, *settings_of_both) for variant in ("ft_cnn", "der:no_buffer", "der:buffer200"))
     for session in range(3):
@@ -159,7 +159,7 @@ def test_each_step_replays_a_few_different_images(enter: Enter, monkeypatch: pyt
 
 
 def test_presets_are_the_two_of_table_6() -> None:
-    """methods.md 6.10: alpha .2 and replayed batches of 10."""
+    """docs/methods.md 6.10: alpha .2 and replayed batches of 10."""
     without, with_buffer = (Der.Config.model_validate(Der.presets[name]) for name in ("no_buffer", "buffer200"))
     assert (without.buffer, with_buffer.buffer) == (0, 200)
     assert (with_buffer.alpha, with_buffer.replay_batch) == (0.2, 10)

@@ -74,7 +74,7 @@ class Diary:
 def test_topic_loss_is_icarls_and_a_little_cross_entropy_on_the_anchors(
     overrides: list[str], enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """methods.md 4.4: weight .004 (made visible by 1.5), T = 2 on the old slice (trap 16), shots alone in the batch."""
+    """docs/methods.md 4.4: weight .004 (made visible by 1.5), T = 2 on the old slice (trap 16), shots alone in the batch."""
     contender = enter("eeil", *overrides)
     oce, kd = (1.5, 0.8) if overrides else (0.004, 1.0)
     steps = Diary(contender).train(monkeypatch)

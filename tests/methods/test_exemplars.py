@@ -67,7 +67,7 @@ def test_random_choice_is_sorted_without_repeats_and_seeded() -> None:
 
 @pytest.mark.parametrize("method", [*BESIDE, "topic"])
 def test_default_budget_is_400_base_images_and_one_a_novel_class(method: str) -> None:
-    """Trap 8: 440 on CIFAR's 60 + 8 x 5 classes (methods.md 3.1); five a class, base and novel, for herded exemplars."""
+    """Trap 8: 440 on CIFAR's 60 + 8 x 5 classes (docs/methods.md 3.1); five a class, base and novel, for herded exemplars."""
     cls: Any = load_method(method)
     assert cls.budget(cls.Config(), CIFAR) == 440
     if method != "topic":

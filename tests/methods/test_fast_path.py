@@ -72,11 +72,11 @@ def test_a_wait_would_be_seen(work: Callable[[Tensor], object]) -> None:
 def test_features_below_what_trains_change_nothing(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """The part that stands still, run on many batches at once before they are used: the same network as run batch by batch."""
     ahead = train_all(enter(variant)).strategy
-    assert ahead.stands
+    assert ahead.has_frozen_part
     monkeypatch.setattr(type(ahead), "frozen_part", SessionStrategy.frozen_part)
     contender = enter(variant)
     one_by_one = train_all(contender).strategy
-    assert not one_by_one.stands
+    assert not one_by_one.has_frozen_part
     for name, value in one_by_one.model.state_dict().items():
         assert torch.allclose(value, ahead.model.state_dict()[name], rtol=1e-5, atol=1e-6), name
 
@@ -110,8 +110,13 @@ def test_views_are_few_and_go_round(variant: str, enter: Enter, monkeypatch: pyt
 
 def test_views_are_part_of_a_run_only_where_they_are_asked_for(tiny: Protocol) -> None:
     """Records from before there were views are still of the same runs."""
-    assert "views" not in identity_of(tiny, "lecnet:paper").config
-    asked = identity_of(tiny, "lecnet:paper", "views=2")
+    plain, asked = identity_of(tiny, "lecnet:paper"), identity_of(tiny, "lecnet:paper", "views=2")
+    earlier, earlier_asked = (
+        one.model_copy(update={"config": {key: value for key, value in one.config.items() if key != "views"}}) for one in (plain, asked)
+    )
+    assert plain.same_as(earlier)
+    assert not asked.same_as(plain)
+    assert not asked.same_as(earlier_asked)
     assert asked.config["views"] == 2
     assert asked.variant == "lecnet:paper[views=2]"
-    assert identity_of(tiny, "lecnet:paper", "views=null").config == identity_of(tiny, "lecnet:paper").config
+    assert identity_of(tiny, "lecnet:paper", "views=null").config == plain.config

@@ -154,7 +154,7 @@ def test_both_halves_are_the_whole_network(name: str, channels: int, size: int) 
     ],
 )
 def test_last_block_is_the_last(name: str, prefix: str) -> None:
-    """methods.md 3.1: what `--fix-conv` leaves to train. It gets gradients from `upper`, and all below gets none."""
+    """docs/methods.md 3.1: what `--fix-conv` leaves to train. It gets gradients from `upper`, and all below gets none."""
     channels, size = next((c, s) for n, c, s in NETWORKS if n == name)
     backbone = build_backbone(name, channels).eval()
     if " " in prefix:  # in a flat sequence a block is its layers that have parameters

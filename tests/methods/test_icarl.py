@@ -42,7 +42,7 @@ def test_distillation_leaves_new_columns_alone() -> None:
 def test_topic_loss_is_cross_entropy_of_shots_and_distillation_of_anchors(
     weight: float, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """methods.md 4.3: T = 2, old slice, no cross-entropy on the anchors; from raw images, step by step."""
+    """docs/methods.md 4.3: T = 2, old slice, no cross-entropy on the anchors; from raw images, step by step."""
     contender = enter("icarl", f"distill_weight={weight}")
 
     def expected(strategy: Any, old: Any) -> float:

@@ -65,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 def test_topic_starts_from_where_the_last_session_ended(enter: Enter) -> None:
-    """methods.md 4.2: warm start; new rows are N(0, .001²) beside untouched old ones."""
+    """docs/methods.md 4.2: warm start; new rows are N(0, .001²) beside untouched old ones."""
     for before, first in first_states(enter("joint_cnn:topic")):
         assert before.keys() == first.keys()
         for name, value in before.items():

@@ -1,4 +1,4 @@
-"""LEC-Net's equations on hand-computed tensors, and the ambiguities of methods.md 5.5 that this release settles."""
+"""LEC-Net's equations on hand-computed tensors, and the ambiguities of docs/methods.md 5.5 that this release settles."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_distillation_acts_on_old_columns_only() -> None:
 
 
 def test_presets_follow_their_sources() -> None:
-    """methods.md 5.1, 5.2, 5.5 nos. 2, 3, 5, 6, 19."""
+    """docs/methods.md 5.1, 5.2, 5.5 nos. 2, 3, 5, 6, 19."""
     paper, code = (LecConfig(**LecNet.presets[preset]) for preset in ("paper", "code"))
     assert (paper.gamma, paper.lr, paper.beta_warmup, paper.tau_init, paper.tau_shared, paper.tau_clamp) == (0.8, 0.01, 0, 0.5, False, True)
     assert (code.gamma, code.lr, code.beta_warmup, code.tau_init, code.tau_shared, code.tau_clamp) == (0.6, 0.005, 20, 0.0, True, False)

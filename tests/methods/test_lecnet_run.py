@@ -62,7 +62,7 @@ def test_tau_gets_no_weight_decay(enter: Enter) -> None:
 
 
 def test_parameters_grow_by_branch_head_and_tau(run: Run) -> None:
-    """F1 once (d²), then branch d² (methods.md 1.6: 262,144 at d = 512), head way*d, gate d with its beta, and tau a session."""
+    """F1 once (d²), then branch d² (docs/methods.md 1.6: 262,144 at d = 512), head way*d, gate d with its beta, and tau a session."""
     record = run("lecnet:paper")
     d = 64
     assert [s.parameters_added for s in record.sessions] == [d * d + t * (d * d + 2 * d + d + 2) for t in range(3)]
@@ -72,7 +72,7 @@ def test_parameters_grow_by_branch_head_and_tau(run: Run) -> None:
 
 
 def test_oracle_stops_by_the_published_rule_and_says_so(judged: Any, run: Run) -> None:
-    """No. 22, 23: novel test accuracy has reached that of the old classes (6 and 2 of them: 67.5); methods.md 10, first trap."""
+    """No. 22, 23: novel test accuracy has reached that of the old classes (6 and 2 of them: 67.5); docs/methods.md 10, first trap."""
     asked = judged({1: [[80, 10], [80, 79.9], [80, 80], [0, 0]], 2: [[60, 90, 61], [60, 90, 67.4], [60, 90, 67.5]]})
     record = run("lecnet:oracle")
     assert asked == [1, 1, 1, 2, 2, 2]

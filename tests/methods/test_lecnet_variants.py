@@ -1,4 +1,4 @@
-"""LEC-Net's ablations and the other readings of its text, on tensors small enough to write out (methods.md 5.3-5.5)."""
+"""LEC-Net's ablations and the other readings of its text, on tensors small enough to write out (docs/methods.md 5.3-5.5)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_gradients_of_the_appendix(form: str, tau: float) -> None:
 
 @pytest.mark.parametrize("form", ["square", "norm"])
 def test_the_sign_at_the_start_decides_ncs_gates(form: str) -> None:
-    """A.1, what the paper blames on NC; and why the square is taken: under the printed norm nothing is decided (methods.md 5.3)."""
+    """A.1, what the paper blames on NC; and why the square is taken: under the printed norm nothing is decided (docs/methods.md 5.3)."""
     lec = adopted(Maps(512), sessions=1, gate="learned", tau_init=0.6, indicator_norm=form)
     s = lec.head.indicators[-1]
     start = s.detach().clone()
@@ -214,7 +214,7 @@ def test_a_global_feature_cannot_grow() -> None:
 
 
 def test_a_1x1_convolution_is_the_fc_layer() -> None:
-    """methods.md 5.4: mean and bias-free 1x1 convolution commute, so both are one computation, to the bit."""
+    """docs/methods.md 5.4: mean and bias-free 1x1 convolution commute, so both are one computation, to the bit."""
     maps = torch.randn(5, D, 3, 2)
     fc, conv = (adopted(sessions=1, layer=layer) for layer in ("fc", "conv1x1"))
     assert torch.equal(fc.model(maps), conv.model(maps))
@@ -224,7 +224,7 @@ def test_a_1x1_convolution_is_the_fc_layer() -> None:
 
 @pytest.mark.parametrize("size", [(4, 3), (2, 2), (1, 1)], ids=str)
 def test_a_3x3_convolution_through_window_means(size: tuple[int, int]) -> None:
-    """methods.md 5.4: as torch's conv2d with padding 1 and the mean over positions, for F1 and for the branch."""
+    """docs/methods.md 5.4: as torch's conv2d with padding 1 and the mean over positions, for F1 and for the branch."""
     lec = adopted(sessions=1, layer="conv3x3")
     head, maps = lec.head, torch.randn(5, D, *size)
     kernels = [weight.view(D, 3, 3, D).permute(0, 3, 1, 2) for weight in (head.projection.weight, head.branches[0])]
@@ -243,7 +243,7 @@ def test_base_logits_survive_adoption_by_any_layer(layer: str) -> None:
 
 
 def test_a_head_with_a_bias_keeps_it_and_reads_features_as_they_are() -> None:
-    """Seq-MNIST's plain head (methods.md 6.10): new sessions get heads of the base's own kind."""
+    """Seq-MNIST's plain head (docs/methods.md 6.10): new sessions get heads of the base's own kind."""
     lec = adopted(build_backbone("mlp", 1), sessions=1)
     head = lec.head
     assert [type(each) for each in head.heads] == [PlainHead, PlainHead]

@@ -123,7 +123,7 @@ def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: En
 
 @pytest.mark.parametrize("session", [1, 2])
 def test_warm_up_trains_new_rows_only(session: int, enter: Enter) -> None:
-    """methods.md 6.10: new rows for an epoch, the rest frozen. Trap 13: weight decay and momentum move nothing else either.
+    """docs/methods.md 6.10: new rows for an epoch, the rest frozen. Trap 13: weight decay and momentum move nothing else either.
 
     In session 2 too, though Avalanche's clock still counts session 1 when the optimiser is made.
     """
@@ -143,7 +143,7 @@ def test_warm_up_trains_new_rows_only(session: int, enter: Enter) -> None:
 
 
 def test_batch_norm_statistics_stay_through_the_warm_up(enter: Enter) -> None:
-    """Trap 1, and methods.md 6.10: all but the new rows is frozen while they warm up."""
+    """Trap 1, and docs/methods.md 6.10: all but the new rows is frozen while they warm up."""
     spy = watched_session(enter("lwf"))
     for name, value in spy.start[0].items():
         if "running" in name or "num_batches" in name:

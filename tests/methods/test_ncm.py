@@ -27,7 +27,7 @@ def forgotten(now: Rows, old: Rows) -> float:
 def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
     overrides: list[str], enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """methods.md 4.5: weight 50 whatever the session, 1 - cosine to the old features, no margin loss; from raw images, step by step."""
+    """docs/methods.md 4.5: weight 50 whatever the session, 1 - cosine to the old features, no margin loss; from raw images, by steps."""
     contender = enter("ncm", *overrides)
     weight = 3.0 if overrides else 50.0
     shares: list[float] = []
@@ -161,7 +161,7 @@ def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_original_starts_from_a_cosine_base_whose_scale_is_frozen(enter: Enter) -> None:
-    """The base learns the scale; 25 images would blow it up (methods.md 4.5)."""
+    """The base learns the scale; 25 images would blow it up (docs/methods.md 4.5)."""
     contender = enter("ncm:original")
     head = contender.strategy.model.head
     assert isinstance(head, CosineHead) and head.scale.item() > 1.1

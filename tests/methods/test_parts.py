@@ -17,15 +17,15 @@ from methods.parts.network import Network, set_batch_norm
 @pytest.mark.parametrize(
     ("name", "channels", "size", "feature_dim", "parameters"),
     [
-        ("resnet20", 3, 32, 64, 271_824),  # methods.md 1.6
-        ("resnet18", 3, 224, 512, 11_176_512),  # methods.md 1.6
+        ("resnet20", 3, 32, 64, 271_824),  # docs/methods.md 1.6
+        ("resnet18", 3, 224, 512, 11_176_512),  # docs/methods.md 1.6
         ("conv4", 1, 28, 64, 9 * 64 * (1 + 3 * 64) + 4 * 2 * 64),
         ("conv2", 1, 8, 64, 9 * 64 * (1 + 64) + 2 * 2 * 64),
-        ("mlp", 1, 28, 100, 89_610 - 10 * 100 - 10),  # methods.md 1.6 counts the head of ten with biases
+        ("mlp", 1, 28, 100, 89_610 - 10 * 100 - 10),  # docs/methods.md 1.6 counts the head of ten with biases
     ],
 )
 def test_backbone_is_what_its_name_says(name: str, channels: int, size: int, feature_dim: int, parameters: int) -> None:
-    """methods.md 10, no. 5: "ResNet18" is three networks."""
+    """docs/methods.md 10, no. 5: "ResNet18" is three networks."""
     backbone = build_backbone(name, channels).eval()
     assert sum(p.numel() for p in backbone.parameters()) == parameters
     assert backbone.feature_dim == feature_dim
@@ -33,7 +33,7 @@ def test_backbone_is_what_its_name_says(name: str, channels: int, size: int, fea
 
 
 def test_resnet20_has_no_relu_between_stem_and_first_block() -> None:
-    """methods.md 1.6: gluon's version. The stem may then hand over negative values."""
+    """docs/methods.md 1.6: gluon's version. The stem may then hand over negative values."""
     net = build_backbone("resnet20", 3).eval()
     assert float(net.stem(torch.randn(2, 3, 32, 32)).min()) < 0
 
@@ -54,7 +54,7 @@ def test_resnet18_weights_are_loaded_without_the_classifier(tmp_path) -> None:  
 
 
 def test_head_normalises_features_but_not_rows() -> None:
-    """methods.md 3.1: z = W n(x); methods.md 10, no. 9."""
+    """docs/methods.md 3.1: z = W n(x); docs/methods.md 10, no. 9."""
     head = LinearHead(2)
     head.grow(1)
     head.weight.data = torch.tensor([[3.0, 4.0]])
@@ -95,7 +95,7 @@ def test_memory_counts_and_refuses() -> None:
     unlimited = Memory(None)
     unlimited.open(torch.arange(1000))
     unlimited.keep(torch.arange(1000))
-    assert len(unlimited.rows) == 1000
+    assert len(unlimited.indices) == 1000
 
 
 def test_network_in_bf16_returns_float32_logits_near_the_fp32_ones() -> None:

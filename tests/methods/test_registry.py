@@ -15,6 +15,7 @@ from benchmarks.system.files import SUITE_ROOT
 from methods.contract import registry
 from methods.contract.registry import MethodError, load_method, method_names, parse_variant, read_entry
 from protocols.schema import Protocol
+from tests.methods.runs import SHIPPED
 
 GOOD = '''"""Mine: a method of the user's own.
 
@@ -119,7 +120,7 @@ def test_what_lies_in_folders_is_no_method(folder: Path, write: Write) -> None:
 
 def test_the_suites_own_methods() -> None:
     names = method_names()
-    assert {"base_only", "ft_cnn", "joint_cnn", "lecnet", "proto"} <= set(names)
+    assert set(SHIPPED) <= set(names)
     for name in names:
         entry, method = read_entry(name), load_method(name)
         assert entry.title == method.title

@@ -1,4 +1,4 @@
-"""Epochs chosen by test images: the published rule, who is granted them, and that nobody else is (methods.md 7.1)."""
+"""Epochs chosen by test images: the published rule, who is granted them, and that nobody else is (docs/methods.md 7.1)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_best_epoch_follows_topics_rule(accuracies: list[tuple[float, float]], e
 
 
 def test_old_accuracy_weighs_sessions_by_their_classes() -> None:
-    """The `class_count` mean of methods.md 2: 6 classes of 80 and 2 of 40 are 70, not 60."""
+    """The `class_count` mean of docs/methods.md 2: 6 classes of 80 and 2 of 40 are 70, not 60."""
     assert weighted([80.0, 40.0], [6, 2]) == pytest.approx(70.0)
     best, model = BestEpoch(), nn.Linear(1, 1)
     best.offer(model, [80.0, 40.0, 65.0], [6, 2, 2])
@@ -77,7 +77,7 @@ def test_restore_puts_back_weights_and_statistics_as_they_were() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_test_images_are_granted_to_oracle_test_only(variant: str, tiny: Protocol, runner: Runner) -> None:
-    """methods.md 10, no. 1: no method can reach a test image unless its record will say so."""
+    """docs/methods.md 10, no. 1: no method can reach a test image unless its record will say so."""
     identity = identity_of(tiny, variant)
     strategy = runner.enter(identity).strategy
     if identity.config.get("selection", "last") == "oracle_test":

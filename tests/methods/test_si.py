@@ -21,7 +21,8 @@ from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
 from benchmarks.running import runner as run
-from benchmarks.running.runner import Runner, count_parameters
+from benchmarks.running.measuring import count_parameters
+from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from methods.parts.network import Network
 from methods.parts.path_integral import PathIntegral, regrown
@@ -133,7 +134,7 @@ def test_importance_is_the_direct_path_integral(enter: Enter) -> None:
 
 
 def test_gradient_is_pulled_to_old_weights_and_clipped_by_value(enter: Enter) -> None:
-    """grad + 2 c Omega (theta - theta*), then into [-clip, clip] value by value (methods.md 6.10)."""
+    """grad + 2 c Omega (theta - theta*), then into [-clip, clip] value by value (docs/methods.md 6.10)."""
     c, clip = 50.0, 0.02
     contender = enter("si", f"c={c}", f"clip={clip}")
     train_all(contender, 2)

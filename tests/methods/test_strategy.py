@@ -79,7 +79,7 @@ def test_joint_keeps_all_images_and_trains_on_them(enter: Enter) -> None:
 
 
 def test_proto_rows_are_class_means_of_unaugmented_features(enter: Enter) -> None:
-    """Trap 11, and methods.md 10, no. 9: raw means under the test transform in evaluation mode, base rows replaced too."""
+    """Trap 11, and docs/methods.md 10, no. 9: raw means under the test transform in evaluation mode, base rows replaced too."""
     contender = train_all(enter("proto"), 2)
     model = contender.strategy.model
     for label in (0, 5, 6, 7):

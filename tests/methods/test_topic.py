@@ -142,7 +142,7 @@ def test_max_loss_by_hand() -> None:
 
 @pytest.mark.parametrize(("variant", "form"), [("topic", "script"), ("topic", "inverse"), ("topic:al", "script")])
 def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CE + 350 AL + .3 min + 1e-4 max (methods.md 4.6), from raw images; `al` ends with the second. Factors meet their own images."""
+    """CE + 350 AL + .3 min + 1e-4 max (docs/methods.md 4.6), from raw images; `al` ends with the second. Factors meet their own images."""
     weight = 0.5 if form == "inverse" else 350
     contender = enter(
         variant,
@@ -191,7 +191,7 @@ def test_loss_in_a_session(variant: str, form: str, enter: Enter, monkeypatch: p
 
 
 def test_weights_are_the_scripts() -> None:
-    """methods.md 4.6, CIFAR: AL 350, min .3 with centre rate .1, max 1e-4 with margin .5; --fix-conv --fw --wo-bn."""
+    """docs/methods.md 4.6, CIFAR: AL 350, min .3 with centre rate .1, max 1e-4 with margin .5; --fix-conv --fw --wo-bn."""
     c: Any = Topic.Config()
     assert (c.anchor_weight, c.min_weight, c.centre_lr, c.max_weight, c.max_margin) == (350, 0.3, 0.1, 1e-4, 0.5)
     assert (c.train, c.freeze_old_rows, c.batch_norm, c.variance_factor, c.gas_alpha) == ("last_block", True, "eval", 0.9, 10)

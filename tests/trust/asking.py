@@ -53,10 +53,10 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def ask(*arguments: str, command: Callable[[list[str]], int] = main) -> Answer:
+def ask(*arguments: str, command: Callable[[list[str]], int] = main, seconds: int = SECONDS) -> Answer:
     """What the command answers. Whatever it raises, the test gets; a hang becomes a TimeoutError."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), time_limit(SECONDS):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), time_limit(seconds):
         try:
             status = command(list(arguments))
         except SystemExit as stop:

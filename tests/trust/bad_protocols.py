@@ -29,7 +29,7 @@ BAD_VALUES: dict[str, str] = {
     "1e30": "1.0e+30",
     "-1e30": "-1.0e+30",
     "5000 digits": "9" * 5000,
-    "20,000 hexadecimal digits": "0x" + "f" * 20_000,
+    "5000 hexadecimal digits": "0x" + "f" * 5000,
     "nan": ".nan",
     "inf": ".inf",
     "empty": "''",

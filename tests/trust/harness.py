@@ -67,9 +67,7 @@ class Command:
 
     def start(self, plan: Plan | None = None, terminal: int | None = None, prefix: Sequence[str] = ()) -> Running:
         """Begin it; `terminal` takes the place of stderr, `prefix` is a program that becomes the command."""
-        self.starts += 1
-        said = self.results.with_name(f"{self.results.name}.{self.starts}.{{}}")
-        out, err = (Path(str(said).format(name)) for name in ("out", "err"))
+        out, err = self.said()
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if plan is not None:
             environment |= {"PYTHONPATH": str(Path(__file__).parent / "sabotage"), "SABOTAGE": json.dumps(asdict(plan))}
@@ -85,8 +83,21 @@ class Command:
             )
         return Running(process, out, err, time.monotonic())
 
+    def said(self) -> tuple[Path, Path]:
+        """Where the next start's stdout and stderr go."""
+        self.starts += 1
+        beside = self.results.with_name(f"{self.results.name}.{self.starts}")
+        return beside.with_suffix(f"{beside.suffix}.out"), beside.with_suffix(f"{beside.suffix}.err")
+
     def run(self, plan: Plan | None = None, prefix: Sequence[str] = ()) -> Ended:
         return self.start(plan, prefix=prefix).end()
+
+    def strike(self, plan: Plan, after: float | None = None) -> Ended:
+        """Begin it under this plan, and kill all of it after so many seconds."""
+        running = self.start(plan)
+        if after is not None:
+            running.kill_after(after)
+        return running.end()
 
 
 @dataclass
@@ -113,6 +124,43 @@ class Running:
 
     def kill_after(self, seconds: float) -> None:
         threading.Timer(seconds, self.kill).start()
+
+
+# Commands that are born grown up --------------------------------------------------------------------------------------------
+
+
+class Nursery:
+    """The process of sabotage/nursery.py, which forks a command that has imported everything already."""
+
+    def __init__(self) -> None:
+        line = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "sabotage" / "nursery.py")]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(line, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
+        assert self.process.stdout.readline() == "ready\n"
+
+    def status_of(self, arguments: Sequence[str], plan: Plan, out: Path, err: Path) -> int:
+        wanted = {"arguments": list(arguments), "plan": asdict(plan), "out": str(out), "err": str(err)}
+        print(json.dumps(wanted), file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
+
+
+@dataclass
+class Forked(Command):
+    """A command whose sabotaged starts come from a nursery: for those of a single process."""
+
+    nursery: Nursery | None = None
+
+    def strike(self, plan: Plan, after: float | None = None) -> Ended:
+        assert self.nursery is not None
+        assert after is None
+        (out, err), begun = self.said(), time.monotonic()
+        status = self.nursery.status_of(self.line[2:], plan, out, err)
+        return Ended(status, out.read_text(errors="replace"), err.read_text(errors="replace"), time.monotonic() - begun)
 
 
 @contextmanager
@@ -219,12 +267,12 @@ class Chain:
         return self.finish()
 
     def at_random(self, draw: random.Random, most: int, seconds: float) -> Chain:
-        """Killed `most` times at most: all of it, the launcher alone, a worker alone, and all of it by the clock.
+        """Killed `most` times at most: all of it by the clock, the launcher alone, a worker alone, and all of it.
 
         Where a worker alone is killed, the others bring the sweep to its end.
         """
         for number in range(most):
-            deed = ("clock", "group", "launcher", "group", "process")[number % 5]
+            deed = ("clock", "launcher", "process", "group")[number % 4]
             plan = self.plan(str(number), deed, ("*",), -1 if deed == "clock" else draw.randint(1, 15))
             if not self.strike(plan, draw.uniform(0.3, 1) * seconds if deed == "clock" else None):
                 break
@@ -237,10 +285,7 @@ class Chain:
     def strike(self, plan: Plan, after: float | None = None) -> bool:
         """Start, count the kill if there is one, and look at what it leaves. False where there is none."""
         before = strikes(plan)
-        running = self.command.start(plan)
-        if after is not None:
-            running.kill_after(after)
-        ended = running.end()
+        ended = self.command.strike(plan, after)
         killed = ended.status == KILLED or strikes(plan) > before
         assert ended.status in ((KILLED, 0, 1) if killed else (0,)), ended.err
         assert "Traceback" not in ended.err

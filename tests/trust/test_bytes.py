@@ -25,7 +25,7 @@ from benchmarks.system.settings import Settings
 from methods.contract import registry
 from protocols.schema import Protocol
 from tests.conftest import ROOT
-from tests.methods.runs import VARIANTS, identity_of
+from tests.methods.runs import identity_of
 from tests.trust.harness import places
 
 METHODS = "base_only,ft_cnn,icarl,proto"
@@ -75,7 +75,7 @@ def test_this_process_gives_them_too(first: tuple[Path, dict[str, bytes]], tiny:
     store = Store(settings.results)
     runner = Runner(tiny, settings)
     for variant, seed in (("proto:raw_mean", 1), ("icarl:topic", 0), ("ft_cnn:topic", 0)):
-        identity = identity_of(tiny, variant, seed=seed)
+        identity = runner.complete(identity_of(tiny, variant, seed=seed))
         store.save(*runner.run(identity))
         for suffix in (".json", ".npz"):
             path = store.path(identity, suffix)
@@ -109,13 +109,12 @@ def one_way(protocol: Protocol, count: int) -> Protocol:
     return protocol.model_copy(update={"sessions": protocol.sessions.model_copy(update={"way": 1, "count": count})})
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_another_session_shifts_none_before_it(variant: str, tiny: Protocol, data_root: Path, results: Path) -> None:
+def test_another_session_shifts_none_before_it(each_method: str, tiny: Protocol, data_root: Path, results: Path) -> None:
     """Orders, shots, augmentations and initial rows of sessions 0 to 2 are the same with two sessions as with four."""
 
     def run(count: int) -> Record:
         protocol = one_way(tiny, count)
-        return Runner(protocol, Settings(data_root, results, "cpu", 1)).run(identity_of(protocol, variant))[0]
+        return Runner(protocol, Settings(data_root, results, "cpu", 1)).run(identity_of(protocol, each_method))[0]
 
     short, long = run(2), run(4)
     assert long.order[:8] == short.order

@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
@@ -26,7 +27,7 @@ from benchmarks.running.audit import TraceError
 from benchmarks.running.evaluate import ScoreError
 from benchmarks.running.runner import Runner
 from benchmarks.sweeping.progress import Event
-from benchmarks.sweeping.worker import one_run
+from benchmarks.sweeping.worker import Task, one_run
 from benchmarks.system.settings import Settings
 from methods.contract import registry
 from methods.contract.memory import BudgetError, LeakError
@@ -125,7 +126,8 @@ def test_what_escapes_by_its_shape_is_counted(tiny: Protocol, runner: Runner) ->
 def test_a_cheat_gets_no_record_but_a_note(tiny: Protocol, runner: Runner, settings: Settings) -> None:
     """By the way of a sweep: the run fails, the reason is kept, and no figure of it reaches a table."""
     store, told = Store(settings.results), list[Event]()
-    one_run(lambda: runner, store, identity(tiny, "hoards:attribute", settings), told.append)
+    task = Task(tiny, settings, Ledger(store), started=0.0, sweep="a test")
+    one_run(lambda: runner, task, runner.complete(identity(tiny, "hoards:attribute", settings)), told.append)
     assert [event.kind for event in told if event.kind != "progress"] == ["start", "failed"]
     records, faults, failures = store.load("tiny")
     assert (records, faults) == ([], [])

@@ -87,7 +87,7 @@ def test_a_launcher_that_is_killed_with_its_worker_blocks_nobody(pair: Pair, alo
     assert_finished(pair.command.results, alone)
 
 
-def test_a_worker_that_is_killed_blocks_nobody(pair: Pair, alone: Tree) -> None:
+def test_a_worker_that_is_killed_blocks_nobody(pair: Pair, alone: Tree, data_root: Path) -> None:
     """Its launcher marks its run as failed, unless the other has taken it up by then; the next sweep does it."""
     first = pair.start(0, WRITING_A_BASE)
     worker, held = arrive(pair.gates[0])
@@ -102,5 +102,5 @@ def test_a_worker_that_is_killed_blocks_nobody(pair: Pair, alone: Tree) -> None:
     assert [end.status for end in ended] == [marked, marked], [end.err for end in ended]
     done = [run for end in ended for run in end.done]
     assert len(done) == len(set(done)) == RUNS - marked
-    assert pair.command.run().status == 0
+    one_by_one(pair.command.results, data_root, METHODS, SEEDS)
     assert_finished(pair.command.results, alone)

@@ -23,7 +23,7 @@ class LearnsWhileTested(SessionStrategy):
         how: str = "adapts"
 
     presets = {
-        "adapts": {},  # batch norm in training mode: methods.md, traps 1 and 15
+        "adapts": {},  # batch norm in training mode: docs/methods.md, traps 1 and 15
         "adapts_quietly": {"how": "adapts_quietly"},
         "batch_statistics": {"how": "batch_statistics"},
         "centres": {"how": "centres"},
