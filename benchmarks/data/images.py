@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CACHE_VERSION = 2  # increase when decoding changes
-NOTES = "equal.json"
-"""File of a cache that holds the number of test images whose pixels are those of a training image."""
 PILLOW_MODES = {1: "L", 3: "RGB"}
 
 
@@ -86,8 +84,8 @@ def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet
 
 
 def with_notes(images: ImageSet, notes: tuple[str, ...]) -> ImageSet:
-    """The images with what is to be said of their files, before what was found in their pixels."""
-    return replace(images, notes=(*notes, *images.notes))
+    """The images with what is to be said of their files."""
+    return replace(images, notes=notes)
 
 
 def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
@@ -122,12 +120,6 @@ def on_white(image: Image) -> Image:
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
 
 
-def equal_pixels(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> int:
-    """How many test images have exactly the pixels of a training image."""
-    known = {hashlib.sha256(image.tobytes()).digest() for image in train}
-    return sum(hashlib.sha256(image.tobytes()).digest() in known for image in test)
-
-
 def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
     """Decode the images into a temporary folder, then rename it to `folder` in one step. Raises DataError."""
     train, test = raw.train, raw.test
@@ -152,7 +144,6 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
         for name, array in arrays.items():
             np.save(scratch / f"{name}.npy", array)
         hashes = {name: sha256_file(scratch / f"{name}.npy") for name in arrays}
-        (scratch / NOTES).write_text(json.dumps(equal_pixels(arrays["plain"], arrays["test"])), encoding="utf-8")
         index = json.dumps({"class_names": names, "keys": keys, "sha256": hashes})
         (scratch / "index.json").write_text(f"{hashlib.sha256(index.encode()).hexdigest()} {index}", encoding="utf-8")
         scratch.chmod(0o755)  # mkdtemp's default mode would hide it from other users of the data root
@@ -186,22 +177,10 @@ def read_cache(folder: Path, data: Data, verified: str | None = None) -> ImageSe
             test_classes=np.asarray(arrays["test_classes"]),
             keys=index["keys"],
             sha256=sha256,
-            notes=notes_of(folder),
         )
         return images if consistent(images, data) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def notes_of(folder: Path) -> tuple[str, ...]:
-    """A line on equal pictures. Not part of the hash: CIFAR-100 itself has 26 test images that are training images, too."""
-    try:
-        equal = json.loads((folder / NOTES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ()
-    if not isinstance(equal, int) or equal < 1:
-        return ()
-    return (f"{equal} test image{'s have' if equal > 1 else ' has'} exactly the pixels of a training image; tested with all the same",)
 
 
 def consistent(images: ImageSet, data: Data) -> bool:

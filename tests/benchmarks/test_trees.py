@@ -66,13 +66,6 @@ def test_a_test_folder_that_is_the_training_folder_is_refused(tree: Path) -> Non
         load(tree)
 
 
-def test_equal_pictures_in_different_files_are_one_line(tree: Path, write_images: Write) -> None:
-    assert load(tree).notes == ()
-    write_images(tree, {"test/2/same.png": picture(10)})
-    assert load(tree).notes == ("1 test image has exactly the pixels of a training image; tested with all the same",)
-    assert load(tree).notes == load(tree).notes, "from the cache, too"
-
-
 def test_what_is_left_out_is_counted_in_one_line(tree: Path) -> None:
     (tree / "train" / "1" / "notes.txt").write_text("x")
     (tree / "train" / "1" / "deeper").mkdir()
