@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 STAMP := $(VENV)/.installed
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint install
 install: $(STAMP)
@@ -18,10 +19,10 @@ demo: $(STAMP)
 	$(VENV)/bin/python run_all.py --results demo
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-all: $(STAMP)
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --all-presets --kills 60
+	$(PYTEST) --all-presets --kills 60
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "data" / "tiny.yaml"
 SHARED = ROOT.parent / "shared" / "data"
+SLOW = (
+    "test_cli.py",
+    "test_launchers.py",
+    "test_kill.py",
+    "test_storage.py",
+    "test_nothing_lost.py",
+    "test_bytes.py",
+    "test_real_cifar.py",
+)
+"""Files that take a minute or more."""
 
 # The same examples in every run, and no time limit for one: the processors are shared.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
@@ -38,6 +48,11 @@ hypothesis.settings.load_profile("suite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=30, help="how often tests/trust/test_kill.py kills the command (default: 30)")
     parser.addoption("--all-presets", action="store_true", help="contracts are tried on all presets of a method (default: on its first)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, so that with two processes neither is left alone with one at the end."""
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

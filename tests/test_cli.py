@@ -67,7 +67,7 @@ Here = Callable[..., Answer]
 
 @pytest.fixture
 def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
-    """here(*arguments): the command line in this process. For what trains nothing, or one run: several have processes of their own."""
+    """here(*arguments): the command line in this process; its workers, where it has several runs to do, have processes of their own."""
     monkeypatch.delenv("FSCIL_DATA", raising=False)
 
     def here(*arguments: str) -> Answer:
@@ -321,7 +321,7 @@ def test_a_users_study_shares_bases_and_runs_with_the_table(copy: Path, here: He
     bases = {path: path.stat().st_mtime_ns for path in (copy / ".base").glob("*.safetensors")}
     asked = ("--study", str(study), "--seeds", "0-1", "--workers", "1")
     assert "6 runs, 0 done, 6 to do" in here(*of_tiny(data_root, copy), *asked, "--plan").out
-    answer = run_tiny(data_root, copy, *asked)
+    answer = here(*of_tiny(data_root, copy), *asked)
     assert answer.status == 0, answer.err
     assert answer.out.splitlines()[-1] == "6 runs done, 0 were there already, 0 failed"
     assert {path: path.stat().st_mtime_ns for path in (copy / ".base").glob("*.safetensors")} == bases
@@ -342,25 +342,6 @@ def test_a_users_study_shares_bases_and_runs_with_the_table(copy: Path, here: He
 
 
 # Failures ---------------------------------------------------------------------------------------------------------------
-
-
-def test_a_run_that_fails_is_named_and_the_others_finish(copy: Path, data_root: Path) -> None:
-    """An absurd rate gives scores that are no numbers. Seed 1 of BaseOnly is there already, seed 2 is not."""
-    before = hashes(copy)
-    answer = run_tiny(data_root, copy, "--methods", "ft_cnn,base_only", "--seeds", "1-2", "--set", "ft_cnn.lr=1e6", "--workers", "1")
-    assert answer.status == 1
-    assert answer.out.splitlines()[-1] == "1 runs done, 1 were there already, 2 failed"
-    assert "Traceback" not in answer.err
-    text = (copy / "tiny.md").read_text(encoding="utf-8")
-    failed = text[text.index("## Runs that failed") :]
-    for seed in (1, 2):
-        assert f"ft_cnn:topic[lr=1000000.0] seed {seed} (fast.paper): " in failed
-    assert "NaN" in failed or "nan" in failed
-    assert rows(text, "Ft-CNN (topic, lr=1000000.0)") == []
-    assert rows(text, "BaseOnly")[0][1] == "3"
-    assert rows(text, "Ft-CNN (topic)")[0][1] == "2 of 3", "the sound variant stays as it was"
-    after = hashes(copy)
-    assert {name: after[name] for name in before if name != "tiny.md"} == {name: before[name] for name in before if name != "tiny.md"}
 
 
 FLAKY = '''"""Flaky: fails until a file is there."""
@@ -433,15 +414,24 @@ def test_a_failure_is_forgotten_when_the_run_succeeds(extended: Path, copy: Path
     assert {name: after[name] for name in before if name != "tiny.md"} == {name: before[name] for name in before if name != "tiny.md"}
 
 
-def test_a_worker_that_dies_is_replaced_and_its_run_not_tried_again(extended: Path, copy: Path, tmp_path: Path, data_root: Path) -> None:
-    """Out of memory, say: the sweep must end, and the other runs with it. Seed 2 of BaseOnly is still to do."""
-    deaths = tmp_path / "deaths"
-    command = ("--methods", "killer,base_only", "--seeds", "2", "--workers", "2")
+def test_runs_that_fail_are_named_and_the_others_finish(extended: Path, copy: Path, tmp_path: Path, data_root: Path) -> None:
+    """One takes its worker along (out of memory, say), which is replaced, and the run not tried again. The other has an absurd rate, which
+    gives scores that are no numbers. BaseOnly is sound."""
+    deaths, before = tmp_path / "deaths", hashes(copy)
+    command = ("--methods", "killer,ft_cnn,base_only", "--seeds", "2", "--set", "ft_cnn.lr=1e6", "--workers", "2")
     answer = run_tiny(data_root, copy, *command, suite=extended, DEATHS=str(deaths))
     assert answer.status == 1
-    assert answer.out.splitlines()[-1] == "1 runs done, 0 were there already, 1 failed"
-    assert deaths.read_text().count("one") == 1, "once a run"
-    text = (copy / "tiny.md").read_text(encoding="utf-8")
+    assert answer.out.splitlines()[-1] == "1 runs done, 0 were there already, 2 failed"
+    assert "Traceback" not in answer.err
+    assert deaths.read_text().count("one") == 1
     assert answer.err.count("killer:default seed 2: FAILED") == 1
-    assert "killer:default seed 2 (fast.paper): its process died" in text
+    text = (copy / "tiny.md").read_text(encoding="utf-8")
+    failed = text[text.index("## Runs that failed") :]
+    assert "killer:default seed 2 (fast.paper): its process died" in failed
+    assert "ft_cnn:topic[lr=1000000.0] seed 2 (fast.paper): " in failed
+    assert "NaN" in failed or "nan" in failed
+    assert rows(text, "Ft-CNN (topic, lr=1000000.0)") == []
     assert rows(text, "BaseOnly")[0][1] == "3"
+    assert rows(text, "Ft-CNN (topic)")[0][1] == "2 of 3", "the sound variant stays as it was"
+    after = hashes(copy)
+    assert {name: after[name] for name in before if name != "tiny.md"} == {name: before[name] for name in before if name != "tiny.md"}

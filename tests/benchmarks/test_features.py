@@ -65,7 +65,9 @@ def scene(tiny: Protocol, tmp_path: Path) -> Scene:
     network = to_fast_layout(build_network(tiny, "linear", "fp32", 0, None, 1.0).eval(), CPU)
     data = Data(source="digits", size=8, channels=1, mean=(0.3,), std=(0.4,))
     transform = Transform(data, Augment(pad=1, flip=True, jitter=0.3))
-    return Scene(tmp_path / "base", network, Tensors(train=train, plain=plain, labels=labels, test=test, test_labels=labels), split, transform)
+    return Scene(
+        tmp_path / "base", network, Tensors(train=train, plain=plain, labels=labels, test=test, test_labels=labels), split, transform
+    )
 
 
 def same(a: BaseFeatures, b: BaseFeatures) -> bool:
@@ -125,7 +127,7 @@ def test_a_damaged_or_foreign_file_is_made_anew(damage: str, scene: Scene) -> No
 
 
 def test_a_fitting_number_is_embedded_at_once() -> None:
-    """128 of 32 x 32 on a CPU; rows keep their order."""
+    """Not all of them, and not one by one; images keep their order."""
     calls: list[int] = []
 
     def embed(x: Tensor) -> Tensor:
@@ -134,9 +136,9 @@ def test_a_fitting_number_is_embedded_at_once() -> None:
 
     transform = Transform(Data(source="digits", size=32, channels=1, mean=(0.3,), std=(0.4,)), Augment(pad=4))
     images = torch.randint(0, 256, (310, 1, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    rows = torch.arange(300).flip(0) + 5
-    assert torch.equal(embed_all(embed, images, rows, transform), transform.normalise(images[rows])[:, 0, 0])
-    assert calls == [128, 128, 44]
+    indices = torch.arange(300).flip(0) + 5
+    assert torch.equal(embed_all(embed, images, indices, transform), transform.normalise(images[indices])[:, 0, 0])
+    assert 1 < len(calls) < 30
 
 
 def changed_weight(scene: Scene) -> Scene:

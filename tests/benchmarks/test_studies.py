@@ -15,10 +15,11 @@ from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.plan import study_request
 from benchmarks.planning.studies import study_runs
 from benchmarks.records import traces as of_probes
+from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.records.traces import VERSIONS, has_traces, read_trace
+from benchmarks.records.traces import VERSIONS, has_traces, read_trace, trace_bytes
 from benchmarks.report.matching import labels_of, unclear, without_studied
 from benchmarks.report.section import Section
 from benchmarks.running.audit import TraceError
@@ -179,6 +180,20 @@ def test_a_protocols_page_leaves_a_study_that_is_whole_to_its_page(make_record: 
     assert list(kept.failures) == failed[:1]
     part = Section("quick", "paper", {name: of for name, of in section.variants.items() if "gamma=1" not in name}, failures=failed)
     assert without_studied(part, [THREE]) == (part, set()), "until then they are rows of the table"
+
+
+def test_a_study_that_looks_at_runs_shows_them_once_it_has(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
+    """The same variants run without it, as rows of a table, are no study yet."""
+    store = Store(tmp_path)
+    for record in records_of(make_record, ("lecnet:paper", {}), ("lecnet:paper", {"gamma": 0.2}), ("lecnet:paper", {"gamma": 1})):
+        store.save(record, costs, b"")
+    section = Section("quick", "paper", {record.identity.variant: [record] for record in store.load("hand")[0]})
+    study = THREE.model_copy(update={"figures": ("drift",)})
+    assert without_studied(section, [study])[0].variants == section.variants
+    for record in section.records:
+        store.save(record, costs, b"", {"drift": trace_bytes("drift", {"final": [0.0]}, record)})
+    kept, moved = without_studied(section, [study])
+    assert (list(kept.variants), moved) == (["lecnet:paper"], {"mine"})
 
 
 # Watching a run

@@ -216,15 +216,16 @@ def test_a_split_that_has_but_some_of_its_variants_is_no_section(tiny: Protocol,
 def test_the_protocols_page_leaves_studies_to_theirs(tiny: Protocol, results: Path) -> None:
     """A study that is whole shows its changed variants itself; anybody else's `--set` is a row of the protocol's table."""
     path = next(results.glob("records/tiny/*/ft_cnn-topic-lr=0.01*/seed00.json"))
-    gamma = load_study("gamma")
-    *most, last = gamma.variants
-    for variant in most:
-        forge(results, path, method="lecnet", preset="paper", overrides=variant.set)
+    gamma, record = load_study("gamma"), read_record(path)
+    wanted = identities(study_request(tiny, gamma, None, None, "0"))
+    *most, last = [run.model_copy(update={"images": record.identity.images}).model_dump() for run in wanted]
+    for run in most:
+        forge(results, path, **run)
     write_study(tiny, gamma, results)
     text = write_report(tiny, results)[0].read_text()
     assert "gamma=0.2" in text, "one variant is wanting: whether the study's page is there decides nothing"
     assert "tiny.study-gamma.md" not in text
-    forge(results, path, method="lecnet", preset="paper", overrides=last.set)
+    forge(results, path, **last)
     text = write_report(tiny, results)[0].read_text()
     assert "gamma=0.2" not in text
     assert "[tiny.study-gamma.md](tiny.study-gamma.md)" in text

@@ -82,9 +82,7 @@ FORGED: dict[str, tuple[Forge, str]] = {
     "better counts": (flatter, "its counts are not those of its predictions"),
     "another order": (swap, "its class order or its images are not those of its seed"),
     "other shots": (lambda c: c.__setitem__("rows_sha256", "0" * 64), "its class order or its images are not those of its seed"),
-    "other images": (lambda c: c["identity"].__setitem__("images", "0" * 64), "it was run on other images than those here"),
     "predictions of another run": (lambda c: c.__setitem__("predictions_sha256", "0" * 64), "are not those of this run"),
-    "another definition": (lambda c: c["identity"]["data"].__setitem__("size", 9), "another definition of this protocol"),
 }
 
 
@@ -95,6 +93,19 @@ def test_a_forged_record_is_named(forge: Forge, fault: str, tiny: Protocol, ther
     assert faults == 1
     assert text.splitlines()[-1].startswith(f"  FAULT tiny/fast.paper/{identity.stem.parent.name}/seed00.json: ")
     assert fault in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("key", ["images", "data"])
+def test_what_was_run_on_other_images_or_another_definition_is_not_compared_and_says_so(
+    key: str, tiny: Protocol, there: Settings, identity: Identity
+) -> None:
+    """Both lie side by side in a results folder, and only one can be tried here."""
+    others: dict[str, Any] = {"images": "0" * 64, "data": {**tiny.data.model_dump(mode="json"), "size": 9}}
+    rewrite(Store(there.results).path(identity, ".json"), lambda c: c["identity"].__setitem__(key, others[key]))
+    text, faults = verify(tiny, there)
+    assert faults == 0
+    assert "  0 compared with the split of their seed\n" in text
+    assert "  1 not compared: run on other images, or under another definition of the protocol\n" in text
 
 
 def test_a_copy_under_another_seed_is_named_by_its_split(tiny: Protocol, there: Settings, identity: Identity) -> None:

