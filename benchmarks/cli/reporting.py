@@ -31,16 +31,19 @@ def report_only(options: argparse.Namespace) -> int:
             raise UsageError("--report-only --study: name the protocol with --protocol")
         show(study_pages(named, load_studies(options.study), options.results))
         return 0
+    written, nothing = 0, RecordError(f"{options.results}: no records to report")
     if named is not None:
-        show(write_report(named, options.results))
-    written = 0
+        try:
+            written += show(write_report(named, options.results))
+        except RecordError as error:  # there may be records of its pseudo-sessions
+            nothing = error
     for store in stores_below(options.results):
         folder = store.root.parent
         for name in store.protocols():
             if named is None or (folder != options.results and name == named.name) or (pseudo_origin(name) or ("",))[0] == named.name:
                 written += show(pages_of(name, store))
-    if named is None and not written:
-        raise RecordError(f"{options.results}: no records to report")
+    if not written:
+        raise nothing
     return 0
 
 

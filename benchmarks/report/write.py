@@ -66,7 +66,7 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
         without, moved = without_studied(section, studies)
         sections += [without] if without.variants else []
         of_studies |= moved
-    lines = [f"# {protocol.title}", "", intro(protocol, [record for section in sections for record in section.records])]
+    lines = [f"# {protocol.title}", "", intro(protocol, [record for section in (*sections, *grouped.other) for record in section.records])]
     for section in sections:
         lines += section_lines(section, published)
     lines += other_lines(grouped.other)

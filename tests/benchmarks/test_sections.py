@@ -14,6 +14,7 @@ from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.report import write_report
 from benchmarks.report.matching import without_studied
 from benchmarks.report.sections import Sections, make_sections
 from benchmarks.report.settings import agrees
@@ -184,3 +185,14 @@ def test_a_record_of_numbers_that_cannot_be_is_named(stored: Make, tmp_path: Pat
     records, faults, _ = Store(tmp_path).load("hand")
     assert records == []
     assert "sessions.0.total.0: must be at most" in faults[0]
+
+
+def test_a_dagger_is_explained_wherever_it_stands(make_record: Make, costs: Costs, tmp_path: Path) -> None:
+    """Even where the only rows that test images chose are under other settings."""
+    store = Store(tmp_path)
+    plain = make_record("base_only:default", config={})
+    store.save(plain, costs, b"")
+    store.save(make_record("lecnet:oracle", suite=2).model_copy(update={"selection": "oracle_test"}), costs, b"")
+    text = write_report(protocol_of(plain), tmp_path)[0].read_text()
+    assert "LEC-Net (oracle) †" in text
+    assert "† Test images chose" in text
