@@ -26,7 +26,7 @@ from tests.trust.sabotage.saboteur import Plan
 
 PATIENCE = 240.0
 """Seconds that a command may take on a busy machine."""
-MOST_STEPS = 30
+MOST_STEPS = 60
 """More than any one run has."""
 KILLED = -signal.SIGKILL
 
