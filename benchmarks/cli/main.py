@@ -98,10 +98,10 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.verify:
         from benchmarks.tools.verify import verify
 
-        text, faults = verify(load_protocol(options.protocol) if options.protocol else None, Settings.of(options))
+        text, faults = verify(load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
         print(text)
         return FAILED if faults else DONE
-    protocol = load_protocol(options.protocol or DEFAULT)
+    protocol = load_protocol(DEFAULT if options.protocol is None else options.protocol)
     check_published(protocol.name)
     return run(options, protocol)
 
@@ -114,7 +114,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not options.report_only:
         choices["study"] = options.study
-    chosen = [f"--{name}" for name, value in choices.items() if value]
+    chosen = [f"--{name}" for name, value in choices.items() if value not in (None, [], False)]
     for mode, asked in modes.items():
         if asked and chosen:
             raise UsageError(f"{mode} cannot choose among runs, it takes all that are there; leave {' and '.join(chosen)} out")

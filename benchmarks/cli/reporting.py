@@ -25,10 +25,10 @@ def report_only(options: argparse.Namespace) -> int:
     from protocols.pseudo import pseudo_origin
     from protocols.study import load_studies
 
-    named = load_protocol(options.protocol) if options.protocol else None
+    named = load_protocol(options.protocol) if options.protocol is not None else None
     if options.study is not None:
         if named is None:
-            raise UsageError("--report-only --study: name the protocol with --protocol")
+            raise UsageError("--report-only --study: the protocol must be named, with --protocol")
         show(study_pages(named, load_studies(options.study), options.results))
         return 0
     written, nothing = 0, RecordError(f"{options.results}: no records to report")

@@ -96,6 +96,12 @@ def test_every_option_with_every_string(option: str, value: str, tmp_path: Path)
     assert answer.fault(option, option.strip("-").rstrip("s")) == "" or (answer.status == 0 and (option, value) in OPTION_SENSIBLE)
 
 
+@pytest.mark.parametrize("mode", ["--verify", "--report-only"])
+@pytest.mark.parametrize("option", ["--protocol", "--methods", "--study"])
+def test_an_empty_word_is_not_the_default(mode: str, option: str, tmp_path: Path) -> None:
+    assert ask(f"{option}=", mode, "--results", str(tmp_path)).fault(option, option.strip("-")) == ""
+
+
 @pytest.mark.parametrize("option", ["--results", "--data-root"])
 @pytest.mark.parametrize("value", ["", "a\nb", "\x1b[31m", "\0"], ids=repr)
 def test_folders_that_are_none(option: str, value: str, tmp_path: Path) -> None:
