@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.bases.cosine import FIXED_16
 from methods.contract import MethodConfig, SessionStrategy
 
 
@@ -14,6 +15,7 @@ class BaseOnly(SessionStrategy):
 
     title = "BaseOnly"
     Config = MethodConfig
+    bases = {"cosine": FIXED_16}
 
     def model_adaptation(self, model: nn.Module | None = None) -> nn.Module:
         return self.model  # the head does not grow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -93,10 +93,9 @@ class Eeil(RehearsalStrategy):
         spans = [self.context.sessions.span(number) for number in range(last + 1)]
         return [slice(s.start, s.stop) for s in spans] if self.config.distill_heads == "each" else [slice(0, spans[-1].stop)]
 
-    def _before_update(self, **kwargs: Any) -> None:
+    def before_update(self) -> None:
         if self.config.noise:
             scale = self.config.noise / (1 + self.clock.train_exp_iterations) ** 0.55
             for group in self.optimizer.param_groups:
                 for parameter in group["params"]:
                     parameter.grad += scale * torch.randn_like(parameter)
-        super()._before_update(**kwargs)

@@ -18,7 +18,7 @@ from methods.contract import FrozenPart, SessionStrategy, TrainConfig
 from methods.contract.selection import weighted
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
-from methods.parts.network import frozen_copy
+from methods.parts.network import frozen_copy, window_means
 from protocols.fields import MOST_EPOCHS
 
 BETA_RANGE = 20.0  # beta_clock progress: beta grows from 1 to 1 + BETA_RANGE over the session
@@ -78,13 +78,14 @@ class LecNet(SessionStrategy):
         "nc": {"gate": "learned", "tau_init": 0.6, "tau_learns": False},
         "oracle": {"selection": "oracle_test"},
     }
-    bases = {"code": "projected"}
+    base = {"code": "projected"}
 
     def adopt(self, network: Any) -> None:
         network.head.new_row_std = self.config.new_row_std
         network.head = ExpandingHead(network, self.config)
-        network.projection = nn.Identity()  # F1 is now inside the head, which needs both x and F1 x
-        network.nine_windows = self.config.layer == "conv3x3"
+        network.neck = nn.Identity()  # F1 is now inside the head, which needs both x and F1 x
+        if self.config.layer == "conv3x3":
+            network.pool = window_means
 
     @property
     def head(self) -> ExpandingHead:
@@ -159,10 +160,9 @@ class LecNet(SessionStrategy):
             loss = loss + c.ratio_weight * binarising(head.indicators[-1], c.indicator_push, c.indicator_norm)
         return loss
 
-    def _after_update(self, **kwargs: Any) -> None:
+    def after_update(self) -> None:
         if self.config.tau_clamp and self.has_tau:
             self.head.tau.data.clamp_(0.0, 1.0)
-        super()._after_update(**kwargs)
 
     def finished(self) -> bool:
         """Whether the stopping rule is met. Published rule: test accuracy on novel classes reaches that on old classes (no. 22, 23)."""

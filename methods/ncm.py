@@ -58,7 +58,7 @@ class Ncm(RehearsalStrategy):
             "new_row_std": None,
         },
     }
-    bases = {"original": "cosine"}
+    base = {"original": "cosine"}
 
     def adopt(self, network: Any) -> None:
         super().adopt(network)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from methods.bases.cosine import FIXED_16
 from methods.contract import MethodConfig, SessionStrategy
 from methods.parts.heads import unit
 
@@ -14,7 +15,7 @@ class Proto(SessionStrategy):
     """Nothing is trained after the base session. A prototype is the mean feature of a class's images under the test transform.
 
     Means are taken over un-normalised features and compared by cosine, as in CEC. The backbone is trained by the recipe.
-    CEC trains its own with a cosine head, so its published results come from a stronger base.
+    CEC trains its own with a cosine head: `proto@cosine`.
     """
 
     title = "Proto"
@@ -24,6 +25,7 @@ class Proto(SessionStrategy):
         base_rows: Literal["mean", "trained"] = "mean"
 
     presets = {"raw_mean": {}, "norm_mean": {"mean": "unit"}}
+    bases = {"cosine": FIXED_16}
 
     def after_session(self) -> None:
         """Replace the weights of this session's classes by their prototypes."""

@@ -29,7 +29,7 @@ class Si(SessionStrategy):
         clip: float = Field(1.0, gt=0)
 
     presets = {"mammoth": {}}
-    bases = {"mammoth": "path"}
+    base = "path"
 
     @property
     def weights(self) -> list[nn.Parameter]:
@@ -37,31 +37,34 @@ class Si(SessionStrategy):
 
     def adopt(self, network: Any) -> None:
         super().adopt(network)
-        network.register_buffer("importance", torch.zeros_like(network.path.omega))
+        network.register_buffer("importance", torch.zeros_like(network.parts["path"].omega))
 
     def before_session(self) -> None:
         self.sizes = [p.numel() for p in self.weights]
 
+    @property
+    def path(self) -> Any:
+        """The path integral of the present task."""
+        return self.model.parts["path"]
+
     def head_grown(self) -> None:
         """The weights of new classes get importance 0; a new path integral starts from the current values of all parameters."""
         self.model.importance = regrown(self.model.importance, self.sizes, self.weights)
-        self.model.path = PathIntegral(self.weights)
+        self.model.parts["path"] = PathIntegral(self.weights)
 
-    def _before_update(self, **kwargs: Any) -> None:
-        parameters, path = self.weights, self.model.path
+    def before_update(self) -> None:
+        parameters, path = self.weights, self.path
         path.note_gradient(parameters)
         pull = 2 * self.config.c * self.model.importance * (path.before - path.start)
         for parameter, own in zip(parameters, pull.split([p.numel() for p in parameters]), strict=True):
             parameter.grad += own.view_as(parameter)
         nn.utils.clip_grad_value_(parameters, self.config.clip)
-        super()._before_update(**kwargs)
 
-    def _after_update(self, **kwargs: Any) -> None:
-        super()._after_update(**kwargs)
-        self.model.path.note_step(self.weights)
+    def after_update(self) -> None:
+        self.path.note_step(self.weights)
 
     def after_session(self) -> None:
-        self.model.importance += self.model.path.importance(self.weights, self.config.xi)
+        self.model.importance += self.path.importance(self.weights, self.config.xi)
 
     def session_log(self) -> dict[str, float]:
         """Mean and maximum of the importance."""

@@ -14,7 +14,6 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from protocols.fields import MOST, MOST_CLASSES, Bounded, Epoch, Line, Milestones, Name, Share, Strict, Text, once_each
 from protocols.messages import explain
-from protocols.reading import short
 from protocols.seeds import parse_seeds
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
@@ -133,7 +132,7 @@ class Recipe(BaseRecipe):
     """Settings for the training of base models, and changes of the methods' own settings.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
-    `bases` maps a base kind (methods/bases/) to values that replace the recipe's for it alone.
+    `bases` maps a base kind (methods/bases/) to values that replace the recipe's for it alone, or the kind's own.
     """
 
     bases: dict[str, dict[str, Any]] = {}
@@ -141,11 +140,10 @@ class Recipe(BaseRecipe):
 
     @field_validator("bases")
     @classmethod
-    def _settings_of_a_base(cls, bases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        settings = set(BaseRecipe.model_fields) - {"precision"}
+    def _no_precision_of_a_base(cls, bases: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for base, values in bases.items():
-            if foreign := sorted(set(values) - settings):
-                raise ValueError(f"{base}: {short(foreign[0])} is not among {', '.join(sorted(settings))}")
+            if "precision" in values:
+                raise ValueError(f"{base}: precision is the recipe's, for all base kinds alike")
         return bases
 
     @model_validator(mode="after")
@@ -162,11 +160,18 @@ class Recipe(BaseRecipe):
         """The settings of all base kinds that `bases` does not name."""
         return BaseRecipe.model_validate(self.model_dump(exclude={"bases", "methods"}))
 
+    def changes(self, base: str) -> dict[str, Any]:
+        """The recipe's settings that `bases` replaces for this base kind."""
+        return {key: value for key, value in self.bases.get(base, {}).items() if key in BaseRecipe.model_fields}
+
+    def of_kind(self, base: str) -> dict[str, Any]:
+        """What `bases` says of this base kind's own settings (its Config). They are checked where kinds are known."""
+        return {key: value for key, value in self.bases.get(base, {}).items() if key not in BaseRecipe.model_fields}
+
     def for_base(self, base: str) -> BaseRecipe:
         """The settings under which this base kind is trained."""
-        if base not in self.bases:
-            return self.shared
-        return BaseRecipe.model_validate({**self.shared.model_dump(), **self.bases[base]})
+        changes = self.changes(base)
+        return BaseRecipe.model_validate({**self.shared.model_dump(), **changes}) if changes else self.shared
 
 
 class Canonical(Strict):

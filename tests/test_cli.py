@@ -184,7 +184,7 @@ BAD = {
     "study and methods": (["--study", "gamma", "--methods", "lecnet"], "leave --methods and --set out"),
     "study and set": (["--study", "gamma", "--set", "lecnet.gamma=1"], "leave --methods and --set out"),
     "no study to report": (["--study", "gamma", "--report-only", "--protocol", "digits"], "no runs of study gamma yet"),
-    "study of no protocol to report": (["--study", "gamma", "--report-only"], "name the protocol with --protocol"),
+    "study of no protocol to report": (["--study", "gamma", "--report-only"], "the protocol must be named"),
     "nothing to report": (["--report-only", "--protocol", "digits"], "no records yet"),
     "nothing at all to report": (["--report-only"], "no records"),
     "nothing to verify": (["--verify"], "no records to verify"),

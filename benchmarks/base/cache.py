@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -60,22 +60,29 @@ class Checkpoint:
 
 
 def cached_base(
-    folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network, Checkpoint], None]
+    folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network, Checkpoint], None], drop: Sequence[str] = ()
 ) -> dict[str, Tensor]:
     """The state of the base model of `key`: read if it is stored intact, else trained from `fresh()` and stored.
 
-    One process trains; others that need the same base model wait. Raises FloatingPointError for weights that are not finite.
+    Parts of the network named in `drop` are trained, but not stored. One process trains; others that need the same base model wait.
+    Raises FloatingPointError for weights that are not finite.
     """
     path = folder / f"{key.stem}.safetensors"
     with locked(path.with_suffix(".lock"), wait=True):
         state = read_tensors(path, key)
         checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
         network = fresh()
-        if state is None or not fits(state, network.state_dict()):
+        if state is None or not fits(state, exported(network, drop)):
             train(network, checkpoint)
-            state = dict(network.state_dict())
+            state = exported(network, drop)
             if not finite(state):  # after the last step; its loss was still finite
                 raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
             write_tensors(path, key, state)
         checkpoint.remove()  # also one left by a process that was killed just before this line
         return state
+
+
+def exported(network: Network, drop: Sequence[str]) -> dict[str, Tensor]:
+    """The network's parameters and buffers without those of the parts named in `drop`."""
+    prefixes = tuple(f"parts.{name}." for name in drop)
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(prefixes)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,11 @@ def state_sha256(module: nn.Module) -> str:
 
 def embedding_key(network: Network) -> str:
     """Everything that a network's features depend on except the images."""
-    return f"{state_sha256(network.backbone)} {network.precision} {network.nine_windows}"
+    pool = network.pool
+    named = getattr(pool, "__qualname__", "<") if getattr(pool, "__closure__", None) is None else "<"
+    # A pooling that its name does not describe, such as a closure, is never found again.
+    which = f"{pool.__module__}.{named}" if "<" not in named else uuid.uuid4().hex
+    return f"{state_sha256(network.backbone)} {network.precision} {which}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import SUITE_VERSION
+from benchmarks.records.identity import BaseStage
 from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Protocol
 
@@ -45,13 +46,27 @@ def values_of(model: Strict) -> dict[str, Any]:
 
 
 def base_key(
-    protocol: Protocol, recipe: BaseRecipe, base: str, base_version: int, seed: int, images: str, indices: str, environment: dict[str, Any]
+    protocol: Protocol,
+    recipe: BaseRecipe,
+    stage: BaseStage,
+    seed: int,
+    images: str,
+    indices: str,
+    environment: dict[str, Any],
+    parent: BaseKey | None = None,
 ) -> BaseKey:
     """The key of one base model. Titles, notes and methods' settings are left out, because they do not change it.
 
-    `images` is the hash of the data set; `indices` is the hash of the base session's images and classes.
+    `images` is the hash of the data set; `indices` is the hash of the base session's images and classes. `parent` is the key of the
+    base model that the kind goes on with. A kind's own settings are part of the key where they differ from their defaults.
     """
-    kind = {"base": base} if base_version == 1 else {"base": base, "base_version": base_version}
+    kind: dict[str, Any] = {"base": stage.base}
+    if stage.version != 1:
+        kind["base_version"] = stage.version
+    if stage.changed:
+        kind["base_config"] = stage.changed
+    if parent is not None:
+        kind["parent"] = parent.stem
     return BaseKey(
         {
             "suite": SUITE_VERSION,

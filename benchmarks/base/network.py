@@ -2,27 +2,78 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.system.streams import torch_seed
+from methods.contract import BaseKind
 from methods.contract.registry import load_base_kind
 from methods.parts.backbones import build_backbone
 from methods.parts.network import Network
 from protocols.schema import Protocol
 
 
-def build_network(protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, head_gain: float) -> Network:
-    """An untrained network whose head has the base classes. Its initial values depend only on the arguments, not on global state."""
-    kind = load_base_kind(base)()
-    torch.manual_seed(torch_seed(seed, "init"))
-    backbone = build_backbone(protocol.backbone.name, protocol.data.channels, weights)
-    network = Network(backbone, precision)
-    kind.build(network)
-    network.head.grow(protocol.sessions.base)
-    network.head.weight.data.mul_(head_gain)
+def kind_of(base: str, config: dict[str, Any] | None = None) -> BaseKind:
+    """The base kind of this name with these settings (default: its own defaults). Raises MethodError."""
+    cls = load_base_kind(base)
+    return cls(cls.Config.model_validate(config or {}))
+
+
+def build_network(
+    protocol: Protocol,
+    kind: BaseKind,
+    precision: str,
+    seed: int,
+    weights: Path | None,
+    head_gain: float,
+    parent: Network | None = None,
+) -> Network:
+    """A network ready for its base session; its head has the base classes. Values depend on the arguments alone, not on global state.
+
+    With `parent`, the kind goes on with a copy of that network, and keeps its head unless `build` replaces it.
+    """
+    torch.manual_seed(torch_seed(seed, "init" if parent is None else f"init/{kind.name}"))
+    if parent is None:
+        network = Network(build_backbone(protocol.backbone.name, protocol.data.channels, weights), precision)
+    else:
+        network = copy.deepcopy(parent)
+    head = network.head if parent is not None else None
+    kind.build(network, protocol.sessions)
+    if network.head is not head:
+        network.head.grow(protocol.sessions.base)
+        network.head.weight.data.mul_(head_gain)
     kind.after_growth(network)
+    return network
+
+
+def untrained(
+    protocol: Protocol,
+    kinds: Sequence[tuple[BaseKind, float]],
+    precision: str,
+    seed: int,
+    weights: Path | None,
+    device: torch.device,
+    parent: Network | None = None,
+) -> Network:
+    """The network of these kinds (each with its head's gain) before any base session, on the CPU, without parts that only base training
+    of the earlier ones needs. With `parent`, of the last kind on that network. torch's global generators are not changed."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for kind, gain in kinds[-1:] if parent is not None else kinds:
+            parent = build_network(protocol, kind, precision, seed, weights, gain, parent)
+            if kind is not kinds[-1][0]:
+                without(parent, kind.drop)
+    assert parent is not None
+    return parent
+
+
+def without(network: Network, parts: Sequence[str]) -> Network:
+    """The network, after these of its parts were removed."""
+    for name in parts:
+        del network.parts[name]
     return network
 
 

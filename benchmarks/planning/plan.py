@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import SUITE_VERSION
-from benchmarks.planning.validation import check_protocol, effective
-from benchmarks.records.identity import Identity
+from benchmarks.planning.validation import check_protocol, effective, kind_config
+from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
-from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, method_names, parse_variant, read_entry
+from methods.contract import SessionStrategy
+from methods.contract.registry import (
+    MethodError,
+    base_kind_names,
+    kind_and_parents,
+    load_base_kind,
+    load_method,
+    method_names,
+    parse_variant,
+    read_entry,
+)
 from protocols import seeds as of_seeds
 from protocols.loading import nearest, unknown
 from protocols.reading import parse_yaml, short
 from protocols.schema import Protocol, Recipe
 from protocols.study import Study
+
+Variant = tuple[str, str, str | None]
+"""Method, preset, and the base kind named with @KIND (None: the method's own)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,7 @@ class Request:
     recipe: str
     split: str
     seeds: tuple[int, ...]
-    variants: tuple[tuple[str, str], ...]
+    variants: tuple[Variant, ...]
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: tuple[dict[str, Any], ...] = ()
     """Parameters that a study changes, one mapping per variant."""
@@ -44,8 +57,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         raise UsageError(f"seeds {short(text)}: {error}") from None
 
 
-def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str], ...]:
-    """Parses `lecnet,icarl:original` into (method, preset) pairs. Raises UsageError or MethodError.
+def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
+    """Parses `lecnet,icarl:original,proto@cosine`. Raises UsageError or MethodError.
 
     None stands for the protocol's list of methods, or else for every method that its `without` does not name.
     """
@@ -58,25 +71,29 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[tuple[str, str]
     names = text.split(",") if text is not None else list(protocol.methods or everybody)
     variants = []
     for name in names:
-        entry, preset = parse_variant(name)
-        if (entry.name, preset) not in variants:
-            variants.append((entry.name, preset))
+        entry, preset, kind = parse_variant(name)
+        if (entry.name, preset, kind) not in variants:
+            variants.append((entry.name, preset, kind))
     if not variants:
         raise UsageError(f"{protocol.name}, without: leaves no method to run; name some with --methods")
     return tuple(variants)
 
 
-def parse_overrides(texts: Sequence[str], variants: Sequence[tuple[str, str]]) -> dict[str, dict[str, Any]]:
-    """Parses `lecnet.gamma=0.6` and `lecnet:code.gamma=0.6` into {method or method:preset: {field: value}}. Raises UsageError."""
-    known = [name for name, _ in variants] + [f"{name}:{preset}" for name, preset in variants]
+def parse_overrides(texts: Sequence[str], variants: Sequence[Variant]) -> dict[str, dict[str, Any]]:
+    """Parses `lecnet.gamma=0.6`, `lecnet:code.gamma=0.6` and `cosine.scale=8`, which may be written `@cosine.scale=8`, into
+    {method, method:preset or @kind: {field: value}}. Raises UsageError."""
+    known = [name for name, *_ in variants] + [f"{name}:{preset}" for name, preset, _ in variants]
+    kinds = base_kind_names()
     result: dict[str, dict[str, Any]] = {}
     for text in texts:
         left, equals, value = text.partition("=")
         target, dot, key = left.rpartition(".")
         if not (equals and dot and target and key):
             raise UsageError(f"--set {short(text)}: write METHOD.FIELD=VALUE, such as lecnet.gamma=0.6")
-        if target not in known:
-            raise UsageError(f"--set {short(text)}: {short(target)} is not among the methods to run.{nearest(target, known)}")
+        if target not in known and target.removeprefix("@") in kinds:
+            target = f"@{target.removeprefix('@')}"
+        elif target not in known:
+            raise UsageError(f"--set {short(text)}: {short(target)} is not among the methods to run.{nearest(target, known + kinds)}")
         result.setdefault(target, {})[key] = parse_value(value, f"--set {short(text)}")
     return result
 
@@ -109,36 +126,61 @@ def make_request(
 def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:
     """Request for a study's variants on a protocol. Raises UsageError or MethodError with the name of a variant that does not fit."""
     request = make_request(protocol, recipe, split, study.seeds if seeds is None else seeds, "base_only", [])
-    variants: list[tuple[str, str]] = []
+    variants: list[Variant] = []
     for variant in study.variants:
         where = f"study {study.name}, {short(variant.label)}"
         try:
-            entry, preset = parse_variant(variant.method)
+            entry, preset, kind = parse_variant(variant.method)
         except MethodError as error:
             raise UsageError(f"{where}: {error}") from None
-        effective(protocol, request.recipe, entry.name, preset, variant.set, where)
-        variants.append((entry.name, preset))
+        own, of_kinds = parted(variant.set)
+        effective(protocol, request.recipe, entry.name, preset, own, where)
+        stages(protocol, request.recipe, load_method(entry.name), kind or load_method(entry.name).own_base(preset), of_kinds, where)
+        variants.append((entry.name, preset, kind))
     return replace(request, variants=tuple(variants), changes=tuple(variant.set for variant in study.variants))
 
 
 def identities(request: Request) -> list[Identity]:
     """One identity per run, ordered by seed. Imports the methods. Raises UsageError or MethodError."""
     changes = request.changes or ({},) * len(request.variants)
-    of_first_seed = []
-    for (method, preset), own in zip(request.variants, changes, strict=True):
+    of_first_seed: list[Identity] = []
+    for (method, preset, kind), own in zip(request.variants, changes, strict=True):
         overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {}), **own}
-        of_first_seed.append(make_identity(request, method, preset, overrides, request.seeds[0]))
+        stands_on = kind_and_parents(kind or load_method(method).own_base(preset))
+        for name in stands_on:
+            overrides |= {f"{name}.{key}": value for key, value in request.overrides.get(f"@{name}", {}).items()}
+        identity = make_identity(request, method, preset, overrides, request.seeds[0], kind)
+        if request.changes or not any(identity.same_as(other) for other in of_first_seed):  # proto@linear beside proto
+            of_first_seed.append(identity)
+    stood_on = {stage.base for identity in of_first_seed for stage in identity.stages}
+    for target in request.overrides:
+        if target.startswith("@") and target[1:] not in stood_on:
+            raise UsageError(f"--set {target[1:]}: none of the methods to run stands on base kind {target[1:]}; name one as METHOD{target}")
     return [identity.model_copy(update={"seed": seed}) for seed in request.seeds for identity in of_first_seed]
 
 
-def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
+def parted(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Changes of a method's own parameters, and those of base kinds (keys such as `cosine.scale`), by kind."""
+    own = {key: value for key, value in overrides.items() if "." not in key}
+    of_kinds: dict[str, dict[str, Any]] = {}
+    for key, value in overrides.items():
+        if "." in key:
+            kind, _, name = key.partition(".")
+            of_kinds.setdefault(kind.removeprefix("@"), {})[name] = value
+    return own, of_kinds
+
+
+def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int, kind: str | None = None) -> Identity:
     """The identity of one run. Imports the method. Raises UsageError or MethodError."""
     protocol, recipe = request.protocol, request.settings
     cls = load_method(method)
-    config = effective(protocol, request.recipe, method, preset, overrides)
-    base = cls.bases.get(preset, "linear")
+    own, of_kinds = parted(overrides)
+    config = effective(protocol, request.recipe, method, preset, own)
+    base = cls.own_base(preset)
     if base not in (known := base_kind_names()):
         raise MethodError(f"methods/{method}.py: {unknown('base kind', base, known)}")
+    *parents, stage = stages(protocol, request.recipe, cls, kind or base, of_kinds)
+    changed = {f"{one.base}.{key}": one.config[key] for one in (*parents, stage) for key in of_kinds.get(one.base, {})}
     return Identity(
         suite=SUITE_VERSION,
         protocol=protocol.name,
@@ -151,13 +193,43 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
         split=request.split,
         method=method,
         preset=preset,
-        overrides={key: value for key, value in config.model_dump(mode="json").items() if key in overrides},
+        overrides={**{key: value for key, value in config.model_dump(mode="json").items() if key in own}, **changed},
         config=config.model_dump(mode="json"),
         defaults=config.at_default(),
         version=cls.version,
-        base=base,
-        base_version=load_base_kind(base).version,
-        base_settings=recipe.for_base(base).model_dump(mode="json", include=set(recipe.bases.get(base, {}))),
+        base=stage.base,
+        base_version=stage.version,
+        base_settings=stage.settings,
+        base_config=stage.config,
+        base_defaults=stage.defaults,
+        base_parents=tuple(parents),
+        asked_base=kind if kind != base else None,
         seed=seed,
         precision=None if recipe.precision == "auto" else recipe.precision,
     )
+
+
+def stages(
+    protocol: Protocol,
+    recipe: str,
+    cls: type[SessionStrategy],
+    base: str,
+    overrides: Mapping[str, Mapping[str, Any]],
+    said_by: str = "--set",
+) -> list[BaseStage]:
+    """The base sessions that a method stands on, in order; the last is that of `base`. Raises UsageError or MethodError."""
+    chain = kind_and_parents(base)
+    if strangers := sorted(set(overrides) - set(chain)):
+        raise UsageError(f"{said_by}: {short(strangers[0])} is not the base kind of the run, {base}")
+    of_recipe, found = protocol.recipes[recipe], []
+    stated: Mapping[str, Mapping[str, Any]] = cls.bases
+    for name in chain:
+        kind = load_base_kind(name)
+        config = kind_config(protocol, recipe, stated, name, overrides.get(name, {}), said_by)
+        settings = of_recipe.for_base(name).model_dump(mode="json", include=set(of_recipe.changes(name)))
+        stage = BaseStage(
+            base=name, version=kind.version, settings=settings, config=config.model_dump(mode="json"), defaults=config.at_default()
+        )
+        found.append(stage)
+        stated = {**kind.bases, **stated}
+    return found[::-1]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
 
 from benchmarks.data.weights import check_known
 from benchmarks.system.errors import UsageError
-from methods.contract import MethodConfig
-from methods.contract.registry import MethodError, base_kind_names, load_method, parse_variant
+from methods.contract import KindConfig, MethodConfig
+from methods.contract.config import OwnConfig
+from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, parse_variant
 from methods.parts.backbones import BACKBONES
 from protocols.loading import explain, first_line, unknown
 from protocols.schema import Protocol
@@ -23,20 +25,23 @@ def check_protocol(protocol: Protocol) -> None:
     for recipe, settings in protocol.recipes.items():
         where = f"{protocol.name}, recipe {recipe}"
         for name in settings.methods:
-            method, preset = checked_variant(name, f"{where}, methods.{name}")
+            method, preset, kind = checked_variant(name, f"{where}, methods.{name}")
+            if kind is not None:
+                raise UsageError(f"{where}, methods: {name} names a base kind; write {method}:{preset}, it holds on every base")
             effective(protocol, recipe, method, preset, {})
         for name in settings.bases:
             if name not in (known := base_kind_names()):
                 raise UsageError(f"{where}, bases: {unknown('base kind', name, known)}")
+            kind_config(protocol, recipe, {}, name, {})
     check_backbone(protocol)
 
 
-def checked_variant(name: str, where: str) -> tuple[str, str]:
+def checked_variant(name: str, where: str) -> tuple[str, str, str | None]:
     try:
-        entry, preset = parse_variant(name)
+        entry, preset, kind = parse_variant(name)
     except MethodError as error:
         raise UsageError(f"{where}: {error}") from None
-    return entry.name, preset
+    return entry.name, preset, kind
 
 
 def check_backbone(protocol: Protocol) -> None:
@@ -66,11 +71,40 @@ def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrid
         (f"{protocol.name}, recipe {recipe}", {**of_recipe.get(method, {}), **of_recipe.get(f"{method}:{preset}", {})}),
         (said_by, overrides),
     ]
+    return layered(cls.Config, f"{method}:{preset}", layers)
+
+
+def kind_config(
+    protocol: Protocol,
+    recipe: str,
+    stated: Mapping[str, Mapping[str, Any]],
+    kind: str,
+    overrides: Mapping[str, Any],
+    said_by: str = "--set",
+) -> KindConfig:
+    """A base kind's settings: its class's defaults, changed by what a method states in `bases`, then by the recipe, then by `overrides`.
+
+    Raises UsageError with the source of the wrong value.
+    """
+    layers = [
+        ("the method's bases", stated.get(kind, {})),
+        (f"{protocol.name}, recipe {recipe}, bases", protocol.recipes[recipe].of_kind(kind)),
+        (said_by, overrides),
+    ]
+    return layered(load_base_kind(kind).Config, f"base kind {kind}", layers)
+
+
+C = TypeVar("C", bound=OwnConfig)
+
+
+def layered(cls: type[C], whose: str, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> C:
+    """A config of defaults that the layers change in order. Raises UsageError with the layer of the wrong value."""
     values: dict[str, Any] = {}
+    config = cls()
     for where, layer in layers:
         values.update(layer)
         try:
-            config = cls.Config.model_validate(values)
+            config = cls.model_validate(values)
         except ValidationError as error:
-            raise UsageError(f"{method}:{preset}, {where}: {explain(error, cls.Config)}") from None
+            raise UsageError(f"{whose}, {where}: {explain(error, cls)}") from None
     return config

@@ -21,8 +21,27 @@ DIGITS = 8
 """Number of hexadecimal digits at the end of a folder's name."""
 MOST_LETTERS = 80
 """Maximal length of the variant in a folder's name. The digits after it distinguish names that are cut off."""
-NO_SETTINGS = ("seed", "config", "defaults", "images", "precision")
+NO_SETTINGS = ("seed", "config", "defaults", "images", "precision", "base_config", "base_defaults", "base_parents")
 """Fields that `same_settings` does not compare directly."""
+
+
+class BaseStage(Strict):
+    """One base session: its kind, what the recipe changes for it alone, the kind's own settings, and which of these are defaults."""
+
+    base: str
+    version: int = 1
+    settings: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    defaults: tuple[str, ...] = ()
+
+    def same_as(self, other: BaseStage) -> bool:
+        mine, theirs = ((stage.base, stage.version, stage.settings) for stage in (self, other))
+        return mine == theirs and same_config(self.config, self.defaults, other.config, other.defaults)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The kind's settings that are not at their default."""
+        return {key: value for key, value in self.config.items() if key not in self.defaults}
 
 
 class Identity(Strict):
@@ -30,6 +49,8 @@ class Identity(Strict):
 
     `images` (SHA-256) and `precision` (fp32 or bf16) are None in a request for a run that accepts any.
     `defaults` names the fields of `config` that had the default of the method's `version`; empty in records of schema 1 and 2.
+    `asked_base` is the base kind named with @KIND, unless it is the method's own. `base_parents` are the base sessions before the last.
+    `overrides` holds changed values of the base kind, too, under keys such as `cosine.scale`.
     """
 
     suite: int
@@ -50,22 +71,40 @@ class Identity(Strict):
     base: str
     base_version: int = 1
     base_settings: dict[str, Any] = {}  # what the recipe changes for this base kind alone
+    base_config: dict[str, Any] = {}
+    base_defaults: tuple[str, ...] = ()
+    base_parents: tuple[BaseStage, ...] = ()
+    asked_base: str | None = None
     seed: int
     images: str | None = None
     precision: str | None = None
 
     @property
-    def base_recipe(self) -> BaseRecipe:
-        """The settings with which this run's base model is trained."""
-        if not self.base_settings:
+    def stages(self) -> tuple[BaseStage, ...]:
+        """The base sessions in order; the last is that of the run's own base kind."""
+        own = BaseStage(
+            base=self.base, version=self.base_version, settings=self.base_settings, config=self.base_config, defaults=self.base_defaults
+        )
+        return (*self.base_parents, own)
+
+    def recipe_of(self, stage: BaseStage) -> BaseRecipe:
+        """The recipe with which a base session is trained."""
+        if not stage.settings:
             return self.recipe_settings
-        return BaseRecipe.model_validate({**self.recipe_settings.model_dump(), **self.base_settings})
+        return BaseRecipe.model_validate({**self.recipe_settings.model_dump(), **stage.settings})
+
+    @property
+    def base_recipe(self) -> BaseRecipe:
+        """The recipe with which this run's base model is trained."""
+        return self.recipe_of(self.stages[-1])
 
     @property
     def variant(self) -> str:
-        """Method and preset, such as `lecnet:paper`, with changed parameters, such as `lecnet:paper[gamma=0.6]`."""
+        """Method and preset, such as `lecnet:paper`, with @KIND on another base kind than its own, and with changed parameters, such as
+        `lecnet:paper[gamma=0.6]`."""
         changes = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.overrides.items()))
-        return f"{self.method}:{self.preset}" + (f"[{changes}]" if changes else "")
+        at = f"@{self.asked_base}" if self.asked_base else ""
+        return f"{self.method}:{self.preset}{at}" + (f"[{changes}]" if changes else "")
 
     def same_as(self, other: Identity) -> bool:
         """Whether both are the same run. `images` and `precision` of None match any value."""
@@ -77,7 +116,10 @@ class Identity(Strict):
     def same_settings(self, other: Identity) -> bool:
         """Whether both agree in everything except seed, images and precision."""
         mine, theirs = ({name: value for name, value in dict(identity).items() if name not in NO_SETTINGS} for identity in (self, other))
-        return mine == theirs and same_config(self, other)
+        if mine != theirs or not same_config(self.config, self.defaults, other.config, other.defaults):
+            return False
+        stages = list(zip(self.stages, other.stages, strict=False))
+        return len(self.stages) == len(other.stages) and all(one.same_as(another) for one, another in stages)
 
     @property
     def group(self) -> Path:
@@ -87,13 +129,13 @@ class Identity(Strict):
     @property
     def readable(self) -> str:
         """Beginning of the folder's name. Several variants may share it."""
-        return re.sub(r"[^A-Za-z0-9=.,_-]+", "-", self.variant).strip("-")[:MOST_LETTERS]
+        return re.sub(r"[^A-Za-z0-9=.,@_-]+", "-", self.variant).strip("-")[:MOST_LETTERS]
 
     @property
     def digest(self) -> str:
         """Digits of a hash of all values except the seed. Values at their default are included: a changed default gives another run,
         even if the version was not raised. (A new field changes the digits of new runs; older records are still found.)"""
-        values = self.model_dump(mode="json", exclude={"seed", "defaults"})
+        values = self.model_dump(mode="json", exclude={"seed", "defaults", "base_defaults"})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
     @property
@@ -119,10 +161,9 @@ class Identity(Strict):
         return folder == self.old_folder or (ending != folder.name and re.fullmatch(f"-[0-9a-f]{{{DIGITS}}}", ending) is not None)
 
 
-def same_config(one: Identity, other: Identity) -> bool:
+def same_config(mine: dict[str, Any], my_defaults: tuple[str, ...], theirs: dict[str, Any], their_defaults: tuple[str, ...]) -> bool:
     """Whether both configs are equal in their common fields, and fields that only one of them has are at their defaults."""
-    mine, theirs = one.config, other.config
     common = mine.keys() & theirs.keys()
     return all(mine[key] == theirs[key] for key in common) and all(
-        key in identity.defaults for identity, config in ((one, mine), (other, theirs)) for key in config.keys() - common
+        key in defaults for config, defaults in ((mine, my_defaults), (theirs, their_defaults)) for key in config.keys() - common
     )

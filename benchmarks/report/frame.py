@@ -41,11 +41,13 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def label_of(record: Record) -> str:
-    """Label such as `LEC-Net (paper)` or `LEC-Net (paper, gamma=0.6)`; only the title for preset `default` without changes.
+    """Label such as `LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)` or, on another base kind, `Proto (raw_mean, on cosine)`; only the
+    title for preset `default` without changes.
 
     A dagger marks runs whose epochs were chosen on test images.
     """
     identity = record.identity
     details = [] if identity.preset == "default" else [identity.preset]
+    details += [f"on {identity.asked_base}"] if identity.asked_base else []
     details += [f"{key}={value}" for key, value in sorted(identity.overrides.items())]
     return record.title + (f" ({', '.join(details)})" if details else "") + (" †" if record.selection == "oracle_test" else "")

@@ -45,8 +45,10 @@ def unclear(study: Study, records: Sequence[Record]) -> list[str]:
 
 
 def is_of(variant: StudyVariant, identity: Identity) -> bool:
-    method, _, preset = variant.method.partition(":")
-    return identity.method == method and preset in ("", identity.preset) and same_values(variant.set, identity.overrides)
+    named, _, kind = variant.method.partition("@")
+    method, _, preset = named.partition(":")
+    of_method = identity.method == method and preset in ("", identity.preset)
+    return of_method and kind in (identity.asked_base or "", identity.base) and same_values(variant.set, identity.overrides)
 
 
 def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:

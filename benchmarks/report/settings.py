@@ -79,7 +79,8 @@ def agrees(written: Any, recorded: Any) -> bool:
 def variant_values(identity: Identity) -> dict[str, Any]:
     """What may differ between two settings of one variant."""
     values = {"version": identity.version, "base": identity.base, "base version": identity.base_version}
-    return {**values, **identity.config, **flat({"base": identity.base_settings})}
+    of_base = {**identity.base_settings, **identity.base_config}
+    return {**values, **identity.config, **flat({"base": of_base})}
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

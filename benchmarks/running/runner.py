@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmarks.base.cache import Checkpoint, cached_base
-from benchmarks.base.features import BaseFeatures, base_features
-from benchmarks.base.key import base_key
-from benchmarks.base.network import build_network, to_fast_layout
-from benchmarks.base.training import train_base
-from benchmarks.data.batches import Batches
+from benchmarks.base.model import BaseSessions, Progress
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import make_split
 from benchmarks.data.tensors import labelled, to_device
@@ -44,13 +36,9 @@ from benchmarks.system.settings import Settings
 from benchmarks.system.streams import torch_seed
 from methods.contract.config import Selection
 from methods.contract.memory import Memory
-from methods.contract.registry import load_method
+from methods.contract.registry import load_base_kind, load_method
 from methods.contract.strategy import MethodContext
-from methods.parts.network import Network
 from protocols.schema import Protocol
-
-Progress = Callable[[str], None]
-"""Called with a short text that says what a run is doing."""
 
 
 class Runner:
@@ -65,14 +53,9 @@ class Runner:
         self.transform = Transform(protocol.data, protocol.augment)
         self.images = images or load_images(protocol.data, settings.data_root, verified)
         self.on_device = to_device(self.images, self.device)
-        self.weights = find_weights(protocol.backbone, settings.data_root)
+        weights = find_weights(protocol.backbone, settings.data_root)
+        self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights)
         self._seed_context: tuple[tuple[str, int], SeedContext] | None = None
-
-    def clock(self) -> float:
-        """Time in seconds, read after all queued work of the device is finished."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
     def seed_context(self, split_name: str, seed: int) -> SeedContext:
         if self._seed_context is None or self._seed_context[0] != (split_name, seed):
@@ -98,60 +81,24 @@ class Runner:
         compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
         return environment(self.device, str(identity.precision), compiler)
 
-    def fresh(self, identity: Identity, env: dict[str, Any]) -> Callable[[], Network]:
-        """Function that returns the network of a run before its base session. Methods get it, so it holds no reference to the runner."""
-        gain = identity.base_recipe.head_gain
-        precision, seed = str(env["precision"]), identity.seed
-        return partial(fresh_network, self.protocol, identity.base, precision, seed, self.weights, gain, self.device)
-
-    def base(
-        self, identity: Identity, seed_context: SeedContext, env: dict[str, Any], progress: Progress
-    ) -> tuple[Network, BaseFeatures, float]:
-        """A copy of the run's base model, its features, and the seconds spent on training it (0 if it came from the cache).
-
-        The tensors are always copied into a fresh network, so that a cached base model and a new one are identical.
-        """
-        recipe = identity.base_recipe
-        seed, seconds = identity.seed, 0.0
-        split, tensors = seed_context.split, seed_context.tensors
-        images = seed_context.images.sha256
-        key = base_key(self.protocol, recipe, identity.base, identity.base_version, seed, images, split.base_sha256, env)
-        fresh = self.fresh(identity, env)
-
-        def report(epoch: int, loss: float) -> None:
-            progress(f"base session, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")
-
-        def train(network: Network, checkpoint: Checkpoint) -> None:
-            nonlocal seconds
-            started = self.clock()
-            indices = torch.from_numpy(split.train[0])
-            batches = Batches(tensors.train, tensors.labels, indices, self.transform, recipe.batch, seed, "base")
-            network.compiled_batch = recipe.batch if "compiler" in env else 0
-            train_base(network, batches, recipe, self.device, checkpoint, report)
-            seconds = self.clock() - started
-
-        progress("base session")
-        network = fresh()
-        folder = self.settings.results / ".base"
-        network.load_state_dict(cached_base(folder, key, fresh, train))
-        to_fast_layout(network.eval(), self.device)
-        return network, base_features(folder, key, network, tensors, split, self.transform), seconds
-
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
         identity, cls = self.complete(identity), load_method(identity.method)
         seed_context = self.seed_context(identity.split, identity.seed)
         env = self.environment(identity, seed_context)
-        network, features, base_seconds = self.base(identity, seed_context, env, progress)
+        split, tensors = seed_context.split, seed_context.tensors
+        network, features, base_seconds = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
         seed_context.evaluator.remember(features)
-        base_parameters = count_parameters(network) - (count_parameters(network.path) if network.path else 0)
+        added = load_base_kind(identity.base).added
+        base_parameters = count_parameters(network) - sum(count_parameters(network.parts[name]) for name in added)
         config = cls.Config.model_validate(identity.config)
         budget = cls.budget(config, identity.sessions)
         memory = Memory(budget)
         images = SessionImages(self.transform, memory, identity.seed)
         oracle = seed_context.oracle if selection_of(identity) == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
-        context = MethodContext(network, images, memory, identity.sessions, self.device, self.fresh(identity, env), oracle, pays)
+        fresh = self.bases.fresh(identity, str(env["precision"]))
+        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays)
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
@@ -173,11 +120,11 @@ class Runner:
         watching = [PROBES[name](contender, identity.seed) for name in probes]
         results, predictions, train_seconds, test_seconds = [], [], [], []
         for session in range(identity.sessions.count + 1):
-            started = self.clock()
+            started = self.bases.clock()
             contender.train(session, identity.seed)
-            trained = self.clock()
+            trained = self.bases.clock()
             evaluation = contender.test(session)
-            test_seconds.append(self.clock() - trained)
+            test_seconds.append(self.bases.clock() - trained)
             train_seconds.append(trained - started)
             predictions.append(evaluation.predictions)
             results.append(
@@ -214,14 +161,6 @@ class Runner:
             sources=source_hash(identity.method, identity.base),
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
-
-
-def fresh_network(
-    protocol: Protocol, base: str, precision: str, seed: int, weights: Path | None, gain: float, device: torch.device
-) -> Network:
-    """The network before its base session, on the CPU. torch's global generators are not changed."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        return build_network(protocol, base, precision, seed, weights, gain)
 
 
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:

@@ -68,7 +68,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     make_deterministic(settings.threads)
     if len(asked.variants) != 1:
         raise UsageError("--method: one at a time")
-    [(method, preset)] = asked.variants
+    [(method, preset, kind)] = asked.variants
     protocol, pseudo = asked.protocol, pseudo_protocol(asked.protocol, asked.split)
     request = replace(asked, protocol=pseudo, split="canonical-order")
     ledger = Ledger(Store(settings.results / "search"))
@@ -77,7 +77,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     for seed in request.seeds:
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:
-            identity = runner.complete(make_identity(request, method, preset, point, seed))
+            identity = runner.complete(make_identity(request, method, preset, point, seed, kind))
             if not ledger.is_done(identity):
                 try:
                     ledger.store.save(*runner.run(identity))

@@ -1,14 +1,45 @@
-"""Base model of LUCIR: a cosine head with a learned scale (Hou et al., CVPR 2019, section 3.1; docs/methods.md 4.5)."""
+"""Base model with a cosine head: LUCIR's (docs/methods.md 4.5) and, with a fixed scale of 16, CEC's and its followers' (6.1)."""
 
 from __future__ import annotations
 
-from methods.contract import BaseKind
-from methods.parts.heads import CosineHead
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.contract import BaseKind, BaseStep, KindConfig
+from methods.parts.heads import CosineHead, DotHead, MarginHead
 from methods.parts.network import Network
+from protocols.schema import Sessions
+
+FIXED_16 = {"scale": 16.0, "scale_learns": False}
+"""The temperature of CEC and the methods that follow it, for a method's `bases`."""
 
 
 class Cosine(BaseKind):
-    """The scale starts at 1 and is trained in the base session."""
+    """Cross-entropy over scale * cos(feature, class weights). By default the scale starts at 1 and is trained, as in LUCIR."""
 
-    def build(self, network: Network) -> None:
-        network.head = CosineHead(network.feature_dim)
+    class Config(KindConfig):
+        rule: Literal["cosine", "dot"] = "cosine"  # dot: a bias-free linear layer, as WaRP's
+        scale: float = Field(1.0, gt=0)
+        scale_learns: bool = True
+        margins: bool = False  # ADBS: a learned margin per class
+        separation: float = Field(0.01, ge=0)  # ADBS: weight of the loss that keeps margins apart
+
+        @model_validator(mode="after")
+        def _fits_the_rule(self) -> Self:
+            if self.rule == "dot" and (self.margins or self.scale != 1.0):
+                raise ValueError("rule dot has neither scale nor margins")
+            return self
+
+    def build(self, network: Network, sessions: Sessions) -> None:
+        c, d = self.config, network.feature_dim
+        if c.rule == "dot":
+            network.head = DotHead(d)
+        else:
+            network.head = (MarginHead if c.margins else CosineHead)(d, scale=c.scale, learns=c.scale_learns)
+
+    def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
+        loss = F.cross_entropy(network(views[0]), labels)
+        return loss + self.config.separation * network.head.separation() if self.config.margins else loss

@@ -8,7 +8,22 @@ from methods.parts.path_integral import PathIntegral
 
 
 class Path(BaseKind):
-    """`network.path` covers all parameters, including the weights of the base classes."""
+    """`network.parts["path"]` covers all parameters, including the weights of the base classes."""
+
+    added = ("path",)
 
     def after_growth(self, network: Network) -> None:
-        network.path = PathIntegral(list(network.parameters()))
+        network.parts["path"] = PathIntegral(list(network.parameters()))
+
+    def before_update(self, network: Network) -> None:
+        path_of(network).note_gradient(list(network.parameters()))
+
+    def after_update(self, network: Network) -> None:
+        path_of(network).note_step(list(network.parameters()))
+
+
+def path_of(network: Network) -> PathIntegral:
+    """The path integral that this kind has added to a network."""
+    path = network.parts["path"]
+    assert isinstance(path, PathIntegral)
+    return path

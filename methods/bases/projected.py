@@ -6,10 +6,11 @@ from torch import nn
 
 from methods.contract import BaseKind
 from methods.parts.network import Network
+from protocols.schema import Sessions
 
 
 class Projected(BaseKind):
-    """F1 is trained in the base session. It maps features [N, d] to [N, d]."""
+    """The neck F1 is trained in the base session. It maps features [N, d] to [N, d]."""
 
-    def build(self, network: Network) -> None:
-        network.projection = nn.Linear(network.feature_dim, network.feature_dim, bias=False)
+    def build(self, network: Network, sessions: Sessions) -> None:
+        network.neck = nn.Linear(network.feature_dim, network.feature_dim, bias=False)

@@ -9,20 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.contract.base_kind import BaseKind
-    from methods.contract.config import MethodConfig, TrainConfig
+    from methods.contract.base_kind import BaseKind, BaseStep
+    from methods.contract.config import KindConfig, MethodConfig, TrainConfig
     from methods.contract.context import FrozenPart, MethodContext
     from methods.contract.strategy import SessionStrategy
 
 HOMES = {
     "BaseKind": "base_kind",
+    "BaseStep": "base_kind",
     "FrozenPart": "context",
+    "KindConfig": "config",
     "MethodConfig": "config",
     "MethodContext": "context",
     "SessionStrategy": "strategy",
     "TrainConfig": "config",
 }
-__all__ = ["BaseKind", "FrozenPart", "MethodConfig", "MethodContext", "SessionStrategy", "TrainConfig"]
+__all__ = ["BaseKind", "BaseStep", "FrozenPart", "KindConfig", "MethodConfig", "MethodContext", "SessionStrategy", "TrainConfig"]
 
 
 def __getattr__(name: str) -> Any:

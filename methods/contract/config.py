@@ -1,28 +1,43 @@
-"""A method's parameters: those of every method, and those of methods that train in the sessions."""
+"""Parameters of methods and of base kinds: those of all, and those of methods that train in the sessions."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from protocols.fields import MOST_EPOCHS, Bounded, Milestones
+from protocols.schema import Augment
 
 Selection = Literal["last", "oracle_test"]
 """Which epoch's model a session keeps: the last, or the one chosen on test images (as in many papers; tables mark it)."""
 
 
-class MethodConfig(Bounded):
-    """A method's parameters. Every field is part of a run's identity and goes into its record.
+class OwnConfig(Bounded):
+    """Parameters that belong to one method or base kind. Every field is part of a run's identity and goes into its record.
 
     A new field needs a default that reproduces older runs, because they count as run with that default. If a default changes,
-    the method needs a new `version`.
+    the owner needs a new `version`.
     """
 
     def at_default(self) -> tuple[str, ...]:
         """Names of the fields that have their default value, sorted."""
         fields = type(self).model_fields.items()
         return tuple(sorted(name for name, field in fields if getattr(self, name) == field.get_default(call_default_factory=True)))
+
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from their default, as they go into a record."""
+        return self.model_dump(mode="json", exclude=set(self.at_default()))
+
+
+class MethodConfig(OwnConfig):
+    """A method's parameters."""
+
+
+class KindConfig(OwnConfig):
+    """A base kind's settings, beside those of the recipe. `augment` replaces the protocol's in the base session."""
+
+    augment: Augment | None = None
 
 
 class TrainConfig(MethodConfig):

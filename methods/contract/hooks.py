@@ -27,14 +27,21 @@ class Hooks:
     Config: ClassVar[type[MethodConfig]] = TrainConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     """Named settings; the first is the default. A literal, so that `--list` can read it without importing torch."""
-    bases: ClassVar[dict[str, str]] = {}
-    """Preset -> base kind it starts from, if not `linear` (see methods/bases/)."""
+    base: ClassVar[str | Mapping[str, str]] = "linear"
+    """The base kind that the method starts from (methods/bases/); where presets differ, {preset: kind}, `linear` for those left out."""
+    bases: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Base kind -> values of its Config when this method stands on it, its own kind or one named with `@KIND`."""
     memory_budget: ClassVar[int | None] = 0
     """Maximum number of exemplars from past sessions; None: all images."""
     version: ClassVar[int] = 1
     """Increase it when a change of the code or of a `Config` default changes results. Older records are then run again."""
     migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
     """Version n -> function from Config values of version n to those of version n + 1, if runs of version n remain valid."""
+
+    @classmethod
+    def own_base(cls, preset: str) -> str:
+        """The base kind of a preset."""
+        return cls.base if isinstance(cls.base, str) else cls.base.get(preset, "linear")
 
     @classmethod
     def budget(cls, config: Any, sessions: Sessions) -> int | None:
@@ -95,6 +102,12 @@ class Hooks:
     def before_epoch(self, epoch: int) -> None:
         """Called before epoch `epoch` (from 0) of a session. Call `self.restart(lr)` here to begin another phase of training."""
 
+    def before_update(self) -> None:
+        """Called in each step after the backward pass, before the optimiser's step. Gradients may be changed here."""
+
+    def after_update(self) -> None:
+        """Called in each step after the optimiser's step. Parameters may be clamped here, for example."""
+
     def finished(self) -> bool:
         """Called after each epoch, in training mode. Returns True to end the session."""
         if self.best_epoch is not None:
@@ -131,7 +144,7 @@ class Hooks:
 
     def represent(self, features: Tensor) -> list[Tensor]:
         """Maps backbone features [N, d] to the input of each head, the base head's first. Called only if a study measures or draws it."""
-        return [self.model.projection(features)]
+        return [self.model.neck(features)]
 
     def embed(self, images: Tensor) -> Tensor:
         """Maps test or training images [N, C, S, S] to backbone features [N, d]."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocols.loading import first_line, unknown
-from protocols.reading import InputError
+from protocols.reading import InputError, short
+from protocols.schema import BaseRecipe
 
 if TYPE_CHECKING:
     from methods.contract.base_kind import BaseKind
@@ -90,14 +91,18 @@ def literals(node: ast.ClassDef) -> dict[str, Any]:
     return found
 
 
-def parse_variant(text: str) -> tuple[Entry, str]:
-    """Parses `method` or `method:preset` into entry and preset (default: the first one). Raises MethodError."""
-    name, _, preset = text.strip().partition(":")
+def parse_variant(text: str) -> tuple[Entry, str, str | None]:
+    """Parses `method`, `method:preset` or either with `@kind` into entry, preset (default: the first one) and base kind (None: the
+    method's own). Raises MethodError."""
+    named, at, kind = text.strip().partition("@")
+    name, _, preset = named.partition(":")
     entry = read_entry(name)
     preset = preset or entry.presets[0]
     if preset not in entry.presets:
         raise MethodError(f"{name}: {unknown('preset', preset, list(entry.presets))}")
-    return entry, preset
+    if at and kind not in (known := base_kind_names()):
+        raise MethodError(f"{short(text)}: {unknown('base kind', kind, known)}")
+    return entry, preset, kind if at else None
 
 
 def load_method(name: str) -> type[SessionStrategy]:
@@ -133,4 +138,19 @@ def load_base_kind(name: str) -> type[BaseKind]:
     kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, BaseKind) and v.__module__ == module.__name__]
     if len(kinds) != 1:
         raise MethodError(f"methods/bases/{name}.py: must hold one class that derives from BaseKind (has {len(kinds)})")
-    return kinds[0]
+    kind = kinds[0]
+    if taken := sorted(set(kind.Config.model_fields) & set(BaseRecipe.model_fields)):
+        raise MethodError(f"methods/bases/{name}.py: {taken[0]} is a setting of every recipe; give the field of Config another name")
+    return kind
+
+
+def kind_and_parents(name: str) -> list[str]:
+    """The base kind and those that it goes on with, the first one last. Raises MethodError for a parent that is not there, or a circle."""
+    chain = [name]
+    while (parent := load_base_kind(chain[-1]).parent) is not None:
+        if parent not in (known := base_kind_names()):
+            raise MethodError(f"methods/bases/{chain[-1]}.py, parent: {unknown('base kind', parent, known)}")
+        if parent in chain:
+            raise MethodError(f"methods/bases/{chain[-1]}.py: its parent {parent} leads back to it ({' -> '.join([*chain, parent])})")
+        chain.append(parent)
+    return chain

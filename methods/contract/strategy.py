@@ -118,10 +118,15 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         begin_step(self.context.device)
         super()._before_forward(**kwargs)
 
+    def _before_update(self, **kwargs: Any) -> None:
+        self.before_update()
+        super()._before_update(**kwargs)
+
     def _after_update(self, **kwargs: Any) -> None:
         if self._held:  # weight decay and momentum would change these weights even without a gradient
             for tensor, held in zip(self.model.head.class_tensors(), self._held, strict=True):
                 tensor.data[: len(held)] = held
+        self.after_update()
         super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:

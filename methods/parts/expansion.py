@@ -61,7 +61,7 @@ class ExpandingHead(DynamicModule):
         windows = WINDOWS if config.layer == "conv3x3" else 1
         self.projection = nn.Linear(windows * d, d, bias=False)
         # The shared base model has no F1: the identity preserves its features, and so its base accuracy.
-        old = network.projection.weight.data if isinstance(network.projection, nn.Linear) else torch.eye(d)
+        old = network.neck.weight.data if isinstance(network.neck, nn.Linear) else torch.eye(d)
         nn.init.zeros_(self.projection.weight)
         centre = CENTRE if windows == WINDOWS else 0
         self.projection.weight.data[:, centre * d : (centre + 1) * d] = old

@@ -65,18 +65,57 @@ class LinearHead(GrowingHead):
         return F.linear(unit(features), self.weight)
 
 
-class CosineHead(GrowingHead):
-    """scale * cos(feature, class weights), with a learnable scale that starts at 1 (Hou et al., CVPR 2019, Eq. 4; docs/methods.md 4.5)."""
+class DotHead(GrowingHead):
+    """Bias-free linear layer on un-normalised features (WaRP's base head; docs/modern.md 2.2)."""
 
-    def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
+    def forward(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.weight)
+
+
+class CosineHead(GrowingHead):
+    """scale * cos(feature, class weights). The scale starts at `scale`; it is trained (Hou et al., CVPR 2019, Eq. 4; docs/methods.md 4.5)
+    unless `learns` is False (CEC's 16; docs/methods.md 6.1)."""
+
+    scale: Tensor
+
+    def __init__(self, feature_dim: int, new_row_std: float | None = None, scale: float = 1.0, learns: bool = True) -> None:
         super().__init__(feature_dim, new_row_std)
-        self.scale = nn.Parameter(torch.ones(()))
+        if learns:
+            self.scale = nn.Parameter(torch.full((), scale))
+        else:
+            self.register_buffer("scale", torch.full((), scale))
 
     def cosines(self, features: Tensor) -> Tensor:
         return F.linear(unit(features), unit(self.weight))
 
     def forward(self, features: Tensor) -> Tensor:
         return self.scale * self.cosines(features)
+
+
+class MarginHead(CosineHead):
+    """scale * |m_c| * cos(feature, weights of c), with one learned margin m_c per class that starts at 1 (ADBS; docs/modern.md 2.5)."""
+
+    def __init__(self, feature_dim: int, new_row_std: float | None = None, scale: float = 1.0, learns: bool = True) -> None:
+        super().__init__(feature_dim, new_row_std, scale, learns)
+        self.margin = nn.Parameter(torch.empty(0))
+
+    def grow(self, classes: int) -> None:
+        super().grow(classes)
+        ones = torch.ones(len(self.weight) - len(self.margin)).to(self.margin)
+        if len(ones):
+            self.margin = nn.Parameter(torch.cat([self.margin.data, ones]))
+
+    def class_tensors(self) -> list[Tensor]:
+        return [self.weight, self.margin]
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.margin.abs()
+
+    def separation(self) -> Tensor:
+        """Mean over pairs of classes of relu((1 - cos_ij) - (m_j - m_i cos_ij)), where cos_ij is that of their weights (ADBS)."""
+        cosines = unit(self.weight) @ unit(self.weight).T
+        needed = 1 - cosines - (self.margin[None, :] - self.margin[:, None] * cosines)
+        return F.relu(needed).mean()
 
 
 class PlainHead(GrowingHead):

@@ -1,4 +1,4 @@
-"""The network that every method starts from: backbone, optional projection, growing head."""
+"""The network that every method starts from: backbone, neck, growing head, and the parts that a base kind adds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from methods.parts.backbones import Backbone
-from methods.parts.path_integral import PathIntegral
 
 M = TypeVar("M", bound=nn.Module)
 
 
 class Network(nn.Module):
-    """Maps images [N, C, S, S] to logits [N, classes seen].
+    """Maps images [N, C, S, S] to logits [N, classes seen]: head(neck(pool(maps))).
 
-    The backbone always runs in `precision` (fp32, or bf16 autocast). It returns float32 features, and projection, head and
-    loss are always float32. `projection` is the identity, or the bias-free square layer that LEC-Net's release trains in
-    its base session (docs/methods.md 5.1, F1). `path` is SI's path integral, or None. Training batches of `compiled_batch`
-    images go through the compiled backbone (0: none does). Its results differ in their last bits from those of the plain
-    one, so the caller that sets it must record it.
+    The backbone always runs in `precision` (fp32, or bf16 autocast). It returns float32 features, and neck, head and loss are always
+    float32. `neck` is the identity unless a base kind puts a layer there. `pool` maps the backbone's last maps [N, d, h, w] to
+    features; a method may replace it in `adopt`. `parts` hold what a base kind or a method adds. Training batches of
+    `compiled_batch` images go through the compiled backbone (0: none does). Its results differ in their last bits from those of
+    the plain one, so the caller that sets it must record it.
     """
 
     def __init__(self, backbone: Backbone, precision: str) -> None:
@@ -33,14 +32,14 @@ class Network(nn.Module):
         self.backbone = backbone
         self.feature_dim = d
         self.precision = precision
-        self.nine_windows = False
+        self.pool: Callable[[Tensor], Tensor] = mean_over_positions
         self.compiled_batch = 0
-        self.projection: nn.Module = nn.Identity()  # a base kind may put a layer in its place
-        self.head: Any = backbone.head(d)  # a base kind or a method may put another in its place
-        self.path: PathIntegral | None = None
+        self.neck: nn.Module = nn.Identity()
+        self.head: Any = backbone.head(d)
+        self.parts = nn.ModuleDict()
 
     def embed(self, images: Tensor) -> Tensor:
-        """Maps images to backbone features [N, d], float32; [N, 9 d] if `nine_windows` is set (see window_means)."""
+        """Maps images to backbone features [N, d], float32 ([N, 9 d] if `pool` is window_means)."""
         if 0 < self.compiled_batch == len(images) and torch.is_grad_enabled():
             return compiled_embed(images.device.type)(self, images)
         return plain_embed(self, images)
@@ -53,8 +52,7 @@ class Network(nn.Module):
     def embed_upper(self, x: Tensor) -> Tensor:
         """Maps the output of `embed_lower` to features, as `embed` does."""
         with self._precision(x):
-            maps = self.backbone.upper(x)
-            features = window_means(maps) if self.nine_windows else maps.mean(dim=(2, 3))
+            features = self.pool(self.backbone.upper(x))
         return features.float()
 
     def _precision(self, x: Tensor) -> AbstractContextManager[Any]:
@@ -62,7 +60,7 @@ class Network(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Maps backbone features [N, d] to logits [N, classes seen]."""
-        return self.head(self.projection(features))
+        return self.head(self.neck(features))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.embed(images))
@@ -82,6 +80,11 @@ def begin_step(device: torch.device) -> None:
     """Mark the start of an iteration. On a GPU, outputs of compiled passes of the last iteration may be overwritten from now on."""
     if device.type == "cuda":
         torch.compiler.cudagraph_mark_step_begin()
+
+
+def mean_over_positions(maps: Tensor) -> Tensor:
+    """Global average pooling: maps [N, d, h, w] to features [N, d]."""
+    return maps.mean(dim=(2, 3))
 
 
 def window_means(maps: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ from torch import Tensor
 from benchmarks.base import cache as base_cache
 from benchmarks.base.cache import Checkpoint, cached_base
 from benchmarks.base.key import BaseKey, base_key
-from benchmarks.base.network import build_network
+from benchmarks.base.network import build_network, kind_of
 from benchmarks.base.tensors import read_tensors, write_tensors
 from benchmarks.base.training import learning_rate, train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
+from benchmarks.records.identity import BaseStage
 from benchmarks.system.errors import StorageError
 from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
@@ -41,15 +42,15 @@ def make_batches() -> Batches:
 
 
 def fresh(tiny: Protocol, kind: str = "linear") -> Callable[[], Network]:
-    return lambda: build_network(tiny, kind, "fp32", 0, None, 1.0)
+    return lambda: build_network(tiny, kind_of(kind), "fp32", 0, None, 1.0)
 
 
-def trainer(stop_after: int | None = None, epochs: int = 4) -> Callable[[Network, Checkpoint], None]:
+def trainer(stop_after: int | None = None, epochs: int = 4, kind: str = "linear") -> Callable[[Network, Checkpoint], None]:
     def report(epoch: int, loss: float) -> None:
         if epoch == stop_after:
             raise KeyboardInterrupt
 
-    return lambda network, checkpoint: train_base(network, make_batches(), recipe(epochs), CPU, checkpoint, report)
+    return lambda network, checkpoint: train_base(network, kind_of(kind), make_batches(), recipe(epochs), CPU, checkpoint, report)
 
 
 def refuse(network: Network, checkpoint: Checkpoint) -> None:
@@ -106,13 +107,13 @@ def test_interrupted_training_goes_on_to_the_same_bytes(
 ) -> None:
     """Whatever a base kind adds to the network, a checkpoint holds it."""
     network = fresh(tiny, kind)
-    undisturbed = cached_base(tmp_path / "a", KEY, network, trainer())
+    undisturbed = cached_base(tmp_path / "a", KEY, network, trainer(kind=kind))
     monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        cached_base(tmp_path / "b", KEY, network, trainer(stop_after=stopped_after))
+        cached_base(tmp_path / "b", KEY, network, trainer(stop_after=stopped_after, kind=kind))
     assert (tmp_path / "b" / f"{KEY.stem}.checkpoint").exists() == (stopped_after > 1)
     torch.manual_seed(99)
-    assert same(cached_base(tmp_path / "b", KEY, network, trainer()), undisturbed)
+    assert same(cached_base(tmp_path / "b", KEY, network, trainer(kind=kind)), undisturbed)
     assert not list((tmp_path / "b").glob("*.checkpoint"))
 
 
@@ -144,7 +145,7 @@ def test_a_loss_that_is_no_number_is_an_error(tiny: Protocol, tmp_path: Path) ->
     wild = Recipe(epochs=3, batch=16, lr=1e6, schedule="constant")
 
     def train(network: Network, checkpoint: Checkpoint) -> None:
-        train_base(network, make_batches(), wild, CPU, checkpoint, lambda epoch, loss: None)
+        train_base(network, kind_of("linear"), make_batches(), wild, CPU, checkpoint, lambda epoch, loss: None)
 
     with pytest.raises(FloatingPointError, match="lower the recipe's lr"):
         cached_base(tmp_path, KEY, fresh(tiny), train)
@@ -171,13 +172,15 @@ def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> Non
     fast = tiny.recipes["fast"]
 
     def key(**changes: object) -> str:
-        values: dict = {"protocol": tiny, "recipe": fast.shared, "base": "linear", "base_version": 1, "seed": 0}
+        values: dict = {"protocol": tiny, "recipe": fast.shared, "stage": BaseStage(base="linear"), "seed": 0}
         values |= {"images": "d", "indices": "r", "environment": {"threads": 1}} | changes
         return base_key(**values).stem
 
     others = [
-        *({"base": base} for base in base_kind_names() if base != "linear"),
-        {"base_version": 2},
+        *({"stage": BaseStage(base=base)} for base in base_kind_names() if base != "linear"),
+        {"stage": BaseStage(base="linear", version=2)},
+        {"stage": BaseStage(base="linear", config={"scale": 2.0})},
+        {"parent": KEY},
         {"seed": 1},
         {"images": "e"},
         {"indices": "s"},
@@ -219,6 +222,6 @@ def test_steps_and_constant_rates() -> None:
 
 
 def test_head_gain_scales_the_first_rows(tiny: Protocol) -> None:
-    one, ten = (build_network(tiny, "linear", "fp32", 0, None, gain) for gain in (1.0, 10.0))
+    one, ten = (build_network(tiny, kind_of("linear"), "fp32", 0, None, gain) for gain in (1.0, 10.0))
     assert torch.allclose(ten.head.weight, 10 * one.head.weight)
     assert torch.equal(one.backbone.blocks[0].weight, ten.backbone.blocks[0].weight)

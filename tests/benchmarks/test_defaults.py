@@ -16,14 +16,14 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from benchmarks import SUITE_VERSION
 from benchmarks.base.key import ALWAYS
-from benchmarks.records.identity import Identity
+from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.migrations import MIGRATIONS
 from benchmarks.records.schema import SCHEMA_VERSION, Record, SessionResult
 from methods.contract.registry import base_kind_names, load_base_kind, load_method, method_names
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
 
 LIST = Path(__file__).resolve().parents[1] / "data" / "defaults.json"
-OF_RECORDS = (Data, Augment, Sessions, Backbone, BaseRecipe, Identity, SessionResult, Record)
+OF_RECORDS = (Data, Augment, Sessions, Backbone, BaseRecipe, BaseStage, Identity, SessionResult, Record)
 Listed = dict[str, dict[str, Any]]
 
 
@@ -40,7 +40,8 @@ def listed_now() -> Listed:
         method = load_method(name)
         found[f"methods/{name}"] = {"version": method.version, "defaults": defaults_of(method.Config)}
     for name in base_kind_names():
-        found[f"methods/bases/{name}"] = {"version": load_base_kind(name).version, "defaults": {}}
+        kind = load_base_kind(name)
+        found[f"methods/bases/{name}"] = {"version": kind.version, "defaults": defaults_of(kind.Config)}
     return found
 
 

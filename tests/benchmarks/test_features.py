@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.base.features import BaseFeatures, base_features, embed_all, state_sha256
 from benchmarks.base.key import BaseKey
-from benchmarks.base.network import build_network, to_fast_layout
+from benchmarks.base.network import build_network, kind_of, to_fast_layout
 from benchmarks.base.tensors import write_tensors
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
@@ -23,7 +23,7 @@ from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.images import SessionImages
 from benchmarks.running.runner import Runner
 from methods.contract.memory import LeakError, Memory
-from methods.parts.network import Network
+from methods.parts.network import Network, window_means
 from protocols.schema import Augment, Data, Protocol
 from tests.methods.runs import identity_of
 
@@ -62,7 +62,7 @@ def scene(tiny: Protocol, tmp_path: Path) -> Scene:
     labels = torch.arange(60) % 10
     rows = [np.flatnonzero(np.isin(labels.numpy(), classes)) for classes in (range(6), [6, 7], [8, 9])]
     split = Split("paper", tuple(range(10)), 6, tuple(part[::-1].copy() for part in rows), tuple(rows))
-    network = to_fast_layout(build_network(tiny, "linear", "fp32", 0, None, 1.0).eval(), CPU)
+    network = to_fast_layout(build_network(tiny, kind_of("linear"), "fp32", 0, None, 1.0).eval(), CPU)
     data = Data(source="digits", size=8, channels=1, mean=(0.3,), std=(0.4,))
     transform = Transform(data, Augment(pad=1, flip=True, jitter=0.3))
     return Scene(
@@ -245,7 +245,7 @@ def one_statistic(network: Network) -> None:
 
 
 def nine_windows(network: Network) -> None:
-    network.nine_windows = True
+    network.pool = window_means
 
 
 def other_precision(network: Network) -> None:

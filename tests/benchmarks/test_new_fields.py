@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("benchmarks", "methods", "protocols")
 MODELS = {
     "protocols/schema.py": ["Data", "Augment", "Sessions", "Backbone", "BaseRecipe"],
-    "benchmarks/records/identity.py": ["Identity"],
+    "benchmarks/records/identity.py": ["BaseStage", "Identity"],
     "benchmarks/records/schema.py": ["SessionResult", "Record"],
-    "methods/contract/config.py": ["MethodConfig"],
+    "methods/contract/config.py": ["MethodConfig", "KindConfig"],
 }
 BASE_KEYS = """
 import sys
@@ -26,7 +26,7 @@ from benchmarks.planning.plan import identities, make_request
 from protocols import load_protocol
 p = load_protocol("digits")
 for run in identities(make_request(p, None, None, "0", "lecnet,proto", ["lecnet.gamma=0.6"])):
-    print(base_key(p, run.base_recipe, run.base, run.base_version, 0, "i", "j", {}).stem)
+    print(base_key(p, run.base_recipe, run.stages[-1], 0, "i", "j", {}).stem)
 """
 
 

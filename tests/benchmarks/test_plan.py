@@ -90,24 +90,24 @@ def test_seeds_that_run_backwards_are_told_so() -> None:
 
 
 def test_methods_and_presets(tiny: Protocol) -> None:
-    assert parse_methods("lecnet", tiny) == (("lecnet", "paper"),), "the first preset is the default"
-    assert parse_methods("lecnet:code, base_only", tiny) == (("lecnet", "code"), ("base_only", "default"))
-    assert parse_methods("lecnet,lecnet:paper,lecnet:code", tiny) == (("lecnet", "paper"), ("lecnet", "code")), "each once"
+    assert parse_methods("lecnet", tiny) == (("lecnet", "paper", None),), "the first preset is the default"
+    assert parse_methods("lecnet:code, base_only", tiny) == (("lecnet", "code", None), ("base_only", "default", None))
+    assert parse_methods("lecnet,lecnet:paper,lecnet:code", tiny) == (("lecnet", "paper", None), ("lecnet", "code", None)), "each once"
 
 
 def test_without_methods_the_protocols_list_or_all(tiny: Protocol) -> None:
-    assert [name for name, _ in parse_methods(None, tiny)] == method_names()
+    assert [name for name, *_ in parse_methods(None, tiny)] == method_names()
     chosen = tiny.model_copy(update={"methods": ("proto:norm_mean", "base_only")})
-    assert parse_methods(None, chosen) == (("proto", "norm_mean"), ("base_only", "default"))
+    assert parse_methods(None, chosen) == (("proto", "norm_mean", None), ("base_only", "default", None))
 
 
 def test_who_is_left_out_by_default_can_still_be_asked_for(tiny: Protocol) -> None:
     """Protocol.without: the methods of another protocol's table."""
     protocol = tiny.model_copy(update={"without": ("der", "si")})
-    assert [name for name, _ in parse_methods(None, protocol)] == [name for name in method_names() if name not in ("der", "si")]
-    assert parse_methods("der,si", protocol) == (("der", "no_buffer"), ("si", "mammoth"))
+    assert [name for name, *_ in parse_methods(None, protocol)] == [name for name in method_names() if name not in ("der", "si", None)]
+    assert parse_methods("der,si", protocol) == (("der", "no_buffer", None), ("si", "mammoth", None))
     listed = protocol.model_copy(update={"methods": ("si", "proto")})
-    assert [name for name, _ in parse_methods(None, listed)] == ["si", "proto"], "a list says itself who takes part"
+    assert [name for name, *_ in parse_methods(None, listed)] == ["si", "proto"], "a list says itself who takes part"
 
 
 @pytest.mark.parametrize("methods", [None, "base_only"])
@@ -160,7 +160,7 @@ def test_an_empty_option_is_not_the_default(recipe: str | None, split: str | Non
 
 
 def test_overrides_are_yaml_values() -> None:
-    variants = [("ft_cnn", "topic"), ("lecnet", "code")]
+    variants = [("ft_cnn", "topic", None), ("lecnet", "code", None)]
     texts = ["ft_cnn.milestones=[3, 5]", "ft_cnn.batch=null", "lecnet:code.tau_clamp=true", "lecnet.gamma=0.6", "lecnet.gamma=0.7"]
     assert parse_overrides(texts, variants) == {
         "ft_cnn": {"milestones": [3, 5], "batch": None},

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from benchmarks.base import cache as base_cache
+from benchmarks.base import model as base_model
 from benchmarks.base.cache import Checkpoint, cached_base
 from benchmarks.base.key import BaseKey
-from benchmarks.base.network import build_network
+from benchmarks.base.network import build_network, kind_of
 from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
-from benchmarks.running import runner as run
 from benchmarks.running.measuring import count_parameters
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
@@ -180,24 +180,24 @@ def test_without_a_pull_it_is_fine_tuning_with_clipping(enter: Enter) -> None:
 def test_everything_si_carries_is_counted(tiny: Protocol, run: Run) -> None:
     """Trap 8: omega, start and importance are three numbers a weight; the two new rows come on top."""
     record = run("si")
-    base = count_parameters(build_network(tiny, "linear", "fp32", 0, None, 1.0))
+    base = count_parameters(build_network(tiny, kind_of("linear"), "fp32", 0, None, 1.0))
     assert [s.parameters_added for s in record.sessions] == [3 * (base + t * 2 * 64) + t * 2 * 64 for t in range(3)]
 
 
 def test_base_with_a_path_has_the_same_weights_as_the_shared_one(tiny: Protocol, enter: Enter) -> None:
     shared = enter("ft_cnn").strategy.model.state_dict()
     with_path = enter("si").strategy.model.state_dict()
-    assert with_path.keys() - shared.keys() == {"path.omega", "path.start", "importance"}
+    assert with_path.keys() - shared.keys() == {"parts.path.omega", "parts.path.start", "importance"}
     assert all(torch.equal(with_path[name], value) for name, value in shared.items())
-    untrained = build_network(tiny, "linear", "fp32", 0, None, 1.0)
-    assert torch.equal(with_path["path.start"], flat(untrained.parameters()))
+    untrained = build_network(tiny, kind_of("linear"), "fp32", 0, None, 1.0)
+    assert torch.equal(with_path["parts.path.start"], flat(untrained.parameters()))
 
 
 KEY = BaseKey({"what": "a test of SI's base"})
 
 
 def fresh(tiny: Protocol) -> Network:
-    return build_network(tiny, "path", "fp32", 0, None, 1.0)
+    return build_network(tiny, kind_of("path"), "fp32", 0, None, 1.0)
 
 
 def train(network: Network, checkpoint: Checkpoint, stop_after: int | None = None) -> None:
@@ -209,7 +209,8 @@ def train(network: Network, checkpoint: Checkpoint, stop_after: int | None = Non
         if epoch == stop_after:
             raise KeyboardInterrupt
 
-    train_base(network, batches, Recipe(epochs=4, batch=16, lr=0.1, schedule="onecycle"), torch.device("cpu"), checkpoint, report)
+    recipe = Recipe(epochs=4, batch=16, lr=0.1, schedule="onecycle")
+    train_base(network, kind_of("path"), batches, recipe, torch.device("cpu"), checkpoint, report)
 
 
 @contextmanager
@@ -244,10 +245,10 @@ def test_base_training_keeps_the_direct_path_integral_and_session_0_takes_it_ove
         first = runner.enter(identity).strategy.model
     assert len(steps) > 10
     omega = sum((g.double() * (b.double() - a.double()) for g, b, a in steps), torch.zeros(()).double())
-    assert torch.allclose(first.path.omega.double(), omega, rtol=1e-3, atol=1e-7)
-    monkeypatch.setattr(run, "train_base", None)  # a second training would fail
+    assert torch.allclose(first.parts["path"].omega.double(), omega, rtol=1e-3, atol=1e-7)
+    monkeypatch.setattr(base_model, "train_base", None)  # a second training would fail
     contender = Runner(tiny, settings).enter(identity)
-    assert torch.equal(contender.strategy.model.path.omega, first.path.omega)
+    assert torch.equal(contender.strategy.model.parts["path"].omega, first.parts["path"].omega)
     contender.train(0, 0)
     expected = omega.clamp(min=0) / ((steps[-1][2] - steps[0][1]).double() ** 2 + XI)
     importance = contender.strategy.model.importance
@@ -261,6 +262,6 @@ def test_interrupted_base_training_resumes_to_the_same_path(tiny: Protocol, tmp_
     with pytest.raises(KeyboardInterrupt):
         cached_base(tmp_path / "b", KEY, lambda: fresh(tiny), lambda n, c: train(n, c, stop_after=3))
     resumed = cached_base(tmp_path / "b", KEY, lambda: fresh(tiny), train)
-    assert float(whole["path.omega"].abs().max()) > 0
+    assert float(whole["parts.path.omega"].abs().max()) > 0
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())

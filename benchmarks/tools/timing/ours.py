@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.base.cache import Checkpoint
 from benchmarks.base.key import BaseKey
-from benchmarks.base.network import build_network
+from benchmarks.base.network import build_network, kind_of
 from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.images import ImageSet
@@ -53,7 +53,8 @@ def hasty(recipe: Recipe) -> Recipe:
 
 def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precision: str, device: torch.device, compiled: bool) -> Work:
     """One epoch of `train_base` over `images`, with augmentation."""
-    network = build_network(protocol, "linear", precision, 0, None, recipe.head_gain)
+    kind = kind_of("linear")
+    network = build_network(protocol, kind, precision, 0, None, recipe.head_gain)
     network.compiled_batch = recipe.batch if compiled else 0
     tensor = torch.from_numpy(images.train.copy()).to(device)
     labels = torch.from_numpy(images.train_classes).to(device)
@@ -63,7 +64,7 @@ def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precisio
     def work() -> int:
         batches.epoch = 0
         checkpoint = Checkpoint(Path(tempfile.gettempdir()) / "fscil-bench-timing.checkpoint", BaseKey({}))
-        train_base(network, batches, short, device, checkpoint, lambda epoch, loss: None)
+        train_base(network, kind, batches, short, device, checkpoint, lambda epoch, loss: None)
         return len(tensor)
 
     return work
