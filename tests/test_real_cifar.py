@@ -41,7 +41,10 @@ PROTOCOL = ROOT / "tests" / "data" / "cifar_slice.yaml"
 
 
 def test_every_method_on_real_images(cifar_root: Path, tmp_path: Path) -> None:
-    done = call("--protocol", str(PROTOCOL), "--data-root", str(cifar_root), "--results", str(tmp_path), timeout=600)
+    everybody = ",".join(method_names())
+    done = call(
+        "--protocol", str(PROTOCOL), "--methods", everybody, "--data-root", str(cifar_root), "--results", str(tmp_path), timeout=600
+    )
     assert done.status == 0, done.err
     assert "Warning" not in done.err
     records = [json.loads(path.read_text()) for path in (tmp_path / "records").rglob("seed00.json")]

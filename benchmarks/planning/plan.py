@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from benchmarks import SUITE_VERSION
@@ -12,6 +14,7 @@ from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import SessionStrategy
 from methods.contract.registry import (
+    GROUP,
     MethodError,
     base_kind_names,
     kind_and_parents,
@@ -60,23 +63,32 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
     """Parses `lecnet,icarl:original,proto@cosine`. Raises UsageError or MethodError.
 
-    None stands for the protocol's list of methods, or else for every method that its `without` does not name.
+    None stands for the protocol's list of methods, or else for every method of no group that its `without` does not name. The name of a
+    group stands for all its methods.
     """
     for name in protocol.without:
         try:
             read_entry(name)
         except MethodError as error:
             raise MethodError(f"{protocol.name}, without: {error}") from None
-    everybody = [name for name in method_names() if name not in protocol.without]
-    names = text.split(",") if text is not None else list(protocol.methods or everybody)
+    named = list(protocol.methods or ()) if text is None else text.split(",")
+    names = named or [name for name in of_group("") if name not in protocol.without]
     variants = []
-    for name in names:
+    for name in chain.from_iterable((name.strip() and of_group(name.strip())) or [name] for name in names):
         entry, preset, kind = parse_variant(name)
         if (entry.name, preset, kind) not in variants:
             variants.append((entry.name, preset, kind))
     if not variants:
         raise UsageError(f"{protocol.name}, without: leaves no method to run; name some with --methods")
     return tuple(variants)
+
+
+def of_group(name: str) -> list[str]:
+    """The methods of the group of this name, '' for those of none; empty if there is no such group, or a method of this name."""
+    known = method_names()
+    if name in known or (name and not re.fullmatch(GROUP, name)):
+        return []
+    return [method for method in known if read_entry(method).group == name]
 
 
 def parse_overrides(texts: Sequence[str], variants: Sequence[Variant]) -> dict[str, dict[str, Any]]:
@@ -218,12 +230,12 @@ def stages(
     said_by: str = "--set",
 ) -> list[BaseStage]:
     """The base sessions that a method stands on, in order; the last is that of `base`. Raises UsageError or MethodError."""
-    chain = kind_and_parents(base)
-    if strangers := sorted(set(overrides) - set(chain)):
+    lineage = kind_and_parents(base)
+    if strangers := sorted(set(overrides) - set(lineage)):
         raise UsageError(f"{said_by}: {short(strangers[0])} is not the base kind of the run, {base}")
     of_recipe, found = protocol.recipes[recipe], []
     stated: Mapping[str, Mapping[str, Any]] = cls.bases
-    for name in chain:
+    for name in lineage:
         kind = load_base_kind(name)
         config = kind_config(protocol, recipe, stated, name, overrides.get(name, {}), said_by)
         settings = of_recipe.for_base(name).model_dump(mode="json", include=set(of_recipe.changes(name)))

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from methods.contract.base_kind import BaseKind, BaseStep
     from methods.contract.config import KindConfig, MethodConfig, TrainConfig
     from methods.contract.context import FrozenPart, MethodContext
+    from methods.contract.feature_method import FeatureMethod
     from methods.contract.strategy import SessionStrategy
 
 HOMES = {
     "BaseKind": "base_kind",
     "BaseStep": "base_kind",
+    "FeatureMethod": "feature_method",
     "FrozenPart": "context",
     "KindConfig": "config",
     "MethodConfig": "config",
@@ -24,7 +26,17 @@ HOMES = {
     "SessionStrategy": "strategy",
     "TrainConfig": "config",
 }
-__all__ = ["BaseKind", "BaseStep", "FrozenPart", "KindConfig", "MethodConfig", "MethodContext", "SessionStrategy", "TrainConfig"]
+__all__ = [
+    "BaseKind",
+    "BaseStep",
+    "FeatureMethod",
+    "FrozenPart",
+    "KindConfig",
+    "MethodConfig",
+    "MethodContext",
+    "SessionStrategy",
+    "TrainConfig",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,9 @@ class Hooks:
     """Defaults of all hooks: train all parameters with cross-entropy on the session's shots."""
 
     title: ClassVar[str]
+    group: ClassVar[str] = ""
+    """Methods of a group, such as `modern`, take part only when asked (`--methods modern` or by name), and stand on the group's own page.
+    A literal, like the title."""
     Config: ClassVar[type[MethodConfig]] = TrainConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     """Named settings; the first is the default. A literal, so that `--list` can read it without importing torch."""

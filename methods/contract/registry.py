@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent.parent
 BASES = FOLDER / "bases"
+GROUP = "[a-z][a-z0-9_]*"
+"""Form of a group's name."""
 OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
 """Packages that a method's file may not import. The runner holds the test images; gc and ctypes give access to any object."""
 
@@ -35,6 +38,7 @@ class Entry:
     summary: str
     presets: tuple[str, ...]
     class_name: str
+    group: str = ""
 
 
 def method_names() -> list[str]:
@@ -61,8 +65,11 @@ def read_entry(name: str) -> Entry:
             presets = facts.get("presets", {"default": {}})
             if not isinstance(presets, dict) or not presets:
                 raise MethodError(f"{path}: presets of {node.name} must be a literal dictionary with at least one entry")
+            group = facts.get("group", "")
+            if not isinstance(group, str) or (group and not re.fullmatch(GROUP, group)):
+                raise MethodError(f"{path}: group of {node.name} must be a literal of a-z, 0-9 and _")
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
-            return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name)
+            return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name, group)
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.planning.plan import Request, identities, make_request, parse_methods, parse_overrides, parse_seeds
+from benchmarks.planning.plan import Request, identities, make_request, of_group, parse_methods, parse_overrides, parse_seeds
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
@@ -96,15 +96,22 @@ def test_methods_and_presets(tiny: Protocol) -> None:
 
 
 def test_without_methods_the_protocols_list_or_all(tiny: Protocol) -> None:
-    assert [name for name, *_ in parse_methods(None, tiny)] == method_names()
+    assert [name for name, *_ in parse_methods(None, tiny)] == of_group("")
     chosen = tiny.model_copy(update={"methods": ("proto:norm_mean", "base_only")})
     assert parse_methods(None, chosen) == (("proto", "norm_mean", None), ("base_only", "default", None))
+
+
+def test_a_group_takes_part_when_asked(tiny: Protocol) -> None:
+    modern = of_group("modern")
+    assert "teen" in modern and not set(modern) & set(of_group(""))
+    assert [name for name, *_ in parse_methods("modern,proto", tiny)] == [*modern, "proto"]
+    assert parse_methods("teen, modern", tiny)[0] == ("teen", "default", None)
 
 
 def test_who_is_left_out_by_default_can_still_be_asked_for(tiny: Protocol) -> None:
     """Protocol.without: the methods of another protocol's table."""
     protocol = tiny.model_copy(update={"without": ("der", "si")})
-    assert [name for name, *_ in parse_methods(None, protocol)] == [name for name in method_names() if name not in ("der", "si", None)]
+    assert [name for name, *_ in parse_methods(None, protocol)] == [name for name in of_group("") if name not in ("der", "si")]
     assert parse_methods("der,si", protocol) == (("der", "no_buffer", None), ("si", "mammoth", None))
     listed = protocol.model_copy(update={"methods": ("si", "proto")})
     assert [name for name, *_ in parse_methods(None, listed)] == ["si", "proto"], "a list says itself who takes part"

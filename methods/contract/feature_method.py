@@ -1,0 +1,54 @@
+"""The base class of methods on features of a frozen network: nothing is trained after the base session."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from methods.contract.config import MethodConfig
+from methods.contract.strategy import SessionStrategy
+from methods.parts.heads import unit
+
+
+class FeatureMethod(SessionStrategy):
+    """Learns from the features of a session's images, once. Default: one row a class, compared by cosine.
+
+    A subclass overrides `learn`, and `scores` where rows and cosines are not its rule. It keeps rows with `add_rows`; other tensors
+    that it keeps between sessions are attributes. All of them are counted (docs/ADDING_A_METHOD.md).
+    """
+
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+
+    def learn(self, features: Tensor, labels: Tensor) -> None:
+        """Learn from the features [n, d] of the session's training images under the test transform, with labels [n].
+
+        Called once in every session, session 0 included, without gradients.
+        """
+        raise NotImplementedError
+
+    def add_rows(self, rows: Tensor) -> None:
+        """Set the rows [classes, d] of the classes that this session added, in label order. They replace trained base rows, too."""
+        span = self.context.sessions.span(self.session)
+        if rows.shape != (expected := (len(span), self.model.head.weight.shape[1])):
+            raise ValueError(f"add_rows: rows must be {list(expected)}, one for each new class, and are {list(rows.shape)}")
+        self.model.head.weight.data[span.start : span.stop] = rows
+
+    @property
+    def rows(self) -> Tensor:
+        """Rows of all classes seen, [classes seen, d]."""
+        weight: Tensor = self.model.head.weight.data
+        return weight
+
+    @property
+    def base_rows(self) -> Tensor:
+        """Rows of the base classes, [base classes, d]: the trained ones in session 0 until `add_rows` has replaced them."""
+        return self.rows[: self.context.sessions.base]
+
+    def after_session(self) -> None:
+        indices = self.own_indices
+        self.learn(self.embed_indices(indices), self.context.images.labels(indices))
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Cosines [N, classes seen] between features [N, d] and rows."""
+        return unit(features) @ unit(self.rows).T
