@@ -69,7 +69,7 @@ class Eeil(RehearsalStrategy):
             self.model.eval()
             with torch.no_grad():
                 super().keep_exemplars()
-            self.teacher = frozen_copy(self.model)
+            self.now.teacher = frozen_copy(self.model)
             self.load(self.context.memory.indices, f"session{self.session}/balanced", self.config.balanced_epochs)
             self.restart(self.config.lr * self.config.balanced_lr)
 
@@ -84,7 +84,7 @@ class Eeil(RehearsalStrategy):
         old = sum(distillation(logits[:, h], old_logits[:, h], c.distill_temperature) for h in self.heads())
         loss = F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * old
         if c.anchor_weight:
-            loss = loss + c.anchor_weight * F.cross_entropy(logits, self.anchor_labels)
+            loss = loss + c.anchor_weight * F.cross_entropy(logits, self.now.anchor_labels)
         return loss
 
     def heads(self) -> list[slice]:

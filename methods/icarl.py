@@ -61,7 +61,7 @@ class ICarl(RehearsalStrategy):
         return F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * distillation(logits, old_logits, c.distill_temperature)
 
     def finished(self) -> bool:
-        if self.best_epoch is not None:
+        if self.now.best_epoch is not None:
             self.model.eval()
             with torch.no_grad():
                 self.store_means(self.session_indices())

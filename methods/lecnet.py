@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.contract import FrozenPart, SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig, Trains
 from methods.contract.selection import weighted
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
@@ -101,7 +101,7 @@ class LecNet(SessionStrategy):
 
     def before_session(self) -> None:
         if self.session:
-            self.teacher = frozen_copy(self.model)
+            self.now.teacher = frozen_copy(self.model)
 
     def trainable(self) -> list[nn.Parameter]:
         """F1, all heads, the newest branch and tau (no. 16, 17). By default the backbone and old branches are frozen."""
@@ -118,9 +118,8 @@ class LecNet(SessionStrategy):
             chosen += self.model.backbone.parameters()
         return chosen
 
-    def frozen_part(self) -> FrozenPart | None:
-        """The backbone, unless it is trained or its batch statistics change."""
-        return None if self.config.train_backbone or self.config.batch_norm != "eval" else self.model.embed
+    def trained_part(self) -> Trains:
+        return "all" if self.config.train_backbone else "none"
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """tau and s get no weight decay: for tau it would be the only force that decreases it (no. 4)."""
@@ -140,19 +139,14 @@ class LecNet(SessionStrategy):
     def forward(self) -> Tensor:
         if self.config.beta_clock == "progress":
             self.head.beta = 1.0 + BETA_RANGE * self.clock.train_exp_iterations / self.steps
-        if self.has_frozen_part:
-            self.features = self.mb_x
-        else:
-            with torch.set_grad_enabled(self.config.train_backbone):
-                self.features = self.model.embed(self.mb_x)
-        return self.model.classify(self.features)
+        return super().forward()
 
     def session_loss(self) -> Tensor:
         c, head = self.config, self.head
         with torch.no_grad():
             self.right += (self.mb_output.argmax(1) == self.mb_y).sum()
             self.shown += len(self.mb_y)
-            teacher = self.teacher(self.mb_x) if c.train_backbone else self.teacher.classify(self.features)
+            teacher = self.now.teacher(self.mb_x) if c.train_backbone else self.now.teacher.classify(self.now.features)
         loss = F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * distillation(self.mb_output, teacher, c.distill_temperature)
         if self.has_tau:
             loss = loss + c.ratio_weight * F.relu(head.alpha.mean() - head.tau)
@@ -181,7 +175,6 @@ class LecNet(SessionStrategy):
                 self.head.alpha = alpha.mean(0) if alpha.dim() == 2 else alpha
             self.head.store_gate()
             self.epochs_used = self.clock.train_exp_epochs
-            del self.teacher, self.features  # only head, branch and gate are kept after a session
 
     def session_log(self) -> dict[str, float]:
         """Epochs used; mean gate, share of nodes above .5, share outside (.05, .95), and tau."""

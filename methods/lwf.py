@@ -36,7 +36,7 @@ class Lwf(SessionStrategy):
     def before_session(self) -> None:
         self.warming_up = self.config.warmup_epochs > 0  # Avalanche's clock still holds last session's counts
         if self.session:
-            self.teacher = frozen_copy(self.model)
+            self.now.teacher = frozen_copy(self.model)
 
     def session_epochs(self) -> int:
         return int(self.config.warmup_epochs + self.config.epochs)
@@ -66,9 +66,6 @@ class Lwf(SessionStrategy):
             old = self.frozen_classes()
             return F.cross_entropy(self.mb_output[:, old:], self.mb_y - old)
         with torch.no_grad():
-            teacher = self.teacher(self.mb_x)
+            teacher = self.now.teacher(self.mb_x)
         loss = F.cross_entropy(self.mb_output, self.mb_y)
         return loss + c.distill_weight * distillation(self.mb_output, teacher, c.distill_temperature)
-
-    def after_session(self) -> None:
-        self.__dict__.pop("teacher", None)

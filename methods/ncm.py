@@ -69,15 +69,14 @@ class Ncm(RehearsalStrategy):
         super().before_session()
         if self.session and self.config.imprint:
             labels, features = self.context.images.labels(self.own_indices), unit(self.embed_indices(self.own_indices))
-            self.imprints = [features[labels == label].mean(0) for label in self.context.sessions.span(self.session)]
+            self.now.imprints = [features[labels == label].mean(0) for label in self.context.sessions.span(self.session)]
 
     def head_grown(self) -> None:
         if self.config.imprint:
             weight = self.model.head.weight.data
             length = weight[: self.old_classes].norm(dim=1).mean()
-            for label, direction in zip(self.context.sessions.span(self.session), self.imprints, strict=True):
+            for label, direction in zip(self.context.sessions.span(self.session), self.now.imprints, strict=True):
                 weight[label] = length * unit(direction)
-            del self.imprints
 
     def trainable(self) -> list[Any]:
         """All parameters that RehearsalStrategy trains, except the head's scale."""

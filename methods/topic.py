@@ -65,7 +65,7 @@ class Topic(RehearsalStrategy):
         gas, indices = self.model.gas, self.own_indices
         self.first_new = len(gas.centroids)
         order = gas.indices.argsort()  # memory.indices are sorted
-        self.anchor_factors = anchor_factors(gas.variances[order], self.config.anchor_form, self.config.variance_factor)
+        self.now.anchor_factors = anchor_factors(gas.variances[order], self.config.anchor_form, self.config.variance_factor)
         features, labels = self.located(self.embed_indices(indices)), self.context.images.labels(indices)
         for label in self.context.sessions.span(self.session):
             own = labels == label
@@ -74,7 +74,7 @@ class Topic(RehearsalStrategy):
             means = torch.stack([features[own][nearest == number].mean(0) for number in range(len(start))])
             gas.add(means, features[own], labels[own], indices.to(labels.device)[own])
         gas.connect(features)
-        self.rivals = gas.rivals(self.first_new)
+        self.now.rivals = gas.rivals(self.first_new)
         gas.centres = nn.Parameter(gas.centroids[self.first_new :].clone())
 
     def trainable(self) -> list[nn.Parameter]:
@@ -92,13 +92,13 @@ class Topic(RehearsalStrategy):
         loss = F.cross_entropy(self.mb_output, self.mb_y)
         if c.anchor_weight:
             old, _, now, _ = self.old_and_now()
-            loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.anchor_factors, c.anchor_form)
+            loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.now.anchor_factors, c.anchor_form)
         if c.min_weight:
             labels = gas.labels[self.first_new :]
-            loss = loss + c.min_weight * min_loss(self.located(self.features), self.mb_y, gas.centres, labels)
+            loss = loss + c.min_weight * min_loss(self.located(self.now.features), self.mb_y, gas.centres, labels)
         if c.max_weight:
             nodes = torch.cat([gas.centroids[: self.first_new], gas.centres])
-            loss = loss + c.max_weight * max_loss(nodes, self.rivals, c.max_margin)
+            loss = loss + c.max_weight * max_loss(nodes, self.now.rivals, c.max_margin)
         return loss
 
     def keep_exemplars(self) -> None:
@@ -107,7 +107,7 @@ class Topic(RehearsalStrategy):
         if self.session:
             gas.centroids[self.first_new :] = gas.centres.detach()
             self.context.memory.keep(gas.indices[self.first_new :])
-            del gas.centres, self.anchor_factors, self.rivals
+            del gas.centres
             return
         indices = self.own_indices
         features, labels = self.located(self.embed_indices(indices)).cpu(), self.context.images.labels(indices).cpu()

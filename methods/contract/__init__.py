@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from methods.contract.config import KindConfig, MethodConfig, TrainConfig
     from methods.contract.context import FrozenPart, MethodContext
     from methods.contract.feature_method import FeatureMethod
+    from methods.contract.hooks import Trains
     from methods.contract.strategy import SessionStrategy
 
 HOMES = {
@@ -25,6 +26,7 @@ HOMES = {
     "MethodContext": "context",
     "SessionStrategy": "strategy",
     "TrainConfig": "config",
+    "Trains": "hooks",
 }
 __all__ = [
     "BaseKind",
@@ -36,6 +38,7 @@ __all__ = [
     "MethodContext",
     "SessionStrategy",
     "TrainConfig",
+    "Trains",
 ]
 
 

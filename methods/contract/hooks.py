@@ -7,7 +7,8 @@ Avalanche's life-cycle. Session 0 is the base session. Its model is already trai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 
 from methods.contract.config import MethodConfig, TrainConfig
 from methods.contract.context import FrozenPart, MethodContext
-from methods.contract.selection import BestEpoch
 from methods.parts.network import Network
 from protocols.schema import Sessions
+
+Trains = Literal["none", "last_block", "all"]
 
 
 class Hooks:
@@ -51,13 +53,20 @@ class Hooks:
         """Maximum number of exemplars, like `memory_budget`. Override it if it depends on parameters or on the protocol."""
         return cls.memory_budget
 
+    trains: ClassVar[Trains] = "all"
+    """How much of the backbone a session trains; neck, parts and head are trained with it. Freezing, what is computed once, and
+    the forward pass follow from it."""
+    trains_rows: ClassVar[Literal["all", "new"]] = "all"
+    """Whether a session trains the head's weights of all classes, or only those of its new ones."""
+
     context: MethodContext
     config: Any
+    now: SimpleNamespace
+    """For what only this session needs, such as a teacher: it is emptied when the session is over."""
     session: int
     """Number of the current session; 0 is the base session."""
     has_frozen_part: bool
     """Whether `mb_x` holds outputs of `frozen_part` instead of images."""
-    best_epoch: BestEpoch | None
     model: Any
     experience: Any
     mb_x: Tensor
@@ -80,23 +89,48 @@ class Hooks:
     def head_grown(self) -> None:
         """Called once the head has the weights of the new classes, before training; not in session 0. Re-initialise them here."""
 
+    def trained_part(self) -> Trains:
+        """How much of the backbone this session trains. Override it where `trains` depends on parameters."""
+        return self.trains
+
     def trainable(self) -> Iterable[nn.Parameter]:
-        """Parameters that this session's optimiser gets; all others get no gradient. `self.clock` still holds last session's counts."""
-        return self.model.parameters()
+        """Parameters that this session's optimiser gets; all others get no gradient. `self.clock` still holds last session's counts.
+
+        Default: those of `trained_part`, the neck, the parts and the head.
+        """
+        part = self.trained_part()
+        if part == "all":
+            return self.model.parameters()
+        of_backbone = self.model.backbone.last_block.parameters() if part == "last_block" else ()
+        return [*of_backbone, *self.model.neck.parameters(), *self.model.parts.parameters(), *self.model.head.parameters()]
 
     def frozen_part(self) -> FrozenPart | None:
-        """Frozen part of the network, or None. If given, `self.mb_x` holds its outputs instead of images.
+        """Frozen part of the network whose outputs `self.mb_x` holds instead of images, or None. Default: what `trained_part` leaves.
 
-        It must not change during the session. It runs on many batches at once, and once per view under `views`, with batch norm in
-        evaluation mode. This hook is called whenever training images are loaded, the first time before the head grows. Never
-        write into `self.mb_x`: under `views`, the same batch is used again. A method that returns a frozen part overrides
-        `forward` to continue from its outputs; `self.has_frozen_part` says whether `self.mb_x` holds them.
+        It runs on many batches at once, and once per view under `views`, with batch norm in evaluation mode. This hook is called
+        whenever training images are loaded, the first time before the head grows. Never write into `self.mb_x`: under `views`, the
+        same batch is used again. A method that returns another part overrides `embed_batch` to continue from its outputs.
         """
-        return None
+        part = self.trained_part()
+        if part == "last_block":
+            return self.model.embed_lower  # type: ignore[no-any-return]
+        return self.model.embed if part == "none" and self.config.batch_norm == "eval" else None
+
+    def embed_batch(self, network: Network) -> Tensor:
+        """Features [N, d] of the batch under `network`: the current one, or a teacher, which has the same frozen part."""
+        if not self.has_frozen_part:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained_part() != "none"):
+                return network.embed(self.mb_x)
+        return self.mb_x if self.trained_part() == "none" else network.embed_upper(self.mb_x)
+
+    def forward(self) -> Tensor:
+        """Logits [N, classes seen] of the batch. `self.now.features` holds its features."""
+        self.now.features = self.embed_batch(self.model)
+        return self.model.classify(self.now.features)  # type: ignore[no-any-return]
 
     def frozen_classes(self) -> int:
         """Number of first classes whose weights stay bit-equal during the epoch although the head is trained."""
-        return 0
+        return self.old_classes if self.trains_rows == "new" else 0
 
     def session_epochs(self) -> int:
         """Maximum number of epochs in a session."""
@@ -113,8 +147,8 @@ class Hooks:
 
     def finished(self) -> bool:
         """Called after each epoch, in training mode. Returns True to end the session."""
-        if self.best_epoch is not None:
-            self.best_epoch.offer(self.model, self.test_accuracies(), self.classes_by_session)
+        if self.now.best_epoch is not None:
+            self.now.best_epoch.offer(self.model, self.test_accuracies(), self.classes_by_session)
         return False
 
     def test_accuracies(self) -> list[float]:

@@ -7,6 +7,8 @@ override the hooks of hooks.py. Do not override anything in this file except whe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
 from methods.parts.network import begin_step, set_batch_norm
 from methods.parts.optimizer import sgd
+from methods.parts.step import train_step
 
 
 class SessionStrategy(Hooks, SupervisedTemplate):
@@ -30,11 +33,11 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.config: Any = config
         self.session = 0
         self.has_frozen_part = False
-        self._modes: list[tuple[nn.Module, bool]] = []  # training flags after set_modes
+        self.now = SimpleNamespace()
         self.adopt(context.network)
         super().__init__(
             model=context.network,
-            optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0),  # replaced in every session
+            optimizer=no_optimizer(),
             train_mb_size=1,
             eval_mb_size=1,
             device=context.device,
@@ -48,13 +51,13 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         # Session 0 is not trained: the hooks run on the loaded base model (avalanche.md 3).
         self.train_epochs = 0 if self.session == 0 else self.session_epochs()
         chosen_by_test = self.session and getattr(self.config, "selection", "last") == "oracle_test"
-        self.best_epoch = BestEpoch() if chosen_by_test else None
+        self.now = SimpleNamespace(modes=[], held=[])  # training flags after set_modes; weights of frozen classes
+        self.now.best_epoch = BestEpoch() if chosen_by_test else None
         self._stop_training = False  # Avalanche does not reset it if the last epoch stopped the session
         self.model.eval()
         with torch.no_grad():
             self.before_session()
         self.model.train()
-        self._modes = []
         super()._before_training_exp(**kwargs)
 
     def make_train_dataloader(self, **kwargs: Any) -> None:
@@ -90,8 +93,8 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         c = self.config
         self.optimizer = sgd(self.parameter_groups(chosen), self.context.device, lr=lr, momentum=c.momentum, nesterov=c.nesterov)
         stones = list(c.milestones)
-        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, stones, c.lr_decay) if stones else None
-        self._modes = []
+        self.now.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, stones, c.lr_decay) if stones else None
+        self.now.modes = []
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups. Override this to exempt parameters from weight decay, for example."""
@@ -100,11 +103,11 @@ class SessionStrategy(Hooks, SupervisedTemplate):
     def _before_training_epoch(self, **kwargs: Any) -> None:
         if not self._stop_training:  # Avalanche calls this once more before it ends a session early
             self.before_epoch(self.clock.train_exp_epochs)
-        if not self._modes or any(part.training is not mode for part, mode in self._modes):
+        if not self.now.modes or any(part.training is not mode for part, mode in self.now.modes):
             self.set_modes()
-            self._modes = [(part, part.training) for part in self.model.modules()]
+            self.now.modes = [(part, part.training) for part in self.model.modules()]
         frozen = self.frozen_classes()
-        self._held = [tensor[:frozen].detach().clone() for tensor in self.model.head.class_tensors()] if frozen else []
+        self.now.held = [tensor[:frozen].detach().clone() for tensor in self.model.head.class_tensors()] if frozen else []
         super()._before_training_epoch(**kwargs)
 
     def set_modes(self) -> None:
@@ -114,24 +117,45 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         if self.config.batch_norm == "last_block":
             set_batch_norm(self.model.backbone.last_block, True)
 
-    def _before_forward(self, **kwargs: Any) -> None:
-        begin_step(self.context.device)
-        super()._before_forward(**kwargs)
+    def training_epoch(self, **kwargs: Any) -> None:
+        """Avalanche's loop, with the suite's own step: the same as in the base session."""
+
+        def loss_of() -> Tensor:
+            self._before_forward(**kwargs)
+            self.mb_output = self.forward()
+            self._after_forward(**kwargs)
+            self.loss = self.criterion()
+            self._before_backward(**kwargs)
+            return self.loss
+
+        def before_update() -> None:
+            self._after_backward(**kwargs)
+            self._before_update(**kwargs)
+
+        for batch in self.dataloader:
+            if self._stop_training:
+                break
+            self.mbatch = batch
+            self._unpack_minibatch()
+            self._before_training_iteration(**kwargs)
+            begin_step(self.context.device)
+            self.loss = train_step(loss_of, self.optimizer, before_update, partial(self._after_update, **kwargs))
+            self._after_training_iteration(**kwargs)
 
     def _before_update(self, **kwargs: Any) -> None:
         self.before_update()
         super()._before_update(**kwargs)
 
     def _after_update(self, **kwargs: Any) -> None:
-        if self._held:  # weight decay and momentum would change these weights even without a gradient
-            for tensor, held in zip(self.model.head.class_tensors(), self._held, strict=True):
+        if self.now.held:  # weight decay and momentum would change these weights even without a gradient
+            for tensor, held in zip(self.model.head.class_tensors(), self.now.held, strict=True):
                 tensor.data[: len(held)] = held
         self.after_update()
         super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
-        if self.schedule is not None:
-            self.schedule.step()
+        if self.now.schedule is not None:
+            self.now.schedule.step()
         if self.finished():
             self.stop_training()
         super()._after_training_epoch(**kwargs)
@@ -140,9 +164,16 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         return self.session_loss()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
-        if self.best_epoch is not None:
-            self.best_epoch.restore(self.model)
+        if self.now.best_epoch is not None:
+            self.now.best_epoch.restore(self.model)
         self.model.eval()
         with torch.no_grad():
             self.after_session()
         super()._after_training_exp(**kwargs)
+        self.now = SimpleNamespace()
+        self.optimizer = no_optimizer()
+
+
+def no_optimizer() -> torch.optim.SGD:
+    """A stand-in between sessions: Avalanche wants an optimiser, and a session's own dies with it."""
+    return torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)

@@ -7,16 +7,15 @@ are kept *beside* the shots, un-augmented, and enter only the distillation terms
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
-from methods.contract import FrozenPart, SessionStrategy, TrainConfig
+from methods.contract import SessionStrategy, TrainConfig, Trains
 from methods.parts.exemplars import herding, random_choice
-from methods.parts.network import Network, frozen_copy
+from methods.parts.network import frozen_copy
 from protocols.fields import MOST_EPOCHS, Milestones
 from protocols.schema import Sessions
 
@@ -58,50 +57,36 @@ class RehearsalStrategy(SessionStrategy):
         if not self.session:
             return
         if self.config.replay == "within":
-            self.teacher = frozen_copy(self.model)
+            self.now.teacher = frozen_copy(self.model)
             return
         # Anchors are not augmented and the lower layers are frozen, so their outputs are computed once.
         indices = self.context.memory.indices
         images = [self.context.images.plain(part) for part in self.context.images.pieces(indices)]
         below = [self.model.embed_lower(part) if self.config.train == "last_block" else part for part in images]
-        self.anchors = torch.cat(below) if below else torch.empty(0)
-        self.anchor_labels = self.context.images.labels(indices)
-        self.old_features = self.embed_anchors()
-        self.old_logits = self.model.classify(self.old_features)
+        self.now.anchors = torch.cat(below) if below else torch.empty(0)
+        self.now.anchor_labels = self.context.images.labels(indices)
+        self.now.old_features = self.embed_anchors()
+        self.now.old_logits = self.model.classify(self.now.old_features)
 
     def embed_anchors(self) -> Tensor:
         """Features [n, d] of the anchors under the current network."""
-        return self.model.embed_upper(self.anchors) if self.config.train == "last_block" else self.model.embed(self.anchors)
+        return self.model.embed_upper(self.now.anchors) if self.config.train == "last_block" else self.model.embed(self.now.anchors)
 
     def old_and_now(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features and logits of the old network, then of the current one: on the anchors, or on the batch if it contains the exemplars."""
         if self.config.replay == "beside":
             features = self.embed_anchors()
-            return self.old_features, self.old_logits, features, self.model.classify(features)
+            return self.now.old_features, self.now.old_logits, features, self.model.classify(features)
         with torch.no_grad():
-            old_features = self.embed_batch(self.teacher)
-            old_logits = self.teacher.classify(old_features)
-        return old_features, old_logits, self.features, self.mb_output
+            old_features = self.embed_batch(self.now.teacher)
+            old_logits = self.now.teacher.classify(old_features)
+        return old_features, old_logits, self.now.features, self.mb_output
 
-    def frozen_part(self) -> FrozenPart | None:
-        """Everything below the last block, if only the last block is trained. The config keeps batch norm frozen there."""
-        return self.model.embed_lower if self.config.train == "last_block" else None
-
-    def embed_batch(self, network: Network) -> Tensor:
-        """Features of the batch under `network`: the current one, or a teacher, which shares the frozen lower layers."""
-        return network.embed_upper(self.mb_x) if self.has_frozen_part else network.embed(self.mb_x)
-
-    def forward(self) -> Tensor:
-        self.features = self.embed_batch(self.model)
-        return self.model.classify(self.features)
+    def trained_part(self) -> Trains:
+        return self.config.train  # type: ignore[no-any-return]
 
     def session_indices(self) -> Tensor:
         return torch.cat([self.context.memory.indices, self.own_indices]) if self.config.replay == "within" else self.own_indices
-
-    def trainable(self) -> Iterable[nn.Parameter]:
-        if self.config.train == "all":
-            return self.model.parameters()
-        return [*self.model.backbone.last_block.parameters(), *self.model.head.parameters()]
 
     def frozen_classes(self) -> int:
         return self.old_classes if self.config.freeze_old_rows else 0
@@ -124,5 +109,3 @@ class RehearsalStrategy(SessionStrategy):
 
     def after_session(self) -> None:
         self.keep_exemplars()
-        for name in ("teacher", "anchors", "anchor_labels", "old_features", "old_logits", "features"):
-            self.__dict__.pop(name, None)  # only the exemplars are kept after a session

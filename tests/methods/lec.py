@@ -73,8 +73,8 @@ def grow(head: ExpandingHead, session: int) -> None:
 
 def loss_of(lec: LecNet, logits: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
     """The session's loss, where network and teacher give these logits."""
-    lec.mbatch, lec.mb_output, lec.features = [torch.empty(0), labels], logits, torch.empty(0)
-    lec.teacher = SimpleNamespace(classify=lambda features: teacher)
+    lec.mbatch, lec.mb_output = [torch.empty(0), labels], logits
+    lec.now = SimpleNamespace(features=torch.empty(0), teacher=SimpleNamespace(classify=lambda features: teacher))
     return lec.session_loss()
 
 

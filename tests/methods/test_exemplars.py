@@ -110,10 +110,10 @@ def test_teacher_is_the_old_network_in_eval_mode_without_gradient(variant: str, 
 
     def observe(strategy: Any) -> None:
         assert strategy.model.training
-        assert not any(module.training for module in strategy.teacher.modules())
-        assert not any(p.requires_grad for p in strategy.teacher.parameters())
-        assert len(strategy.teacher.head.weight) == strategy.old_classes == len(strategy.model.head.weight) - 2
-        for (name, value), expected in zip(strategy.teacher.state_dict().items(), old[-1].state_dict().values(), strict=True):
+        assert not any(module.training for module in strategy.now.teacher.modules())
+        assert not any(p.requires_grad for p in strategy.now.teacher.parameters())
+        assert len(strategy.now.teacher.head.weight) == strategy.old_classes == len(strategy.model.head.weight) - 2
+        for (name, value), expected in zip(strategy.now.teacher.state_dict().items(), old[-1].state_dict().values(), strict=True):
             assert torch.equal(value, expected), name
         before = strategy.old_and_now()
         assert not before[0].requires_grad and not before[1].requires_grad
@@ -143,15 +143,15 @@ def test_anchors_are_plain_images_through_the_whole_network(
         images = plain(contender, rows).to(memory_format=torch.channels_last)
         with torch.no_grad():
             features = old[-1].embed(images)
-        assert torch.allclose(strategy.old_features, features, atol=1e-6)
-        assert torch.allclose(strategy.old_logits, old[-1].classify(features), atol=1e-5)
-        assert not strategy.old_features.requires_grad and not strategy.old_logits.requires_grad
+        assert torch.allclose(strategy.now.old_features, features, atol=1e-6)
+        assert torch.allclose(strategy.now.old_logits, old[-1].classify(features), atol=1e-5)
+        assert not strategy.now.old_features.requires_grad and not strategy.now.old_logits.requires_grad
         assert torch.equal(strategy.anchor_labels, contender.seed_context.tensors.labels[rows])
         whole = copy.deepcopy(strategy.model).embed(strategy.context.images.plain(rows))  # in the modes of training
         assert torch.equal(strategy.embed_anchors(), whole)
         assert strategy.embed_anchors().requires_grad
         if seen.count(strategy.session):
-            assert not torch.allclose(whole, strategy.old_features, atol=1e-6), "nothing trains"
+            assert not torch.allclose(whole, strategy.now.old_features, atol=1e-6), "nothing trains"
         seen.append(strategy.session)
 
     before_loss(monkeypatch, type(contender.strategy), observe)

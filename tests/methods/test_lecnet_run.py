@@ -21,9 +21,9 @@ def test_beta_grows_with_the_epoch_and_the_teacher_is_in_eval_mode(
 
     def observe(strategy: LecNet) -> None:
         seen.append(strategy.head.beta)
-        assert not strategy.teacher.training
-        assert not any(p.requires_grad for p in strategy.teacher.parameters())
-        assert strategy.teacher.classify(strategy.features).shape[1] == strategy.mb_output.shape[1] - 2
+        assert not strategy.now.teacher.training
+        assert not any(p.requires_grad for p in strategy.now.teacher.parameters())
+        assert strategy.now.teacher.classify(strategy.now.features).shape[1] == strategy.mb_output.shape[1] - 2
 
     before_loss(monkeypatch, LecNet, observe)
     run("lecnet", f"beta_warmup={warmup}")

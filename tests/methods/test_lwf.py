@@ -107,9 +107,9 @@ def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: En
     seen: list[str] = []
 
     def observe(strategy: Lwf) -> None:
-        assert not any(module.training for module in strategy.teacher.modules())
-        assert not any(p.requires_grad for p in strategy.teacher.parameters())
-        seen.append(state_sha256(strategy.teacher))
+        assert not any(module.training for module in strategy.now.teacher.modules())
+        assert not any(p.requires_grad for p in strategy.now.teacher.parameters())
+        seen.append(state_sha256(strategy.now.teacher))
 
     before_loss(monkeypatch, Lwf, observe)
     contender = enter("lwf")

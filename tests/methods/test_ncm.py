@@ -113,7 +113,7 @@ def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatc
         labels, rows = strategy.mb_y.tolist(), strategy.model.head.weight.tolist()
         first_new = 4 + 2 * strategy.session
         assert strategy.mb_y.bincount().tolist() == [5] * (first_new + 2)
-        features = strategy.features.tolist()
+        features = strategy.now.features.tolist()
         cosines = [[cosine(feature, row) for row in rows] for feature in features]
         lacking = []
         for row, label in zip(cosines, labels, strict=True):
