@@ -13,7 +13,7 @@ from benchmarks.data.images import ImageSet
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.metrics.accuracy import session_accuracies
-from benchmarks.running.audit import images_outside, untouched
+from benchmarks.running.audit import images_outside, numbers_kept, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
@@ -61,6 +61,7 @@ class Contender:
     environment: dict[str, str | int]
     base_parameters: int
     base_seconds: float
+    most_numbers: int | None = None
     shown: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     known: Known = field(default_factory=dict)
 
@@ -102,6 +103,8 @@ class Contender:
             raise LeakError(f"session {session}: the memory lists images that the session did not show")
         if self.budget is not None and len(indices) > self.budget:
             raise BudgetError(f"session {session}: keeps {len(indices)} images, but declares a budget of {self.budget}")
+        if self.most_numbers is not None and (kept := numbers_kept(self.strategy)) > self.most_numbers:
+            raise BudgetError(f"session {session}: keeps {kept} numbers outside the network, but declares at most {self.most_numbers}")
         images = images_outside(self.strategy, self.seed_context.image_shapes)
         if images:
             where, count = images[0]

@@ -102,7 +102,8 @@ class Runner:
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
-        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base_seconds)
+        most = cls.most_numbers(config, identity.sessions, network.feature_dim)
+        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base_seconds, most)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""

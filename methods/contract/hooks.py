@@ -53,6 +53,14 @@ class Hooks:
         """Maximum number of exemplars, like `memory_budget`. Override it if it depends on parameters or on the protocol."""
         return cls.memory_budget
 
+    @classmethod
+    def most_numbers(cls, config: Any, sessions: Sessions, width: int) -> int | None:
+        """Maximum count of numbers (in vectors of `width`, covariances, ...) kept outside the network after a session; None: undeclared.
+
+        What is kept is counted in any case; a method that declares a limit is held to it.
+        """
+        return None
+
     trains: ClassVar[Trains] = "all"
     """How much of the backbone a session trains; neck, parts and head are trained with it. Freezing, what is computed once, and
     the forward pass follow from it."""
@@ -163,6 +171,11 @@ class Hooks:
     def session_indices(self) -> Tensor:
         """Indices of the images that the session trains on. Default: its own. Add `self.context.memory.indices` to rehearse."""
         return self.own_indices
+
+    def session_vectors(self) -> tuple[Tensor, Tensor] | None:
+        """Stored vectors [m, ...] and their labels [m] to train on beside the images, or None. They have the shape of the frozen part's
+        outputs. Where `session_indices` is empty, the session trains on them alone."""
+        return None
 
     def session_loss(self) -> Tensor:
         """Loss of the batch `self.mb_x`, `self.mb_y` with logits `self.mb_output` [N, seen]. Default: cross-entropy."""

@@ -23,6 +23,7 @@ from methods.contract.selection import BestEpoch
 from methods.parts.network import begin_step, set_batch_norm
 from methods.parts.optimizer import sgd
 from methods.parts.step import train_step
+from methods.parts.vectors import WithVectors
 
 
 class SessionStrategy(Hooks, SupervisedTemplate):
@@ -68,9 +69,13 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         """Train on the images `indices` from the next epoch on, for at most `epochs` epochs."""
         frozen_part, c = self.frozen_part(), self.config
         self.has_frozen_part = frozen_part is not None
-        batch = c.batch or len(indices)
+        batch = c.batch or max(1, len(indices))
         self.model.compiled_batch = batch if not self.has_frozen_part and self.context.compiling_pays(len(indices) * epochs) else 0
-        self.dataloader = self.context.images.batches(indices, batch, stream, frozen_part=frozen_part, views=c.views, epochs=epochs)
+        images = self.context.images.batches(indices, batch, stream, frozen_part=frozen_part, views=c.views, epochs=epochs)
+        stored = self.session_vectors()
+        if stored is not None and not self.has_frozen_part:
+            raise ValueError("session_vectors: they take the place of a frozen part's outputs, and this session trains the whole network")
+        self.dataloader = images if stored is None else WithVectors(images if len(indices) else None, *stored, c.batch)
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         self.model = self.model_adaptation()
