@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -21,11 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = ("benchmarks", "methods", "protocols", "run_all.py")
 
 
-def block(document: str, language: str) -> str:
-    """The first fenced block of that language."""
-    found = re.search(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    assert found, f"{document} has no {language} block"
-    return found.group(1)
+def block(document: str, language: str, number: int = 0) -> str:
+    """The first fenced block of that language, or the one of that number, from 0."""
+    found = re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert len(found) > number, f"{document} has {len(found)} {language} blocks"
+    return str(found[number])
 
 
 @pytest.fixture
@@ -56,6 +57,24 @@ def test_the_example_method_appears_beside_the_others_and_changes_none(copy: Pat
     assert len(records) == 2
     for name in records:
         assert (copy / "beside" / name).read_bytes() == alone[name]
+
+
+def test_the_example_base_kind_serves_its_method_and_others(copy: Path, data_root: Path) -> None:
+    kind, method = (block("docs/ADDING_A_METHOD.md", "python", number) for number in (1, 2))
+    assert len([line for line in (kind + method).splitlines() if line.strip()]) <= 40
+    (copy / "methods" / "bases" / "smooth.py").write_text(kind)
+    (copy / "methods" / "smooth_proto.py").write_text(method)
+    asked = ["--methods", "smooth_proto,proto@smooth,base_only,smooth_proto@linear,proto", "--seeds", "0", "--workers", "1"]
+    runs = {}
+    for folder, share in (("a", "0.1"), ("b", "0.3")):
+        line = [*places(copy / folder, data_root), *asked, "--set", f"smooth.share={share}"]
+        done = subprocess.run([sys.executable, "run_all.py", *line], cwd=copy, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(path.read_text()) for path in (copy / folder / "records").rglob("seed00.json")]
+        runs[folder] = {(r["identity"]["method"], r["identity"]["base"]): r["predictions_sha256"] for r in records}
+    a, b = runs["a"], runs["b"]
+    assert a["smooth_proto", "smooth"] == a["proto", "smooth"] != a["proto", "linear"] == a["smooth_proto", "linear"]
+    assert a["proto", "linear"] == b["proto", "linear"] and a["smooth_proto", "smooth"] != b["smooth_proto", "smooth"]
 
 
 def test_the_example_protocol_is_valid() -> None:
