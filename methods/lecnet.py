@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.contract import SessionStrategy, TrainConfig, Trains
-from methods.contract.selection import weighted
 from methods.parts.expansion import ExpandingHead, ExpansionConfig
 from methods.parts.losses import distillation
 from methods.parts.network import frozen_copy, window_means
@@ -96,7 +95,7 @@ class LecNet(SessionStrategy):
         return self.config.gate in ("self", "learned")
 
     def session_epochs(self) -> int:
-        fixed = self.config.stop == "fixed" and self.config.selection == "last"
+        fixed = self.config.stop == "fixed" and not self.may_measure
         return int(self.config.epochs if fixed else self.config.max_epochs)
 
     def before_session(self) -> None:
@@ -133,7 +132,7 @@ class LecNet(SessionStrategy):
             self.head.beta = 1.0 + max(epoch - self.config.beta_warmup, 0)
         elif epoch == 0:
             indices = len(self.own_indices)
-            self.steps = self.session_epochs() * -(-indices // (self.config.batch or indices))
+            self.steps = self.train_epochs * -(-indices // (self.config.batch or indices))
         self.right, self.shown = torch.zeros((), dtype=torch.int64, device=self.context.device), 0
 
     def forward(self) -> Tensor:
@@ -161,12 +160,11 @@ class LecNet(SessionStrategy):
     def finished(self) -> bool:
         """Whether the stopping rule is met. Published rule: test accuracy on novel classes reaches that on old classes (no. 22, 23)."""
         c = self.config
-        if c.selection == "oracle_test":
+        if self.may_measure:
             self.head.store_gate()  # otherwise the new branch would be off in the test
-            *old, novel = self.test_accuracies()
-            old = old[:1] if c.stop_old == "base" else old
-            return novel >= weighted(old, self.classes_by_session[: len(old)])
-        return c.stop == "shots" and int(self.right) >= c.stop_at * self.shown
+            base, old, novel = self.measured()
+            return novel >= (base if c.stop_old == "base" else old)
+        return c.stop == "shots" and self.fixed_epochs is None and int(self.right) >= c.stop_at * self.shown
 
     def after_session(self) -> None:
         if self.session:

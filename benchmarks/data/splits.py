@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,20 @@ class Split:
     def base_sha256(self) -> str:
         """Hash of the base session: its classes in order, and the indices of its training images."""
         return indices_sha256([np.array(self.order[: self.base_classes]), self.train[0]])
+
+    def without_held_out(self, train_classes: Indices, seed: int) -> tuple[Split, Indices]:
+        """The split without a tenth of each base class's training images (at least one), and these, ascending (docs/methods.md 1.7).
+
+        Raises DataError for a base class with one image.
+        """
+        base, held = self.train[0], []
+        for number in self.order[: self.base_classes]:
+            own = base[train_classes[base] == number]
+            if len(own) < 2:
+                raise DataError(f"selection val holds images of every base class out, and class {number} has {len(own)}")
+            held.append(stream(seed, f"held-out/class{number}").choice(own, max(1, len(own) // 10), replace=False))
+        out = np.sort(np.concatenate(held))
+        return replace(self, train=(base[~np.isin(base, out)], *self.train[1:])), out
 
     def labels(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Maps the data set's class numbers to labels; -1 for a class that is not in this split."""

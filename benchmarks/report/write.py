@@ -41,6 +41,10 @@ OTHER = (
     "of one setting, headed by what differs; none of them is held against the tables above."
 )
 CLEAN = "The last epoch is used everywhere: the test set chooses nothing."
+VAL = (
+    " Rows with selection=val train each session for a number of epochs found on left-out shots and held-out base images; their base is "
+    "another one, trained without a tenth of its images."
+)
 ORACLE = (
     "**† Test images chose when each session of this row ended, as in the published practice: not comparable with the rest.** "
     "Everywhere else the last epoch is used, and the test set chooses nothing."
@@ -105,6 +109,7 @@ def intro(protocol: Protocol, records: Sequence[Record]) -> str:
         "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; for one seed, none. "
         + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
+        + (VAL if any(record.selection == "val" for record in records) else "")
         + f" Accuracy by session of origin, and by other papers' definitions: [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
         f"seconds and memory: [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )

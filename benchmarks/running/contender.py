@@ -10,15 +10,17 @@ from torch import Tensor
 
 from benchmarks.base.features import TrainFeatures
 from benchmarks.data.images import ImageSet
-from benchmarks.data.splits import Split
+from benchmarks.data.splits import Indices, Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.metrics.accuracy import session_accuracies
 from benchmarks.running.audit import images_outside, numbers_kept, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
+from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.streams import torch_seed
 from methods.contract.memory import BudgetError, LeakError, Memory
+from methods.contract.selection import Measured, weighted
 from methods.contract.strategy import SessionStrategy
 
 
@@ -27,7 +29,8 @@ class SeedContext:
     """Objects that the runs of one seed share: images, split, Avalanche's experiences, the evaluator.
 
     `image_shapes` are the shapes [C, S, S] in which a method may get an image: as stored and as cropped. `blocked_folders` are folders
-    that a method may not read (benchmarks/running/guard.py).
+    that a method may not read (benchmarks/running/guard.py). `held` are the base training images that nobody trains on, under
+    selection val.
     """
 
     images: ImageSet
@@ -37,11 +40,13 @@ class SeedContext:
     evaluator: Evaluator
     image_shapes: tuple[tuple[int, ...], ...]
     blocked_folders: tuple[str, ...]
+    held: Indices | None = None
 
-    def oracle(self, strategy: SessionStrategy) -> list[float]:
-        """Test accuracy on the classes of each session so far, in percent: `methods.contract.context.Oracle`."""
+    def oracle(self, strategy: SessionStrategy) -> Measured:
+        """Test accuracies in percent: `methods.contract.context.Oracle`."""
         evaluation = self.evaluator.evaluate(strategy, strategy.session)
-        return session_accuracies(strategy.context.sessions, evaluation.correct, evaluation.total)
+        *old, novel = session_accuracies(strategy.context.sessions, evaluation.correct, evaluation.total)
+        return Measured(old[0], weighted(old, strategy.classes_by_session[:-1]), novel)
 
 
 @dataclass
@@ -78,6 +83,8 @@ class Contender:
         Raises what the method raises; LeakError or BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
+        if self.seed_context.held is not None and session:
+            self.strategy.fixed_epochs = epochs_by_validation(self, session, seed, self.seed_context.held)
         torch.manual_seed(torch_seed(seed, f"session{session}"))
         with blocked(self.seed_context.blocked_folders):
             self.strategy.train(self.seed_context.experiences[session], eval_streams=[])

@@ -74,7 +74,7 @@ class Evaluator:
         predictions, labels, broken = [], [], []
         known = self.known(strategy) if known is None else known
         with torch.inference_mode():
-            for number in range(session + 1):
+            for number in (number for number in range(session + 1) if len(self._split.test[number])):
                 indices = torch.from_numpy(self._split.test[number])
                 for features in self._embed(strategy, known, number, indices).split(BATCH):
                     scores = strategy.scores(features)

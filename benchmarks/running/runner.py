@@ -55,17 +55,19 @@ class Runner:
         self.on_device = to_device(self.images, self.device)
         weights = find_weights(protocol.backbone, settings.data_root)
         self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights)
-        self._seed_context: tuple[tuple[str, int], SeedContext] | None = None
+        self._seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
 
-    def seed_context(self, split_name: str, seed: int) -> SeedContext:
-        if self._seed_context is None or self._seed_context[0] != (split_name, seed):
+    def seed_context(self, split_name: str, seed: int, val: bool = False) -> SeedContext:
+        """What runs of this split and seed share; with `val`, a tenth of the base training images is held out."""
+        if self._seed_context is None or self._seed_context[0] != (split_name, seed, val):
             images = self.images
             split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
+            split, held = split.without_held_out(images.train_classes, seed) if val else (split, None)
             tensors = labelled(self.on_device, images, split)
             evaluator = Evaluator(tensors, split, self.transform)
             experiences, folders = make_experiences(split, tensors.labels), folders_to_block(self.settings)
-            seed_context = SeedContext(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), folders)
-            self._seed_context = ((split_name, seed), seed_context)
+            seed_context = SeedContext(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), folders, held)
+            self._seed_context = ((split_name, seed, val), seed_context)
         return self._seed_context[1]
 
     def complete(self, identity: Identity) -> Identity:
@@ -84,7 +86,7 @@ class Runner:
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
         identity, cls = self.complete(identity), load_method(identity.method)
-        seed_context = self.seed_context(identity.split, identity.seed)
+        seed_context = self.seed_context(identity.split, identity.seed, selection_of(identity) == "val")
         env = self.environment(identity, seed_context)
         split, tensors = seed_context.split, seed_context.tensors
         network, features, base_seconds = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
@@ -171,4 +173,5 @@ def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
 
 def selection_of(identity: Identity) -> Selection:
     """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
-    return "oracle_test" if identity.config.get("selection") == "oracle_test" else "last"
+    said = identity.config.get("selection")
+    return said if said in ("val", "oracle_test") else "last"

@@ -37,21 +37,22 @@ class Expected:
     protocol: Protocol
     settings: Settings
     origin: tuple[Protocol, str] | None = None
-    splits: dict[tuple[str, int], tuple[str, Split]] = field(default_factory=dict)
+    splits: dict[tuple[str, int, bool], tuple[str, Split]] = field(default_factory=dict)
 
     @cached_property
     def found(self) -> tuple[ImageSet | None, str]:
         """The data set's images and ''; or None and the reason why they are not available."""
         return images_or_why(self.origin[0] if self.origin else self.protocol, self.settings)
 
-    def split(self, images: ImageSet, name: str, seed: int) -> tuple[str, Split]:
-        """Hash of the images and the split over them. Raises DataError or UsageError."""
-        if (name, seed) not in self.splits:
+    def split(self, images: ImageSet, name: str, seed: int, val: bool = False) -> tuple[str, Split]:
+        """Hash of the images and the split over them; with `val`, without held-out images. Raises DataError or UsageError."""
+        if (name, seed, val) not in self.splits:
             if self.origin is not None:
                 images = pseudo_images(self.origin[0], images, self.origin[1], seed)
             split = make_split(self.protocol, name, seed, images.train_classes, images.test_classes, images.keys)
-            self.splits[name, seed] = images.sha256, split
-        return self.splits[name, seed]
+            split = split.without_held_out(images.train_classes, seed)[0] if val else split
+            self.splits[name, seed, val] = images.sha256, split
+        return self.splits[name, seed, val]
 
 
 def verify(protocol: Protocol | None, settings: Settings) -> tuple[str, int]:
@@ -152,7 +153,7 @@ def split_fault(expected: Expected, record: Record, images: ImageSet) -> list[st
     if identity.data != protocol.data or identity.sessions != protocol.sessions or identity.split not in protocol.splits:
         return None
     try:
-        images_sha256, split = expected.split(images, identity.split, identity.seed)
+        images_sha256, split = expected.split(images, identity.split, identity.seed, record.selection == "val")
     except (DataError, UsageError) as error:
         return [str(error)]
     if record.images_sha256 != images_sha256:

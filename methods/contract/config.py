@@ -9,8 +9,9 @@ from pydantic import Field
 from protocols.fields import MOST_EPOCHS, Bounded, Milestones
 from protocols.schema import Augment
 
-Selection = Literal["last", "oracle_test"]
-"""Which epoch's model a session keeps: the last, or the one chosen on test images (as in many papers; tables mark it)."""
+Selection = Literal["last", "val", "oracle_test"]
+"""Which epoch's model a session keeps: the last; `val`: trained for a number of epochs found on left-out shots and held-out base images;
+or the one chosen on test images (as in many papers; tables mark it)."""
 
 
 class OwnConfig(Bounded):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from methods.contract.memory import Memory
+from methods.contract.selection import Measured
 from methods.parts.network import Network
 from protocols.schema import Sessions
 
@@ -50,11 +51,8 @@ class TrainImages(Interface):
         """
 
 
-Oracle = Callable[[Any], list[float]]
-"""Maps a strategy to its current test accuracies in percent, one for the classes of each session so far.
-
-The runner provides it under `selection: oracle_test` only.
-"""
+Oracle = Callable[[Any], Measured]
+"""Maps a strategy to its current accuracies. The runner provides it where an epoch may be chosen by them (selection.py)."""
 
 
 @dataclass(frozen=True)

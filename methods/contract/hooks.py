@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from methods.contract.config import MethodConfig, TrainConfig
 from methods.contract.context import FrozenPart, MethodContext
+from methods.contract.selection import Measured
 from methods.parts.network import Network
 from protocols.schema import Sessions
 
@@ -156,16 +157,18 @@ class Hooks:
     def finished(self) -> bool:
         """Called after each epoch, in training mode. Returns True to end the session."""
         if self.now.best_epoch is not None:
-            self.now.best_epoch.offer(self.model, self.test_accuracies(), self.classes_by_session)
+            self.now.best_epoch.offer(self.model, self.measured())
         return False
 
-    def test_accuracies(self) -> list[float]:
-        """Test accuracy in percent on the classes of each session, the current one last.
+    @property
+    def may_measure(self) -> bool:
+        """Whether accuracies are granted now, to choose this session's epoch by (`selection` val or oracle_test)."""
+        return self.context.oracle is not None
 
-        Raises RuntimeError unless the runner has granted access to test images.
-        """
+    def measured(self) -> Measured:
+        """Accuracies in percent that the epoch may be chosen by. Raises RuntimeError unless the runner has granted them."""
         if self.context.oracle is None:
-            raise RuntimeError("test images are granted under selection oracle_test only")
+            raise RuntimeError("accuracies are granted under selection val or oracle_test only")
         return self.context.oracle(self)
 
     def session_indices(self) -> Tensor:

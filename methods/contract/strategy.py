@@ -34,6 +34,8 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.config: Any = config
         self.session = 0
         self.has_frozen_part = False
+        self.fixed_epochs: int | None = None  # set by the runner under selection val
+        self.epochs_chosen = 0
         self.now = SimpleNamespace()
         self.adopt(context.network)
         super().__init__(
@@ -50,10 +52,9 @@ class SessionStrategy(Hooks, SupervisedTemplate):
     def _before_training_exp(self, **kwargs: Any) -> None:
         self.session = self.experience.current_experience
         # Session 0 is not trained: the hooks run on the loaded base model (avalanche.md 3).
-        self.train_epochs = 0 if self.session == 0 else self.session_epochs()
-        chosen_by_test = self.session and getattr(self.config, "selection", "last") == "oracle_test"
+        self.train_epochs = 0 if self.session == 0 else self.fixed_epochs or self.session_epochs()
         self.now = SimpleNamespace(modes=[], held=[])  # training flags after set_modes; weights of frozen classes
-        self.now.best_epoch = BestEpoch() if chosen_by_test else None
+        self.now.best_epoch = BestEpoch() if self.session and self.may_measure else None
         self._stop_training = False  # Avalanche does not reset it if the last epoch stopped the session
         self.model.eval()
         with torch.no_grad():
@@ -169,8 +170,10 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         return self.session_loss()
 
     def _after_training_exp(self, **kwargs: Any) -> None:
-        if self.now.best_epoch is not None:
-            self.now.best_epoch.restore(self.model)
+        best = self.now.best_epoch
+        self.epochs_chosen = best.epochs if best is not None and best.offered else self.clock.train_exp_epochs
+        if best is not None:
+            best.restore(self.model)
         self.model.eval()
         with torch.no_grad():
             self.after_session()

@@ -88,7 +88,7 @@ def test_test_images_are_granted_to_nobody_who_does_not_say_so(variant: str, tin
     contender = Runner(tiny, settings).enter(identity_of(tiny, variant))
     assert contender.strategy.context.oracle is None
     with pytest.raises(RuntimeError, match="oracle_test only"):
-        contender.strategy.test_accuracies()
+        contender.strategy.measured()
 
 
 def test_a_record_says_what_chose_its_epochs(tiny: Protocol, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmarks.base.features import state_sha256
 from benchmarks.running.runner import Contender, Runner
 from methods.contract import SessionStrategy
-from methods.contract.selection import BestEpoch, weighted
+from methods.contract.selection import BestEpoch, Measured, weighted
 from protocols.schema import Protocol
 from tests.methods.by_hand import normalised
 from tests.methods.runs import VARIANTS, Enter, Run, identity_of, train_all
@@ -25,7 +25,7 @@ def chosen_by(accuracies: list[tuple[float, float]]) -> int | None:
     model, best = nn.Linear(1, 1), BestEpoch()
     for epoch, (old, novel) in enumerate(accuracies):
         model.weight.data.fill_(epoch)
-        best.offer(model, [old, novel], [6, 2])
+        best.offer(model, Measured(old, old, novel))
     model.weight.data.fill_(-1)
     best.restore(model)
     return None if model.weight.item() == -1 else int(model.weight.item())
@@ -54,10 +54,10 @@ def test_old_accuracy_weighs_sessions_by_their_classes() -> None:
     """The `class_count` mean of docs/methods.md 2: 6 classes of 80 and 2 of 40 are 70, not 60."""
     assert weighted([80.0, 40.0], [6, 2]) == pytest.approx(70.0)
     best, model = BestEpoch(), nn.Linear(1, 1)
-    best.offer(model, [80.0, 40.0, 65.0], [6, 2, 2])
-    assert best.state is None
-    best.offer(model, [80.0, 40.0, 71.0], [6, 2, 2])
-    assert (best.old, best.novel) == (pytest.approx(70.0), 71.0)
+    best.offer(model, Measured(80.0, 70.0, 65.0))
+    assert best.state is None and best.epochs == 1
+    best.offer(model, Measured(60.0, 70.0, 71.0))
+    assert (best.old, best.novel, best.epochs) == (70.0, 71.0, 2), "the rule asks for all old classes, not for the base alone"
 
 
 def test_restore_puts_back_weights_and_statistics_as_they_were() -> None:
@@ -65,7 +65,7 @@ def test_restore_puts_back_weights_and_statistics_as_they_were() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     best = BestEpoch()
-    best.offer(model, [1.0, 2.0], [1, 1])
+    best.offer(model, Measured(1.0, 1.0, 2.0))
     model(torch.randn(8, 2) + 5)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -84,11 +84,11 @@ def test_test_images_are_granted_to_oracle_test_only(variant: str, tiny: Protoco
         assert strategy.context.oracle is not None
         return
     assert strategy.context.oracle is None
-    with pytest.raises(RuntimeError, match="granted under selection oracle_test only"):
-        strategy.test_accuracies()
+    with pytest.raises(RuntimeError, match="granted under selection val or oracle_test only"):
+        strategy.measured()
 
 
-@pytest.mark.parametrize("selection", ["last", "oracle_test"])
+@pytest.mark.parametrize("selection", ["last", "val", "oracle_test"])
 def test_the_record_says_what_chose_the_epochs(selection: str, run: Run) -> None:
     record = run("ft_cnn", f"selection={selection}")
     assert record.selection == selection
@@ -109,7 +109,11 @@ class EpochEnds(SupervisedPlugin):
 def scripted(contender: Contender, accuracies: dict[int, list[list[float]]]) -> EpochEnds:
     """Let the oracle of each session answer these, epoch by epoch; a spy on the epochs' ends."""
     answers: dict[int, Iterator[list[float]]] = {session: iter(lists) for session, lists in accuracies.items()}
-    oracle: Callable[[SessionStrategy], list[float]] = lambda strategy: next(answers[strategy.session])  # noqa: E731
+
+    def oracle(strategy: SessionStrategy) -> Measured:
+        *old, novel = next(answers[strategy.session])
+        return Measured(old[0], weighted(old, [6, 2][: len(old)]), novel)
+
     spy = EpochEnds()
     contender.strategy.plugins.append(spy)
     contender.strategy.context = dataclasses.replace(contender.strategy.context, oracle=oracle)
@@ -149,12 +153,13 @@ def test_oracle_gives_the_evaluators_accuracies_and_disturbs_no_training(enter: 
         train_all(contender, 2)
     assert len(spies["last"].states) == 3
     assert spies["last"].states == spies["oracle_test"].states
-    accuracies = contender.strategy.test_accuracies()
+    base, old, novel = contender.strategy.measured()
+    assert base == old
     x, y = contender.seed_context.tensors.test, contender.seed_context.tensors.test_labels
     with torch.no_grad():
         predicted: Tensor = contender.strategy.model(normalised(x)).argmax(1)
     parts = [(y >= 0) & (y < 6), (y == 6) | (y == 7)]
-    assert accuracies == pytest.approx([100 * (predicted[part] == y[part]).float().mean().item() for part in parts], abs=1e-3)
+    assert [base, novel] == pytest.approx([100 * (predicted[part] == y[part]).float().mean().item() for part in parts], abs=1e-3)
 
 
 @pytest.mark.parametrize(

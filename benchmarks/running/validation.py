@@ -1,0 +1,90 @@
+"""How many epochs a session trains under `selection: val`: found on left-out shots, without any test image (docs/methods.md 1.7)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from statistics import median_high
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.data.splits import Indices
+from benchmarks.running.evaluate import Evaluator
+from benchmarks.running.experiences import make_experiences
+from benchmarks.running.guard import blocked
+from benchmarks.running.images import SessionImages
+from benchmarks.system.errors import DataError
+from benchmarks.system.streams import torch_seed
+from methods.contract.selection import Measured
+from methods.contract.strategy import SessionStrategy
+
+if TYPE_CHECKING:
+    from benchmarks.running.contender import Contender
+
+MOST_FOLDS = 5
+
+
+def epochs_by_validation(contender: Contender, session: int, seed: int, held: Indices) -> int:
+    """Number of epochs for a session: the median over folds, rounded up to one that occurred.
+
+    In each fold a copy of the method trains without one shot of every new class (a fifth of its images where there are more than
+    five), and is measured after every epoch on these and on the held-out base images `held`. The method's own rule says when it is best:
+    `finished()`, else the rule of `BestEpoch`. Raises DataError for a class with one image.
+    """
+    context = contender.seed_context
+    own = context.split.train[session]
+    labels = context.tensors.labels.cpu()[torch.from_numpy(own)].numpy()
+    nothing = np.empty(0, dtype=np.int64)
+    shown = (held, *[nothing] * (session - 1), own)
+    tensors = replace(context.tensors, test=context.tensors.plain, test_labels=context.tensors.labels)
+    judge = Evaluator(tensors, replace(context.split, test=shown), context.evaluator.transform)
+    return median_high([trained_without(contender, session, seed, left_out, judge, len(held)) for left_out in folds(own, labels)])
+
+
+def folds(indices: Indices, labels: Indices) -> list[Indices]:
+    """The images to leave out in each fold: in fold k, of every class those whose position among its own is k modulo the folds."""
+    fewest = min(int((labels == label).sum()) for label in np.unique(labels))
+    if fewest < 2:
+        raise DataError("selection val needs two images of every new class, one to leave out and one to train on")
+    count = min(MOST_FOLDS, fewest)
+    position = np.empty(len(indices), dtype=np.int64)
+    for label in np.unique(labels):
+        position[labels == label] = np.arange(int((labels == label).sum()))
+    return [indices[position % count == fold] for fold in range(count)]
+
+
+def trained_without(contender: Contender, session: int, seed: int, left_out: Indices, judge: Evaluator, held: int) -> int:
+    """Epochs after which a copy of the method, trained without these images, was best. `judge` predicts the `held` held-out base images,
+    then all of the session's."""
+    context = contender.seed_context
+    own = context.split.train[session]
+    out = np.isin(own, left_out)
+    labels = judge.labels()
+
+    def measure(strategy: SessionStrategy) -> Measured:
+        right = judge.evaluate(strategy, session).predictions == labels
+        base, novel = 100 * float(right[:held].mean()), 100 * float(right[held:][out].mean())
+        return Measured(base, base, novel)
+
+    strategy = copy_of(contender, torch.from_numpy(own[~out]), seed)
+    strategy.context = replace(strategy.context, oracle=measure)
+    train = tuple(own[~out] if number == session else indices for number, indices in enumerate(context.split.train[: session + 1]))
+    experience = make_experiences(replace(context.split, train=train), context.tensors.labels)[session]
+    torch.manual_seed(torch_seed(seed, f"session{session}"))
+    with blocked(context.blocked_folders):
+        strategy.train(experience, eval_streams=[])
+    return strategy.epochs_chosen
+
+
+def copy_of(contender: Contender, own: Tensor, seed: int) -> SessionStrategy:
+    """A copy of the method that sees the session's images `own` and its exemplars. What is not its own is shared."""
+    strategy, context = contender.strategy, contender.strategy.context
+    memory = copy.deepcopy(contender.memory)
+    memory.open(own)
+    images = SessionImages(contender.seed_context.evaluator.transform, memory, seed)
+    images.show(torch.unique(torch.cat([own, memory.indices])), contender.seed_context.tensors)
+    shared = {id(thing): thing for thing in (context.untrained_network, context.compiling_pays, context.sessions, strategy.experience)}
+    return copy.deepcopy(strategy, {**shared, id(contender.memory): memory, id(contender.images): images})
