@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.contract import SessionStrategy, TrainConfig, Trains
-from methods.parts.expansion import ExpandingHead, ExpansionConfig
+from methods.parts.expansion import ExpandingHead, ExpansionConfig, window_means
 from methods.parts.losses import distillation
-from methods.parts.network import frozen_copy, window_means
+from methods.parts.network import frozen_copy
 from protocols.fields import MOST_EPOCHS
 
 BETA_RANGE = 20.0  # beta_clock progress: beta grows from 1 to 1 + BETA_RANGE over the session

@@ -15,7 +15,7 @@ from methods.parts.heads import GrowingHead
 from methods.parts.network import Network
 from protocols.fields import Strict
 
-WINDOWS, CENTRE = 9, 4  # positions of a 3x3 kernel; for conv3x3, features are nine window means (methods.parts.network.window_means)
+WINDOWS, CENTRE = 9, 4  # positions of a 3x3 kernel; for conv3x3, features are nine window means (`window_means`)
 
 
 class ExpansionConfig(Strict):
@@ -149,3 +149,15 @@ class ExpandingHead(DynamicModule):
             self.alpha = self.alpha.detach()
             self.gates[-1] = self.alpha
             self.betas[-1] = self.beta
+
+
+def window_means(maps: Tensor) -> Tensor:
+    """Returns [N, 9 d] for feature maps [N, d, h, w]: per position of a 3x3 kernel with padding 1, the sum of its inputs / (h w).
+
+    Entry (row, column) of the nine sums the inputs that kernel weight (row, column) is multiplied with. Therefore a bias-free
+    3x3 convolution followed by the mean over positions is exactly one linear layer on the result.
+    """
+    h, w = maps.shape[2:]
+    cut = [slice(0, -1), slice(None), slice(1, None)]
+    sums = [maps[:, :, rows, columns].sum(dim=(2, 3)) for rows in cut for columns in cut]
+    return torch.cat(sums, dim=1) / (h * w)

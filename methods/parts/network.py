@@ -39,7 +39,7 @@ class Network(nn.Module):
         self.parts = nn.ModuleDict()
 
     def embed(self, images: Tensor) -> Tensor:
-        """Maps images to backbone features [N, d], float32 ([N, 9 d] if `pool` is window_means)."""
+        """Maps images to backbone features [N, d], float32."""
         if 0 < self.compiled_batch == len(images) and torch.is_grad_enabled():
             return compiled_embed(images.device.type)(self, images)
         return plain_embed(self, images)
@@ -85,18 +85,6 @@ def begin_step(device: torch.device) -> None:
 def mean_over_positions(maps: Tensor) -> Tensor:
     """Global average pooling: maps [N, d, h, w] to features [N, d]."""
     return maps.mean(dim=(2, 3))
-
-
-def window_means(maps: Tensor) -> Tensor:
-    """Returns [N, 9 d] for feature maps [N, d, h, w]: per position of a 3x3 kernel with padding 1, the sum of its inputs / (h w).
-
-    Entry (row, column) of the nine sums the inputs that kernel weight (row, column) is multiplied with. Therefore a bias-free
-    3x3 convolution followed by the mean over positions is exactly one linear layer on the result.
-    """
-    h, w = maps.shape[2:]
-    cut = [slice(0, -1), slice(None), slice(1, None)]
-    sums = [maps[:, :, rows, columns].sum(dim=(2, 3)) for rows in cut for columns in cut]
-    return torch.cat(sums, dim=1) / (h * w)
 
 
 def frozen_copy(module: M) -> M:

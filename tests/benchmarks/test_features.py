@@ -23,7 +23,8 @@ from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.images import SessionImages
 from benchmarks.running.runner import Runner
 from methods.contract.memory import LeakError, Memory
-from methods.parts.network import Network, window_means
+from methods.parts.expansion import window_means
+from methods.parts.network import Network
 from protocols.schema import Augment, Data, Protocol
 from tests.methods.runs import identity_of
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.parts.backbones import build_backbone
+from methods.parts.expansion import window_means
 from methods.parts.heads import CosineHead, GrowingHead, LinearHead, PlainHead
-from methods.parts.network import Network, window_means
+from methods.parts.network import Network
 
 HEADS = [LinearHead, CosineHead, PlainHead]
 NETWORKS = [("resnet20", 3, 32), ("resnet18", 3, 64), ("conv4", 1, 28), ("conv2", 1, 8), ("mlp", 1, 28)]
