@@ -15,6 +15,8 @@ from benchmarks.base.cache import Checkpoint, cached_base
 from benchmarks.base.features import BaseFeatures, base_features
 from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import kind_of, to_fast_layout, untrained, without
+from benchmarks.base.taken import find_taken
+from benchmarks.base.tensors import fits
 from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.splits import Split
@@ -27,6 +29,17 @@ from protocols.schema import Protocol
 
 Progress = Callable[[str], None]
 """Called with a short text that says what a run is doing."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model and its features; the seconds spent on training it (0 if it came from the cache); and, for one that another machine
+    trained, the environment there, else ''."""
+
+    network: Network
+    features: BaseFeatures
+    seconds: float
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -45,16 +58,15 @@ class BaseSessions:
         kinds = [(kind(stage), identity.recipe_of(stage).head_gain) for stage in identity.stages[:stages]]
         return partial(untrained, self.protocol, kinds, precision, identity.seed, self.weights, self.device, parent)
 
-    def model(
-        self, identity: Identity, images: str, split: Split, tensors: Tensors, env: dict[str, Any], progress: Progress
-    ) -> tuple[Network, BaseFeatures, float]:
-        """A copy of the run's base model, its features, and the seconds spent on training it (0 if it came from the cache).
+    def model(self, identity: Identity, images: str, split: Split, tensors: Tensors, env: dict[str, Any], progress: Progress) -> BaseModel:
+        """A copy of the run's base model.
 
         The tensors are always copied into a fresh network, so that a cached base model and a new one are identical.
         """
         key: BaseKey | None = None
         network: Network | None = None
         seconds: list[float] = []
+        origins: list[str] = []
         for number, stage in enumerate(identity.stages):
             recipe, of_kind = identity.recipe_of(stage), kind(stage)
             key = base_key(self.protocol, recipe, stage, identity.seed, images, split.base_sha256, env, key)
@@ -66,12 +78,18 @@ class BaseSessions:
             train = partial(self._train, of_kind, batches, identity, stage, "compiler" in env, said, progress, seconds)
             progress(said)
             network = without(fresh(), of_kind.drop)
-            network.load_state_dict(cached_base(self.folder, key, fresh, train, of_kind.drop))
+            taken = find_taken(self.folder, key)
+            if taken is not None and fits(taken.state, network.state_dict()):
+                origins.append(taken.origin)
+                network.load_state_dict(taken.state)
+            else:
+                network.load_state_dict(cached_base(self.folder, key, fresh, train, of_kind.drop))
             network.eval()
         assert key is not None and network is not None
         to_fast_layout(network, self.device)
         plain = Transform(self.protocol.data, self.protocol.augment)
-        return network, base_features(self.folder, key, network, tensors, split, plain), sum(seconds)
+        features = base_features(self.folder, key, network, tensors, split, plain)
+        return BaseModel(network, features, sum(seconds), "; ".join(origins))
 
     def _train(
         self,

@@ -33,6 +33,19 @@ def write_tensors(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
     write_atomic(path, hashlib.sha256(body).digest() + body)
 
 
+def read_key(path: Path) -> str | None:
+    """The text of the key under which a file of tensors was written; None if its bytes are damaged or it is no such file."""
+    try:
+        content = path.read_bytes()
+        body = content[32:]
+        if hashlib.sha256(body).digest() != content[:32]:
+            return None
+        key = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])["__metadata__"]["key"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return key if isinstance(key, str) else None
+
+
 def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
     """The tensors that write_tensors wrote under this key; None if missing, damaged, of another key or not finite.
 

@@ -89,7 +89,10 @@ class Runner:
         seed_context = self.seed_context(identity.split, identity.seed, selection_of(identity) == "val")
         env = self.environment(identity, seed_context)
         split, tensors = seed_context.split, seed_context.tensors
-        network, features, base_seconds = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
+        base = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
+        network, features = base.network, base.features
+        if base.origin:
+            env = {**env, "base trained with": base.origin}
         seed_context.evaluator.remember(features)
         added = load_base_kind(identity.base).added
         base_parameters = count_parameters(network) - sum(count_parameters(network.parts[name]) for name in added)
@@ -105,7 +108,7 @@ class Runner:
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
         most = cls.most_numbers(config, identity.sessions, network.feature_dim)
-        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base_seconds, most)
+        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds, most)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.records.schema import Record
 from benchmarks.running.runner import Contender, Runner, SeedContext
+from methods.contract.selection import Measured
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, Run, identity_of
 
@@ -40,7 +41,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, list[list[flo
     def script(answers: dict[int, list[list[float]]]) -> list[int]:
         asked: list[int] = []
 
-        def oracle(self: SeedContext, strategy: Any) -> list[float]:
+        def oracle(self: SeedContext, strategy: Any) -> Measured:
             assert float(strategy.head.gates[-1].min()) > 0, "the gate must be stored first, or the new branch is off (docs/methods.md 5.1)"
             asked.append(strategy.session)
             rows = answers[strategy.session]

@@ -1,0 +1,46 @@
+"""Base models that another machine trained: `results/.base/taken/` holds their files, as they lay in that machine's `.base`.
+
+A base model's key names the environment that trained it, so a base of a GPU is not one of this processor. One that is put there by
+hand is used where all else in its key agrees, precision included, and every record that stands on it says where it came from.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from benchmarks.base.key import BaseKey
+from benchmarks.base.tensors import read_key, read_tensors
+
+FOLDER = "taken"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The state of a base model of another machine, and the environment that trained it, in words."""
+
+    state: dict[str, Tensor]
+    origin: str
+
+
+def find_taken(folder: Path, key: BaseKey) -> Taken | None:
+    """The base model among the files of `folder`/taken that agrees with the key in all but the environment; None if there is none."""
+    for path in sorted((folder / FOLDER).glob("*.safetensors")):
+        text = read_key(path)
+        if text is None:
+            continue
+        theirs = BaseKey(json.loads(text))
+        if agrees(theirs, key) and (state := read_tensors(path, theirs)) is not None:
+            where = theirs.fields["environment"]
+            return Taken(state, ", ".join(f"{name} {value}" for name, value in sorted(where.items())))
+    return None
+
+
+def agrees(theirs: BaseKey, ours: BaseKey) -> bool:
+    """Whether both keys are equal in all but the environment, and the precision is the same."""
+    one, other = ({name: value for name, value in key.fields.items() if name != "environment"} for key in (theirs, ours))
+    precisions = [key.fields.get("environment", {}).get("precision") for key in (theirs, ours)]
+    return BaseKey(one).text == BaseKey(other).text and precisions[0] == precisions[1]

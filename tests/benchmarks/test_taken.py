@@ -1,0 +1,64 @@
+"""A base model of another machine: used where all but the environment agrees, and told in the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.base.key import BaseKey
+from benchmarks.base.tensors import read_key, read_tensors, write_tensors
+from benchmarks.running.runner import Runner
+from benchmarks.system.settings import Settings
+from protocols.schema import Protocol
+from tests.methods.runs import identity_of
+
+ELSEWHERE = {"device": "NVIDIA H200", "precision": "fp32"}
+
+
+@pytest.fixture
+def trained(tiny: Protocol, settings: Settings) -> tuple[Runner, Path, BaseKey]:
+    runner = Runner(tiny, settings)
+    runner.enter(identity_of(tiny, "proto"))
+    [path] = (settings.results / ".base").glob("*.safetensors")
+    text = read_key(path)
+    assert text is not None
+    return runner, path, BaseKey(json.loads(text))
+
+
+def put(path: Path, key: BaseKey, **changes: object) -> BaseKey:
+    """That base model in taken/, as if another machine had trained it under a key with these changes; all weights of the head are 1."""
+    state = read_tensors(path, key)
+    assert state is not None
+    state["head.weight"].fill_(1.0)
+    theirs = BaseKey({**key.fields, "environment": ELSEWHERE, **changes})
+    write_tensors(path.parent / "taken" / f"{theirs.stem}.safetensors", theirs, state)
+    return theirs
+
+
+def test_it_is_used_and_told(trained: tuple[Runner, Path, BaseKey], tiny: Protocol) -> None:
+    runner, path, key = trained
+    (path.parent / "taken").mkdir()
+    put(path, key)
+    path.unlink()
+    record = runner.run(identity_of(tiny, "base_only"))[0]
+    assert record.environment["base trained with"] == "device NVIDIA H200, precision fp32"
+    assert record.environment["device"] != "NVIDIA H200"
+    assert float(runner.enter(identity_of(tiny, "base_only")).strategy.model.head.weight.min()) == 1.0
+    assert not path.exists(), "no training here"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"rows": "0"}, {"environment": {**ELSEWHERE, "precision": "bf16"}}, {"base": "path"}], ids=str
+)
+def test_another_one_is_not(changes: dict[str, object], trained: tuple[Runner, Path, BaseKey], tiny: Protocol) -> None:
+    runner, path, key = trained
+    (path.parent / "taken").mkdir()
+    put(path, key, **changes)
+    damaged = put(path, key)
+    file = path.parent / "taken" / f"{damaged.stem}.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    contender = runner.enter(identity_of(tiny, "proto"))
+    assert "base trained with" not in contender.environment
+    assert float(contender.strategy.model.head.weight.min()) < 1.0
