@@ -12,25 +12,12 @@ from benchmarks.base.cache import Checkpoint
 from benchmarks.base.network import to_fast_layout
 from benchmarks.data.batches import Batches
 from methods.parts.network import Network, begin_step
-from methods.parts.optimizer import sgd
+from methods.parts.optimizer import optimizer_for
+from methods.parts.schedules import learning_rate
 from protocols.schema import BaseRecipe
-
-START, END = 1 / 25, 1e-4 / 25  # onecycle: first and last learning rate as fractions of the highest
 
 Report = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss."""
-
-
-def learning_rate(recipe: BaseRecipe, step: int, steps: int) -> float:
-    """Learning rate at batch `step` (from 0, over all epochs), with `steps` batches per epoch. Stateless, so training can resume."""
-    if recipe.schedule == "onecycle":
-        total = recipe.epochs * steps - 1
-        peak = max(recipe.warmup * total, 1e-9)
-        if step <= peak:
-            return recipe.lr * (START + (1 - START) * step / peak)
-        return recipe.lr * (1 + (END - 1) * (step - peak) / (total - peak))
-    passed = sum(step >= milestone * steps for milestone in recipe.milestones) if recipe.schedule == "step" else 0
-    return recipe.lr * recipe.gamma**passed
 
 
 def train_base(
@@ -41,16 +28,15 @@ def train_base(
     Raises FloatingPointError if the loss is not finite.
     """
     to_fast_layout(network, device).train()
-    settings = recipe.model_dump(include={"lr", "momentum", "nesterov", "weight_decay"})
-    optimizer = sgd(network.parameters(), device, **settings)
-    steps = len(batches)
     path, parameters = network.path, list(network.parameters())
+    optimizer = optimizer_for([{"params": parameters, "weight_decay": recipe.weight_decay}], recipe, recipe.lr, device)
+    steps = len(batches)
     batches.epoch = checkpoint.resume(network, optimizer)
     for epoch in range(batches.epoch, recipe.epochs):
         total = torch.zeros((), device=device)
         for index, (x, y, _) in enumerate(batches):
             begin_step(device)
-            optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch * steps + index, steps)
+            optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch * steps + index, steps, recipe.gamma)
             loss = F.cross_entropy(network(x), y)
             optimizer.zero_grad()
             loss.backward()

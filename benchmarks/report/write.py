@@ -40,6 +40,8 @@ OTHER = (
     "Records whose settings differ from those above: of a recipe or a method that was changed since, or of older versions. Each table is "
     "of one setting, headed by what differs; none of them is held against the tables above."
 )
+NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from"}
+"""Settings of a base session that a page names only if they are not at their defaults."""
 CLEAN = "The last epoch is used everywhere: the test set chooses nothing."
 ORACLE = (
     "**† Test images chose when each session of this row ended, as in the published practice: not comparable with the rest.** "
@@ -145,7 +147,8 @@ def provenance(section: Section) -> list[str]:
     images = sum(records[0].sessions[-1].total)
     width = sampling_half_width(50.0, images)
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")
-    settings = records[0].identity.recipe_settings.model_dump(mode="json")
+    recipe = records[0].identity.recipe_settings
+    settings = recipe.model_dump(mode="json", exclude=NAMED_WHERE_CHANGED) | recipe.model_dump(mode="json", exclude_defaults=True)
     lines.append("- Base session: " + ", ".join(f"{key} {settings[key]}" for key in sorted(settings)) + ".")
     for of_variant in section.variants.values():
         if own := of_variant[0].identity.base_settings:

@@ -22,7 +22,7 @@ from methods.contract.strategy import SessionStrategy
 SCALARS = (str, bytes, int, float, complex, bool, type(None))
 NOT_ITS_OWN = ("experience", "context")
 """Attributes that the runner sets: the session's image indices and labels, and the access to images."""
-OF_ONE_SESSION = ("optimizer", "schedule", "best_epoch", "loss", "_held", "_modes")
+OF_ONE_SESSION = ("optimizer", "best_epoch", "loss", "_held", "_modes")
 """Attributes that the strategy base classes set anew in every session."""
 
 Leaf = tuple[str, Any]

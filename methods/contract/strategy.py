@@ -6,8 +6,8 @@ override the hooks of hooks.py. Do not override anything in this file except whe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Sequence, Sized
+from typing import Any, cast
 
 import torch
 from avalanche.training.plugins import EvaluationPlugin
@@ -19,7 +19,8 @@ from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
 from methods.parts.network import begin_step, set_batch_norm
-from methods.parts.optimizer import sgd
+from methods.parts.optimizer import optimizer_for
+from methods.parts.schedules import is_flat, learning_rate
 
 
 class SessionStrategy(Hooks, SupervisedTemplate):
@@ -79,19 +80,30 @@ class SessionStrategy(Hooks, SupervisedTemplate):
     def make_optimizer(self, **kwargs: Any) -> None:
         """Create a new optimiser in every session, so that no momentum carries over from the previous one."""
         if self.train_epochs:
-            self.restart(self.config.lr)
+            self.restart(self.config.lr, self.first_phase_epochs())
 
-    def restart(self, lr: float) -> None:
-        """Create a new optimiser and schedule with initial learning rate `lr` over the currently trainable parameters."""
+    def restart(self, lr: float, epochs: int | None = None) -> None:
+        """Create a new optimiser over the currently trainable parameters, and begin the schedule anew with learning rate `lr`.
+
+        `epochs` is the length of the phase that begins, as `cosine` and `onecycle` need it. Default: the rest of the session.
+        """
         self.model.requires_grad_(False)
         chosen = list(self.trainable())
         for parameter in chosen:
             parameter.requires_grad_(True)
-        c = self.config
-        self.optimizer = sgd(self.parameter_groups(chosen), self.context.device, lr=lr, momentum=c.momentum, nesterov=c.nesterov)
-        stones = list(c.milestones)
-        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, stones, c.lr_decay) if stones else None
+        self.optimizer = optimizer_for(self.parameter_groups(chosen), self.config, lr, self.context.device)
+        self._phase_epochs = self.train_epochs - self.clock.train_exp_epochs if epochs is None else epochs
+        self._phase_step, self._highest_rates = 0, [group["lr"] for group in self.optimizer.param_groups]
+        self.set_rates()
         self._modes = []
+
+    def set_rates(self) -> None:
+        """Set the learning rate of the next step in every group, as the schedule says."""
+        c, batches = self.config, cast(Sized, self.dataloader)
+        if is_flat(c):
+            return
+        for group, lr in zip(self.optimizer.param_groups, self._highest_rates, strict=True):
+            group["lr"] = learning_rate(c, self._phase_step, len(batches), c.lr_decay, lr=lr, epochs=self._phase_epochs, products=True)
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups. Override this to exempt parameters from weight decay, for example."""
@@ -122,11 +134,11 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         if self._held:  # weight decay and momentum would change these weights even without a gradient
             for tensor, held in zip(self.model.head.class_tensors(), self._held, strict=True):
                 tensor.data[: len(held)] = held
+        self._phase_step += 1
+        self.set_rates()
         super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
-        if self.schedule is not None:
-            self.schedule.step()
         if self.finished():
             self.stop_training()
         super()._after_training_epoch(**kwargs)
