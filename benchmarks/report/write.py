@@ -22,6 +22,7 @@ from benchmarks.report.tables import accuracy_table, cost_table, final_table, le
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols import load_published
+from protocols.backbones import in_words
 from protocols.printed import PublishedRow
 from protocols.pseudo import ENDING
 from protocols.schema import Protocol
@@ -68,7 +69,8 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
         without, moved = without_studied(section, studies)
         sections += [without] if without.variants else []
         of_studies |= moved
-    lines = [f"# {protocol.title}", "", intro(protocol, [record for section in (*sections, *grouped.other) for record in section.records])]
+    shown = [record for section in (*sections, *grouped.other) for record in section.records]
+    lines = [f"# {protocol.title}", "", *backbone_lines(shown), intro(protocol, shown)]
     for section in sections:
         lines += section_lines(section, published)
     lines += other_lines(grouped.other)
@@ -110,6 +112,12 @@ def intro(protocol: Protocol, records: Sequence[Record]) -> str:
         + f" Accuracy by session of origin, and by other papers' definitions: [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
         f"seconds and memory: [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )
+
+
+def backbone_lines(records: Sequence[Record]) -> list[str]:
+    """A line, and an empty one, with width and parameters of the backbones that the rows of a page stand on, usually one."""
+    found = {in_words(record.identity.backbone.name, record.identity.data.channels): None for record in records}
+    return [f"Backbone{'s' if len(found) > 1 else ''}, without heads: {', '.join(found)}.", ""] if found else []
 
 
 def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
