@@ -69,8 +69,8 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
         without, moved = without_studied(section, studies)
         sections += [without] if without.variants else []
         of_studies |= moved
-    shown = [record for section in (*sections, *grouped.other) for record in section.records]
-    lines = [f"# {protocol.title}", "", *backbone_lines(shown), intro(protocol, shown)]
+    every = [record for section in (*sections, *grouped.other) for record in section.records]
+    lines = [f"# {protocol.title}", "", *backbone_lines(every), intro(protocol, every)]
     for section in sections:
         lines += section_lines(section, published)
     lines += other_lines(grouped.other)
