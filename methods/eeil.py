@@ -63,6 +63,9 @@ class Eeil(RehearsalStrategy):
     def session_epochs(self) -> int:
         return int(self.config.epochs + self.config.balanced_epochs)
 
+    def first_phase_epochs(self) -> int:
+        return int(self.config.epochs)
+
     def before_epoch(self, epoch: int) -> None:
         self.balanced = epoch >= self.config.epochs
         if epoch == self.config.epochs:

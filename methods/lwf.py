@@ -41,6 +41,9 @@ class Lwf(SessionStrategy):
     def session_epochs(self) -> int:
         return int(self.config.warmup_epochs + self.config.epochs)
 
+    def first_phase_epochs(self) -> int:
+        return int(self.config.warmup_epochs or self.config.epochs)
+
     def before_epoch(self, epoch: int) -> None:
         self.warming_up = epoch < self.config.warmup_epochs
         if epoch and epoch == self.config.warmup_epochs:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from protocols.fields import MOST, MOST_CLASSES, Bounded, Epoch, Line, Milestones, Name, Share, Strict, Text, once_each
+from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Share, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
+from protocols.training import Training
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -108,24 +109,26 @@ class Backbone(Strict):
     pretrained: Literal["imagenet"] | None = None
 
 
-class BaseRecipe(Bounded):
+class BaseRecipe(Training):
     """Settings for the training of one base model.
 
     `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 if the processor supports it.
     """
 
+    without_effect: ClassVar[tuple[str, ...]] = ("onecycle", "constant")  # older records may have milestones beside these
+
     epochs: Epoch
     batch: int = Field(128, ge=1)
     lr: float = Field(gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(5e-4, ge=0)
-    schedule: Literal["step", "onecycle", "constant"] = "step"
-    milestones: Milestones = ()
-    gamma: float = Field(0.1, gt=0, le=1)
-    warmup: float = Field(0.2, gt=0, lt=1, description="onecycle: share of the steps in which the rate rises")
+    gamma: float = Field(0.1, gt=0, le=1, description="step: factor on the rate at each milestone")
     head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
     precision: Precision = "fp32"
+
+    @model_validator(mode="after")
+    def _ramp_ends(self) -> Self:
+        if self.ramp_epochs > self.epochs:
+            raise ValueError(f"ramp_epochs must be at most epochs, {self.epochs}")
+        return self
 
 
 class Recipe(BaseRecipe):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,8 @@ from benchmarks.base.tensors import finite, fits, read_tensors, write_tensors
 from benchmarks.system.files import locked, remove
 from methods.parts.network import Network
 
+OPTIMIZER_STATE = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
+"""What a checkpoint keeps of an optimiser: name in the checkpoint -> name in torch."""
 CHECKPOINT_SECONDS = 60.0  # between checkpoints; a killed base training loses about this much time
 
 
@@ -29,9 +31,9 @@ class Checkpoint:
             return
         state = {f"network.{name}": value for name, value in network.state_dict().items()}
         for name, parameter in network.named_parameters():
-            momentum = optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                state[f"momentum.{name}"] = momentum
+            of_parameter = optimizer.state[parameter]
+            kept = {key: of_parameter.get(inside) for key, inside in OPTIMIZER_STATE.items()}
+            state |= {f"{key}.{name}": value for key, value in kept.items() if value is not None}
         state["epoch"] = torch.tensor(epoch)
         write_tensors(self.path, self.key, state)
         self.written = time.monotonic()
@@ -41,22 +43,34 @@ class Checkpoint:
         state = read_tensors(self.path, self.key)
         if state is None:
             return 0
-        own, momentum = (
-            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            for prefix in ("network.", "momentum.")
-        )
         parameters = dict(network.named_parameters())
-        moves = parameters if optimizer.param_groups[0]["momentum"] else {}
-        if "epoch" not in state or not (fits(own, network.state_dict()) and fits(momentum, moves)):
+        parts = {prefix: below(prefix, state) for prefix in ("network", *OPTIMIZER_STATE)}
+        expected = {"network": network.state_dict(), **state_of(optimizer, parameters)}
+        if "epoch" not in state or not all(fits(part, expected.get(prefix, {})) for prefix, part in parts.items()):
             return 0
-        network.load_state_dict(own)
-        for name, value in momentum.items():
-            buffer = torch.empty_like(parameters[name]).copy_(value)  # keeps the memory layout
-            optimizer.state[parameters[name]]["momentum_buffer"] = buffer
+        network.load_state_dict(parts.pop("network"))
+        for prefix, part in parts.items():
+            for name, value in part.items():
+                buffer = torch.empty_like(expected[prefix][name]).copy_(value)  # keeps the memory layout
+                optimizer.state[parameters[name]][OPTIMIZER_STATE[prefix]] = buffer
         return int(state["epoch"])
 
     def remove(self) -> None:
         remove(self.path)
+
+
+def below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The entries `prefix.NAME`, by NAME."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
+
+
+def state_of(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
+    """What the optimiser holds after a step, by names in a checkpoint; values in shape, type, layout and device only."""
+    if isinstance(optimizer, torch.optim.Adam):
+        device = next(iter(parameters.values())).device if optimizer.defaults["fused"] else torch.device("cpu")
+        counters = {name: torch.zeros((), device=device) for name in parameters}
+        return {"exp_avg": parameters, "exp_avg_sq": parameters, "step": counters}
+    return {"momentum": parameters} if optimizer.param_groups[0]["momentum"] else {}
 
 
 def cached_base(

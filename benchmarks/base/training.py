@@ -15,26 +15,13 @@ from benchmarks.data.batches import Batches
 from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind, BaseStep
 from methods.parts.network import Network, begin_step
-from methods.parts.optimizer import sgd
+from methods.parts.optimizer import optimizer_for
+from methods.parts.schedules import learning_rate
 from methods.parts.step import train_step
 from protocols.schema import BaseRecipe
 
-START, END = 1 / 25, 1e-4 / 25  # onecycle: first and last learning rate as fractions of the highest
-
 Report = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss."""
-
-
-def learning_rate(recipe: BaseRecipe, step: int, steps: int) -> float:
-    """Learning rate at batch `step` (from 0, over all epochs), with `steps` batches per epoch. Stateless, so training can resume."""
-    if recipe.schedule == "onecycle":
-        total = recipe.epochs * steps - 1
-        peak = max(recipe.warmup * total, 1e-9)
-        if step <= peak:
-            return recipe.lr * (START + (1 - START) * step / peak)
-        return recipe.lr * (1 + (END - 1) * (step - peak) / (total - peak))
-    passed = sum(step >= milestone * steps for milestone in recipe.milestones) if recipe.schedule == "step" else 0
-    return recipe.lr * recipe.gamma**passed
 
 
 def train_base(
@@ -51,8 +38,8 @@ def train_base(
     Raises FloatingPointError if the loss is not finite, ValueError if the kind breaks its contract.
     """
     to_fast_layout(network, device).train()
-    settings = recipe.model_dump(include={"lr", "momentum", "nesterov", "weight_decay"})
-    optimizer = sgd(kind.groups(network), device, **settings)
+    groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
+    optimizer = optimizer_for(groups, recipe, recipe.lr, device)
     steps = len(batches)
     batches.epoch = checkpoint.resume(network, optimizer)
     unchecked = True
@@ -61,7 +48,7 @@ def train_base(
         generator = torch.Generator().manual_seed(torch_seed(batches.seed, f"{kind.name}/epoch{epoch}"))
         for index, (*views, labels, _) in enumerate(batches):
             begin_step(device)
-            set_rate(optimizer, learning_rate(recipe, epoch * steps + index, steps))
+            set_rate(optimizer, learning_rate(recipe, epoch * steps + index, steps, recipe.gamma))
             step = BaseStep(epoch, recipe.epochs, (epoch * steps + index) / (recipe.epochs * steps), generator)
             loss_of = partial(loss_of_batch, network, kind, views, labels, step)
             if unchecked:

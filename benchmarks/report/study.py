@@ -19,7 +19,7 @@ from benchmarks.report.ranking import scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
 from benchmarks.report.tables import NONE, intervals, last_block, markdown, widths
-from benchmarks.report.write import notes, provenance, study_page, written
+from benchmarks.report.write import backbone_lines, notes, provenance, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
@@ -58,9 +58,11 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
         raise RecordError(f"{store.root / protocol.name}: {why or f'no runs of study {study.name} yet; run `{command}` first'}")
     grouped = make_sections(protocol, own, failed)
     printed = load_published_study(study.name)
-    lines = [f"# {study.title}: {protocol.name}", "", intro(protocol, study, command)]
+    sections = run_for(study, [in_order(study, section, labels) for section in grouped.current or grouped.other])
+    shown = [record for drawn in sections for record in drawn.section.records]
+    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command)]
     paths, wanting = [], []
-    for drawn in run_for(study, [in_order(study, section, labels) for section in grouped.current or grouped.other]):
+    for drawn in sections:
         section = drawn.section
         lines += ["", f"## {section.name}", "", *tables(drawn, printed)]
         material = Material(study, section, drawn.rows, printed, store)

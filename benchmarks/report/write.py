@@ -22,6 +22,7 @@ from benchmarks.report.tables import accuracy_table, cost_table, final_table, le
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols import load_published
+from protocols.backbones import in_words
 from protocols.printed import PublishedRow
 from protocols.pseudo import ENDING
 from protocols.schema import Protocol
@@ -40,6 +41,8 @@ OTHER = (
     "Records whose settings differ from those above: of a recipe or a method that was changed since, or of older versions. Each table is "
     "of one setting, headed by what differs; none of them is held against the tables above."
 )
+NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from"}
+"""Settings of a base session that a page names only if they are not at their defaults."""
 CLEAN = "The last epoch is used everywhere: the test set chooses nothing."
 VAL = (
     " Rows with selection=val train each session for a number of epochs found on left-out shots and held-out base images; their base is "
@@ -70,7 +73,8 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
         without, moved = without_studied(section, studies)
         sections += [without] if without.variants else []
         of_studies |= moved
-    lines = [f"# {protocol.title}", "", intro(protocol, [record for section in (*sections, *grouped.other) for record in section.records])]
+    every = [record for section in (*sections, *grouped.other) for record in section.records]
+    lines = [f"# {protocol.title}", "", *backbone_lines(every), intro(protocol, every)]
     for section in sections:
         lines += section_lines(section, published)
     lines += other_lines(grouped.other)
@@ -115,6 +119,12 @@ def intro(protocol: Protocol, records: Sequence[Record]) -> str:
     )
 
 
+def backbone_lines(records: Sequence[Record]) -> list[str]:
+    """A line, and an empty one, with width and parameters of the backbones that the rows of a page stand on, usually one."""
+    found = {in_words(record.identity.backbone.name, record.identity.data.channels): None for record in records}
+    return [f"Backbone{'s' if len(found) > 1 else ''}, without heads: {', '.join(found)}.", ""] if found else []
+
+
 def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
     published = of_length(published, section.records[0].identity.sessions.count + 1)
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]
@@ -150,7 +160,8 @@ def provenance(section: Section) -> list[str]:
     images = sum(records[0].sessions[-1].total)
     width = sampling_half_width(50.0, images)
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")
-    settings = records[0].identity.recipe_settings.model_dump(mode="json")
+    recipe = records[0].identity.recipe_settings
+    settings = recipe.model_dump(mode="json", exclude=NAMED_WHERE_CHANGED) | recipe.model_dump(mode="json", exclude_defaults=True)
     lines.append("- Base session: " + ", ".join(f"{key} {settings[key]}" for key in sorted(settings)) + ".")
     for of_variant in section.variants.values():
         if own := of_variant[0].identity.base_settings:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from protocols.fields import MOST_EPOCHS, Bounded, Milestones
+from protocols.fields import MOST_EPOCHS, Bounded
 from protocols.schema import Augment
+from protocols.training import Training
 
 Selection = Literal["last", "val", "oracle_test"]
 """Which epoch's model a session keeps: the last; `val`: trained for a number of epochs found on left-out shots and held-out base images;
@@ -41,10 +42,11 @@ class KindConfig(OwnConfig):
     augment: Augment | None = None
 
 
-class TrainConfig(MethodConfig):
+class TrainConfig(MethodConfig, Training):
     """Parameters of methods that train in the sessions: SGD with all images in one batch unless `batch` is set.
 
-    Momentum, Nesterov and weight decay are TOPIC's (docs/methods.md 3.1). Batch norm stays in evaluation mode unless a source
+    Momentum, Nesterov and weight decay are TOPIC's (docs/methods.md 3.1). A schedule other than `step` runs over a phase of training
+    (`SessionStrategy.restart`); `lr_decay` is the factor at each milestone. Batch norm stays in evaluation mode unless a source
     says otherwise. `new_row_std`: the weights of new classes are drawn from N(0, std²); None uses torch's Linear default.
     `views`: number of augmented epochs that are drawn once and then repeated in turn, so that the frozen part of the network
     processes each only once; None draws every epoch anew.
@@ -52,12 +54,8 @@ class TrainConfig(MethodConfig):
 
     epochs: int = Field(100, ge=0, le=MOST_EPOCHS)
     lr: float = Field(0.1, gt=0)
-    milestones: Milestones = ()
     lr_decay: float = Field(0.1, gt=0, le=1)
     batch: int | None = Field(None, ge=1)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(5e-4, ge=0)
     batch_norm: Literal["eval", "train", "last_block"] = "eval"
     new_row_std: float | None = Field(None, ge=0)
     selection: Selection = "last"

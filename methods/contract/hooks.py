@@ -145,6 +145,10 @@ class Hooks:
         """Maximum number of epochs in a session."""
         return int(getattr(self.config, "epochs", 0))
 
+    def first_phase_epochs(self) -> int:
+        """Length of the phase of training with which a session begins. Override it if `before_epoch` begins another phase."""
+        return self.session_epochs()
+
     def before_epoch(self, epoch: int) -> None:
         """Called before epoch `epoch` (from 0) of a session. Call `self.restart(lr)` here to begin another phase of training."""
 

@@ -6,10 +6,10 @@ override the hooks of hooks.py. Do not override anything in this file except whe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from avalanche.training.plugins import EvaluationPlugin
@@ -21,7 +21,8 @@ from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
 from methods.parts.network import begin_step, set_batch_norm
-from methods.parts.optimizer import sgd
+from methods.parts.optimizer import optimizer_for
+from methods.parts.schedules import is_flat, learning_rate
 from methods.parts.step import train_step
 from methods.parts.vectors import WithVectors
 
@@ -76,7 +77,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         stored = self.session_vectors()
         if stored is not None and not self.has_frozen_part:
             raise ValueError("session_vectors: they take the place of a frozen part's outputs, and this session trains the whole network")
-        self.dataloader = images if stored is None else WithVectors(images if len(indices) else None, *stored, c.batch)
+        self.dataloader = images if stored is None else WithVectors(images if len(indices) else None, len(indices), *stored, c.batch)
 
     def check_model_and_optimizer(self, **kwargs: Any) -> None:
         self.model = self.model_adaptation()
@@ -88,19 +89,32 @@ class SessionStrategy(Hooks, SupervisedTemplate):
     def make_optimizer(self, **kwargs: Any) -> None:
         """Create a new optimiser in every session, so that no momentum carries over from the previous one."""
         if self.train_epochs:
-            self.restart(self.config.lr)
+            self.restart(self.config.lr, self.first_phase_epochs())
 
-    def restart(self, lr: float) -> None:
-        """Create a new optimiser and schedule with initial learning rate `lr` over the currently trainable parameters."""
+    def restart(self, lr: float, epochs: int | None = None) -> None:
+        """Create a new optimiser over the currently trainable parameters, and begin the schedule anew with learning rate `lr`.
+
+        `epochs` is the length of the phase that begins, as `cosine` and `onecycle` need it. Default: the rest of the session.
+        """
         self.model.requires_grad_(False)
         chosen = list(self.trainable())
         for parameter in chosen:
             parameter.requires_grad_(True)
-        c = self.config
-        self.optimizer = sgd(self.parameter_groups(chosen), self.context.device, lr=lr, momentum=c.momentum, nesterov=c.nesterov)
-        stones = list(c.milestones)
-        self.now.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, stones, c.lr_decay) if stones else None
+        self.optimizer = optimizer_for(self.parameter_groups(chosen), self.config, lr, self.context.device)
+        self.now.phase_epochs = self.train_epochs - self.clock.train_exp_epochs if epochs is None else epochs
+        self.now.phase_step, self.now.highest_rates = 0, [group["lr"] for group in self.optimizer.param_groups]
+        self.set_rates()
         self.now.modes = []
+
+    def set_rates(self) -> None:
+        """Set the learning rate of the next step in every group, as the schedule says."""
+        c, batches = self.config, cast(Sized, self.dataloader)
+        if is_flat(c):
+            return
+        for group, lr in zip(self.optimizer.param_groups, self.now.highest_rates, strict=True):
+            group["lr"] = learning_rate(
+                c, self.now.phase_step, len(batches), c.lr_decay, lr=lr, epochs=self.now.phase_epochs, products=True
+            )
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups. Override this to exempt parameters from weight decay, for example."""
@@ -157,11 +171,11 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             for tensor, held in zip(self.model.head.class_tensors(), self.now.held, strict=True):
                 tensor.data[: len(held)] = held
         self.after_update()
+        self.now.phase_step += 1
+        self.set_rates()
         super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
-        if self.now.schedule is not None:
-            self.now.schedule.step()
         if self.finished():
             self.stop_training()
         super()._after_training_epoch(**kwargs)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from methods.parts.backbones import Backbone
+from methods.parts.backbone import Backbone
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,21 +18,26 @@ from benchmarks.base.cache import Checkpoint, cached_base
 from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import build_network, kind_of
 from benchmarks.base.tensors import read_tensors, write_tensors
-from benchmarks.base.training import learning_rate, train_base
+from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage
 from benchmarks.system.errors import StorageError
 from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
+from methods.parts.schedules import learning_rate
 from protocols.schema import Augment, BaseRecipe, Data, Protocol, Recipe
 
 KEY = BaseKey({"what": "a test"})
 CPU = torch.device("cpu")
 
 
-def recipe(epochs: int = 4) -> Recipe:
-    return Recipe(epochs=epochs, batch=16, lr=0.1, schedule="onecycle")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sgd": {"lr": 0.1, "schedule": "onecycle"},
+    "adam": {"lr": 0.003, "optimizer": "adam", "schedule": "cosine", "floor": 0.1, "ramp_epochs": 2.5},
+    "no momentum": {"lr": 0.1, "momentum": 0.0, "nesterov": False, "schedule": "constant"},
+    "dampening": {"lr": 0.1, "nesterov": False, "dampening": 0.9, "milestones": (2, 3)},
+}
 
 
 def make_batches() -> Batches:
@@ -45,12 +51,15 @@ def fresh(tiny: Protocol, kind: str = "linear") -> Callable[[], Network]:
     return lambda: build_network(tiny, kind_of(kind), "fp32", 0, None, 1.0)
 
 
-def trainer(stop_after: int | None = None, epochs: int = 4, kind: str = "linear") -> Callable[[Network, Checkpoint], None]:
+def trainer(
+    stop_after: int | None = None, epochs: int = 4, kind: str = "linear", settings: str = "sgd"
+) -> Callable[[Network, Checkpoint], None]:
     def report(epoch: int, loss: float) -> None:
         if epoch == stop_after:
             raise KeyboardInterrupt
 
-    return lambda network, checkpoint: train_base(network, kind_of(kind), make_batches(), recipe(epochs), CPU, checkpoint, report)
+    recipe = Recipe(epochs=epochs, batch=16, **SETTINGS[settings])
+    return lambda network, checkpoint: train_base(network, kind_of(kind), make_batches(), recipe, CPU, checkpoint, report)
 
 
 def refuse(network: Network, checkpoint: Checkpoint) -> None:
@@ -100,20 +109,26 @@ def test_a_checkpoint_of_a_finished_base_is_removed(tiny: Protocol, tmp_path: Pa
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".lock"}
 
 
-@pytest.mark.parametrize("kind", base_kind_names())
+@pytest.mark.parametrize(
+    ("kind", "settings"), [*((kind, "sgd") for kind in base_kind_names()), *(("linear", name) for name in SETTINGS if name != "sgd")]
+)
 @pytest.mark.parametrize("stopped_after", [1, 3])
 def test_interrupted_training_goes_on_to_the_same_bytes(
-    kind: str, stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, settings: str, stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a base kind adds to the network, a checkpoint holds it."""
+    """Whatever a base kind adds to the network, and an optimiser to its state, a checkpoint holds it."""
     network = fresh(tiny, kind)
-    undisturbed = cached_base(tmp_path / "a", KEY, network, trainer(kind=kind))
+    undisturbed = cached_base(tmp_path / "a", KEY, network, trainer(settings=settings, kind=kind))
     monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        cached_base(tmp_path / "b", KEY, network, trainer(stop_after=stopped_after, kind=kind))
+        cached_base(tmp_path / "b", KEY, network, trainer(stop_after=stopped_after, settings=settings, kind=kind))
     assert (tmp_path / "b" / f"{KEY.stem}.checkpoint").exists() == (stopped_after > 1)
     torch.manual_seed(99)
-    assert same(cached_base(tmp_path / "b", KEY, network, trainer(kind=kind)), undisturbed)
+    epochs: list[int] = []
+    resume = Checkpoint.resume
+    monkeypatch.setattr(Checkpoint, "resume", lambda *of: epochs.append(resume(*of)) or epochs[-1])
+    assert same(cached_base(tmp_path / "b", KEY, network, trainer(settings=settings, kind=kind)), undisturbed)
+    assert epochs == [stopped_after - 1], "it began anew"
     assert not list((tmp_path / "b").glob("*.checkpoint"))
 
 
@@ -163,6 +178,11 @@ OTHER_RECIPE = {
     "milestones": (1,),
     "gamma": 0.5,
     "warmup": 0.5,
+    "dampening": 0.9,
+    "optimizer": "adam",
+    "floor": 0.01,
+    "ramp_epochs": 0.5,
+    "ramp_from": 0.2,
     "head_gain": 2.0,
     "precision": "bf16",
 }
@@ -200,7 +220,7 @@ def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> Non
 
 def test_onecycle_rises_to_its_rate_and_falls_to_nothing_as_torchs_does() -> None:
     steps, one = 7, Recipe(epochs=5, lr=0.4, schedule="onecycle", warmup=0.3)
-    rates = [learning_rate(one, step, steps) for step in range(5 * steps)]
+    rates = [learning_rate(one, step, steps, one.gamma) for step in range(5 * steps)]
     assert rates[0] == pytest.approx(0.4 / 25)
     assert rates[-1] == pytest.approx(0.4 / 25 * 1e-4)
     assert [round(b - a, 9) > 0 for a, b in itertools.pairwise(rates)] == [True] * 10 + [False] * 24
@@ -216,9 +236,9 @@ def test_onecycle_rises_to_its_rate_and_falls_to_nothing_as_torchs_does() -> Non
 
 def test_steps_and_constant_rates() -> None:
     stepped = Recipe(epochs=5, lr=0.1, milestones=(2, 4), gamma=0.1)
-    assert [round(learning_rate(stepped, epoch * 7, 7), 6) for epoch in range(5)] == [0.1, 0.1, 0.01, 0.01, 0.001]
-    assert learning_rate(stepped, 2 * 7 - 1, 7) == 0.1
-    assert learning_rate(Recipe(epochs=2, lr=0.3, schedule="constant"), 9, 7) == 0.3
+    assert [round(learning_rate(stepped, epoch * 7, 7, 0.1), 6) for epoch in range(5)] == [0.1, 0.1, 0.01, 0.01, 0.001]
+    assert learning_rate(stepped, 2 * 7 - 1, 7, 0.1) == 0.1
+    assert learning_rate(Recipe(epochs=2, lr=0.3, schedule="constant"), 9, 7, 0.1) == 0.3
 
 
 def test_head_gain_scales_the_first_rows(tiny: Protocol) -> None:

@@ -307,12 +307,17 @@ NEEDS: dict[tuple[str, str], dict[str, Any]] = {  # parameters that are refused 
     ("ncm", "margin_weight"): {"replay": "within"},
     ("topic", "batch_norm"): {"train": "all"},
 }
+NEEDED_BY_ALL: dict[str, dict[str, Any]] = {
+    "dampening": {"nesterov": False},
+    "floor": {"schedule": "cosine", "milestones": []},
+    "schedule": {"milestones": []},
+}
 
 
 @pytest.mark.parametrize("method", method_names())
 def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> None:
     for field, declared in load_method(method).Config.model_fields.items():
-        needed = NEEDS.get((method, field), {})
+        needed = NEEDS.get((method, field)) or NEEDED_BY_ALL.get(field, {})
         (plain,) = runs_of(with_recipe(tiny, methods={method: needed}), method)
         before = plain.config[field]
         value = other(before)
@@ -355,6 +360,10 @@ def test_no_two_presets_of_a_method_are_one_run(name: str) -> None:
         ("ncm:original", "ncm.replay=beside", "needs replay: within"),
         ("topic", "topic.novel_exemplars=0", "novel_exemplars"),
         ("icarl", "icarl.batch_norm=train", "batch_norm must be last_block or eval"),
+        ("ncm", "ncm.schedule=cosine", r"--set: milestones go with schedule step only; with cosine, milestones must be \[\]"),
+        ("ft_cnn", "ft_cnn.floor=0.1", "--set: floor goes with schedule cosine only, and schedule is step"),
+        ("ft_cnn", "ft_cnn.dampening=0.9", "--set: dampening needs nesterov: false"),
+        ("ft_cnn", "ft_cnn.momentum=0", "--set: momentum 0 needs nesterov: false"),
     ],
 )
 def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, variant: str, text: str, message: str) -> None:
@@ -394,9 +403,10 @@ def test_changing_what_is_measured_changes_the_run(field: str, tiny: Protocol) -
 
 @pytest.mark.parametrize("field", [name for name in Recipe.model_fields if name not in ("methods", "bases")])
 def test_changing_any_field_of_the_recipe_changes_the_run(field: str, tiny: Protocol) -> None:
-    by_name = {"schedule": "constant", "precision": "bf16", "momentum": 0.5, "warmup": 0.5}
+    by_name = {"schedule": "constant", "optimizer": "adam", "precision": "bf16", "momentum": 0.5, "warmup": 0.5}
     value = by_name.get(field, other(tiny.recipes["fast"].model_dump(mode="json")[field]))
-    assert runs_of(with_recipe(tiny, **{field: value}), "base_only") != runs_of(tiny, "base_only")
+    needed = NEEDED_BY_ALL.get(field, {})
+    assert runs_of(with_recipe(tiny, **needed, **{field: value}), "base_only") != runs_of(with_recipe(tiny, **needed), "base_only")
 
 
 @pytest.mark.parametrize("base", base_kind_names())

@@ -6,6 +6,7 @@ After a change of the layout that is meant, look at the `git diff` of what `writ
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -387,6 +388,36 @@ def test_a_base_of_its_own_settings_stays_in_the_section_where_the_recipe_says_s
     current, other = text_of(hand, results).split(OTHER)
     assert "LEC-Net (paper)" not in {row["Method"] for row in table_after(current, ACCURACY)}
     assert "LEC-Net (paper) with base lr 0.2 instead of 0.1" in other
+
+
+def test_every_backbone_of_a_page_is_said_once_with_its_size(hand: Protocol, results: Path, save: Save) -> None:
+    """Each section stands on one, which it names; rows on another are of other settings."""
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET)
+    save("lecnet:paper", LECNET[:1], backbone={"name": "resnet12", "pretrained": None})
+    title, _, line, *rest = text_of(hand, results).splitlines()
+    assert title == "# By hand"
+    assert line == "Backbones, without heads: conv2 (64-d, 37,696 parameters), resnet12 (640-d, 12,423,040 parameters)."
+    assert [text for text in rest if text.startswith("- Backbone")] == [
+        "- Backbone: conv2, from scratch.",
+        "- Backbone: resnet12, from scratch.",
+    ]
+
+
+def test_what_a_base_leaves_at_its_default_since_it_can_be_set_is_not_said(hand: Protocol, results: Path, save: Save) -> None:
+    """Optimiser and ramp came later than the first pages."""
+    save("base_only:default", BASE_ONLY)
+    save("lecnet:paper", LECNET, recipe_settings={"epochs": 2, "lr": 0.1, "optimizer": "adam", "schedule": "cosine", "floor": 0.01})
+    before, other = (re.findall("^- Base session: .*", text, re.MULTILINE) for text in text_of(hand, results).split(OTHER))
+    start = "- Base session: batch 128, epochs 2, "
+    assert before == [
+        f"{start}gamma 0.1, head_gain 1.0, lr 0.1, milestones [], momentum 0.9, nesterov True, precision fp32, "
+        "schedule step, warmup 0.2, weight_decay 0.0005."
+    ]
+    assert other == [
+        f"{start}floor 0.01, gamma 0.1, head_gain 1.0, lr 0.1, milestones [], momentum 0.9, nesterov True, optimizer adam, precision fp32, "
+        "schedule cosine, warmup 0.2, weight_decay 0.0005."
+    ]
 
 
 def test_records_of_fewer_sessions_break_nothing(hand: Protocol, results: Path, save: Save) -> None:

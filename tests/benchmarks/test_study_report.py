@@ -113,6 +113,7 @@ def test_an_order_among_variants_is_tested_too(tiny: Protocol, results: Path) ->
     study = STUDY.model_copy(update={"also_against": ("nothing",)})
     text = write_study(tiny, study, results)[0].read_text()
     assert "Each variant is held against `0.01` and against `nothing`, over" in text
+    assert text.splitlines()[2] == "Backbone, without heads: conv2 (64-d, 37,696 parameters)."
     assert text.index("### Against `0.01`") < text.index("### Against `nothing`")
     of_nothing = [rows(text, label)[2] for label in ("0.5", "0.01", "nothing")]
     assert of_nothing[2] == ["nothing", "reference", "reference"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from methods.bases.projected import Projected
 from methods.lecnet import LecConfig, LecNet
-from methods.parts.backbones import Backbone
+from methods.parts.backbone import Backbone
 from methods.parts.expansion import ExpandingHead
 from methods.parts.network import Network
 

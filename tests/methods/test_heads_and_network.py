@@ -16,7 +16,15 @@ from methods.parts.heads import CosineHead, GrowingHead, LinearHead, PlainHead
 from methods.parts.network import Network
 
 HEADS = [LinearHead, CosineHead, PlainHead]
-NETWORKS = [("resnet20", 3, 32), ("resnet18", 3, 64), ("conv4", 1, 28), ("conv2", 1, 8), ("mlp", 1, 28)]
+NETWORKS = [
+    ("resnet20", 3, 32),
+    ("resnet18", 3, 64),
+    ("resnet18_3x3", 1, 16),
+    ("resnet12", 3, 32),
+    ("conv4", 1, 28),
+    ("conv2", 1, 8),
+    ("mlp", 1, 28),
+]
 
 
 def experience(classes: int) -> SimpleNamespace:
@@ -123,7 +131,8 @@ def whole(backbone: Any, images: Tensor) -> Tensor:
         return backbone.net(images)  # torchvision's own forward, its classifier taken off
     if hasattr(backbone, "layers"):
         return backbone.layers(images)
-    maps = backbone.blocks(images) if hasattr(backbone, "blocks") else backbone.stages(backbone.stem(images))
+    stem = getattr(backbone, "stem", nn.Identity())
+    maps = backbone.blocks(images) if hasattr(backbone, "blocks") else backbone.stages(stem(images))
     return maps.mean(dim=(2, 3))
 
 
@@ -149,6 +158,8 @@ def test_both_halves_are_the_whole_network(name: str, channels: int, size: int) 
     [
         ("resnet20", "stages.2.2."),
         ("resnet18", "net.layer4.1."),
+        ("resnet18_3x3", "net.layer4.1."),
+        ("resnet12", "stages.3."),
         ("conv4", "blocks.12 13 "),
         ("conv2", "blocks.4 5 "),
         ("mlp", "layers.3."),
@@ -194,7 +205,7 @@ def test_window_means_by_hand() -> None:
     assert (4 * means).tolist() == [[1.0, 3.0, 2.0, 4.0, 10.0, 6.0, 3.0, 7.0, 4.0]]
 
 
-@pytest.mark.parametrize("name", ["conv2", "conv4", "resnet20"])
+@pytest.mark.parametrize("name", ["conv2", "conv4", "resnet20", "resnet12", "resnet18_3x3"])
 def test_network_embeds_nine_windows_where_asked(name: str) -> None:
     channels, size = next((c, s) for n, c, s in NETWORKS if n == name)
     network = Network(build_backbone(name, channels), "fp32").eval()
@@ -203,5 +214,6 @@ def test_network_embeds_nine_windows_where_asked(name: str) -> None:
         plain = network.embed(x)
         network.pool = window_means
         nine = network.embed(x)
-    assert nine.shape == (3, 9 * 64)
-    assert torch.allclose(nine[:, 4 * 64 : 5 * 64], plain, atol=1e-6)
+    d = network.feature_dim
+    assert nine.shape == (3, 9 * d)
+    assert torch.allclose(nine[:, 4 * d : 5 * d], plain, atol=1e-6)

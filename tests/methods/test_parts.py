@@ -9,27 +9,106 @@ import torch
 from torch import nn
 
 from methods.contract.memory import BudgetError, Memory
-from methods.parts.backbones import build_backbone
+from methods.parts.backbones import BACKBONES, build_backbone
 from methods.parts.heads import LinearHead, unit
 from methods.parts.network import Network, set_batch_norm
+from methods.parts.resnets import PooledBlock
+from protocols.backbones import SIZES, in_words
+
+
+def three_by_three(*pairs: tuple[int, int]) -> int:
+    """Weights of bias-free 3x3 convolutions from a to b channels, each with a batch norm: 9ab + 2b."""
+    return sum(9 * a * b + 2 * b for a, b in pairs)
+
+
+def shortcut(a: int, b: int) -> int:
+    """A 1x1 projection with its batch norm: ab + 2b."""
+    return a * b + 2 * b
+
+
+def stages_of_resnet18() -> int:
+    """Four stages of two blocks of two convolutions; the last three begin with a projection."""
+    widths = [(64, 64), (64, 128), (128, 256), (256, 512)]
+    return sum(three_by_three((a, b), (b, b), (b, b), (b, b)) for a, b in widths) + sum(shortcut(a, b) for a, b in widths[1:])
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "size", "feature_dim", "parameters"),
+    ("name", "channels", "sizes", "feature_dim", "parameters"),
     [
-        ("resnet20", 3, 32, 64, 271_824),  # docs/methods.md 1.6
-        ("resnet18", 3, 224, 512, 11_176_512),  # docs/methods.md 1.6
-        ("conv4", 1, 28, 64, 9 * 64 * (1 + 3 * 64) + 4 * 2 * 64),
-        ("conv2", 1, 8, 64, 9 * 64 * (1 + 64) + 2 * 2 * 64),
-        ("mlp", 1, 28, 100, 89_610 - 10 * 100 - 10),  # docs/methods.md 1.6 counts the head of ten with biases
+        ("resnet20", 3, [32], 64, 271_824),  # docs/methods.md 1.6
+        ("resnet18", 3, [224], 512, 49 * 3 * 64 + 2 * 64 + stages_of_resnet18()),
+        ("resnet18_3x3", 3, [32, 84], 512, three_by_three((3, 64)) + stages_of_resnet18()),
+        ("resnet18_3x3", 1, [28], 512, three_by_three((1, 64)) + stages_of_resnet18()),
+        *(
+            (
+                "resnet12",
+                channels,
+                sizes,
+                640,
+                sum(
+                    three_by_three((a, b), (b, b), (b, b)) + shortcut(a, b) for a, b in [(channels, 64), (64, 160), (160, 320), (320, 640)]
+                ),
+            )
+            for channels, sizes in [(3, [32, 84]), (1, [28])]
+        ),
+        ("conv4", 1, [28], 64, 9 * 64 * (1 + 3 * 64) + 4 * 2 * 64),
+        ("conv2", 1, [8], 64, 9 * 64 * (1 + 64) + 2 * 2 * 64),
+        ("conv2", 3, [8], 64, 9 * 64 * (3 + 64) + 2 * 2 * 64),
+        ("mlp", 1, [28], 100, 89_610 - 10 * 100 - 10),  # docs/methods.md 1.6 counts the head of ten with biases
+        ("mlp", 3, [28], 100, 3 * 784 * 100 + 100 + 100 * 100 + 100),
     ],
 )
-def test_backbone_is_what_its_name_says(name: str, channels: int, size: int, feature_dim: int, parameters: int) -> None:
-    """docs/methods.md 10, no. 5: "ResNet18" is three networks."""
-    backbone = build_backbone(name, channels).eval()
+def test_backbone_is_what_its_name_says(name: str, channels: int, sizes: list[int], feature_dim: int, parameters: int) -> None:
+    """docs/methods.md 10, no. 5: "ResNet18" is three networks. The table for pages says the same of each."""
+    with torch.device("meta"):
+        backbone = build_backbone(name, channels).eval()
+        for size in sizes:
+            assert backbone(torch.zeros(2, channels, size, size)).shape == (2, feature_dim)
     assert sum(p.numel() for p in backbone.parameters()) == parameters
     assert backbone.feature_dim == feature_dim
-    assert backbone(torch.zeros(2, channels, size, size)).shape == (2, feature_dim)
+    assert (SIZES[name].width, SIZES[name].parameters(channels)) == (feature_dim, parameters)
+
+
+def test_the_counts_are_those_of_the_literature() -> None:
+    """docs/methods.md 1.6."""
+    printed = {"resnet20": 271_824, "resnet18": 11_176_512, "resnet18_3x3": 11_168_832, "resnet12": 12_424_320}
+    assert {name: SIZES[name].parameters(3) for name in printed} == printed
+    assert SIZES.keys() == BACKBONES.keys()
+    assert in_words("resnet20", 3) == "resnet20 (64-d, 271,824 parameters)"
+    assert in_words("resnet19", 3) == "resnet19"
+
+
+def test_resnet18_with_a_small_stem_keeps_the_resolution() -> None:
+    """ALICE's: maps of 4x4 from 32 pixels, 11x11 from 84; torchvision's stem leaves 1x1 and 3x3."""
+    for name, ends in {"resnet18": (1, 3), "resnet18_3x3": (4, 11), "resnet12": (2, 5)}.items():
+        with torch.device("meta"):
+            net = build_backbone(name, 3).eval()
+            maps = [net.upper(net.lower(torch.zeros(1, 3, size, size))).shape[2:] for size in (32, 84)]
+        assert maps == [(end, end) for end in ends]
+
+
+def test_a_stage_of_resnet12_by_hand() -> None:
+    """Kernels that pass their centre on, in evaluation mode: leaky ReLU (slope .1) of x + x, and the maximum of four."""
+    block = PooledBlock(1, 1).eval()
+    for convolution in (block.conv1, block.conv2, block.conv3):
+        convolution.weight.data.zero_()[0, 0, 1, 1] = 1.0
+    block.shortcut[0].weight.data.fill_(1.0)
+    x = torch.tensor([[[[-1.0, -2.0, 1.0, 0.0], [-3.0, -4.0, 2.0, -1.0]]]])
+    # of -1: conv1 -.1, conv2 -.01, then -.01 - 1 = -1.01 -> -.101; of 2: 2 + 2 = 4
+    with torch.no_grad():
+        assert torch.allclose(block(x), torch.tensor([[[[-0.101, 4.0]]]]), atol=1e-4)
+
+
+def test_first_weights_of_the_new_networks_are_kaimings() -> None:
+    torch.manual_seed(0)
+    twelve, eighteen = build_backbone("resnet12", 3), build_backbone("resnet18_3x3", 3)
+    deviations = {
+        twelve.stages[3].conv2.weight: (2 / (1 + 0.1**2) / (9 * 640)) ** 0.5,
+        twelve.stages[0].shortcut[0].weight: (2 / (1 + 0.1**2) / 64) ** 0.5,
+        eighteen.net.conv1.weight: (2 / (9 * 64)) ** 0.5,
+    }
+    for weight, expected in deviations.items():
+        assert weight.std().item() == pytest.approx(expected, rel=0.1)
 
 
 def test_resnet20_has_no_relu_between_stem_and_first_block() -> None:

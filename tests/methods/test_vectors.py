@@ -55,12 +55,13 @@ def test_more_than_declared_is_refused(guest: Callable[[str], Contender]) -> Non
 
 def test_batches_are_shuffled_and_hold_each_vector_once() -> None:
     torch.manual_seed(0)
-    batches = WithVectors(None, torch.arange(10.0)[:, None], torch.arange(10), 4)
+    batches = WithVectors(None, 0, torch.arange(10.0)[:, None], torch.arange(10), 4)
     for _ in range(2):
         epoch = list(batches)
+        assert len(epoch) == len(batches)
         assert [len(y) for _, y, _ in epoch] == [4, 4, 2]
         labels = torch.cat([y for _, y, _ in epoch])
         assert sorted(labels.tolist()) == list(range(10)) != labels.tolist()
         assert torch.equal(torch.cat([x for x, _, _ in epoch])[:, 0], labels.float())
     with pytest.raises(ValueError, match="3 of them, but 2 labels"):
-        WithVectors(None, torch.zeros(3, 1), torch.zeros(2), None)
+        WithVectors(None, 0, torch.zeros(3, 1), torch.zeros(2), None)

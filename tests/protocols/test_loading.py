@@ -45,6 +45,11 @@ VALID: dict[str, Any] = {  # every key there is
             "milestones": [6],
             "gamma": 0.1,
             "warmup": 0.2,
+            "dampening": 0.0,
+            "optimizer": "sgd",
+            "floor": 0.0,
+            "ramp_epochs": 0.5,
+            "ramp_from": 0.1,
             "head_gain": 1.0,
             "precision": "fp32",
             "bases": {"projected": {"lr": 0.2}},
@@ -69,7 +74,8 @@ SECTIONS: dict[Path_, type[BaseModel]] = {
     ("canonical",): Canonical,
 }
 FIELDS = [(*section, field) for section, model in SECTIONS.items() for field in model.model_fields]
-MAY_BE_ZERO = {"augment.pad", "augment.jitter", "sessions.count", "recipes.paper.momentum", "recipes.paper.weight_decay"}
+MAY_BE_ZERO = {"augment.pad", "augment.jitter", "sessions.count"}
+MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}
 ANY_NUMBER = {"data.mean"}
 
 
@@ -215,6 +221,8 @@ def test_number_that_is_not_finite(path: Path_, value: Any, number: float, tmp_p
         (("sessions", "shots"), "al", "all"),
         (("backbone", "pretrained"), "imagnet", "imagenet"),
         (("recipes", "paper", "schedule"), "steps", "step"),
+        (("recipes", "paper", "schedule"), "cosin", "cosine"),
+        (("recipes", "paper", "optimizer"), "adamw", "adam"),
         (("recipes", "paper", "precision"), "fp16", "bf16"),
         (("recipe",), "papr", "paper"),
         (("splits",), ["papr"], "paper"),
@@ -238,6 +246,11 @@ def test_wrong_choice_is_answered_with_the_right_ones(path: Path_, value: Any, r
         (("augment", "jitter"), 1.0),
         (("recipes", "paper", "momentum"), 1.0),
         (("recipes", "paper", "gamma"), 1.1),
+        (("recipes", "paper", "dampening"), 0.9),  # torch's Nesterov momentum has none
+        (("recipes", "paper", "floor"), 0.1),  # of cosine
+        (("recipes", "paper", "schedule"), "cosine"),  # has no milestones
+        (("recipes", "paper", "schedule"), "onecycle"),  # has a warm-up of its own
+        (("recipes", "paper", "ramp_epochs"), 10.5),
         (("splits",), []),
     ],
     ids=label,

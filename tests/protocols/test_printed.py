@@ -22,14 +22,14 @@ Shared = Callable[[str], Path]
 
 TABLES = {"cub200": 4, "cifar100": 5, "miniimagenet": 7}  # of LEC-Net's paper; its Table 6 is seqmnist's
 STUDIES = {"components": 1, "layers": 2, "gamma": 3}
-OTHER_NETWORKS = {"resnet12", "resnet18-3x3", "resnet18-like", "quicknet"}  # docs/methods.md 1.6
+OTHER_NETWORKS = {"resnet18-like", "quicknet"}  # docs/methods.md 1.6
 NETWORKS = {
     "R20": "resnet20",
     "R12": "resnet12",
     "QuickNet": "quicknet",
-    "R18 (3x3 stem)": "resnet18-3x3",
+    "R18 (3x3 stem)": "resnet18_3x3",
     "R18-like": "resnet18-like",
-    "R18-3x3": "resnet18-3x3",
+    "R18-3x3": "resnet18_3x3",
 }
 NETWORKS |= {"R18": "resnet18", "R18-IN": "resnet18", '"R18" (text)': "resnet20"}  # the last: docs/methods.md 5.5, no. 26
 MEMORY = "from memory; "  # the reference's [M], with what was found to agree
