@@ -111,10 +111,9 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         c, batches = self.config, cast(Sized, self.dataloader)
         if is_flat(c):
             return
-        for group, lr in zip(self.optimizer.param_groups, self.now.highest_rates, strict=True):
-            group["lr"] = learning_rate(
-                c, self.now.phase_step, len(batches), c.lr_decay, lr=lr, epochs=self.now.phase_epochs, products=True
-            )
+        now, steps = self.now, len(batches)
+        for group, lr in zip(self.optimizer.param_groups, now.highest_rates, strict=True):
+            group["lr"] = learning_rate(c, now.phase_step, steps, c.lr_decay, lr=lr, epochs=now.phase_epochs, products=True)
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups. Override this to exempt parameters from weight decay, for example."""

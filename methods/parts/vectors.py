@@ -12,8 +12,8 @@ class WithVectors:
     """Each iteration is one epoch of batches [inputs, labels, zeros] over the vectors and the images of one epoch of `images`, shuffled.
 
     `vectors` [m, ...] have the shape of the inputs that `images` yields, the outputs of a frozen part; `labels` is [m]. With
-    `images` None, the vectors are all; `shown` is how many images an epoch has. `batch` None puts an epoch into one batch. The order is drawn from a generator of its own,
-    which torch's global one seeds.
+    `images` None, the vectors are all; `shown` is how many images an epoch has. `batch` None puts an epoch into one batch. The order
+    is drawn from a generator of its own, which torch's global one seeds.
     """
 
     def __init__(self, images: Iterable[list[Tensor]] | None, shown: int, vectors: Tensor, labels: Tensor, batch: int | None) -> None:
