@@ -17,7 +17,7 @@ from benchmarks.running.audit import images_outside, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
-from benchmarks.system.streams import torch_seed
+from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.strategy import SessionStrategy
 
@@ -77,7 +77,7 @@ class Contender:
         Raises what the method raises; LeakError or BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
-        torch.manual_seed(torch_seed(seed, f"session{session}"))
+        seed_generators(seed, f"session{session}")
         with blocked(self.seed_context.blocked_folders):
             self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
         self.check_kept(session)
@@ -96,6 +96,11 @@ class Contender:
         """Features [n, d] of the test images that session `session` added, after the last `test`."""
         return self.seed_context.evaluator.features(self.strategy, session, self.known)
 
+    def log(self) -> dict[str, float]:
+        """The method's own numbers about the session."""
+        with blocked(self.seed_context.blocked_folders):
+            return self.strategy.session_log()
+
     def check_kept(self, session: int) -> None:
         indices = self.memory.indices
         if bool((~torch.isin(indices, self.shown)).any()):
@@ -106,6 +111,6 @@ class Contender:
         if images:
             where, count = images[0]
             raise LeakError(
-                f"session {session}: {where} holds {count} images when the session is over; "
+                f"session {session}: {where} holds {count} image{'s' * (count > 1)} when the session is over; "
                 f"declare a memory_budget and keep them with context.memory.keep"
             )
