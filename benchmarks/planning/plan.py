@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import SUITE_VERSION
-from benchmarks.planning.validation import check_protocol, effective
+from benchmarks.planning.validation import check_protocol, effective, import_method
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
-from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, method_names, parse_variant, read_entry
+from methods.contract.registry import MethodError, base_kind_names, load_base_kind, method_names, parse_variant, read_entry
 from protocols import seeds as of_seeds
 from protocols.loading import nearest, unknown
 from protocols.reading import parse_yaml, short
@@ -134,7 +134,7 @@ def identities(request: Request) -> list[Identity]:
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int) -> Identity:
     """The identity of one run. Imports the method. Raises UsageError or MethodError."""
     protocol, recipe = request.protocol, request.settings
-    cls = load_method(method)
+    cls = import_method(method)
     config = effective(protocol, request.recipe, method, preset, overrides)
     base = cls.bases.get(preset, "linear")
     if base not in (known := base_kind_names()):

@@ -91,17 +91,18 @@ def images_outside(strategy: SessionStrategy, shapes: Sequence[Shape]) -> list[t
     """Paths at which a strategy holds images outside its memory, and how many. `shapes` are those of images, [C, S, S].
 
     Unless it has the very shape of images, a tensor does not count as one of them if it has the shape of a parameter (its importances
-    or its gradient), or if its side is the feature dimension or the number of classes.
+    or its gradient), or if a side of it is the feature dimension; nor does a matrix whose sides are a number of classes seen so far.
     """
     parameters = {tuple(parameter.shape) for parameter in strategy.model.parameters()}
-    others = (int(strategy.model.feature_dim), strategy.classes_seen)
+    width, sessions = int(strategy.model.feature_dim), range(strategy.session + 1)
+    matrices = [(seen, seen) for seen in (strategy.context.sessions.span(session).stop for session in sessions)]
     found = []
     for leaf in holdings(strategy):
         if isinstance(leaf.value, Tensor | np.ndarray):
             shape = tuple(leaf.value.shape)
             for image in shapes:
                 count = whole(shape, image, leaf.of == "bytes")
-                if count or (shape not in parameters and (count := changed(shape, image, others))):
+                if count or (shape not in (*parameters, *matrices) and (count := changed(shape, image, width))):
                     found.append((leaf.path, count))
                     break
     return found
@@ -114,19 +115,18 @@ def whole(shape: Shape, image: Shape, of_bytes: bool) -> int:
     return prod(shape) // prod(image) if of_bytes and prod(shape) % prod(image) == 0 else 0
 
 
-def changed(shape: Shape, image: Shape, others: Sequence[int]) -> int:
+def changed(shape: Shape, image: Shape, width: int) -> int:
     """Number of images [C, S, S] in an array that may hold them flattened, channels last, without channels, padded or tiled.
 
-    `others` are sides and lengths that other things than images have.
+    `width` is the feature dimension: arrays of that side or length hold features.
     """
     channels, side, _ = image
-    if shape and shape[-1] == prod(image) and shape[-1] not in others:
+    if shape and shape[-1] == prod(image) != width:
         return prod(shape[:-1])
-    layouts = [(shape[-3:], shape[:-3]), ((*shape[-1:], *shape[-3:-1]), shape[:-3])] if len(shape) >= 3 else []
-    for (colours, high, wide), before in layouts:
-        if colours == channels and high not in others and wide not in others and is_canvas(high, wide, side):
-            return prod(before) * (high // side) * (wide // side)
-    return prod(shape[:-2]) if channels == 1 and shape[-2:] == (side, side) and side not in others else 0
+    for colours, high, wide in (shape[-3:], (*shape[-1:], *shape[-3:-1])) if len(shape) >= 3 else ():
+        if colours == channels and width not in (high, wide) and is_canvas(high, wide, side):
+            return prod(shape[:-3]) * (high // side) * (wide // side)
+    return prod(shape[:-2]) if channels == 1 and shape[-2:] == (side, side) and side != width else 0
 
 
 def is_canvas(high: int, wide: int, side: int) -> bool:
