@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from benchmarks import SUITE_VERSION
-from benchmarks.planning.validation import check_protocol, effective, kind_config
+from benchmarks.planning.validation import check_protocol, effective, import_method, kind_config
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import SessionStrategy
@@ -185,7 +185,7 @@ def parted(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict
 def make_identity(request: Request, method: str, preset: str, overrides: dict[str, Any], seed: int, kind: str | None = None) -> Identity:
     """The identity of one run. Imports the method. Raises UsageError or MethodError."""
     protocol, recipe = request.protocol, request.settings
-    cls = load_method(method)
+    cls = import_method(method)
     own, of_kinds = parted(overrides)
     config = effective(protocol, request.recipe, method, preset, own)
     base = cls.own_base(preset)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from pydantic import ValidationError
 
 from benchmarks.data.weights import check_known
 from benchmarks.system.errors import UsageError
+from benchmarks.system.process_settings import ProcessSettings
 from methods.contract import KindConfig, MethodConfig
 from methods.contract.config import OwnConfig
 from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, parse_variant
 from methods.parts.backbones import BACKBONES
 from protocols.loading import explain, first_line, unknown
 from protocols.schema import Protocol
+
+if TYPE_CHECKING:
+    from methods.contract.strategy import SessionStrategy
 
 
 def check_protocol(protocol: Protocol) -> None:
@@ -65,7 +70,7 @@ def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrid
 
     Raises UsageError with the source of the wrong value; `said_by` names that of `overrides`.
     """
-    cls, of_recipe = load_method(method), protocol.recipes[recipe].methods
+    cls, of_recipe = import_method(method), protocol.recipes[recipe].methods
     layers = [
         (f"preset {preset}", cls.presets[preset]),
         (f"{protocol.name}, recipe {recipe}", {**of_recipe.get(method, {}), **of_recipe.get(f"{method}:{preset}", {})}),
@@ -108,3 +113,16 @@ def layered(cls: type[C], whose: str, layers: Sequence[tuple[str, Mapping[str, A
         except ValidationError as error:
             raise UsageError(f"{whose}, {where}: {explain(error, cls)}") from None
     return config
+
+
+def import_method(name: str) -> type[SessionStrategy]:
+    """The method's class. Raises MethodError if it cannot be imported, or if importing it changes settings of the whole process."""
+    importlib.import_module("methods.contract.strategy")  # imports Avalanche, which may change what it likes
+    settings = ProcessSettings()
+    try:
+        method = load_method(name)
+    finally:
+        changed = settings.put_back()
+    if changed:
+        raise MethodError(f"methods/{name}.py: importing it sets {changed[0]}; a method must leave it as it was")
+    return method

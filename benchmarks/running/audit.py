@@ -1,7 +1,7 @@
-"""Lists the tensors and values that a strategy holds, and detects changes that testing made to them.
+"""Finds what a method may do by mistake: adapting to test images, keeping shots.
 
-A method gets only the images that it may see (benchmarks/running/images.py). This module finds what a method may do by mistake, such
-as adapting to test images or keeping shots. It cannot stop intent to deceive; methods are also reviewed.
+A method gets only the images that it may see (benchmarks/running/images.py). This module searches what it holds (leaves.py). It cannot
+stop intent to deceive; methods are also reviewed. docs/ADDING_A_METHOD.md says what is found and what is not.
 """
 
 from __future__ import annotations
@@ -9,108 +9,56 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from math import prod
+from types import FunctionType
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.running.leaves import Leaf, Search, same, snapshot
 from methods.contract.strategy import SessionStrategy
 
-SCALARS = (str, bytes, int, float, complex, bool, type(None))
 NOT_ITS_OWN = ("experience", "context")
 """Attributes that the runner sets: the session's image indices and labels, and the access to images."""
 OF_ONE_SESSION = ("optimizer", "loss")
 """Avalanche's attributes that are set anew in every session."""
 
-Leaf = tuple[str, Any]
+Shape = tuple[int, ...]
 
 
 class TraceError(RuntimeError):
     """Testing has changed the state of a method."""
 
 
-def leaves(value: Any, path: str, seen: set[int]) -> Iterator[Leaf]:
-    """Tensors, arrays and plain values that an object holds in attributes, containers and closures, each with its path.
-
-    `seen` holds the ids of objects that were visited already.
-    """
-    if isinstance(value, SCALARS):
-        yield path, value
-        return
-    if id(value) in seen or isinstance(value, ModuleType | type | torch.device | torch.dtype):
-        return
-    seen.add(id(value))
-    if isinstance(value, Tensor | np.ndarray):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from leaves(item, f"{path}[{key!r}]" if isinstance(key, str | int) else f"{path}[...]", seen)
-    elif isinstance(value, set | frozenset) or (isinstance(value, list | tuple) and all(isinstance(item, SCALARS) for item in value)):
-        yield path, repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from leaves(item, f"{path}[{number}]", seen)
-    elif isinstance(value, FunctionType | MethodType | partial):
-        inner = value.func if isinstance(value, partial) else getattr(value, "__func__", value)
-        bound = [value.args, value.keywords] if isinstance(value, partial) else []
-        for item in (*bound, *(cell.cell_contents for cell in getattr(inner, "__closure__", None) or ())):
-            yield from leaves(item, path, seen)
-    elif isinstance(value, nn.Module):
-        for name, item in vars(value).items():
-            if name in ("_parameters", "_buffers", "_modules"):
-                for key, part in item.items():
-                    yield from leaves(part, f"{path}.{key}", seen)
-            else:
-                yield from leaves(item, f"{path}.{name}", seen)
-    else:
-        for name, item in getattr(value, "__dict__", {}).items():
-            yield from leaves(item, f"{path}.{name}", seen)
-
-
-def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN) -> Iterator[Leaf]:
-    """Leaves of the strategy's attributes, then those of its classes and of the modules that define them."""
-    seen = {id(strategy), id(strategy.context), id(strategy.context.images)}
+def holdings(strategy: SessionStrategy, without: Sequence[str] = NOT_ITS_OWN, caches: bool = True) -> Iterator[Leaf]:
+    """Leaves of the strategy's attributes, then those of its classes and of the modules that define them, with their own functions."""
+    search = Search({id(strategy), id(strategy.context), id(strategy.context.images)}, caches)
     for name, value in list(vars(strategy).items()):
         if name not in without:
-            yield from leaves(value, f"self.{name}", seen)
+            yield from search.leaves(value, f"self.{name}")
     for cls in type(strategy).__mro__:
         if not issubclass(cls, SessionStrategy) or cls is SessionStrategy:
             continue
-        for name, value in list(vars(cls).items()):
-            if not (name.startswith("__") or isinstance(value, FunctionType)):
-                yield from leaves(value, f"{cls.__name__}.{name}", seen)
-        for name, value in list(vars(sys.modules[cls.__module__]).items()):
-            if not name.startswith("__") and not isinstance(value, FunctionType):
-                yield from leaves(value, f"{cls.__module__}.{name}", seen)
-
-
-def snapshot(value: Any) -> Any:
-    """A copy of a tensor or an array; the repr of any other value."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    return value.copy() if isinstance(value, np.ndarray) else repr(value)
-
-
-def same(before: Any, after: Any) -> bool:
-    """Whether two snapshots are equal bit by bit: NaN equals NaN, and -0 does not equal 0."""
-    if isinstance(before, Tensor) and isinstance(after, Tensor):
-        alike = before.shape == after.shape and before.dtype == after.dtype
-        return alike and torch.equal(*(value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (before, after)))
-    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
-        return before.shape == after.shape and before.dtype == after.dtype and before.tobytes() == after.tobytes()
-    return type(before) is type(after) and bool(before == after)
+        module = sys.modules[cls.__module__]
+        for owner, where in ((cls, cls.__name__), (module, cls.__module__)):
+            for name, value in list(vars(owner).items()):
+                of_another = isinstance(value, FunctionType) and value.__module__ != cls.__module__
+                if not (name.startswith("__") and name.endswith("__") and not isinstance(value, FunctionType)) and not of_another:
+                    value = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+                    yield from search.leaves(value, f"{where}.{name}")
 
 
 @contextmanager
 def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
-    """Raises TraceError if the code in this context changes the strategy. The message names what changed."""
+    """Raises TraceError if the code in this context changes the strategy. The message names what changed.
+
+    Functions under `functools.cache` may be called for the first time here.
+    """
     strategy.model.eval()
-    before = {path: snapshot(value) for path, value in holdings(strategy)}
+    before = {leaf.path: snapshot(leaf.value) for leaf in holdings(strategy, caches=False)}
     yield
-    after = {path: value if isinstance(value, Tensor | np.ndarray) else repr(value) for path, value in holdings(strategy)}
+    held = {leaf.path: leaf.value for leaf in holdings(strategy, caches=False)}
+    after = {path: value if isinstance(value, Tensor | np.ndarray) else repr(value) for path, value in held.items()}
     changed = [path for path in [*after, *before] if path not in before or path not in after or not same(before[path], after[path])]
     if changed:
         where = changed[0]
@@ -121,26 +69,66 @@ def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
 
 
 def numbers_kept(strategy: SessionStrategy) -> int:
-    """Count of the numbers that a strategy holds beside its network and its exemplars: prototypes, features, a teacher."""
+    """Count of the numbers that a strategy holds beside its network and its exemplars: prototypes, features, a teacher.
+
+    Flat lists of integers (labels, indices, sizes) do not count, nor do single numbers.
+    """
     own = {id(tensor) for tensor in (*strategy.model.parameters(), *strategy.model.buffers())}
-    held = (value for _, value in holdings(strategy, (*NOT_ITS_OWN, *OF_ONE_SESSION)) if isinstance(value, Tensor | np.ndarray))
-    return sum(value.numel() if isinstance(value, Tensor) else value.size for value in held if id(value) not in own)
+    held = [leaf for leaf in holdings(strategy, (*NOT_ITS_OWN, *OF_ONE_SESSION, "config")) if id(leaf.value) not in own]
+    return sum(size(leaf) for leaf in held)
 
 
-def images_outside(strategy: SessionStrategy, shapes: Sequence[tuple[int, ...]]) -> list[tuple[str, int]]:
-    """Paths at which a strategy holds images outside its memory, and how many: [..., C, S, S], or flattened to [..., C * S * S].
+def size(leaf: Leaf) -> int:
+    value = leaf.value
+    if isinstance(value, Tensor):
+        return value.numel()
+    if not isinstance(value, np.ndarray) or (leaf.of == "list" and value.ndim == 1 and value.dtype.kind in "biu"):
+        return 0
+    return value.size
 
-    Two kinds of tensors do not count as flattened images: those in the shape of a parameter (its importances or its gradient), and
-    those whose last dimension is the feature dimension.
+
+def images_outside(strategy: SessionStrategy, shapes: Sequence[Shape]) -> list[tuple[str, int]]:
+    """Paths at which a strategy holds images outside its memory, and how many. `shapes` are those of images, [C, S, S].
+
+    Unless it has the very shape of images, a tensor does not count as one of them if it has the shape of a parameter (its importances
+    or its gradient), or if a side of it is the feature dimension; nor does a matrix whose sides are a number of classes seen so far.
     """
     parameters = {tuple(parameter.shape) for parameter in strategy.model.parameters()}
-    flat = {int(np.prod(shape)) for shape in shapes} - {strategy.model.feature_dim}
+    width, sessions = int(strategy.model.feature_dim), range(strategy.session + 1)
+    matrices = [(seen, seen) for seen in (strategy.context.sessions.span(session).stop for session in sessions)]
     found = []
-    for path, value in holdings(strategy):
-        if isinstance(value, Tensor | np.ndarray) and (shape := tuple(value.shape)):
-            count = next((int(np.prod(shape[:-3])) for image in shapes if shape[-3:] == image), 0)
-            if not count and shape[-1] in flat and shape not in parameters:
-                count = int(np.prod(shape[:-1]))
-            if count:
-                found.append((path, count))
+    for leaf in holdings(strategy):
+        if isinstance(leaf.value, Tensor | np.ndarray):
+            shape = tuple(leaf.value.shape)
+            for image in shapes:
+                count = whole(shape, image, leaf.of == "bytes")
+                if count or (shape not in (*parameters, *matrices) and (count := changed(shape, image, width))):
+                    found.append((leaf.path, count))
+                    break
     return found
+
+
+def whole(shape: Shape, image: Shape, of_bytes: bool) -> int:
+    """Number of images [C, S, S] in an array [..., C, S, S], or in one of single bytes or numbers without a shape."""
+    if shape[-3:] == image:
+        return prod(shape[:-3])
+    return prod(shape) // prod(image) if of_bytes and prod(shape) % prod(image) == 0 else 0
+
+
+def changed(shape: Shape, image: Shape, width: int) -> int:
+    """Number of images [C, S, S] in an array that may hold them flattened, channels last, without channels, padded or tiled.
+
+    `width` is the feature dimension: arrays of that side or length hold features.
+    """
+    channels, side, _ = image
+    if shape and shape[-1] == prod(image) != width:
+        return prod(shape[:-1])
+    for colours, high, wide in (shape[-3:], (*shape[-1:], *shape[-3:-1])) if len(shape) >= 3 else ():
+        if colours == channels and width not in (high, wide) and is_canvas(high, wide, side):
+            return prod(shape[:-3]) * (high // side) * (wide // side)
+    return prod(shape[:-2]) if channels == 1 and shape[-2:] == (side, side) and side != width else 0
+
+
+def is_canvas(high: int, wide: int, side: int) -> bool:
+    """Whether a picture of this size may be one of `side` x `side` pixels with a border, or a grid of them."""
+    return side <= high == wide <= 2 * side or (min(high, wide) >= side and high % side == 0 == wide % side)

@@ -18,7 +18,7 @@ from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
 from benchmarks.running.validation import epochs_by_validation
-from benchmarks.system.streams import torch_seed
+from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.selection import Measured, weighted
 from methods.contract.strategy import SessionStrategy
@@ -85,7 +85,7 @@ class Contender:
         self.open(session)
         if self.seed_context.held is not None and session:
             self.strategy.fixed_epochs = epochs_by_validation(self, session, seed, self.seed_context.held)
-        torch.manual_seed(torch_seed(seed, f"session{session}"))
+        seed_generators(seed, f"session{session}")
         with blocked(self.seed_context.blocked_folders):
             self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
         self.check_kept(session)
@@ -104,6 +104,11 @@ class Contender:
         """Features [n, d] of the test images that session `session` added, after the last `test`."""
         return self.seed_context.evaluator.features(self.strategy, session, self.known)
 
+    def log(self) -> dict[str, float]:
+        """The method's own numbers about the session."""
+        with blocked(self.seed_context.blocked_folders):
+            return self.strategy.session_log()
+
     def check_kept(self, session: int) -> None:
         indices = self.memory.indices
         if bool((~torch.isin(indices, self.shown)).any()):
@@ -116,6 +121,6 @@ class Contender:
         if images:
             where, count = images[0]
             raise LeakError(
-                f"session {session}: {where} holds {count} images when the session is over; "
+                f"session {session}: {where} holds {count} image{'s' * (count > 1)} when the session is over; "
                 f"declare a memory_budget and keep them with context.memory.keep"
             )

@@ -29,11 +29,12 @@ from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.images import SessionImages
 from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
+from benchmarks.running.shared_state import left_as_it_was
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
 from benchmarks.system.errors import DataError
 from benchmarks.system.settings import Settings
-from benchmarks.system.streams import torch_seed
+from benchmarks.system.streams import seed_generators
 from methods.contract.config import Selection
 from methods.contract.memory import Memory
 from methods.contract.registry import load_base_kind, load_method
@@ -104,7 +105,7 @@ class Runner:
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))
         context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays)
-        torch.manual_seed(torch_seed(identity.seed, "adopt"))
+        seed_generators(identity.seed, "adopt")
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
         most = cls.most_numbers(config, identity.sessions, network.feature_dim)
@@ -117,7 +118,14 @@ class Runner:
     def watch(
         self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None
     ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
-        """As `run`, with the trace of each probe (benchmarks.running.probes). Probes do not change the bytes of the record."""
+        """As `run`, with the trace of each probe (benchmarks.running.probes). Probes do not change the bytes of the record.
+
+        Raises SharedStateError if the run changes what it shares with others.
+        """
+        with left_as_it_was(lambda: (load_method(identity.method), load_base_kind(identity.base))):
+            return self._watch(identity, probes, progress)
+
+    def _watch(self, identity: Identity, probes: Sequence[str], progress: Progress) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         identity = self.complete(identity)
@@ -140,7 +148,7 @@ class Runner:
                     images_kept=len(contender.memory.indices),
                     parameters_added=count_parameters(strategy.model) - contender.base_parameters,
                     numbers_kept=numbers_kept(strategy),
-                    log=strategy.session_log(),
+                    log=contender.log(),
                 )
             )
             observe(watching, contender, session)

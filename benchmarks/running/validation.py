@@ -17,7 +17,7 @@ from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
 from benchmarks.system.errors import DataError
-from benchmarks.system.streams import torch_seed
+from benchmarks.system.streams import seed_generators
 from methods.contract.selection import Measured
 from methods.contract.strategy import SessionStrategy
 
@@ -73,7 +73,7 @@ def trained_without(contender: Contender, session: int, seed: int, left_out: Ind
     strategy.context = replace(strategy.context, oracle=measure)
     train = tuple(own[~out] if number == session else indices for number, indices in enumerate(context.split.train[: session + 1]))
     experience = make_experiences(replace(context.split, train=train), context.tensors.labels)[session]
-    torch.manual_seed(torch_seed(seed, f"session{session}"))
+    seed_generators(seed, f"session{session}")
     with blocked(context.blocked_folders):
         strategy.train(experience, eval_streams=[])
     return strategy.epochs_chosen

@@ -7,6 +7,7 @@ same orders, shots and augmentations (common random numbers).
 from __future__ import annotations
 
 import hashlib
+import random
 
 import numpy as np
 
@@ -21,3 +22,12 @@ def stream(seed: int, name: str) -> np.random.Generator:
 def torch_seed(seed: int, name: str) -> int:
     """A 63-bit seed for a torch generator of the stream `name` under `seed`."""
     return int(stream(seed, name).integers(0, 2**63 - 1))
+
+
+def seed_generators(seed: int, name: str) -> None:
+    """Seeds the global generators of torch, Python and NumPy from the streams `name`, `name/random` and `name/numpy` under `seed`."""
+    import torch  # not at the top: splits are drawn without it
+
+    torch.manual_seed(torch_seed(seed, name))
+    random.seed(torch_seed(seed, f"{name}/random"))
+    np.random.seed(stream(seed, f"{name}/numpy").integers(0, 2**32, 4, dtype=np.uint32))

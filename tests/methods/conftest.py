@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.records.schema import Record
 from benchmarks.running.runner import Contender, Runner, SeedContext
-from methods.contract.selection import Measured
+from methods.contract.selection import Measured, weighted
 from protocols.schema import Protocol
 from tests.methods.runs import Enter, Run, identity_of
 
@@ -45,7 +45,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, list[list[flo
             assert float(strategy.head.gates[-1].min()) > 0, "the gate must be stored first, or the new branch is off (docs/methods.md 5.1)"
             asked.append(strategy.session)
             rows = answers[strategy.session]
-            return rows[min(asked.count(strategy.session), len(rows)) - 1]
+            *old, novel = rows[min(asked.count(strategy.session), len(rows)) - 1]
+            return Measured(old[0], weighted(old, strategy.classes_by_session[:-1]), novel)
 
         monkeypatch.setattr(SeedContext, "oracle", oracle)
         return asked

@@ -62,6 +62,13 @@ class Start(SupervisedPlugin):
         self.network = self.network or copy.deepcopy(strategy.model)
 
 
+class Optimizers(SupervisedPlugin):
+    """The optimiser of the last epoch; the strategy's own dies with the session."""
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        self.last: Any = strategy.optimizer
+
+
 def before_loss(monkeypatch: pytest.MonkeyPatch, method: Any, observe: Callable[[Any], object]) -> None:
     """Call `observe(strategy)` before every session_loss, which moves batch-norm statistics."""
     original = method.session_loss

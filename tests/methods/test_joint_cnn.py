@@ -14,7 +14,7 @@ from benchmarks.running.images import SessionImages
 from benchmarks.running.runner import Contender
 from methods.joint_cnn import JointCnn
 from tests.methods.by_hand import label_loss_of
-from tests.methods.runs import Enter, after_loss, train_all, train_under
+from tests.methods.runs import Enter, Optimizers, after_loss, train_all, train_under
 
 
 def state_of(model: Any) -> dict[str, Tensor]:
@@ -98,9 +98,9 @@ def test_from_scratch_trains_what_it_reset(enter: Enter) -> None:
     """The optimiser holds the head that was put in, not the one thrown away."""
     contender = enter("joint_cnn:balanced")
     fresh = contender.strategy.context.untrained_network().state_dict()
-    train_all(contender, 2)
-    strategy = contender.strategy
-    chosen = {id(p) for group in strategy.optimizer.param_groups for p in group["params"]}
+    contender.train(0, 0)
+    strategy, spy = contender.strategy, train_under(contender, 1, Optimizers())
+    chosen = {id(p) for group in spy.last.param_groups for p in group["params"]}
     assert chosen == {id(p) for p in strategy.model.parameters()}
     assert not torch.isclose(strategy.model.head.weight[:6], fresh["head.weight"], atol=1e-4).all(1).any()
 

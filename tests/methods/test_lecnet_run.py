@@ -9,7 +9,7 @@ import torch
 
 from methods.lecnet import LecNet
 from protocols.schema import Protocol
-from tests.methods.runs import Enter, Run, before_loss, identity_of, train_all
+from tests.methods.runs import Enter, Optimizers, Run, before_loss, identity_of, train_all, train_under
 
 
 @pytest.mark.parametrize(("warmup", "betas"), [(0, [1, 2, 3]), (1, [1, 1, 2]), (20, [1, 1, 1])])
@@ -55,8 +55,9 @@ def test_code_preset_starts_from_a_base_with_a_trained_projection(tiny: Protocol
 
 def test_tau_gets_no_weight_decay(enter: Enter) -> None:
     """No. 4: it would be the only force that pushes tau down."""
-    strategy = train_all(enter("lecnet:paper"), 2).strategy
-    group = next(g for g in strategy.optimizer.param_groups if any(p is strategy.head.tau for p in g["params"]))
+    contender = train_all(enter("lecnet:paper"), 1)
+    strategy, spy = contender.strategy, train_under(contender, 1, Optimizers())
+    group = next(g for g in spy.last.param_groups if any(p is strategy.head.tau for p in g["params"]))
     assert group["weight_decay"] == 0.0
     assert len(group["params"]) == 1
 

@@ -13,7 +13,7 @@ from avalanche.core import SupervisedPlugin
 from benchmarks.running.runner import Contender
 from methods.contract.registry import load_method
 from tests.methods.by_hand import plain, rows_of
-from tests.methods.runs import Enter, train_all
+from tests.methods.runs import Enter, Optimizers, train_all, train_under
 
 
 @pytest.fixture
@@ -48,11 +48,10 @@ def test_avalanche_plugins_attach(contender: Contender) -> None:
 def test_a_new_optimiser_every_session(contender: Contender) -> None:
     """Trap 12: momentum and schedule start anew."""
     contender.train(0, 0)
-    contender.train(1, 0)
-    first = contender.strategy.optimizer
+    first = train_under(contender, 1, Optimizers()).last
     assert any("momentum_buffer" in state for state in first.state.values())
-    contender.train(2, 0)
-    second = contender.strategy.optimizer
+    assert not contender.strategy.optimizer.state, "it dies with its session"
+    second = train_under(contender, 2, Optimizers()).last
     assert second is not first
     chosen = {id(p) for group in second.param_groups for p in group["params"]}
     assert chosen == {id(p) for p in contender.strategy.model.parameters()}
@@ -66,8 +65,8 @@ def test_model_is_in_evaluation_mode_after_a_session(contender: Contender) -> No
 
 
 def test_milestones_lower_the_rate(enter: Enter) -> None:
-    contender = train_all(enter("ft_cnn", "epochs=4", "milestones=[2]", "lr=0.1"), 2)
-    assert contender.strategy.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+    contender = train_all(enter("ft_cnn", "epochs=4", "milestones=[2]", "lr=0.1"), 1)
+    assert train_under(contender, 1, Optimizers()).last.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
 def test_joint_keeps_all_images_and_trains_on_them(enter: Enter) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from methods.parts.neural_gas import NeuralGas, fit
 from methods.topic import Topic, anchor_factors, anchor_loss, max_loss, min_loss
 from tests.methods.by_hand import Rows, label_loss, mean_row, plain, rows_of, unit_rows
-from tests.methods.runs import Enter, batch_features, losses_beside, train_all
+from tests.methods.runs import Enter, Optimizers, batch_features, losses_beside, train_all, train_under
 
 
 def column(*values: float) -> Tensor:
@@ -226,15 +226,15 @@ def test_gas_through_the_sessions(enter: Enter) -> None:
 def test_new_nodes_start_at_class_means_and_follow_their_images(enter: Enter) -> None:
     """Zero epochs leave them there; their rate is their own, without weight decay."""
     still, moved = enter("topic", "epochs=0"), enter("topic", "centre_lr=0.07")
-    for contender in (still, moved):
-        train_all(contender, 2)
+    train_all(still, 2)
+    spy = train_under(train_all(moved, 1), 1, Optimizers())
     for node, label in ((-2, 6), (-1, 7)):
         with torch.no_grad():
             own = unit_rows(still.strategy.model.embed(plain(still, rows_of(still, 1, label))).tolist())
         assert len(own) == 5
         assert still.strategy.model.gas.centroids[node].tolist() == pytest.approx(mean_row(own), abs=1e-5)
     assert not torch.equal(still.strategy.model.gas.centroids[-2:], moved.strategy.model.gas.centroids[-2:])
-    group = moved.strategy.optimizer.param_groups[-1]
+    group = spy.last.param_groups[-1]
     assert (group["lr"], group["weight_decay"], [len(p) for p in group["params"]]) == (0.07, 0.0, [2])
 
 

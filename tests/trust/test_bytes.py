@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import methods
 from benchmarks.records.reading import read_record
@@ -84,15 +87,16 @@ def test_this_process_gives_them_too(first: tuple[Path, dict[str, bytes]], tiny:
 
 @pytest.fixture
 def with_a_guest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """methods/ as it is, and a user's own file beside the others."""
+    """methods/ as it is, and a user's own files beside the others."""
     folder = tmp_path / "methods"
     shutil.copytree(registry.FOLDER, folder)
-    shutil.copy(GUESTS / "noisy.py", folder)
+    shutil.copytree(GUESTS, folder, dirs_exist_ok=True)
     monkeypatch.setattr(registry, "FOLDER", folder)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(GUESTS)])
     importlib.invalidate_caches()
     yield
-    sys.modules.pop("methods.noisy", None)
+    for path in GUESTS.glob("*.py"):
+        sys.modules.pop(f"methods.{path.stem}", None)
 
 
 @pytest.mark.parametrize("variant", ["ft_cnn:topic", "icarl:original", "lecnet:paper", "der:buffer200"])
@@ -103,6 +107,25 @@ def test_adding_a_method_changes_nobodys_numbers(variant: str, tiny: Protocol, r
     runner.run(identity_of(tiny, "noisy"))
     after = runner.run(identity)
     assert (after[0], after[2]) == (before[0], before[2])
+
+
+def test_who_draws_from_global_generators_gets_the_same_draws(tiny: Protocol, runner: Runner, with_a_guest: None) -> None:
+    """Nobody need seed anything: in a run alone, after others, and after somebody else has drawn; other draws for another seed."""
+    identity = identity_of(tiny, "draws")
+    alone = runner.run(identity)
+    runner.run(identity_of(tiny, "noisy"))
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    again, other = runner.run(identity), runner.run(identity.model_copy(update={"seed": 1}))
+    assert (again[0], again[2]) == (alone[0], alone[2])
+    draws = [value for record in (alone[0], other[0]) for session in record.sessions for value in session.log.values()]
+    assert len(set(draws)) == 2 * (1 + 3 + 3)
+
+
+def test_honest_habits_leave_nothing_behind(tiny: Protocol, runner: Runner, with_a_guest: None) -> None:
+    """Functions under `functools.cache`, loggers, settings for a while: no run is refused for them, and the caches are empty again."""
+    record, _, _ = runner.run(identity_of(tiny, "caches"))
+    assert [session.numbers_kept for session in record.sessions] == [6 * 6 + 6, 6 * 6 + 6 + 8 * 8 + 8, 6 * 6 + 6 + 8 * 8 + 8 + 10 * 10 + 10]
+    assert sys.modules["methods.caches"].identity.cache_info().currsize == 0
 
 
 def one_way(protocol: Protocol, count: int) -> Protocol:

@@ -26,8 +26,10 @@ from benchmarks.report.frame import label_of
 from benchmarks.running.audit import TraceError
 from benchmarks.running.evaluate import ScoreError
 from benchmarks.running.runner import Runner
+from benchmarks.running.shared_state import MethodState, SharedStateError
 from benchmarks.sweeping.progress import Event
 from benchmarks.sweeping.worker import Task, one_run
+from benchmarks.system.process_settings import ProcessSettings
 from benchmarks.system.settings import Settings
 from methods.contract import registry
 from methods.contract.memory import BudgetError, LeakError
@@ -73,6 +75,57 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
     "looks_elsewhere:past_shots": (LeakError, "outside this session and its memory"),
     "looks_elsewhere:stored_features": (LeakError, "not shown in this session"),
     "looks_elsewhere:next_experience": (IndexError, "out of bounds"),
+    "hides:deque": (LeakError, r"session 0: self\.saved\[0\] holds 1 image when"),
+    "hides:nested_list": (LeakError, r"self\.saved holds 5 images"),
+    "hides:flat_list": (LeakError, r"self\.saved holds 5 images"),
+    "hides:slots": (LeakError, r"self\.saved\.images holds 5 images"),
+    "hides:hidden_slots": (LeakError, r"self\.saved\._Drawer__hidden holds 5 images"),
+    "hides:cache": (LeakError, r"the cache of methods\.hides\.remember\[0\]\[0\] holds 5 images"),
+    "hides:default": (LeakError, r"a default of methods\.hides\.by_default\[0\] holds 5 images"),
+    "hides:keyword": (LeakError, r"a default of methods\.hides\.by_keyword\['images'\] holds 5 images"),
+    "hides:function": (LeakError, r"methods\.hides\.by_keyword\.pile holds 5 images"),
+    "hides:method": (LeakError, r"self\.saved\[0\] holds 5 images"),
+    "hides:partial": (LeakError, r"self\.saved\[0\] holds 5 images"),
+    "hides:iterator": (LeakError, r"self\.saved\[0\] holds 5 images"),
+    "hides:chain": (LeakError, r"self\.saved\[0\]\[0\] holds 2 images"),
+    "hides:generator": (LeakError, r"self\.saved holds 5 images"),
+    "hides:bytes": (LeakError, r"self\.saved holds 5 images"),
+    "hides:list_of_bytes": (LeakError, r"self\.saved\[0\] holds 4 images"),  # of one byte a pixel; it is one of four
+    "hides:bytearray": (LeakError, r"self\.saved holds 5 images"),
+    "hides:memoryview": (LeakError, r"self\.saved holds 5 images"),
+    "hides:array": (LeakError, r"self\.saved holds 5 images"),
+    "hides:key": (LeakError, r"a key of self\.saved holds 1 image"),
+    "hides:set": (LeakError, r"self\.saved\[0\] holds 1 image"),
+    "hides:objects": (LeakError, r"self\.saved\[0\] holds 5 images"),
+    "hides:picture": (LeakError, r"self\.saved\[0\] holds 1 image"),
+    "hides:of_tensor": (LeakError, r"self\.saved\.images holds 5 images"),
+    "hides:channels_last": (LeakError, r"self\.saved holds 5 images"),
+    "hides:single": (LeakError, r"self\.saved\[0\] holds 1 image"),
+    "hides:no_channels": (LeakError, r"self\.saved holds 5 images"),
+    "hides:padded": (LeakError, r"self\.saved holds 5 images"),
+    "hides:tiled": (LeakError, r"self\.saved holds 4 images"),
+    "hides:numpy_file": (LeakError, r"opened .*images\.npy for writing"),
+    "hides:open_file": (LeakError, r"opened .*images for writing"),
+    "hides:torch_file": (LeakError, r"opened .*images that was written while the command ran"),
+    "carries:class_dictionary": (SharedStateError, r"changes methods\.carries\.Carries\.prototypes, which all runs share; keep .* in self"),
+    "carries:class_attribute": (SharedStateError, r"changes methods\.carries\.Carries\.runs"),
+    "carries:class_list": (SharedStateError, r"changes methods\.carries\.Carries\.names"),
+    "carries:object": (SharedStateError, r"changes methods\.carries\.Carries\.notes\.last"),
+    "carries:nested": (SharedStateError, r"changes methods\.carries\.BEST\['accuracy'\]"),
+    "carries:global": (SharedStateError, r"changes methods\.carries\.SEEN"),
+    "carries:global_list": (SharedStateError, r"changes methods\.carries\.SEEN"),
+    "carries:global_tensor": (SharedStateError, r"changes methods\.carries\.TABLE"),
+    "carries:generator": (SharedStateError, r"changes methods\.carries\.DRAWS"),
+    "carries:count": (SharedStateError, r"changes methods\.carries\.COUNT"),
+    "carries:default": (SharedStateError, r"changes methods\.carries\.memo"),
+    "carries:closure": (SharedStateError, r"changes methods\.carries\.calls"),
+    "carries:function": (SharedStateError, r"changes methods\.carries\.memo\.calls"),
+    "carries:patch": (SharedStateError, r"changes methods\.parts\.losses\.distillation"),
+    "carries:patch_class": (SharedStateError, r"changes methods\.contract\.strategy\.SessionStrategy\.session_loss"),
+    "carries:threads": (SharedStateError, "sets torch's number of threads to 2; a method must leave it as it was"),
+    "carries:dtype": (SharedStateError, r"sets torch's default dtype to torch\.float64"),
+    "carries:environment": (SharedStateError, "sets the environment variable OMP_NUM_THREADS to '1"),
+    "carries:directory": (SharedStateError, "sets the working directory to '/'"),
 }
 
 
@@ -98,11 +151,26 @@ def test_every_cheat_is_tried() -> None:
 @pytest.mark.parametrize("variant", CAUGHT)
 def test_a_cheat_is_found_out(variant: str, tiny: Protocol, runner: Runner) -> None:
     error, text = CAUGHT[variant]
-    if variant == "hoards:flat":  # features of the tiny network are as wide as its images are large
+    if variant in ("hoards:flat", "hides:flat_list"):  # features of the tiny network are as wide as its images are large
         tiny = tiny.model_copy(update={"data": tiny.data.model_copy(update={"size": 10})})
         runner = Runner(tiny, runner.settings)
+    settings = ProcessSettings()
     with pytest.raises(error, match=text):
         runner.run(identity(tiny, variant, runner.settings))
+    assert settings.put_back() == []
+
+
+@pytest.mark.parametrize("how", ["class_dictionary", "generator", "threads", "environment"])
+def test_what_a_failed_run_changed_is_as_before(how: str, tiny: Protocol, runner: Runner) -> None:
+    """A sweep goes on in the same process. A setting that may be the cause of the failure is named."""
+    failing = identity(tiny, f"carries:{how}", runner.settings)
+    failing = failing.model_copy(update={"config": {**failing.config, "fails": True}})
+    load_method("carries")
+    settings, state = ProcessSettings(), MethodState()
+    with pytest.raises(SharedStateError if how in ("threads", "environment") else ArithmeticError) as caught:
+        runner.run(failing)
+    assert isinstance(caught.value.__cause__ or caught.value, ArithmeticError)
+    assert settings.put_back() == state.put_back() == []
 
 
 def test_honest_tensors_that_are_as_wide_as_an_image(tiny: Protocol, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +187,8 @@ def test_what_escapes_by_its_shape_is_counted(tiny: Protocol, runner: Runner) ->
     """Images in disguise are numbers kept: they stand in the record, and in the table beside those of the others."""
     record, _, _ = runner.run(identity(tiny, "hoards:flat", runner.settings))
     assert [session.numbers_kept for session in record.sessions] == [5 * 64] * 3
+    listed, _, _ = runner.run(identity(tiny, "hides:flat_list", runner.settings))
+    assert [session.numbers_kept for session in listed.sessions] == [5 * 64] * 3
     honest, _, _ = runner.run(identity(tiny, "oracle_by_default", runner.settings))
     assert [session.numbers_kept for session in honest.sessions] == [0] * 3
 
