@@ -42,7 +42,7 @@ def equal_groups(parts: list[NDArray[np.uint8]]) -> NDArray[np.int64]:
     pictures = [picture for part in flat for picture in part]
     members: dict[bytes, list[int]] = {}
     for index in np.flatnonzero(counts[kind] > 1).tolist():
-        members.setdefault(hashlib.blake2b(pictures[index], digest_size=16).digest(), []).append(index)
+        members.setdefault(hashlib.blake2b(pictures[index].tobytes(), digest_size=16).digest(), []).append(index)
     group = np.full(len(pictures), -1, dtype=np.int64)
     for number, equal in enumerate(own for own in members.values() if len(own) > 1):
         group[equal] = number
