@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,18 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def odd_space(text: str) -> str:
+    """Says which character looks like a plain space or like nothing and is neither, and what to write; empty if there is none."""
+    for place, c in enumerate(text, start=1):
+        if (kind := unicodedata.category(c)) in ("Zs", "Cf") and c != " ":
+            mend = "write a plain space" if kind == "Zs" else "remove it"
+            return f"character {place} is {unicodedata.name(c, 'invisible')} (U+{ord(c):04X}); {mend}"
+    return ""
+
+
 class Reader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a duplicate key is an error (PyYAML would silently take the last one), and so is a file that expands
-    too much by aliases or merged mappings."""
+    """PyYAML's safe loader, but a duplicate key is an error (PyYAML would silently take the last one), and so are text with a space that
+    is none and a file that expands too much by aliases or merged mappings."""
 
     aliases = 0
 
@@ -71,6 +81,12 @@ class Reader(yaml.SafeLoader):
         super().flatten_mapping(node)
         if len(node.value) > MOST_KEYS:  # mappings that merge mappings grow exponentially
             raise fault(f"more than {MOST_KEYS} keys", node)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        text = super().construct_scalar(node)
+        if isinstance(text, str) and (odd := odd_space(text)):
+            raise fault(f"{short(text)}: {odd}", node)
+        return text
 
     def construct_scalar_as_typed(self, node: yaml.ScalarNode) -> Any:
         """A number, a truth value or a date, refused where YAML 1.1 reads another value than people mean."""
@@ -127,7 +143,10 @@ def parse_yaml(text: str) -> Any:
         where = getattr(error, "problem_mark", None)
         line = f"line {where.line + 1}: " if where else ""
         problem = getattr(error, "problem", None) or (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{line}not valid YAML ({plain(problem)[:200]})") from None
+        odd = ""
+        if not isinstance(error, yaml.constructor.ConstructorError):  # that one is about values that could be read
+            odd = next((f"; line {number}: {odd}" for number, own in enumerate(text.splitlines(), 1) if (odd := odd_space(own))), "")
+        raise ValueError(f"{line}not valid YAML ({plain(problem)[:200]}){odd}") from None
 
 
 def read_yaml(path: Path) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +93,24 @@ def test_methods_holds_methods_only() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_an_installation_holds_every_file() -> None:
+    """`pip install .`: pyproject.toml lists packages and data files by hand."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = project["tool"]["setuptools"]
+    assert sorted(listed["packages"]) == sorted({".".join(path.relative_to(ROOT).parent.parts) for path in SOURCES})
+    assert listed["py-modules"] == ["run_all"]
+    packed = {
+        path
+        for package, globs in listed["package-data"].items()
+        for glob in globs
+        for path in ROOT.joinpath(*package.split(".")).glob(glob)
+    }
+    data = {path for room in ("benchmarks", "methods", "protocols") for path in (ROOT / room).rglob("*") if path.is_file()}
+    assert {path for path in data if path.suffix not in (".py", ".pyc")} == packed
+    module, _, name = project["project"]["scripts"]["fscil-bench"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
 
 
 def headings(page: str) -> set[str]:

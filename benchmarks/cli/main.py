@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from protocols.study import Study
 
 DONE, FAILED, USAGE = 0, 1, 2
+PROGRAM = "run_all.py"
 DEFAULT = "digits"
 """Protocol that runs if none is named."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="run_all.py",
+        prog=program,
         description="Run few-shot class-incremental methods on a protocol and write results/<protocol>.md. "
         "Runs that are done are not repeated.",
         allow_abbrev=False,
@@ -50,13 +51,18 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: list[str]) -> int:
+def command() -> int:
+    """The installed command `fscil-bench`: what `python run_all.py` is in a checkout."""
+    return main(sys.argv[1:], "fscil-bench")
+
+
+def main(arguments: list[str], program: str = PROGRAM) -> int:
     """Executes a command line. Returns the exit status: 0 success; 1 a run failed, a check found faults, or the user interrupted;
-    2 bad usage, missing data, or a disk error."""
+    2 bad usage, missing data, or a disk error. Messages begin with the name of the program."""
     from benchmarks.system.errors import USER_ERRORS, StorageError
     from protocols.reading import plain
 
-    options = parser().parse_args(arguments)
+    options = parser(program).parse_args(arguments)
     try:
         status = dispatch(options)
         sys.stdout.flush()
@@ -65,10 +71,10 @@ def main(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except USER_ERRORS as error:
-        print(f"run_all.py: {plain(str(error))}", file=sys.stderr)
+        print(f"{program}: {plain(str(error))}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        print(f"run_all.py: {StorageError.of(Path(error.filename or 'standard output'), error, 'used')}", file=sys.stderr)
+        print(f"{program}: {StorageError.of(Path(error.filename or 'standard output'), error, 'used')}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on where it stopped", file=sys.stderr)

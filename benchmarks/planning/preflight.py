@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.data.equal import equal_pictures
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import make_split
 from benchmarks.data.weights import find_weights
 from benchmarks.planning.ledger import Ledger
+from benchmarks.planning.single_images import refuse_single_images
 from benchmarks.records.edited import edited
 from benchmarks.records.identity import Identity
 from benchmarks.system.device import pick_device, resolve_precision
@@ -34,9 +36,10 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
         raise StorageError.of(Path(error.filename or settings.results), error) from None
     images = load_images(protocol.data, settings.data_root)
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
-        make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
+        made = make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
+        refuse_single_images(protocol, [run for run in runs if (run.split, run.seed) == (split, seed)], made)
     find_weights(protocol.backbone, settings.data_root)
-    for line in images.notes:
+    for line in (*images.notes, *equal_pictures(images)):
         print(line, file=sys.stderr)
     return images.sha256
 

@@ -28,13 +28,14 @@ def peak_memory_mib(device: torch.device) -> float:
 
 @lru_cache
 def git_commit() -> str:
-    """The suite's commit, with `+changes` if the code differs from it; 'unknown' outside a git checkout."""
+    """The suite's commit, with `+changes` if the code differs from it; 'unknown' where no git repository holds the suite's files."""
     root = SUITE_ROOT
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "run_all.py")  # an environment may lie in another project's repository
         changed = git("status", "--porcelain", "--", "benchmarks", "methods", "protocols", "run_all.py")
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):

@@ -83,6 +83,14 @@ def failed_since(store: Store, identity: Identity, started: float) -> bool:
         return False
 
 
+def explained(error: BaseException) -> str:
+    """One line on why a run failed."""
+    text = first_line(error)
+    if "more than 1 value per channel" in text:  # torch; planning finds it where a session has no exemplars
+        return f"batch norm cannot train on a batch of one image; change the method's batch, or its batch_norm to eval ({text})"
+    return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
+
+
 def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> None:
     """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised."""
     variant, seed, store = identity.variant, identity.seed, task.store
@@ -95,7 +103,7 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
             raise refused from None
-        text = first_line(error) if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
+        text = explained(error)
         store.save_failure(identity, Failure(text, traceback.format_exc()))
         send(Event("failed", variant, seed, text))
         return

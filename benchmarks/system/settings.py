@@ -54,7 +54,10 @@ def a_number(text: str) -> int:
 def a_folder(text: str) -> Path:
     """Parses an option that names a folder. Rejects an empty name (e.g. of an unset variable), which would be the current folder."""
     if not text.isprintable() or not text:
-        raise argparse.ArgumentTypeError("must name a folder")
+        from protocols.reading import odd_space
+
+        odd = odd_space(text)
+        raise argparse.ArgumentTypeError(f"must name a folder{odd and f' ({odd})'}")
     try:
         return Path(text).expanduser()
     except RuntimeError:  # ~ without a home folder, or ~somebody who does not exist

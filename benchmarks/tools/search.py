@@ -22,7 +22,6 @@ from benchmarks.data.pseudo import pseudo_images
 from benchmarks.system.errors import USER_ERRORS, UsageError, storage_error
 from benchmarks.system.settings import Settings, add_options
 from benchmarks.system.surroundings import settle
-from protocols.loading import first_line
 from protocols.pseudo import pseudo_protocol
 from protocols.reading import plain, short
 
@@ -63,6 +62,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     from benchmarks.report.section import Section
     from benchmarks.report.tables import final_table
     from benchmarks.running.runner import Runner
+    from benchmarks.sweeping.worker import explained
     from benchmarks.system.device import make_deterministic
 
     make_deterministic(settings.threads)
@@ -84,7 +84,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
                 except Exception as error:  # e.g. a learning rate that is too high; the other points still count
                     if (refusal := storage_error(error)) is not None:
                         raise refusal from None
-                    print(f"{identity.variant} seed {seed}: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+                    print(f"{identity.variant} seed {seed}: {explained(error)}", file=sys.stderr)
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
             if (record := ledger.record(identity)) is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocols.loading import first_line, unknown
-from protocols.reading import InputError, short
+from protocols.reading import InputError, odd_space, short
 from protocols.schema import BaseRecipe
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def read_entry(name: str) -> Entry:
         if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
             title = facts["title"]
             if title is not None and not (isinstance(title, str) and title.strip() and title.isprintable()):
-                raise MethodError(f"{path}: title of {node.name} must be one line of printable text")
+                odd = odd_space(title) if isinstance(title, str) else ""
+                raise MethodError(f"{path}: title of {node.name} must be one line of printable text{odd and f' ({odd})'}")
             presets = facts.get("presets", {"default": {}})
             if not isinstance(presets, dict) or not presets:
                 raise MethodError(f"{path}: presets of {node.name} must be a literal dictionary with at least one entry")

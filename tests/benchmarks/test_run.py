@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,23 @@ def test_commit_says_whether_the_code_was_changed(status: str | None, expected: 
     monkeypatch.setattr(subprocess, "run", git)
     measuring.git_commit.cache_clear()
     assert measuring.git_commit() == expected
+    measuring.git_commit.cache_clear()
+
+
+def test_the_commit_of_another_project_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed suite lies in an environment, which may lie in any repository."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
+    installed = tmp_path / "environment"
+    installed.mkdir()
+    (installed / "run_all.py").write_text("")
+    monkeypatch.setattr(measuring, "SUITE_ROOT", installed)
+    measuring.git_commit.cache_clear()
+    assert measuring.git_commit() == "unknown"
+    subprocess.run([*git, "add", "environment"], cwd=tmp_path, check=True)
+    measuring.git_commit.cache_clear()
+    assert len(measuring.git_commit().removesuffix("+changes")) == 40, "a copy of the suite that the project holds"
     measuring.git_commit.cache_clear()
 
 

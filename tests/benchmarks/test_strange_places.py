@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_listed_is_named(group: Path, monkeypatch: pytes
     assert faults(group) == ["hand/quick.paper/proto-raw_mean: cannot be read (Permission denied); give yourself access to it"]
 
 
-@pytest.mark.parametrize("title", ["two\\nlines", "\\ud800", "", "  "])
+@pytest.mark.parametrize("title", ["two\\nlines", "\\ud800", "", "  ", "My\u00a0method"])
 def test_a_title_that_would_break_a_page_is_refused(title: str, tmp_path: Path, methods_in: Callable[[Path], None]) -> None:
     (tmp_path / "mine.py").write_text(
         f'"""Mine."""\n\nfrom methods.contract import SessionStrategy\n\n\nclass Mine(SessionStrategy):\n    title = "{title}"\n'

@@ -66,6 +66,33 @@ def test_a_test_folder_that_is_the_training_folder_is_refused(tree: Path) -> Non
         load(tree)
 
 
+@pytest.mark.parametrize("of_train", ["e\u0301", "\u00e9"], ids=["decomposed", "composed"])
+def test_a_class_in_two_unicode_forms_is_one_class(of_train: str, tmp_path: Path, write_images: Write) -> None:
+    """macOS writes accents as letters of their own (NFD), other systems do not."""
+    of_test = ({"e\u0301", "\u00e9"} - {of_train}).pop()
+    folders = {f"train/{of_train}": 1, f"test/{of_test}": 2, "train/f": 3, "test/f": 4, "train/Z": 5, "test/Z": 6}
+    write_images(tmp_path / "tree", {f"{folder}/x.png": picture(value) for folder, value in folders.items()})
+    images = load(tmp_path / "tree")
+    assert images.class_names == tuple(sorted(("Z", "f", of_train))), "the training part's names and order"
+    pixels = [images.test[list(images.test_classes).index(images.class_names.index(name))].flat[0] for name in (of_train, "f", "Z")]
+    assert pixels == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (("train/Cat", "test/cat"), r"class 'Cat' of train and 'cat' of test differ only in capitals or"),
+        (("train/a b", "test/a\u00a0b"), r"class 'a b' of train and 'a\\xa0b' of test differ only in"),
+        (("train/\u00e9", "train/e\u0301", "test/\u00e9", "test/e\u0301"), r"classes 'e\\u0301' and '\\xe9' of train are the same letters"),
+        (("train/dog", "test/cat"), r"class 'cat' is in test and not in train"),
+    ],
+)
+def test_names_that_look_the_same_are_named(folders: tuple[str, ...], said: str, tree: Path, write_images: Write) -> None:
+    write_images(tree, {f"{folder}/x.png": picture(50 + value) for value, folder in enumerate(folders)})
+    with pytest.raises(DataError, match=said):
+        load(tree)
+
+
 def test_what_is_left_out_is_counted_in_one_line(tree: Path) -> None:
     (tree / "train" / "1" / "notes.txt").write_text("x")
     (tree / "train" / "1" / "deeper").mkdir()

@@ -86,6 +86,10 @@ def test_macos_counts_cores_and_memory_otherwise(monkeypatch: pytest.MonkeyPatch
         ("name: NO", "'NO' would be read as true or false"),
         ("flip: yes", "would be read as true or false"),
         ("title: 2024-01-01", "would be read as a date; put it in quotes"),
+        ("title: My\u00a0set", "line 1: not valid YAML ('My\\xa0set': character 3 is NO-BREAK SPACE (U+00A0); write a plain space)"),
+        ("name: my\u200bset", "character 3 is ZERO WIDTH SPACE (U+200B); remove it"),
+        ("\u3000seeds: 0-1", "character 1 is IDEOGRAPHIC SPACE (U+3000); write a plain space"),
+        ("title:\u00a0Mine\nname: mine", "line 1: character 7 is NO-BREAK SPACE (U+00A0); write a plain space"),
     ],
 )
 def test_what_yaml_reads_otherwise_is_refused(typed: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

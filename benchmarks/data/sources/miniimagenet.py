@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.data.sources.class_names import names_in_test
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
-from benchmarks.data.sources.tree import find_tree
+from benchmarks.data.sources.tree import find_tree, refuse_one_file_twice
 from benchmarks.system.errors import DataError
 from protocols.schema import Data
 
@@ -37,16 +38,17 @@ def locate(data: Data, root: Path) -> Found:
     rows = {part: read_list(path) for part, path in lists.items()}
     refuse_twice(rows)
     names = sorted({label for _, label in rows["train"]})
-    if {label for _, label in rows["test"]} != set(names):
-        raise DataError(f"miniimagenet: {lists['train']} and {lists['test']} name different classes")
+    of_test = names_in_test(f"miniimagenet: {lists['train']} and {lists['test']}", names, sorted({label for _, label in rows["test"]}))
+    numbers = {of_test[label]: number for number, label in enumerate(names)} | {label: number for number, label in enumerate(names)}
     files = {part: [folder / "images" / filename for filename, _ in rows[part]] for part in rows}
     for file in files["train"] + files["test"]:
         if not file.is_file():
             raise DataError(f"miniimagenet: {file} is in the class lists, but there is no such image")
+    refuse_one_file_twice("miniimagenet", files["train"] + files["test"])
 
     def read() -> RawSet:
         def part(which: str) -> RawPart:
-            return RawPart(files[which], np.array([names.index(label) for _, label in rows[which]], dtype=np.int64))
+            return RawPart(files[which], np.array([numbers[label] for _, label in rows[which]], dtype=np.int64))
 
         return RawSet(tuple(names), part("train"), part("test"), keys=[f"{label}/{filename}" for filename, label in rows["train"]])
 

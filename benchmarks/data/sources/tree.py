@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.data.sources.class_names import names_in_test
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, fetch, fingerprint_files
 from benchmarks.system.errors import DataError
 
@@ -45,9 +46,8 @@ def find_tree(folder: Path, name: str, ordered: bool = False, inverted: bool = F
         return None
     left_out = LeftOut(name)
     classes = {part: class_names(path, left_out) for part, path in parts.items()}
-    if classes["train"] != classes["test"]:
-        odd = sorted(set(classes["train"]) ^ set(classes["test"]))
-        raise DataError(f"{name}: {folder} has class {odd[0]!r} in only one of train/ and test/")
+    of_test = names_in_test(f"{name}: {folder}", classes["train"], classes["test"])
+    classes["test"] = [of_test[class_name] for class_name in classes["train"]]
     if not classes["train"]:
         raise DataError(f"{name}: {folder}/train has no class folders")
     files = {part: [image_files(path / c, left_out) for c in classes[part]] for part, path in parts.items()}
