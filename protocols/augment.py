@@ -46,7 +46,9 @@ class Augment(Strict):
             if self.ratio != Augment.model_fields["ratio"].default:
                 raise ValueError("ratio needs scale, the areas of the resized crop, such as scale: [0.25, 1]")
         elif self.pad and not self.crop_or_resized:
-            raise ValueError("pad has no effect beside scale; leave one of them out, or choose per image with crop_or_resized: true")
+            raise ValueError(
+                "pad must be 0 beside scale, as a resized crop is not padded; crop_or_resized: true chooses one of them per image"
+            )
         if self.jitter_p < 1 and not (self.jitter or self.hue):
             raise ValueError("jitter_p needs jitter or hue")
         if self.autoaugment_p < 1 and self.autoaugment is None:

@@ -22,7 +22,7 @@ SENSIBLE: dict[str, set[str]] = {
     "augment.jitter": OPTIONAL | {"zero"},
     "augment.hue": OPTIONAL | {"zero"},
     "augment.jitter_p": OPTIONAL,
-    "augment.ratio": OPTIONAL,
+    "augment.ratio": OPTIONAL | AS_TEXT | {"fraction"},
     "augment.crop_or_resized": {"true"},
     "augment.autoaugment_p": OPTIONAL,
     "augment.grey": OPTIONAL | {"zero"},

@@ -131,7 +131,7 @@ def test_what_is_accepted_is_also_checked_against_the_data(data_root: Path, tmp_
         ({"augment": {"cutout": 9}}, "augment.cutout is 9, but must be at most data.size, 8"),
         ({"augment": {"grey": 0.2}}, "augment.grey needs data.channels: 3"),
         ({"augment": {"hue": 0.1}}, "augment.hue needs data.channels: 3"),
-        ({"augment": {"pad": 1, "scale": [0.2, 1]}}, "pad has no effect beside scale"),
+        ({"augment": {"pad": 1, "scale": [0.2, 1]}}, "pad must be 0 beside scale"),
         ({"augment": {"jitter_p": 0.8}}, "jitter_p needs jitter or hue"),
         ({"methods": ["base_only", "lecnt"]}, "methods: no method named 'lecnt'. Did you mean 'lecnet'"),
         ({"methods": ["base_only", "base_only"]}, "stands twice"),
