@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from protocols.augment import Augment
 from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Share, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
@@ -59,14 +60,6 @@ class Data(Strict):
         if self.train_size is not None and self.train_size <= self.size:
             raise ValueError("train_size must exceed size; leave it out where they are equal")
         return self
-
-
-class Augment(Strict):
-    """Training-time augmentation: random crop from a zero-padded image, horizontal flip, colour jitter strength."""
-
-    pad: int = Field(0, ge=0, le=64)
-    flip: bool = False
-    jitter: float = Field(0.0, ge=0.0, lt=1.0)
 
 
 class Sessions(Strict):
@@ -229,8 +222,7 @@ class Protocol(TitledFile):
             raise ValueError(f"recipe: {self.recipe!r} is not among recipes ({', '.join(self.recipes)[:200]})")
         if self.data.classes is not None and self.data.classes < self.sessions.classes:
             raise ValueError(f"data.classes is {self.data.classes}, but the sessions need {self.sessions.classes}")
-        if self.augment.pad >= self.data.size:
-            raise ValueError(f"augment.pad is {self.augment.pad}, but must be smaller than data.size, {self.data.size}")
+        self.augment.check(self.data.size, self.data.channels)
         if self.backbone.pretrained is not None and self.data.channels != 3:
             raise ValueError(f"backbone.pretrained: {self.backbone.pretrained} weights need data.channels: 3")
         return self

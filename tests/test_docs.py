@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.planning.studies import study_runs
 from protocols import load_protocol
-from protocols.schema import Protocol
+from protocols.schema import Augment, Protocol
 from protocols.study import load_study
 from tests.trust.harness import one_by_one, places
 
@@ -126,3 +126,8 @@ def test_the_readmes_top_lines_stand_in_the_table() -> None:
     assert len(numbers) >= 15
     for number in numbers:
         assert number in there, number
+
+
+def test_every_field_of_augment_is_explained() -> None:
+    section = (ROOT / "docs" / "DATA.md").read_text().partition("\n## Augmentation\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(Augment.model_fields)

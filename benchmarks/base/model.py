@@ -71,9 +71,10 @@ class BaseSessions:
             recipe, of_kind = identity.recipe_of(stage), kind(stage)
             key = base_key(self.protocol, recipe, stage, identity.seed, images, split.base_sha256, env, key)
             fresh = self.fresh(identity, str(env["precision"]), number + 1, network)
-            transform = Transform(self.protocol.data, of_kind.config.augment or self.protocol.augment)
+            own = of_kind.config.augment or self.protocol.augment
+            transform, *more = [Transform(self.protocol.data, augment, side) for augment, side in ((own, None), *of_kind.other_views(own))]
             indices = torch.from_numpy(split.train[0])
-            batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base")
+            batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
             said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
             train = partial(self._train, of_kind, batches, identity, stage, "compiler" in env, said, progress, seconds)
             progress(said)

@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from benchmarks.data.transforms import Draws, Transform, embedding_size, piece_size, sent
+from benchmarks.data.tensors import sent
+from benchmarks.data.transforms import Draws, Transform, embedding_size, piece_size
 from benchmarks.system.streams import torch_seed
 
 
 class Batches:
     """Shuffled, augmented batches of the images `indices`. Each iteration is one epoch and yields [images, labels, task zeros].
 
+    With `more`, transforms of further views of the same images, it yields [view 1, view 2, ..., labels, task zeros]. Each view draws
+    from a stream of its own, so the first one is what it is without the others.
+
     Epoch e of the stream `name` draws from its own generator, so an interrupted training can resume at any epoch. `frozen_part`
     is a part of the network that does not change while these batches are used; if given, batches hold its outputs instead of
-    images. `views` epochs are drawn once and repeated in turn; None draws every epoch anew. `epochs` is the maximum number of
-    epochs, if known.
+    images. `views` epochs are drawn once and repeated in turn (not in one batch, as `more` are); None draws every epoch anew.
+    `epochs` is the maximum number of epochs, if known.
 
     Images are prepared in pieces of many batches, or of many epochs if these are short. The augmentation of an image does not
     depend on the other images, so the piece size does not change it (`frozen_part` may round differently in another batch).
@@ -40,10 +44,12 @@ class Batches:
         frozen_part: Callable[[Tensor], Tensor] | None = None,
         views: int | None = None,
         epochs: int | None = None,
+        more: Sequence[Transform] = (),
     ) -> None:
         self.images, self.labels, self.indices = images, labels, indices
         self.transform, self.batch_size, self.seed, self.name = transform, batch_size, seed, name
         self.frozen_part, self.views, self.last = frozen_part, views, views or epochs
+        self.more = tuple(more)
         self.epoch = 0
         self._ready: dict[int, list[list[Tensor]]] = {}
 
@@ -53,7 +59,7 @@ class Batches:
     def __iter__(self) -> Iterator[list[Tensor]]:
         epoch = self.epoch % self.views if self.views else self.epoch
         self.epoch += 1
-        group = piece_size(self.transform.data.size) // max(1, len(self.indices))  # epochs that fit into one piece
+        group = self._most // max(1, len(self.indices))  # epochs that fit into one piece
         if group < 2 and self.views is None:
             yield from self._prepared([epoch])
             return
@@ -64,20 +70,25 @@ class Batches:
             self._ready |= {number: batches[i * len(self) : (i + 1) * len(self)] for i, number in enumerate(numbers)}
         yield from map(list, self._ready[epoch] if self.views else self._ready.pop(epoch))
 
+    @property
+    def _most(self) -> int:
+        """How many images are prepared at once, each in all its views."""
+        return max(1, piece_size(self.transform.data.size) // (1 + len(self.more)))
+
     def _prepared(self, epochs: Sequence[int]) -> Iterator[list[Tensor]]:
         """Yields the batches of these epochs, one epoch after the other."""
-        count, most = len(self.indices), piece_size(self.transform.data.size)
+        count, most, device = len(self.indices), self._most, self.images.device
         drawn = [self._draw(epoch) for epoch in epochs]
-        indices = sent(torch.cat([own for own, _ in drawn]), self.images.device)
-        draws = Draws.cat([own for _, own in drawn]).to(self.images.device)
+        indices = sent(torch.cat([own for own, _ in drawn]), device)
+        draws = [Draws.cat(view).to(device) for view in zip(*(own for _, own in drawn), strict=True)]
         piece = max(1, most // self.batch_size) * self.batch_size if len(indices) > most else most
         for start in range(0, len(indices), piece):
             part = slice(start, start + piece)
-            x = self.transform.apply(self.images[indices[part]], draws.at(part))
+            images, y = self.images[indices[part]], self.labels[indices[part]]
+            shown = [transform.apply(images, own.at(part)) for transform, own in zip(self._transforms, draws, strict=True)]
             if self.frozen_part is not None:
-                x = self._stand_in(self.frozen_part, x)
-            y = self.labels[indices[part]]
-            pieces = [tensor.split(min(piece, count)) for tensor in (x, y, torch.zeros_like(y))]  # each within one epoch
+                shown = [self._stand_in(self.frozen_part, x) for x in shown]
+            pieces = [tensor.split(min(piece, count)) for tensor in (*shown, y, torch.zeros_like(y))]  # each within one epoch
             for whole in zip(*pieces, strict=True):
                 yield from map(list, zip(*(tensor.split(self.batch_size) for tensor in whole), strict=True))
 
@@ -85,8 +96,17 @@ class Batches:
         with torch.no_grad():
             return torch.cat([frozen_part(part) for part in x.split(embedding_size(self.transform.data.size, x.device))])
 
-    def _draw(self, epoch: int) -> tuple[Tensor, Draws]:
-        """The shuffled image indices of this epoch, and the random choices for these images."""
-        generator = torch.Generator().manual_seed(torch_seed(self.seed, f"{self.name}/epoch{epoch}"))
+    @property
+    def _transforms(self) -> tuple[Transform, ...]:
+        return (self.transform, *self.more)
+
+    def _draw(self, epoch: int) -> tuple[Tensor, list[Draws]]:
+        """The shuffled image indices of this epoch, and the random choices for these images, for each of their views."""
+        generator = self._generator(f"{self.name}/epoch{epoch}")
         indices = self.indices[torch.randperm(len(self.indices), generator=generator)]
-        return indices, self.transform.draw(len(indices), generator)
+        others = [self._generator(f"{self.name}/view{number + 2}/epoch{epoch}") for number in range(len(self.more))]
+        drawn = zip(self._transforms, (generator, *others), strict=True)
+        return indices, [transform.draw(len(indices), own) for transform, own in drawn]
+
+    def _generator(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(torch_seed(self.seed, name))

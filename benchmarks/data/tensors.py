@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -44,3 +45,14 @@ def labelled(here: DeviceImages, images: ImageSet, split: Split) -> Tensors:
         labels=torch.from_numpy(split.labels(images.train_classes)).to(device),
         test_labels=torch.from_numpy(split.labels(images.test_classes)).to(device),
     )
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copies the tensor to the device without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+@cache
+def constants(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A tensor [C, 1, 1] with one value per channel."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)

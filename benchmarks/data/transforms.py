@@ -1,24 +1,52 @@
-"""A protocol's transforms on whole batches of uint8 images: crop, flip, jitter, normalise."""
+"""A protocol's transforms on whole batches of uint8 images: what is drawn, and in which order it is done.
+
+Where pixels come from is in geometry.py, what becomes of their levels in colour.py and autoaugment.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from benchmarks.data import autoaugment
+from benchmarks.data.colour import grey_levels, jitter, turn_hue
+from benchmarks.data.geometry import TRIES, boxes_of, crop, cutout, resized_crop
+from benchmarks.data.tensors import constants, sent
 from protocols.schema import Augment, Data
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A protocol's transforms on whole batches of uint8 images [N, C, H, W]."""
+    """A protocol's transforms on whole batches of uint8 images [N, C, H, W].
+
+    `size` is the side S of what comes out, where it is not the protocol's: local crops are smaller. Raises ValueError where the
+    stored images are too small for it.
+    """
 
     data: Data
     augment: Augment
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.room < 0 and (self.augment.scale is None or self.augment.crop_or_resized):
+            raise ValueError(f"no window of {self.side} pixels fits into images of {self.stored} with pad {self.augment.pad}; give scale")
+
+    @property
+    def side(self) -> int:
+        return self.size or self.data.size
+
+    @property
+    def stored(self) -> int:
+        """Side of the stored training images."""
+        return self.data.train_size or self.data.size
+
+    @property
+    def room(self) -> int:
+        """Largest offset of a window in the padded image."""
+        return self.stored + 2 * self.augment.pad - self.side
 
     def normalise(self, images: Tensor) -> Tensor:
         """Converts uint8 [N, C, S, S] to float32, normalised by the protocol's mean and standard deviation, channels last in memory."""
@@ -27,35 +55,62 @@ class Transform:
         return x.div_(255).sub_(mean).div_(std)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
-        """The random choices for `count` images: crop offsets, flips, jitter factors."""
-        stored = self.data.train_size or self.data.size
-        room = stored + 2 * self.augment.pad - self.data.size
-        offsets = torch.randint(0, room + 1, (2, count), generator=generator)
+        """The random choices for `count` images. What is not set draws nothing, and what was added later draws later."""
+        a = self.augment
+        offsets = torch.randint(0, max(self.room, 0) + 1, (2, count), generator=generator)
         flips = torch.rand(count, generator=generator) < 0.5
         factors = torch.ones(3, count)
-        if self.augment.jitter:  # drawn last, so that without jitter the other draws stay the same
-            factors += self.augment.jitter * (2 * torch.rand(3, count, generator=generator) - 1)
-        return Draws(offsets, flips, factors)
+        if a.jitter:
+            factors += a.jitter * (2 * torch.rand(3, count, generator=generator) - 1)
+        draws = Draws(offsets, flips, factors)
+        if a.hue:
+            draws = replace(draws, turns=a.hue * (2 * torch.rand(count, generator=generator) - 1))
+        if a.jitter_p < 1:
+            still = torch.rand(count, generator=generator) >= a.jitter_p
+            turns = None if draws.turns is None else draws.turns.masked_fill(still, 0)
+            draws = replace(draws, factors=factors.masked_fill(still, 1), turns=turns)
+        if a.scale is not None:
+            draws = replace(draws, boxes=self._boxes(a.scale, offsets, generator))
+        if a.autoaugment is not None:
+            operations, magnitudes = autoaugment.drawn(a.autoaugment, self.side, count, generator)
+            if a.autoaugment_p < 1:
+                operations = operations * (torch.rand(count, generator=generator) < a.autoaugment_p)
+            draws = replace(draws, operations=operations, magnitudes=magnitudes)
+        if a.grey:
+            draws = replace(draws, greys=torch.rand(count, generator=generator) < a.grey)
+        if a.cutout:
+            draws = replace(draws, holes=torch.randint(0, self.side, (2, count), generator=generator))
+        return draws
+
+    def _boxes(self, scale: tuple[float, float], offsets: Tensor, generator: torch.Generator) -> Tensor:
+        """Boxes of resized crops; with `crop_or_resized`, one in two is instead the window at the offsets, which is not resized."""
+        count = offsets.shape[1]
+        tries, places = (torch.rand(2, *shape, generator=generator) for shape in ((TRIES, count), (count,)))
+        boxes = boxes_of(tries, places, self.stored, scale, self.augment.ratio)
+        if not self.augment.crop_or_resized:
+            return boxes
+        windows = torch.cat([offsets - self.augment.pad, torch.full((2, count), self.side)])
+        return torch.where(torch.rand(count, generator=generator) < 0.5, windows, boxes)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Augments and normalises uint8 [N, C, H, W] (stored size) to float32 [N, C, S, S]."""
-        images = crop(images, self.augment.pad, self.data.size, draws.offsets)
+        if draws.boxes is None:
+            images = crop(images, self.augment.pad, self.side, draws.offsets)
+        else:
+            images = resized_crop(images, draws.boxes, self.side)
         if self.augment.flip:
             images = torch.where(draws.flips.view(-1, 1, 1, 1), images.flip(-1), images)
+        if draws.operations is not None and draws.magnitudes is not None:
+            images = autoaugment.applied(images, draws.operations, draws.magnitudes)
         if self.augment.jitter:
             images = jitter(images, draws.factors)
+        if draws.turns is not None:
+            images = turn_hue(images, draws.turns)
+        if draws.greys is not None:
+            images = torch.where(draws.greys.view(-1, 1, 1, 1), grey_levels(images).to(torch.uint8), images)
+        if draws.holes is not None:
+            images = cutout(images, self.augment.cutout, draws.holes)
         return self.normalise(images)
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copies the tensor to the device without waiting for it."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-@cache
-def constants(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """A tensor [C, 1, 1] with one value per channel."""
-    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def piece_size(size: int) -> int:
@@ -74,47 +129,30 @@ def embedding_size(size: int, device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Draws:
-    """Random choices for N images: crop offsets [2, N] (rows, columns), flips [N], jitter factors [3, N]."""
+    """Random choices for N images. None stands where the augmentation has no such choice. All are sent to the device but `operations`."""
 
-    offsets: Tensor
-    flips: Tensor
-    factors: Tensor
+    offsets: Tensor  # of the crop, [2, N]: row, column
+    flips: Tensor  # [N]
+    factors: Tensor  # of the jitter, [3, N]: brightness, contrast, saturation
+    turns: Tensor | None = None  # of the hue, [N]
+    boxes: Tensor | None = None  # of the resized crop, [4, N]: top, left, height, width
+    operations: Tensor | None = None  # of AutoAugment, [2, N]
+    magnitudes: Tensor | None = None  # of these, [2, N], float64
+    greys: Tensor | None = None  # [N]
+    holes: Tensor | None = None  # centres of the cutout, [2, N]: row, column
+
+    @property
+    def chosen(self) -> dict[str, Tensor]:
+        """Those that there are, by name. The last dimension is the image."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
     def at(self, index: slice) -> Draws:
-        return Draws(self.offsets[:, index], self.flips[index], self.factors[:, index])
+        return Draws(**{name: value[..., index] for name, value in self.chosen.items()})
 
     @staticmethod
     def cat(several: Sequence[Draws]) -> Draws:
-        """Concatenates several draws."""
-        return Draws(*(torch.cat(parts, dim=-1) for parts in zip(*((d.offsets, d.flips, d.factors) for d in several), strict=True)))
+        """Concatenates several draws of one augmentation."""
+        return Draws(**{name: torch.cat([draws.chosen[name] for draws in several], dim=-1) for name in several[0].chosen})
 
     def to(self, device: torch.device) -> Draws:
-        return Draws(sent(self.offsets, device), sent(self.flips, device), sent(self.factors, device))
-
-
-def crop(images: Tensor, pad: int, size: int, offsets: Tensor) -> Tensor:
-    """Cuts a size x size window out of every zero-padded image at its own offsets [2, N] (rows, columns)."""
-    if pad == 0 and images.shape[-1] == size:
-        return images
-    padded = F.pad(images, (pad, pad, pad, pad))
-    windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # a view: only the chosen windows are copied
-    picked = windows[torch.arange(len(images), device=images.device), :, offsets[0], offsets[1]]
-    return picked
-
-
-def jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Scales brightness, contrast and saturation, in this order, by factors [3, N], as torchvision defines them; uint8 in and out."""
-    x = images.to(torch.float32)
-    brightness, contrast, saturation = (f.view(-1, 1, 1, 1).to(x) for f in factors)
-    x = (x * brightness).clamp_(0, 255)
-    x = (contrast * x + (1 - contrast) * grey(x).mean(dim=(2, 3), keepdim=True)).clamp_(0, 255)
-    x = (saturation * x + (1 - saturation) * grey(x)).clamp_(0, 255)
-    return x.round_().to(torch.uint8)
-
-
-def grey(images: Tensor) -> Tensor:
-    """ITU-R 601 luma [N, 1, H, W]; one-channel images are returned as they are."""
-    if images.shape[1] == 1:
-        return images
-    weights = constants((0.299, 0.587, 0.114), images.device)
-    return (images * weights).sum(dim=1, keepdim=True)
+        return Draws(**{name: value if name == "operations" else sent(value, device) for name, value in self.chosen.items()})

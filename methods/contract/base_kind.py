@@ -17,7 +17,7 @@ from methods.contract.config import KindConfig
 
 if TYPE_CHECKING:
     from methods.parts.network import Network
-    from protocols.schema import Sessions
+    from protocols.schema import Augment, Sessions
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class BaseKind:
     migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
     """Version n -> function from Config values of version n to those of version n + 1, if base models of version n remain valid."""
     views: ClassVar[int] = 1
-    """How many augmented views of each image a step shows."""
+    """How many augmented views of each image a step shows; `other_views` says how."""
     parent: ClassVar[str | None] = None
     """Kind whose trained network this one goes on with: `build` gets it, head included. None: an untrained network."""
     bases: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -76,6 +76,13 @@ class BaseKind:
     def groups(self, network: Network) -> list[dict[str, Any]]:
         """Groups of parameters for the optimiser; `rate` is a factor on the recipe's learning rate. Default: one group of all."""
         return [{"params": list(network.parameters())}]
+
+    def other_views(self, own: Augment) -> list[tuple[Augment, int | None]]:
+        """Augmentation and side in pixels (None: the protocol's) of each view after the first, whose augmentation is `own`.
+
+        Default: `views` - 1 views like the first.
+        """
+        return [(own, None)] * (self.views - 1)
 
     def expand(self, views: list[Tensor], labels: Tensor) -> tuple[list[Tensor], Tensor]:
         """The views [B, C, S, S] and labels [B] that `loss` gets, for example with rotations under joint labels. Default: as they are."""

@@ -13,7 +13,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from benchmarks.data.batches import Batches
-from benchmarks.data.transforms import Draws, Transform, crop, embedding_size, jitter, piece_size
+from benchmarks.data.colour import jitter
+from benchmarks.data.geometry import crop
+from benchmarks.data.transforms import Draws, Transform, embedding_size, piece_size
 from benchmarks.system.streams import torch_seed
 from protocols.schema import Augment, Data
 
@@ -298,7 +300,12 @@ def test_pieces_change_no_value(count: int, batch: int, known: bool) -> None:
     assert len(batches) == len(by_hand(batches, 0))
 
 
-@pytest.mark.parametrize("augment", [Augment(), Augment(pad=2), Augment(flip=True), Augment(jitter=0.4), FULL], ids=str)
+EVERYTHING = Augment(
+    pad=2, flip=True, jitter=0.4, hue=0.1, jitter_p=0.8, scale=(0.2, 1), crop_or_resized=True, autoaugment="cifar10", grey=0.2, cutout=4
+)
+
+
+@pytest.mark.parametrize("augment", [Augment(), Augment(pad=2), Augment(flip=True), Augment(jitter=0.4), FULL, EVERYTHING], ids=str)
 @pytest.mark.parametrize("train_size", [None, 12])
 @pytest.mark.parametrize("count", [60, 600])
 def test_pieces_change_no_value_whatever_the_augmentation(augment: Augment, train_size: int | None, count: int) -> None:

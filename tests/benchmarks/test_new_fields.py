@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("benchmarks", "methods", "protocols")
 MODELS = {
-    "protocols/schema.py": ["Data", "Augment", "Sessions", "Backbone", "BaseRecipe"],
+    "protocols/augment.py": ["Augment"],
+    "protocols/schema.py": ["Data", "Sessions", "Backbone", "BaseRecipe"],
     "benchmarks/records/identity.py": ["BaseStage", "Identity"],
     "benchmarks/records/schema.py": ["SessionResult", "Record"],
     "methods/contract/config.py": ["MethodConfig", "KindConfig"],

@@ -30,7 +30,20 @@ VALID: dict[str, Any] = {  # every key there is
         "mean": [0.5, 0.5, 0.5],
         "std": [0.2, 0.2, 0.2],
     },
-    "augment": {"pad": 4, "flip": True, "jitter": 0.4},
+    "augment": {
+        "pad": 4,
+        "flip": True,
+        "jitter": 0.4,
+        "hue": 0.1,
+        "jitter_p": 0.8,
+        "scale": [0.25, 1.0],
+        "ratio": [0.9, 1.1],
+        "crop_or_resized": True,
+        "autoaugment": "cifar10",
+        "autoaugment_p": 0.5,
+        "grey": 0.2,
+        "cutout": 16,
+    },
     "sessions": {"base": 6, "way": 2, "count": 3, "shots": 5},
     "backbone": {"name": "conv4", "pretrained": "imagenet"},
     "recipes": {
@@ -74,7 +87,7 @@ SECTIONS: dict[Path_, type[BaseModel]] = {
     ("canonical",): Canonical,
 }
 FIELDS = [(*section, field) for section, model in SECTIONS.items() for field in model.model_fields]
-MAY_BE_ZERO = {"augment.pad", "augment.jitter", "sessions.count"}
+MAY_BE_ZERO = {f"augment.{name}" for name in ("pad", "jitter", "hue", "grey", "cutout")} | {"sessions.count"}
 MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}
 ANY_NUMBER = {"data.mean"}
 
@@ -220,6 +233,7 @@ def test_number_that_is_not_finite(path: Path_, value: Any, number: float, tmp_p
         (("data", "channels"), 2, "3"),
         (("sessions", "shots"), "al", "all"),
         (("backbone", "pretrained"), "imagnet", "imagenet"),
+        (("augment", "autoaugment"), "cifar100", "cifar10"),
         (("recipes", "paper", "schedule"), "steps", "step"),
         (("recipes", "paper", "schedule"), "cosin", "cosine"),
         (("recipes", "paper", "optimizer"), "adamw", "adam"),
@@ -244,6 +258,17 @@ def test_wrong_choice_is_answered_with_the_right_ones(path: Path_, value: Any, r
         (("data", "train_size"), 32),  # not above size
         (("data", "classes"), 11),  # the sessions need 12
         (("augment", "jitter"), 1.0),
+        (("augment", "hue"), 0.6),
+        (("augment", "scale"), [0.5, 0.4]),
+        (("augment", "scale"), [0.5, 1.1]),
+        (("augment", "scale"), [0.5]),
+        (("augment", "scale"), None),  # ratio and crop_or_resized need it
+        (("augment", "ratio"), [1.1, 0.9]),
+        (("augment", "ratio"), [0.01, 1]),
+        (("augment", "crop_or_resized"), False),  # pad would have no effect
+        (("augment", "autoaugment"), None),  # autoaugment_p needs it
+        (("augment", "cutout"), 33),  # larger than the image
+        (("augment", "pad"), 32),
         (("recipes", "paper", "momentum"), 1.0),
         (("recipes", "paper", "gamma"), 1.1),
         (("recipes", "paper", "dampening"), 0.9),  # torch's Nesterov momentum has none
