@@ -10,17 +10,17 @@ from torch import Tensor
 
 from methods.bases.cosine import FIXED_16
 from methods.contract import FeatureMethod, MethodConfig
-from methods.parts.features import calibrated, class_covariances, class_means, correlation, likeness, row_covariances, shrunk
+from methods.parts.features import calibrated, class_covariances, class_means, correlation, likeness, powered, row_covariances, shrunk
 from methods.parts.heads import unit
 
 
 class FeCam(FeatureMethod):
     """Squared Mahalanobis distance of n(x) - n(mean), the covariances shrunk, made correlations and inverted (pseudo-inverse).
 
-    `default` is the release's form for CNNs: Tukey's power of features and means, shrinkage twice, and in session 0 the plain distance to
-    the trained rows. `calibrated` is C-FeCAM (Goswami et al., CVPR Workshops 2024; docs/methods.md 6.8), a form for ViTs: no power, `ridge`
-    instead of shrinkage, novel means and covariances lean on the base classes that they resemble. Its release takes `torch.corrcoef` of
-    the covariance, which correlates the rows of that matrix: `correlation: rows`.
+    `default` is the release's form for CNNs: Tukey's power of features and means, shrinkage twice, in session 0 plain distances to the
+    trained rows. `calibrated` is C-FeCAM (docs/methods.md 6.8), for ViTs: no power, `ridge` instead of shrinkage, novel means and
+    covariances lean on the base classes that they resemble; its release takes `torch.corrcoef` of a covariance, which correlates its rows
+    (`correlation: rows`). `calibrated_cnn`, the suite's own, calibrates the form for CNNs.
     """
 
     title = "FeCAM"
@@ -41,14 +41,18 @@ class FeCam(FeatureMethod):
         beta: float = Field(1.0, gt=0)  # factor of a calibrated covariance
         temperature: float = Field(16.0, gt=0)
 
-    presets = {"default": {}, "calibrated": {"calibrate": True, "power": 1.0, "shrinkages": 0, "ridge": 100.0, "session_0": "mahalanobis"}}
+    presets = {
+        "default": {},
+        "calibrated": {"calibrate": True, "power": 1.0, "shrinkages": 0, "ridge": 100.0, "session_0": "mahalanobis"},
+        "calibrated_cnn": {"calibrate": True},
+    }
     means: Tensor
     inverses: Tensor
     base_covariances: Tensor
 
     def learn(self, features: Tensor, labels: Tensor) -> None:
         c = self.config
-        means, covariances = class_means(features, labels), class_covariances(self.powered(features), labels)
+        means, covariances = class_means(features, labels), class_covariances(powered(features, c.power), labels)
         if c.calibrate and self.session:
             base_means = self.means[: self.context.sessions.base]
             borrowed = torch.tensordot(likeness(means, base_means, c.temperature).double(), self.base_covariances, dims=1)
@@ -58,22 +62,17 @@ class FeCam(FeatureMethod):
         old = (self.means, self.inverses) if self.session else (means[:0], covariances[:0])
         self.means, self.inverses = torch.cat([old[0], means]), torch.cat([old[1], self.inverted(covariances)])
 
-    def powered(self, features: Tensor) -> Tensor:
-        """Tukey's transformation, in double precision."""
-        return features.sign() * features.double().abs() ** self.config.power
-
     def inverted(self, covariances: Tensor) -> Tensor:
         """Inverse correlations [classes, d, d] of covariances [classes, d, d]."""
-        c = self.config
-        for _ in range(c.shrinkages):
-            covariances = shrunk(covariances, c.diagonal, c.off_diagonal)
-        covariances = covariances + c.ridge * torch.eye(covariances.shape[-1]).to(covariances)
-        return torch.linalg.pinv(correlation(row_covariances(covariances) if c.correlation == "rows" else covariances), hermitian=True)
+        for _ in range(self.config.shrinkages):
+            covariances = shrunk(covariances, self.config.diagonal, self.config.off_diagonal)
+        covariances = covariances + self.config.ridge * torch.eye(covariances.shape[-1]).to(covariances)
+        rows = self.config.correlation == "rows"
+        return torch.linalg.pinv(correlation(row_covariances(covariances) if rows else covariances), hermitian=True)
 
     def scores(self, features: Tensor) -> Tensor:
-        """Negative squared distances [N, classes seen]."""
         if not self.session and self.config.session_0 == "trained":
             return 2 * super().scores(features) - 2
-        x, means = unit(self.powered(features)), unit(self.powered(self.means))
-        off = (x - mean for mean in means)
-        return -torch.stack([((d @ inverse) * d).sum(dim=1) for d, inverse in zip(off, self.inverses, strict=True)], dim=1)
+        x, means = (unit(powered(vectors, self.config.power)) for vectors in (features, self.means))
+        pairs = zip(means, self.inverses, strict=True)
+        return -torch.stack([((x - mean) @ inverse * (x - mean)).sum(dim=1) for mean, inverse in pairs], dim=1)

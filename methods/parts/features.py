@@ -37,6 +37,11 @@ def calibrated(means: Tensor, base_means: Tensor, share: float, temperature: flo
     return (1 - share) * unit(means) + share * unit(drawn_to)
 
 
+def powered(features: Tensor, power: float) -> Tensor:
+    """Tukey's transformation of features [n, d], in double precision; their signs stay (FeCAM; docs/modern.md 2.7)."""
+    return features.sign() * features.double().abs() ** power
+
+
 def shrunk(covariances: Tensor, diagonal: float, off_diagonal: float) -> Tensor:
     """Covariances [n, d, d] with shares of their own averages added: of the mean variance on the diagonal, of the mean of the covariances
     that are not zero elsewhere (FeCAM; docs/modern.md 2.7)."""

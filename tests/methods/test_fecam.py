@@ -103,7 +103,7 @@ def test_calibrated_covariances_and_means_by_hand() -> None:
 
 
 def test_a_run_keeps_one_matrix_a_class(enter: Enter) -> None:
-    for variant, kept in (("fecam", 10), ("fecam:calibrated", 16)):
+    for variant, kept in (("fecam", 10), ("fecam:calibrated", 16), ("fecam:calibrated_cnn", 16)):
         contender = train_all(enter(variant))
         s: Any = contender.strategy
         d = s.model.feature_dim
