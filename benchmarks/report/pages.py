@@ -34,24 +34,17 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
         paths += write_own(protocol, found.get("", Found()), others, studies, results)
     for group in sorted(filter(None, found)):
         others = [record for other, of_other in found.items() if other != group for record in of_other.records]
-        controls = [record for record in found.get("", Found()).records if is_control(record)]
-        paths += write_group(protocol, group, found[group], controls, others, studies, results)
+        paths += write_group(protocol, group, found[group], others, studies, results)
     return paths
 
 
 def write_group(
-    protocol: Protocol,
-    group: str,
-    found: Found,
-    controls: Sequence[Record],
-    others: Sequence[Record],
-    studies: Sequence[Study],
-    results: Path,
+    protocol: Protocol, group: str, found: Found, others: Sequence[Record], studies: Sequence[Study], results: Path
 ) -> list[Path]:
-    """Writes the page of a group. `controls` are rows of the protocol's own page, shown again where there are others on their base
-    session; `others` are the records of all other pages."""
+    """Writes the page of a group. Of `others`, the records of all other pages, the controls are shown again where rows of this page
+    stand on their base session."""
     tables = {table_of(record.identity) for record in found.records}
-    beside = [record for record in controls if table_of(record.identity) in tables]
+    beside = [record for record in others if is_control(record) and table_of(record.identity) in tables]
     grouped = make_sections(protocol, [*found.records, *beside], found.failures)
     published = load_published(protocol.name, group)
     page = Page(page_name(protocol, group), f"{protocol.title}: {title_of(group)}")
@@ -88,13 +81,13 @@ def about(protocol: Protocol, group: str) -> str:
     return (
         f"On this page: methods that take part only when asked, by name or by `--methods {group}`{others}. None of them is on {own}, or in "
         "a test there. Rows are ranked and tested only beside rows on the same base session, which heads them: its kind, the settings "
-        f"that are not its defaults, and what the recipe changes for it. {controls} on the same base stand beside them; where these are "
-        f"rows of {own}, they are shown again."
+        f"that are not its defaults, and what the recipe changes for it. {controls} on the same base stand beside them, "
+        "shown again where they are rows of another page."
     )
 
 
 def without_controls(sections: Sequence[Section], own: Sequence[Record]) -> list[Section]:
-    """The sections parted by base session, without parts that hold rows of the protocol's own page alone."""
+    """The sections parted by base session, without parts that hold rows of other pages alone."""
     of_page = {id(record) for record in own}
     parts = [part for section in sections if section.variants for part in by_base(section)]
     return told_apart([part for part in parts if any(id(record) in of_page for record in part.records)])
