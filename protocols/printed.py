@@ -64,12 +64,13 @@ class PublishedStudy(Printed):
     values: dict[Line, Annotated[float, Field(ge=0, le=100, strict=True)]] = Field(min_length=1, max_length=100)
 
 
-def load_published(name: str) -> tuple[PublishedRow, ...]:
-    """Published rows for this protocol; empty if there is no such file.
+def load_published(name: str, group: str = "") -> tuple[PublishedRow, ...]:
+    """Published rows for this protocol's page, or for that of a group of methods (published/<group>.<protocol>.yaml); empty if there is
+    no such file.
 
     Raises ProtocolError, also for rows that do not fit the protocol of that name.
     """
-    path = loading.FOLDER / "published" / f"{name}.yaml"
+    path = published_file(name, group)
     if not path.exists():
         return ()
     content = read_yaml(path)
@@ -80,6 +81,16 @@ def load_published(name: str) -> tuple[PublishedRow, ...]:
     if name in loading.protocol_names():
         check_rows(path, rows, loading.load_protocol(name))
     return rows
+
+
+def published_file(name: str, group: str = "") -> Path:
+    return loading.FOLDER / "published" / (f"{group}.{name}.yaml" if group else f"{name}.yaml")
+
+
+def published_groups(name: str) -> list[str]:
+    """Groups of methods for which there are published rows on this protocol."""
+    ending = f".{name}.yaml"
+    return sorted(path.name.removesuffix(ending) for path in (loading.FOLDER / "published").glob(f"*{ending}"))
 
 
 def load_published_study(name: str) -> PublishedStudy | None:

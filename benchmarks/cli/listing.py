@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -26,13 +27,20 @@ def listing() -> str:
         except ProtocolError as error:
             lines.append(f"  {name:14} {error}")
     lines.append("Methods:")
+    groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in method_names():
         try:
             entry = read_entry(name)
             lines.append(f"  {name:14} {entry.summary}")
-            lines.append(f"  {'':14}   presets {', '.join(entry.presets)}")
+            lines.append(f"  {'':14}   presets {', '.join(entry.presets)}" + (f"; group {entry.group}" if entry.group else ""))
+            groups[entry.group].append(name)
         except MethodError as error:
             lines.append(f"  {name:14} {error}")
+    for group in sorted(filter(None, groups)):
+        lines.append(
+            f"Group {group}: takes part only when asked, by name or by --methods {group}; on a page of its own, {group}.<protocol>.md"
+        )
+        lines.append(f"  {', '.join(groups[group])}")
     lines.append("Studies:")
     for name in study_names():
         try:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from methods.contract.registry import MethodError, read_entry
 from protocols import ProtocolError, load_published
 from protocols.messages import unknown
+from protocols.printed import published_file, published_groups
 
 
 def check_published(protocol: str) -> None:
     """Raises ProtocolError if a published row names an unknown method or preset. Reads the methods' sources without importing them."""
-    for number, row in enumerate(load_published(protocol)):
+    for group in ("", *published_groups(protocol)):
+        check_file(protocol, group)
+
+
+def check_file(protocol: str, group: str) -> None:
+    for number, row in enumerate(load_published(protocol, group)):
         if row.method is None:
             continue
-        where = f"protocols/published/{protocol}.yaml: {number}"
+        where = f"protocols/published/{published_file(protocol, group).name}: {number}"
         try:
             presets = read_entry(row.method).presets
         except MethodError as error:

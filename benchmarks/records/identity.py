@@ -116,8 +116,10 @@ class Identity(Strict):
     def same_settings(self, other: Identity) -> bool:
         """Whether both agree in everything except seed, images and precision."""
         mine, theirs = ({name: value for name, value in dict(identity).items() if name not in NO_SETTINGS} for identity in (self, other))
-        if mine != theirs or not same_config(self.config, self.defaults, other.config, other.defaults):
-            return False
+        return mine == theirs and same_config(self.config, self.defaults, other.config, other.defaults) and self.same_base(other)
+
+    def same_base(self, other: Identity) -> bool:
+        """Whether both start from base sessions of the same kinds with the same settings of their own."""
         stages = list(zip(self.stages, other.stages, strict=False))
         return len(self.stages) == len(other.stages) and all(one.same_as(another) for one, another in stages)
 

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from benchmarks.records.identity import Identity
+from benchmarks.records.source_hash import GROUP
 from benchmarks.system.hashes import order_sha256
 from protocols.fields import Line, Strict
 
@@ -44,6 +45,10 @@ class Record(Strict):
     environment: dict[str, str | int]
     selection: Literal["last", "val", "oracle_test"]
     memory_budget: int | None
+    knows_all_classes: bool = False
+    """Whether the base session knew how many classes would come."""
+    group: str = Field("", pattern=f"^{GROUP}$")
+    """The method's group. Pages ask for it only where the method's file cannot be read."""
     sessions: tuple[SessionResult, ...]
     predictions_sha256: str
     _path: Path | None = PrivateAttr(default=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -21,6 +22,8 @@ PACKAGE = "methods"
 EQUAL = Path(__file__).with_name("equal_sources.yaml")
 """Source changes that are proved to give the same bytes: method -> version -> lists of equal hashes (docs/ADDING_A_METHOD.md)."""
 DIGITS = 16
+GROUP = "([a-z][a-z0-9_]{0,63})?"
+"""Form of a group's name, which becomes part of the name of a page; empty for no group."""
 
 Imported = tuple[str, str | None, str | None]
 """Module, name imported from it (None: the module itself), and the local alias, if any."""
@@ -56,6 +59,15 @@ def stated_version(method: str) -> int | None:
     return version.value if isinstance(version, ast.Constant) and isinstance(version.value, int) else None
 
 
+def stated_group(method: str) -> str | None:
+    """The `group` that a method's class states, '' for none; None where it cannot be read."""
+    values = class_values(method)
+    if values is None:
+        return None
+    group = values.get("group", ast.Constant(""))
+    return group.value if isinstance(group, ast.Constant) and isinstance(group.value, str) and re.fullmatch(GROUP, group.value) else None
+
+
 def class_values(method: str) -> dict[str, ast.expr] | None:
     """What the class of a method's file assigns; None if there is no such class, or the file cannot be read."""
     path = module_path(f"{PACKAGE}.{method}")
@@ -89,9 +101,9 @@ def same_sources(method: str, version: int, one: str, other: str) -> bool:
 def module_path(name: str) -> Path | None:
     """The file of a module of methods/, for a package its __init__.py; None if there is none."""
     relative = Path(*name.split(".")[1:])
-    for folder in package_folders():
+    for folder in package_folders() if relative.parts else []:
         for path in (folder / relative.with_suffix(".py"), folder / relative / "__init__.py"):
-            if relative.parts and path.is_file():
+            if path.is_file():
                 return path
     return None
 

@@ -44,10 +44,11 @@ def label_of(record: Record) -> str:
     """Label such as `LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)` or, on another base kind, `Proto (raw_mean, on cosine)`; only the
     title for preset `default` without changes.
 
-    A dagger marks runs whose epochs were chosen on test images.
+    A dagger marks runs whose epochs were chosen on test images, a double dagger those whose base session knew all classes.
     """
     identity = record.identity
     details = [] if identity.preset == "default" else [identity.preset]
     details += [f"on {identity.asked_base}"] if identity.asked_base else []
     details += [f"{key}={value}" for key, value in sorted(identity.overrides.items())]
-    return record.title + (f" ({', '.join(details)})" if details else "") + (" †" if record.selection == "oracle_test" else "")
+    marks = (" †" if record.selection == "oracle_test" else "") + (" ‡" if record.knows_all_classes else "")
+    return record.title + (f" ({', '.join(details)})" if details else "") + marks

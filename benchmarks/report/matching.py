@@ -45,10 +45,20 @@ def unclear(study: Study, records: Sequence[Record]) -> list[str]:
 
 
 def is_of(variant: StudyVariant, identity: Identity) -> bool:
-    named, _, kind = variant.method.partition("@")
+    return names(variant.method, identity) and same_values(variant.set, identity.overrides)
+
+
+def names(text: str, identity: Identity) -> bool:
+    """Whether METHOD[:PRESET][@KIND] is this run's. Without a preset, every preset of the method is meant."""
+    method, preset, kind = parts(text)
+    return identity.method == method and preset in ("", identity.preset) and kind in (identity.asked_base or "", identity.base)
+
+
+def parts(text: str) -> tuple[str, str, str]:
+    """Method, preset and base kind of METHOD[:PRESET][@KIND]; '' for what is not said."""
+    named, _, kind = text.partition("@")
     method, _, preset = named.partition(":")
-    of_method = identity.method == method and preset in ("", identity.preset)
-    return of_method and kind in (identity.asked_base or "", identity.base) and same_values(variant.set, identity.overrides)
+    return method, preset, kind
 
 
 def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:
@@ -64,18 +74,20 @@ def shows(study: Study, records: Sequence[Record]) -> bool:
     return study.reference in labels and len(labels) >= min(2, len(study.variants)) and seen
 
 
-def without_studied(section: Section, studies: Sequence[Study]) -> tuple[Section, set[str]]:
+def without_studied(section: Section, studies: Sequence[Study], elsewhere: Sequence[Record] = ()) -> tuple[Section, set[str]]:
     """The section without the variants of changed parameters that studies show, and the names of these studies.
 
-    A study shows its variants once all of them have records; until then they are in the protocol's own table.
+    A study shows its variants once all of them have records, here or `elsewhere`: on other pages, for this section's recipe and split,
+    images and settings. Until then they are in the protocol's own table.
     """
     moved: dict[str, str] = {}
+    records = [*section.records, *elsewhere]
     for study in studies:
-        labels = labels_of(study, section.records)
-        if set(labels.values()) == {variant.label for variant in study.variants} and shows(study, section.records):
+        labels = labels_of(study, records)
+        if set(labels.values()) == {variant.label for variant in study.variants} and shows(study, records):
             changed = {variant.label for variant in study.variants if variant.set}
             for variant, label in labels.items():
-                if label in changed:
+                if label in changed and variant in section.variants:
                     moved.setdefault(variant, study.name)
     kept = {variant: records for variant, records in section.variants.items() if variant not in moved}
     failures = [failed for failed in section.failures if failed.variant not in moved]

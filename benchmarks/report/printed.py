@@ -23,6 +23,11 @@ RULE = (
 ELSEWHERE = "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and start only."
 
 
+def stands_beside(row: PublishedRow, section: Section) -> bool:
+    """Whether a published row stands beside a row of the section."""
+    return any(printed(row, records[0]) for records in section.variants.values())
+
+
 def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[str]:
     """Lines about published rows, which follow the section's own tables."""
     pairs = [(row, variant) for variant, records in section.variants.items() for row in published if printed(row, records[0])]
@@ -47,24 +52,25 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
 
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
     """The whole report of a protocol that has published rows and no record."""
-    backbone = protocol.backbone
-
-    def comparable(row: PublishedRow) -> str:
-        apart = other_network(row, backbone)
-        return f"no: {apart}" if apart else "open: not run"
-
     return [
         f"# {protocol.title}",
         "",
         f"**Nobody has run this protocol yet: no number below was measured here.** `python run_all.py --protocol {protocol.name}` runs it; "
         "with `--plan` it says beforehand what that would take. Its images: docs/DATA.md.",
         "",
-        "## Printed elsewhere",
-        "",
-        ELSEWHERE,
-        "",
-        *by_network(published, (backbone.name, backbone.pretrained), comparable),
+        *not_run_lines(protocol, published),
     ]
+
+
+def not_run_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
+    """Lines on published rows of which nothing was run here."""
+    backbone = protocol.backbone
+
+    def comparable(row: PublishedRow) -> str:
+        apart = other_network(row, backbone)
+        return f"no: {apart}" if apart else "open: not run"
+
+    return ["## Printed elsewhere", "", ELSEWHERE, "", *by_network(published, (backbone.name, backbone.pretrained), comparable)]
 
 
 def verdict_table(section: Section, pairs: Sequence[tuple[PublishedRow, str]]) -> list[str]:

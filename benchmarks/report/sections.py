@@ -37,8 +37,7 @@ def make_sections(protocol: Protocol, records: Sequence[Record], failures: Seque
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        identity = record.identity
-        groups.setdefault((identity.recipe, identity.split, measured_on(identity)), []).append(record)
+        groups.setdefault(table_of(record.identity), []).append(record)
     current, other = [], []
     for recipe, split, measured in sorted(groups, key=lambda at: (place(at[0], protocol.recipes), place(at[1], protocol.splits), at[2])):
         of_group = groups[recipe, split, measured]
@@ -93,6 +92,17 @@ def rank(protocol: Protocol, records: Sequence[Record]) -> tuple[bool, int, bool
     latest = max(record.schema_version for record in records)
     present = len(edited(records)) < len(records)
     return not own_differences(protocol, records[0]), identity.version, present, latest, len(records), identity.digest
+
+
+def alike(section: Section, records: Sequence[Record]) -> list[Record]:
+    """Those of the records that could be in this section's table: of its recipe, split, data, settings, images and precision."""
+    of_section = section.records[0].identity
+    return [record for record in records if table_of(record.identity) == table_of(of_section)]
+
+
+def table_of(identity: Identity) -> tuple[str, str, str]:
+    """What all rows of one table share: recipe, split, and what they were measured on."""
+    return identity.recipe, identity.split, measured_on(identity)
 
 
 def measured_on(identity: Identity) -> str:

@@ -50,6 +50,14 @@ def own_differences(protocol: Protocol, record: Record) -> list[str]:
     if preset is not None and record.schema_version > 2:  # older records do not say which values were defaults
         said = {*wanted, *identity.overrides, *identity.defaults}
         found += [f"{key} {value} instead of the default" for key, value in config.items() if key not in said]
+    of_kind = recipe.of_kind(identity.base).items()
+    found += [
+        f"{identity.base}.{key} {identity.base_config[key]} instead of {value}"
+        for key, value in of_kind
+        if key in identity.base_config
+        and f"{identity.base}.{key}" not in identity.overrides
+        and not agrees(value, identity.base_config[key])
+    ]
     then, now = (settings.model_dump(mode="json") for settings in (identity.base_recipe, recipe.for_base(identity.base)))
     shared = identity.recipe_settings.model_dump(mode="json")
     now_shared = recipe.shared.model_dump(mode="json")

@@ -15,6 +15,7 @@ from benchmarks.report.compare import cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import labels_of, unclear
 from benchmarks.report.pictures import Material, draw, slug
+from benchmarks.report.placing import group_of, page_name, run_of
 from benchmarks.report.ranking import scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
@@ -75,10 +76,20 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     lines += notes("Runs that failed, and are in no mean", [str(run) for run in failed])
     lines += notes("Traces that are wanting, and are in no figure", wanting)
     if grouped.current:
-        lines += notes(f"Other settings, on [{protocol.name}.md]({protocol.name}.md)", [section.name for section in grouped.other])
+        for page, sections in by_page(protocol, grouped.other).items():
+            lines += notes(f"Other settings, on [{page}.md]({page}.md)", [section.name for section in sections])
     lines += notes("Variants that are not clear, and are in no table", unclear(study, records))
     lines += notes("Records that cannot be used, and are in no mean", faults)
     return [written(study_page(protocol, study.name, results), lines), *paths]
+
+
+def by_page(protocol: Protocol, sections: Sequence[Section]) -> dict[str, list[Section]]:
+    """The sections by the name of the page on which their rows stand, that of their first row."""
+    pages: dict[str, list[Section]] = {}
+    for section in sections:
+        first = section.records[0]
+        pages.setdefault(page_name(protocol, group_of(protocol, run_of(first.identity, first.group))), []).append(section)
+    return pages
 
 
 def in_order(study: Study, section: Section, labels: Mapping[str, str]) -> StudySection:

@@ -20,6 +20,7 @@ from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 
 NONE = "–"
+KNOWN = "‡: its base session knows in advance how many classes will come."
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -90,12 +91,13 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
 
 
 def widths(section: Section) -> str:
-    """Sentence that explains ± in this section."""
+    """Sentences that explain ±, and ‡ where it is, in this section."""
     counts = [len(records) for records in section.variants.values()]
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
     if any(1 < count < FEWEST_TO_RESAMPLE for count in counts):
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
-    return f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±."
+    known = " " + KNOWN if any(record.knows_all_classes for record in section.records) else ""
+    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±.") + known
 
 
 def legend(section: Section) -> str:

@@ -1,9 +1,10 @@
-"""Writes results/<protocol>.md, <protocol>.matrix.md and <protocol>.costs.md from the records alone."""
+"""Writes a protocol's own page, <protocol>.md with <protocol>.matrix.md and <protocol>.costs.md, from the records alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
@@ -15,9 +16,10 @@ from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import without_studied
+from benchmarks.report.placing import Found
 from benchmarks.report.printed import nobody_lines, printed_lines
 from benchmarks.report.section import Section
-from benchmarks.report.sections import make_sections
+from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
@@ -26,7 +28,7 @@ from protocols.backbones import in_words
 from protocols.printed import PublishedRow
 from protocols.pseudo import ENDING
 from protocols.schema import Protocol
-from protocols.study import load_study, study_names
+from protocols.study import Study
 
 COSTS_INTRO = (
     "Means over seeds; they differ from run to run. Base: only runs that trained it, the others found it in the cache. "
@@ -54,35 +56,55 @@ ORACLE = (
 )
 
 
-def write_report(protocol: Protocol, results: Path) -> list[Path]:
-    """Writes the files and returns their paths.
+class Page(NamedTuple):
+    """Name of a page, without `.md`, and its title."""
+
+    name: str
+    title: str
+
+
+class Shown(NamedTuple):
+    """Sections of a page, of settings that the files describe now and of others, and the studies that show more of its methods."""
+
+    current: list[Section]
+    other: list[Section]
+    studies: set[str]
+
+
+def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studies: Sequence[Study], results: Path) -> list[Path]:
+    """Writes the files and returns their paths; `others` are the records of other pages.
 
     Without any record, the page holds the published rows only; raises RecordError if there are none of these either.
     """
-    store = Store(results)
-    records, faults, failures = store.load(protocol.name)
     published = load_published(protocol.name)
-    table = results / f"{protocol.name}.md"
-    if not (records or faults or failures):
+    page = Page(protocol.name, protocol.title)
+    if not (found.records or found.faults or found.failures):
         if shown := of_length(published, protocol.sessions.count + 1):
-            return [written(table, nobody_lines(protocol, shown))]
-        raise RecordError(f"{store.root / protocol.name}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
-    grouped, studies = make_sections(protocol, records, failures), [load_study(name) for name in study_names()]
+            return [written(results / f"{page.name}.md", nobody_lines(protocol, shown))]
+        place = Store(results).root / protocol.name
+        raise RecordError(f"{place}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
+    grouped = make_sections(protocol, found.records, found.failures)
     sections, of_studies = [], set()
     for section in grouped.current:
-        without, moved = without_studied(section, studies)
+        without, moved = without_studied(section, studies, alike(section, others))
         sections += [without] if without.variants else []
         of_studies |= moved
-    every = [record for section in (*sections, *grouped.other) for record in section.records]
-    lines = [f"# {protocol.title}", "", *backbone_lines(every), intro(protocol, every)]
+    shown_records = [record for section in (*sections, *grouped.other) for record in section.records]
+    lines = [f"# {page.title}", "", *backbone_lines(shown_records), intro(protocol, page, shown_records)]
     for section in sections:
         lines += section_lines(section, published)
-    lines += other_lines(grouped.other)
-    lines += notes("Studies of these methods' parameters", [study_line(protocol, name) for name in sorted(of_studies)])
-    lines += notes("Runs that failed, and are in no mean", [str(failed) for failed in failures])
-    lines += notes("Records that cannot be used, and are in no mean", faults)
-    sections += grouped.other
-    return [written(table, lines), *write_matrices(protocol, sections, results), *write_costs(protocol, sections, results)]
+    return write_page(protocol, page, lines, Shown(sections, grouped.other, of_studies), found, results)
+
+
+def write_page(protocol: Protocol, page: Page, lines: Sequence[str], shown: Shown, found: Found, results: Path) -> list[Path]:
+    """Writes a page that begins with `lines`, and the pages beside it."""
+    lines = [*lines, *other_lines(shown.other)]
+    lines += notes("Studies of these methods' parameters", [study_line(protocol, name) for name in sorted(shown.studies)])
+    lines += notes("Runs that failed, and are in no mean", [str(failed) for failed in found.failures])
+    lines += notes("Records that cannot be used, and are in no mean", found.faults)
+    sections = [*shown.current, *shown.other]
+    table = written(results / f"{page.name}.md", lines)
+    return [table, *write_matrices(page, sections, results), *write_costs(page, sections, results)]
 
 
 def study_page(protocol: Protocol, study: str, results: Path) -> Path:
@@ -106,7 +128,7 @@ def command_of(protocol: Protocol) -> str:
     return f"python run_all.py --protocol {protocol.name} --report-only"
 
 
-def intro(protocol: Protocol, records: Sequence[Record]) -> str:
+def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
     return (
         f"Written by `{command_of(protocol)}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
@@ -114,8 +136,8 @@ def intro(protocol: Protocol, records: Sequence[Record]) -> str:
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; for one seed, none. "
         + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
         + (VAL if any(record.selection == "val" for record in records) else "")
-        + f" Accuracy by session of origin, and by other papers' definitions: [{protocol.name}.matrix.md]({protocol.name}.matrix.md), "
-        f"seconds and memory: [{protocol.name}.costs.md]({protocol.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
+        + f" Accuracy by session of origin, and by other papers' definitions: [{page.name}.matrix.md]({page.name}.matrix.md), "
+        f"seconds and memory: [{page.name}.costs.md]({page.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
     )
 
 
@@ -196,8 +218,8 @@ def notes(title: str, lines: Sequence[str]) -> list[str]:
     return ["", f"## {title}", "", *(f"- {line}" for line in lines)] if lines else []
 
 
-def write_matrices(protocol: Protocol, sections: Sequence[Section], results: Path) -> list[Path]:
-    lines = [f"# {protocol.title}: accuracy by session of origin", "", MATRIX_INTRO, ""]
+def write_matrices(page: Page, sections: Sequence[Section], results: Path) -> list[Path]:
+    lines = [f"# {page.title}: accuracy by session of origin", "", MATRIX_INTRO, ""]
     for section in sections:
         lines += [f"## {section.name}", "", "### By other definitions", "", definitions_table(section), "", definitions_legend(), ""]
         lines += ["### Session by session", ""]
@@ -205,11 +227,11 @@ def write_matrices(protocol: Protocol, sections: Sequence[Section], results: Pat
             lines += [matrix_table(records), ""]
     if not sections:
         return []
-    return [written(results / f"{protocol.name}.matrix.md", lines)]
+    return [written(results / f"{page.name}.matrix.md", lines)]
 
 
-def write_costs(protocol: Protocol, sections: Sequence[Section], results: Path) -> list[Path]:
-    lines = [f"# {protocol.title}: what it cost", "", COSTS_INTRO, ""]
+def write_costs(page: Page, sections: Sequence[Section], results: Path) -> list[Path]:
+    lines = [f"# {page.title}: what it cost", "", COSTS_INTRO, ""]
     for section in sections:
         variants = {}
         for variant, records in section.variants.items():
@@ -220,4 +242,4 @@ def write_costs(protocol: Protocol, sections: Sequence[Section], results: Path) 
             lines += [f"## {section.name}", "", cost_table(variants), ""]
     if len(lines) == 4:
         return []
-    return [written(results / f"{protocol.name}.costs.md", lines)]
+    return [written(results / f"{page.name}.costs.md", lines)]

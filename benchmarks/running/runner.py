@@ -163,6 +163,8 @@ class Runner:
             environment=contender.environment,
             selection=selection_of(identity),
             memory_budget=contender.budget,
+            knows_all_classes=any(load_base_kind(stage.base).knows_all_classes for stage in identity.stages),
+            group=strategy.group,
             sessions=tuple(results),
             predictions_sha256=hashlib.sha256(packed).hexdigest(),
         )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent.parent
 BASES = FOLDER / "bases"
-GROUP = "[a-z][a-z0-9_]*"
-"""Form of a group's name."""
+GROUP = "[a-z][a-z0-9_]{0,63}"
+"""Form of a group's name, which becomes part of the name of a page."""
 OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
 """Packages that a method's file may not import. The runner holds the test images; gc and ctypes give access to any object."""
 
@@ -68,7 +68,7 @@ def read_entry(name: str) -> Entry:
                 raise MethodError(f"{path}: presets of {node.name} must be a literal dictionary with at least one entry")
             group = facts.get("group", "")
             if not isinstance(group, str) or (group and not re.fullmatch(GROUP, group)):
-                raise MethodError(f"{path}: group of {node.name} must be a literal of a-z, 0-9 and _")
+                raise MethodError(f"{path}: group of {node.name} must be a literal of a-z, 0-9 and _, at most 64 letters")
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
             return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name, group)
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")

@@ -27,9 +27,11 @@ def wanted(identity: Identity) -> Identity | None:
     protocol: Protocol = protocol_of(identity.protocol)
     if identity.recipe not in protocol.recipes:
         return None
-    request = Request(protocol, identity.recipe, identity.split, (identity.seed,), ((identity.method, identity.preset),))
+    request = Request(
+        protocol, identity.recipe, identity.split, (identity.seed,), ((identity.method, identity.preset, identity.asked_base),)
+    )
     try:
-        return make_identity(request, identity.method, identity.preset, identity.overrides, identity.seed)
+        return make_identity(request, identity.method, identity.preset, identity.overrides, identity.seed, identity.asked_base)
     except (InputError, ValueError, KeyError):
         return None
 
