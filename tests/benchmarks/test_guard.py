@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -50,6 +53,57 @@ def test_what_is_not(tmp_path: Path, places: tuple[str, ...]) -> None:
         Path(__file__).read_bytes()
         with open(os.dup(0), "rb"):  # noqa: PTH123  a number is no path
             pass
+
+
+def of_a_method(code: str) -> Callable[..., Any]:
+    """The function `f` of this code, as a file of methods/ would have it."""
+    scope: dict[str, Any] = {"__name__": "methods.mine"}
+    exec(code, scope)
+    return cast(Callable[..., Any], scope["f"])
+
+
+@pytest.mark.parametrize("mode", ["w", "a", "x", "r+"])
+def test_a_method_writes_no_file(mode: str, tmp_path: Path, places: tuple[str, ...]) -> None:
+    path = tmp_path / "cache"
+    write = of_a_method("def f(path, mode):\n    open(path, mode).close()")
+    if mode == "r+":
+        path.touch()
+    with blocked(places):
+        with pytest.raises(LeakError, match=r"opened .*cache for writing; what it keeps must be in self or in its memory"):
+            write(path, mode)
+        open(path, mode).close()  # noqa: PTH123  who is no method may
+        write(os.devnull, "w")
+    write(path, "a")
+
+
+def test_a_method_reads_no_file_that_is_newer_than_the_process(tmp_path: Path, places: tuple[str, ...]) -> None:
+    (tmp_path / "new").write_bytes(b"x")
+    (tmp_path / "old").write_bytes(b"x")
+    os.utime(tmp_path / "old", (0, 0))
+    read = of_a_method("def f(path):\n    return open(path, 'rb').read()")
+    with blocked(places):
+        assert read(tmp_path / "old") == b"x"
+        assert read(Path("/dev/null")) == b""
+        with pytest.raises(LeakError, match=r"opened .*new that was written while the command ran"):
+            read(tmp_path / "new")
+
+
+def test_what_a_method_imports_or_compiles_may_write(tmp_path: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python writes its byte code, and torch's compiler its kernels."""
+    (tmp_path / "a_new_module.py").write_text("X = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    with blocked(places):
+        assert of_a_method("def f():\n    import a_new_module\n    return a_new_module.X")() == 1
+        of_a_method("def f(write):\n    write()")(compiler(tmp_path / "kernel"))
+    assert list(tmp_path.rglob("a_new_module.*.pyc"))
+    assert (tmp_path / "kernel").exists()
+
+
+def compiler(path: Path) -> Callable[[], None]:
+    scope: dict[str, Any] = {"__name__": "torch._inductor.codecache", "path": path}
+    exec("def f():\n    path.write_text('x')", scope)
+    return cast(Callable[[], None], scope["f"])
 
 
 def test_opened_again_after_an_error(tmp_path: Path, places: tuple[str, ...]) -> None:

@@ -128,6 +128,10 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
     "carries:directory": (SharedStateError, "sets the working directory to '/'"),
 }
 
+COUNTED = {"hoards:flat": 5 * 64, "hides:flat_list": 5 * 64, "hides:pooled": 5 * 16, "hides:joined": 5 * 64, "oracle_by_default:default": 0}
+"""Numbers that stand in the record where nothing is found out, as docs/ADDING_A_METHOD.md says. Features of the tiny network are as wide
+as its images are large."""
+
 
 @pytest.fixture(autouse=True)
 def among_the_methods(methods_in: Callable[[Path], None]) -> None:
@@ -144,8 +148,8 @@ def identity(protocol: Protocol, variant: str, settings: Settings) -> Identity:
 
 
 def test_every_cheat_is_tried() -> None:
-    names = set(method_names()) - {"imports_the_runner", "oracle_by_default"}
-    assert {f"{name}:{preset}" for name in names for preset in registry.read_entry(name).presets} == set(CAUGHT)
+    names = set(method_names()) - {"imports_the_runner"}
+    assert {f"{name}:{preset}" for name in names for preset in registry.read_entry(name).presets} == set(CAUGHT) | set(COUNTED)
 
 
 @pytest.mark.parametrize("variant", CAUGHT)
@@ -183,14 +187,11 @@ def test_honest_tensors_that_are_as_wide_as_an_image(tiny: Protocol, runner: Run
         assert record.sessions[-1].images_kept == 0
 
 
-def test_what_escapes_by_its_shape_is_counted(tiny: Protocol, runner: Runner) -> None:
+@pytest.mark.parametrize("variant", COUNTED)
+def test_what_escapes_by_its_shape_is_counted(variant: str, tiny: Protocol, runner: Runner) -> None:
     """Images in disguise are numbers kept: they stand in the record, and in the table beside those of the others."""
-    record, _, _ = runner.run(identity(tiny, "hoards:flat", runner.settings))
-    assert [session.numbers_kept for session in record.sessions] == [5 * 64] * 3
-    listed, _, _ = runner.run(identity(tiny, "hides:flat_list", runner.settings))
-    assert [session.numbers_kept for session in listed.sessions] == [5 * 64] * 3
-    honest, _, _ = runner.run(identity(tiny, "oracle_by_default", runner.settings))
-    assert [session.numbers_kept for session in honest.sessions] == [0] * 3
+    record, _, _ = runner.run(identity(tiny, variant, runner.settings))
+    assert [session.numbers_kept for session in record.sessions] == [COUNTED[variant]] * 3
 
 
 def test_a_cheat_gets_no_record_but_a_note(tiny: Protocol, runner: Runner, settings: Settings) -> None:
