@@ -76,8 +76,8 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     lines += notes("Runs that failed, and are in no mean", [str(run) for run in failed])
     lines += notes("Traces that are wanting, and are in no figure", wanting)
     if grouped.current:
-        for page, sections in by_page(protocol, grouped.other).items():
-            lines += notes(f"Other settings, on [{page}.md]({page}.md)", [section.name for section in sections])
+        for page, others in by_page(protocol, grouped.other).items():
+            lines += notes(f"Other settings, on [{page}.md]({page}.md)", [section.name for section in others])
     lines += notes("Variants that are not clear, and are in no table", unclear(study, records))
     lines += notes("Records that cannot be used, and are in no mean", faults)
     return [written(study_page(protocol, study.name, results), lines), *paths]
