@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cli.listing import listing
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.planning.published import check_published
 from benchmarks.records.costs import Costs
@@ -22,6 +23,7 @@ from benchmarks.report.bases import stage_in_words
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import group_of, run_named
 from benchmarks.report.section import Section
+from benchmarks.report.study import by_page
 from benchmarks.running.runner import Runner
 from methods.bases.cosine import Cosine
 from protocols import ProtocolError, loading
@@ -256,6 +258,18 @@ def test_a_study_across_pages_shows_its_variants_once_all_are_there(make_record:
     assert without_studied(section, [study])[1] == set()
     kept, moved = without_studied(section, [study], [make_record("teen:default", **COSINE)])
     assert (kept.variants, moved) == ({}, {"mine"})
+
+
+def test_a_study_names_the_page_of_its_other_settings(make_record: Make, hand: Protocol) -> None:
+    made = (make_record("teen:default", **COSINE), make_record("base_only:default"), make_record("proto:raw_mean", **ASKED))
+    found = by_page(hand, [Section("quick", "paper", {record.identity.variant: [record]}) for record in made])
+    assert {page: len(of_page) for page, of_page in found.items()} == {"modern.hand": 2, "hand": 1}
+
+
+def test_the_list_shows_groups() -> None:
+    text = listing()
+    assert "; group modern" in text
+    assert "--methods modern; on a page of its own, modern.<protocol>.md\n  " in text
 
 
 def test_base_sessions_in_words() -> None:
