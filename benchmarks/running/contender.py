@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,6 @@ from benchmarks.running.audit import images_outside, numbers_kept, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
-from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.selection import Measured, weighted
@@ -67,6 +67,8 @@ class Contender:
     base_parameters: int
     base_seconds: float
     most_numbers: int | None = None
+    find_epochs: Callable[[Contender, int, int], int] | None = None
+    """Under selection val: the number of epochs of a session, by session and seed (benchmarks/running/validation.py)."""
     shown: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     known: Known = field(default_factory=dict)
 
@@ -83,8 +85,8 @@ class Contender:
         Raises what the method raises; LeakError or BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
-        if self.seed_context.held is not None and session:
-            self.strategy.fixed_epochs = epochs_by_validation(self, session, seed, self.seed_context.held)
+        if self.find_epochs is not None and session:
+            self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
         seed_generators(seed, f"session{session}")
         with blocked(self.seed_context.blocked_folders):
             self.strategy.train(self.seed_context.experiences[session], eval_streams=[])

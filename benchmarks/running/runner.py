@@ -30,6 +30,7 @@ from benchmarks.running.images import SessionImages
 from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
 from benchmarks.running.shared_state import left_as_it_was
+from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
 from benchmarks.system.errors import DataError
@@ -109,7 +110,8 @@ class Runner:
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
         most = cls.most_numbers(config, identity.sessions, network.feature_dim)
-        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds, most)
+        find = None if seed_context.held is None else epochs_by_validation
+        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds, most, find)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from statistics import median_high
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.data.splits import Indices
+from benchmarks.running.contender import Contender
 from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked
@@ -21,21 +21,19 @@ from benchmarks.system.streams import seed_generators
 from methods.contract.selection import Measured
 from methods.contract.strategy import SessionStrategy
 
-if TYPE_CHECKING:
-    from benchmarks.running.contender import Contender
-
 MOST_FOLDS = 5
 
 
-def epochs_by_validation(contender: Contender, session: int, seed: int, held: Indices) -> int:
+def epochs_by_validation(contender: Contender, session: int, seed: int) -> int:
     """Number of epochs for a session: the median over folds, rounded up to one that occurred.
 
     In each fold a copy of the method trains without one shot of every new class (a fifth of its images where there are more than
-    five), and is measured after every epoch on these and on the held-out base images `held`. The method's own rule says when it is best:
+    five), and is measured after every epoch on these and on the held-out base images. The method's own rule says when it is best:
     `finished()`, else the rule of `BestEpoch`. Raises DataError for a class with one image.
     """
     context = contender.seed_context
-    own = context.split.train[session]
+    held, own = context.held, context.split.train[session]
+    assert held is not None
     labels = context.tensors.labels.cpu()[torch.from_numpy(own)].numpy()
     nothing = np.empty(0, dtype=np.int64)
     shown = (held, *[nothing] * (session - 1), own)

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.base.features import state_sha256
 from benchmarks.data.splits import make_split
-from benchmarks.running import contender as running
+from benchmarks.running import runner as running
 from benchmarks.running.runner import Contender, Runner
 from benchmarks.running.validation import folds
 from benchmarks.system.errors import DataError
