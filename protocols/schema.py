@@ -18,6 +18,8 @@ from protocols.reading import short
 from protocols.seeds import parse_seeds
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
+DRAWN_ORDERS: tuple[SplitName, ...] = ("paper", "lec")
+"""Splits whose class order depends on the seed; the others have the order of the labels."""
 Precision = Literal["auto", "fp32", "bf16"]
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
@@ -66,6 +66,11 @@ class Identity(Strict):
         """Method and preset, such as `lecnet:paper`, with changed parameters, such as `lecnet:paper[gamma=0.6]`."""
         changes = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.overrides.items()))
         return f"{self.method}:{self.preset}" + (f"[{changes}]" if changes else "")
+
+    @property
+    def selection(self) -> Literal["last", "oracle_test"]:
+        """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
+        return "oracle_test" if self.config.get("selection") == "oracle_test" else "last"
 
     def same_as(self, other: Identity) -> bool:
         """Whether both are the same run. `images` and `precision` of None match any value."""

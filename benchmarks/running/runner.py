@@ -42,7 +42,6 @@ from benchmarks.system.device import environment, pick_device, resolve_precision
 from benchmarks.system.errors import DataError
 from benchmarks.system.settings import Settings
 from benchmarks.system.streams import torch_seed
-from methods.contract.config import Selection
 from methods.contract.memory import Memory
 from methods.contract.registry import load_method
 from methods.contract.strategy import MethodContext
@@ -149,7 +148,7 @@ class Runner:
         budget = cls.budget(config, identity.sessions)
         memory = Memory(budget)
         images = SessionImages(self.transform, memory, identity.seed)
-        oracle = seed_context.oracle if selection_of(identity) == "oracle_test" else None
+        oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         context = MethodContext(network, images, memory, identity.sessions, self.device, self.fresh(identity, env), oracle, pays)
         torch.manual_seed(torch_seed(identity.seed, "adopt"))
@@ -200,7 +199,7 @@ class Runner:
             order_sha256=seed_context.split.order_sha256,
             rows_sha256=seed_context.split.indices_sha256,
             environment=contender.environment,
-            selection=selection_of(identity),
+            selection=identity.selection,
             memory_budget=contender.budget,
             sessions=tuple(results),
             predictions_sha256=hashlib.sha256(packed).hexdigest(),
@@ -227,8 +226,3 @@ def fresh_network(
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
     data = protocol.data
     return tuple((data.channels, side, side) for side in sorted({data.size, data.train_size or data.size}))
-
-
-def selection_of(identity: Identity) -> Selection:
-    """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
-    return "oracle_test" if identity.config.get("selection") == "oracle_test" else "last"
