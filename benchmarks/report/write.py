@@ -9,6 +9,7 @@ from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
 from benchmarks.records.costs import costs_of
 from benchmarks.records.edited import edited
+from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.compare import comparison
@@ -128,7 +129,7 @@ def of_length(published: Sequence[PublishedRow], columns: int) -> list[Published
 
 
 def provenance(section: Section) -> list[str]:
-    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments and images."""
+    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images and kept predictions."""
     records = section.records
     seeds = section.seeds
     lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
@@ -162,6 +163,11 @@ def provenance(section: Section) -> list[str]:
     if several:
         lines.append(f"- **Seed {', '.join(map(str, several))}: run in several of these, so not all methods start from one base model.**")
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
+    kept = sum(are_of(kept_predictions(record), record) for record in records)
+    lines.append(
+        f"- When this page was written, {kept} of these {len(records)} records had their predictions beside them, so that `--verify` can "
+        f"count again; the other {len(records) - kept} carry counts alone (git keeps no predictions), held by their seal and their split."
+    )
     return lines
 
 

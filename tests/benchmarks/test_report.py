@@ -5,6 +5,7 @@ After a change of the layout that is meant, look at the `git diff` of what `writ
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
 from collections.abc import Callable, Sequence
@@ -95,6 +96,18 @@ def text_of(protocol: Protocol, results: Path) -> str:
 
 def test_golden(hand: Protocol, story: Path) -> None:
     assert text_of(hand, story).encode() == GOLDEN.read_bytes()
+
+
+def test_how_many_records_can_be_counted_again(hand: Protocol, results: Path, save: Save, make_record: MakeRecord, costs: Costs) -> None:
+    """Those with their own predictions beside them: not those with none, and not those with another run's."""
+    save("base_only:default", BASE_ONLY)
+    for seed, kept in enumerate([b"of this run", b"of another"]):
+        record = make_record("lecnet:paper", seed, LECNET[seed])
+        own = record.model_copy(update={"predictions_sha256": hashlib.sha256(b"of this run").hexdigest()})
+        Store(results).save(own, costs, kept)
+    Store(results).path(make_record("base_only:default").identity, ".npz").unlink()
+    assert "- When this page was written, 1 of these 5 records had their predictions beside them" in text_of(hand, results)
+    assert "; the other 4 carry counts alone" in text_of(hand, results)
 
 
 # Cells, worked out by hand. t of 95 % is 4.302653 with two degrees of freedom and 12.7062 with one. ----------------------

@@ -56,7 +56,7 @@ def test_a_true_record(tiny: Protocol, there: Settings) -> None:
     assert text.splitlines() == [
         "tiny: 1 records read, 0 notes of failed runs",
         "  1 sealed, and the seals hold; 0 of schema 1, which has no seal",
-        "  1 agree with their kept predictions or are named below; 0 have none here",
+        "  1 counted again from the predictions beside them, and right or named below; 0 carry counts alone, without their predictions",
         "  1 compared with the split of their seed",
         "  0 traces of studies belong to their records or are named below",
     ]
@@ -145,7 +145,7 @@ def test_without_predictions_or_images_it_says_so(tiny: Protocol, there: Setting
     folder = tiny.model_copy(update={"data": tiny.data.model_copy(update={"source": "folder", "path": "nowhere"})})
     text, faults = verify(folder, replace(there, data_root=tmp_path / "none"))
     assert faults == 0
-    assert "0 agree with their kept predictions or are named below; 1 have none here" in text
+    assert "  0 counted again from the predictions beside them, and right or named below; 1 carry counts alone" in text
     assert "0 compared with the split of their seed: " in text
     assert "nowhere" in text
 
