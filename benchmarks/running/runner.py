@@ -55,11 +55,14 @@ Progress = Callable[[str], None]
 class Runner:
     """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share.
 
-    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already.
+    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already. A run whose base model
+    another process is training waits for it, or raises BusyError if `wait` is False.
     """
 
-    def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None) -> None:
-        self.protocol, self.settings = protocol, settings
+    def __init__(
+        self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None, wait: bool = True
+    ) -> None:
+        self.protocol, self.settings, self.wait = protocol, settings, wait
         self.device = pick_device(settings.device)
         self.transform = Transform(protocol.data, protocol.augment)
         self.images = images or load_images(protocol.data, settings.data_root, verified)
@@ -132,9 +135,9 @@ class Runner:
         progress("base session")
         network = fresh()
         folder = self.settings.results / ".base"
-        network.load_state_dict(cached_base(folder, key, fresh, train))
+        network.load_state_dict(cached_base(folder, key, fresh, train, self.wait))
         to_fast_layout(network.eval(), self.device)
-        return network, base_features(folder, key, network, tensors, split, self.transform), seconds
+        return network, base_features(folder, key, network, tensors, split, self.transform, self.wait), seconds
 
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
