@@ -19,6 +19,8 @@ from protocols.seeds import parse_seeds
 from protocols.training import Training
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
+DRAWN_ORDERS: tuple[SplitName, ...] = ("paper", "lec")
+"""Splits whose class order depends on the seed; the others have the order of the labels."""
 Precision = Literal["auto", "fp32", "bf16"]
 
 

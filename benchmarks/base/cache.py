@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks.base.key import BaseKey
 from benchmarks.base.tensors import finite, fits, read_tensors, write_tensors
+from benchmarks.system.errors import BusyError
 from benchmarks.system.files import locked, remove
 from methods.parts.network import Network
 
@@ -74,25 +75,34 @@ def state_of(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor])
 
 
 def cached_base(
-    folder: Path, key: BaseKey, fresh: Callable[[], Network], train: Callable[[Network, Checkpoint], None], drop: Sequence[str] = ()
+    folder: Path,
+    key: BaseKey,
+    fresh: Callable[[], Network],
+    train: Callable[[Network, Checkpoint], None],
+    drop: Sequence[str] = (),
+    wait: bool = True,
 ) -> dict[str, Tensor]:
     """The state of the base model of `key`: read if it is stored intact, else trained from `fresh()` and stored.
 
-    Parts of the network named in `drop` are trained, but not stored. One process trains; others that need the same base model wait.
-    Raises FloatingPointError for weights that are not finite.
+    Parts of the network named in `drop` are trained, but not stored. One process trains; others that need the same base model wait, or
+    get a BusyError if `wait` is False. Raises FloatingPointError for weights that are not finite.
     """
     path = folder / f"{key.stem}.safetensors"
-    with locked(path.with_suffix(".lock"), wait=True):
+    lock = path.with_suffix(".lock")
+    with locked(lock, wait) as mine:
         state = read_tensors(path, key)
         checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
         network = fresh()
         if state is None or not fits(state, exported(network, drop)):
+            if not mine:
+                raise BusyError(lock)
             train(network, checkpoint)
             state = exported(network, drop)
             if not finite(state):  # after the last step; its loss was still finite
                 raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
             write_tensors(path, key, state)
-        checkpoint.remove()  # also one left by a process that was killed just before this line
+        if mine:
+            checkpoint.remove()  # also one left by a process that was killed just before this line
         return state
 
 

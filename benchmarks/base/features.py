@@ -16,6 +16,7 @@ from benchmarks.base.tensors import read_tensors, write_tensors
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
+from benchmarks.system.errors import BusyError
 from benchmarks.system.files import locked
 from benchmarks.system.hashes import indices_sha256
 from methods.parts.network import Network
@@ -67,8 +68,11 @@ def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, indices: Tensor
     return torch.cat([embed(transform.normalise(images[part])) for part in indices.split(size)])
 
 
-def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensors, split: Split, transform: Transform) -> BaseFeatures:
-    """Reads the features stored with the base model of key `base`, else computes and stores them. Others wait for the process that does.
+def base_features(
+    folder: Path, base: BaseKey, network: Network, tensors: Tensors, split: Split, transform: Transform, wait: bool = True
+) -> BaseFeatures:
+    """Reads the features stored with the base model of key `base`, else computes and stores them. Others wait for the process that does,
+    or get a BusyError if `wait` is False.
 
     `network` is the base model, in evaluation mode.
     """
@@ -76,10 +80,13 @@ def base_features(folder: Path, base: BaseKey, network: Network, tensors: Tensor
     key = BaseKey({**base.fields, "features_of": of, "test": indices_sha256(split.test)})
     indices = torch.from_numpy(split.train[0])
     path = folder / f"{key.stem}.features"
-    with locked(path.with_suffix(".lock"), wait=True):
+    lock = path.with_suffix(".lock")
+    with locked(lock, wait) as mine:
         state = read_tensors(path, key)
         counts = {"train": len(indices), **{f"test{number}": len(of_session) for number, of_session in enumerate(split.test)}}
         if state is None or {name: len(value) for name, value in state.items()} != counts:
+            if not mine:
+                raise BusyError(lock)
             with torch.no_grad():
                 state = {"train": embed_all(network.embed, tensors.plain, indices, transform)}
                 for number, of_session in enumerate(split.test):

@@ -44,12 +44,16 @@ class BaseModel:
 
 @dataclass(frozen=True)
 class BaseSessions:
-    """Trains the base models of a protocol on a device; `folder` is their cache, `weights` are what the backbone starts from."""
+    """Trains the base models of a protocol on a device; `folder` is their cache, `weights` are what the backbone starts from.
+
+    A base model that another process is training is waited for, or a BusyError is raised if `wait` is False.
+    """
 
     protocol: Protocol
     folder: Path
     device: torch.device
     weights: Path | None
+    wait: bool = True
 
     def fresh(self, identity: Identity, precision: str, stages: int | None = None, parent: Network | None = None) -> Callable[[], Network]:
         """Function that returns the network of a run before any base session: of its first `stages` kinds (None: of all), with all
@@ -84,12 +88,12 @@ class BaseSessions:
                 origins.append(taken.origin)
                 network.load_state_dict(taken.state)
             else:
-                network.load_state_dict(cached_base(self.folder, key, fresh, train, of_kind.drop))
+                network.load_state_dict(cached_base(self.folder, key, fresh, train, of_kind.drop, self.wait))
             network.eval()
         assert key is not None and network is not None
         to_fast_layout(network, self.device)
         plain = Transform(self.protocol.data, self.protocol.augment)
-        features = base_features(self.folder, key, network, tensors, split, plain)
+        features = base_features(self.folder, key, network, tensors, split, plain, self.wait)
         return BaseModel(network, features, sum(seconds), "; ".join(origins))
 
     def _train(

@@ -52,6 +52,7 @@ def listing() -> str:
 
 def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     """Text listing the runs still to do, with a time estimate from the costs of earlier runs of the same variants."""
+    from benchmarks.planning.ledger import upgraded
     from benchmarks.records.costs import costs_of
     from benchmarks.sweeping.progress import readable
 
@@ -64,7 +65,7 @@ def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     if not missing:
         return lines[0]
     lines += [f"  {identity.variant} seed {identity.seed}" for identity in missing]
-    done = [(run, record) for run in runs if (record := ledger.store.find(run)) is not None]
+    done = [(run, record) for run in runs if (record := ledger.store.find(run, upgraded)) is not None]
     costs = [(run, cost) for run, record in done if (cost := costs_of(record)) is not None]
     seconds_of = {
         variant: mean(c.sessions_seconds for identity, c in costs if identity.variant == variant)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
@@ -105,6 +105,12 @@ class Identity(Strict):
         changes = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.overrides.items()))
         at = f"@{self.asked_base}" if self.asked_base else ""
         return f"{self.method}:{self.preset}{at}" + (f"[{changes}]" if changes else "")
+
+    @property
+    def selection(self) -> Literal["last", "val", "oracle_test"]:
+        """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
+        said = self.config.get("selection")
+        return "val" if said == "val" else "oracle_test" if said == "oracle_test" else "last"
 
     def same_as(self, other: Identity) -> bool:
         """Whether both are the same run. `images` and `precision` of None match any value."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.records.schema import Record
 
 Labels = NDArray[np.int16]
 Counts = tuple[tuple[int, ...], tuple[int, ...]]
@@ -21,6 +24,20 @@ def pack_predictions(predictions: Sequence[Labels], labels: Labels) -> bytes:
     target = io.BytesIO()
     np.savez_compressed(target, allow_pickle=False, labels=labels, **{f"session{t:02d}": p for t, p in enumerate(predictions)})
     return target.getvalue()
+
+
+def kept_predictions(record: Record) -> bytes | None:
+    """The packed predictions beside a record; None if there are none, and for a record of schema 1."""
+    path = record.beside(".npz")
+    try:
+        return path.read_bytes() if record.schema_version > 1 and path.is_file() else None
+    except OSError:
+        return None
+
+
+def are_of(packed: bytes | None, record: Record) -> bool:
+    """Whether these are the packed predictions of this record's run, so that its counts can be counted again."""
+    return packed is not None and hashlib.sha256(packed).hexdigest() == record.predictions_sha256
 
 
 def recount(packed: bytes) -> list[Counts]:

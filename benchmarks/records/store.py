@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks.records.copies import copied_seeds
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun, Failure, read_failure
 from benchmarks.records.identity import Identity
@@ -203,22 +204,3 @@ def one_record_a_run(records: list[Record]) -> tuple[list[Record], list[tuple[Re
 def in_its_place(record: Record) -> bool:
     """Whether the record lies in the folder that this release gives to its run."""
     return record.path.parent.name == record.identity.stem.parent.name
-
-
-def copied_seeds(records: list[Record]) -> list[tuple[Record, str]]:
-    """Records of a variant with the same image indices and predictions under several seeds, each with a reason.
-
-    All but one must be copies, and nothing tells which. Equal predictions from other shots are not copies: a method that has collapsed
-    on the newest class predicts the same, whatever its shots.
-    """
-    same = defaultdict(list)
-    for record in records:
-        identity = record.identity
-        what = (identity.group, identity.variant, identity.images, identity.precision)
-        same[what, record.rows_sha256, record.predictions_sha256].append(record)
-    found = []
-    for several in same.values():
-        seeds = ", ".join(str(record.identity.seed) for record in several)
-        if len({record.identity.seed for record in several}) > 1:
-            found += [(record, f"seeds {seeds} have the same predictions, so they are copies; remove and run again") for record in several]
-    return found

@@ -10,11 +10,11 @@ from benchmarks.records.store import Store
 from benchmarks.report.bases import CONTROLS, LEGEND, by_base, control, is_control, overview
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import OTHER_BASES, Found, page_name, placed
-from benchmarks.report.printed import not_run_lines, stands_beside
+from benchmarks.report.printed import not_run_lines, of_length, stands_beside
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections, table_of, told_apart
 from benchmarks.report.tables import KNOWN
-from benchmarks.report.write import Page, Shown, intro, of_length, section_lines, write_own, write_page
+from benchmarks.report.write import Page, Shown, intro, section_lines, write_own, write_page
 from protocols import load_published
 from protocols.schema import Protocol
 from protocols.study import Study, load_study, study_names

@@ -138,3 +138,8 @@ def figures(row: PublishedRow) -> list[str]:
     """Cells: first, last and average accuracy, PD."""
     ends = [row.accuracy[0], row.accuracy[-1]]
     return [NONE if value is None else f"{value:.2f}" for value in ends] + average_and_drop(row)
+
+
+def of_length(published: Sequence[PublishedRow], columns: int) -> list[PublishedRow]:
+    """The published rows with `columns` accuracies. Rows of another length belong to another protocol."""
+    return [row for row in published if len(row.accuracy) == columns]

@@ -1,4 +1,4 @@
-"""Ranks the rows of a table's column by paired tests over common seeds."""
+"""Ranks the rows of a table's columns by paired tests over common seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Column = Mapping[str, Scores]
 @dataclass(frozen=True)
 class Pair:
     """A row minus its reference row, one difference per common seed. `raw` is the p-value of the paired test; `p` is corrected for all
-    rows with the same reference."""
+    rows with the same reference in its column, and not for other columns."""
 
     differences: NDArray[np.float64]
     raw: float
@@ -83,17 +83,26 @@ def seeds_needed(pairs: Mapping[str, Pair]) -> dict[str, int]:
     return needed
 
 
-def ahead_of_all(rows: Column) -> str | None:
-    """The row to print bold: significantly ahead of every other row that has enough seeds for a test, and no other row has a higher
-    mean. None for a tie, or if there is no other row to be tested."""
-    first = leader(rows)
-    if first is None:
-        return None
-    pairs, few = against(first, rows), few_seeds(rows)
-    tested = [pair for name, pair in pairs.items() if name not in few]
-    best = np.mean(list(rows[first].values()))
-    unbeaten = all(np.mean(list(rows[name].values())) < best for name in few)
-    return first if unbeaten and tested and all(pair.separated and pair.mean < 0 for pair in tested) else None
+def ahead_of_all(table: Mapping[str, Column]) -> dict[str, str]:
+    """Column -> the row to print bold in it. Columns without such a row are left out.
+
+    It is significantly ahead of every other row that has enough seeds for a test, and no other row has a higher mean. Holm's correction
+    is over the pairs of all columns: if no row differs from any other, 5 % of tables have something bold, whatever their number of
+    columns. Nothing is bold in a tie, or if there is no other row to be tested.
+    """
+    leaders = {name: first for name, rows in table.items() if (first := leader(rows)) is not None}
+    pairs = {(name, row): pair for name, first in leaders.items() for row, pair in against(first, table[name]).items()}
+    corrected = holm([pair.raw for pair in pairs.values()])
+    separated = {at for at, p in zip(pairs, corrected, strict=True) if p < ALPHA}
+    found = {}
+    for name, first in leaders.items():
+        rows, few = table[name], few_seeds(table[name])
+        tested = [(name, row) for row in rows if row != first and row not in few]
+        best = np.mean(list(rows[first].values()))
+        unbeaten = all(np.mean(list(rows[row].values())) < best for row in few)
+        if unbeaten and tested and all(at in separated and pairs[at].mean < 0 for at in tested):
+            found[name] = first
+    return found
 
 
 def few_seeds(rows: Mapping[str, Sized]) -> list[str]:

@@ -11,7 +11,7 @@ from benchmarks.metrics.catalogue import columns, tested
 from benchmarks.metrics.statistics import ALPHA
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
-from benchmarks.report.compare import cell, pairs_of
+from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import labels_of, unclear
 from benchmarks.report.pictures import Material, draw, slug
@@ -183,7 +183,7 @@ def paired_table(of: StudySection, against: str) -> str:
     ]
     explained = (
         "Mean difference ± its 95 % interval, p of the paired t-test, Holm-corrected within the column; where p is not below "
-        f"{ALPHA}, how many seeds would separate the two with a power of 80 %, were they like those at hand."
+        f"{ALPHA}, how many seeds would separate the two with a power of 80 %, were they like those at hand. {NOT_AMONG_COLUMNS}"
     )
     return f"{markdown(lines, ['Variant', *columns])}\n\n{explained}"
 

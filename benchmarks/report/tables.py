@@ -62,12 +62,11 @@ def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Map
     `contested`: column -> whether `high` or `low` is better.
     """
     cells = {variant: intervals(variant, block) for variant, block in blocks.items()}
-    for name, better in contested.items():
-        sign = 1 if better == "high" else -1
-        winner = ahead_of_all({variant: scores_of(sign * blocks[variant][name]) for variant in section.ranked})
-        if winner is not None:
-            place = list(blocks[winner].columns).index(name)
-            cells[winner][place] = f"**{cells[winner][place]}**"
+    signs = {name: 1 if better == "high" else -1 for name, better in contested.items()}
+    table = {name: {variant: scores_of(sign * blocks[variant][name]) for variant in section.ranked} for name, sign in signs.items()}
+    for name, winner in ahead_of_all(table).items():
+        place = list(blocks[winner].columns).index(name)
+        cells[winner][place] = f"**{cells[winner][place]}**"
     return cells
 
 
@@ -108,8 +107,10 @@ def legend(section: Section) -> str:
     unranked = ["rows marked †"] if any(record.selection == "oracle_test" for record in section.records) else []
     unranked += ["rows that keep all past images"] if any(record.memory_budget is None for record in section.records) else []
     return (
-        f"{width} Bold: ahead of every other ranked row of the column by paired t-tests over common seeds, Holm-corrected, at {ALPHA}; "
-        "within a tie nothing is bold." + untested(section) + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
+        f"{width} Bold: ahead of every other ranked row of the column by paired t-tests over common seeds, Holm-corrected over all columns "
+        f"of its table, at {ALPHA}; within a tie nothing is bold."
+        + untested(section)
+        + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
     )
 
 

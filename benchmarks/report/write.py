@@ -10,6 +10,7 @@ from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
 from benchmarks.records.costs import costs_of
 from benchmarks.records.edited import edited
+from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.compare import comparison
@@ -17,7 +18,7 @@ from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
-from benchmarks.report.printed import nobody_lines, printed_lines
+from benchmarks.report.printed import nobody_lines, of_length, printed_lines
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
@@ -159,13 +160,8 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     return [*lines, "### What these numbers stand on", "", *provenance(section), ""]
 
 
-def of_length(published: Sequence[PublishedRow], columns: int) -> list[PublishedRow]:
-    """The published rows with `columns` accuracies. Rows of another length belong to another protocol."""
-    return [row for row in published if len(row.accuracy) == columns]
-
-
 def provenance(section: Section) -> list[str]:
-    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments and images."""
+    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images and kept predictions."""
     records = section.records
     seeds = section.seeds
     lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
@@ -200,6 +196,11 @@ def provenance(section: Section) -> list[str]:
     if several:
         lines.append(f"- **Seed {', '.join(map(str, several))}: run in several of these, so not all methods start from one base model.**")
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
+    kept = sum(are_of(kept_predictions(record), record) for record in records)
+    lines.append(
+        f"- When this page was written, {kept} of these {len(records)} records had their predictions beside them, so that `--verify` can "
+        f"count again; the other {len(records) - kept} carry counts alone (git keeps no predictions), held by their seal and their split."
+    )
     return lines
 
 

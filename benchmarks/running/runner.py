@@ -36,7 +36,6 @@ from benchmarks.system.device import environment, pick_device, resolve_precision
 from benchmarks.system.errors import DataError
 from benchmarks.system.settings import Settings
 from benchmarks.system.streams import seed_generators
-from methods.contract.config import Selection
 from methods.contract.memory import Memory
 from methods.contract.registry import load_base_kind, load_method
 from methods.contract.strategy import MethodContext
@@ -46,17 +45,20 @@ from protocols.schema import Protocol
 class Runner:
     """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share.
 
-    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already.
+    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already. A run whose base model
+    another process is training waits for it, or raises BusyError if `wait` is False.
     """
 
-    def __init__(self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None) -> None:
+    def __init__(
+        self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None, wait: bool = True
+    ) -> None:
         self.protocol, self.settings = protocol, settings
         self.device = pick_device(settings.device)
         self.transform = Transform(protocol.data, protocol.augment)
         self.images = images or load_images(protocol.data, settings.data_root, verified)
         self.on_device = to_device(self.images, self.device)
         weights = find_weights(protocol.backbone, settings.data_root)
-        self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights)
+        self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights, wait)
         self._seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
 
     def seed_context(self, split_name: str, seed: int, val: bool = False) -> SeedContext:
@@ -88,7 +90,7 @@ class Runner:
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
         identity, cls = self.complete(identity), load_method(identity.method)
-        seed_context = self.seed_context(identity.split, identity.seed, selection_of(identity) == "val")
+        seed_context = self.seed_context(identity.split, identity.seed, identity.selection == "val")
         env = self.environment(identity, seed_context)
         split, tensors = seed_context.split, seed_context.tensors
         base = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
@@ -102,7 +104,7 @@ class Runner:
         budget = cls.budget(config, identity.sessions)
         memory = Memory(budget)
         images = SessionImages(self.transform, memory, identity.seed)
-        oracle = seed_context.oracle if selection_of(identity) == "oracle_test" else None
+        oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))
         context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays)
@@ -163,7 +165,7 @@ class Runner:
             order_sha256=seed_context.split.order_sha256,
             rows_sha256=seed_context.split.indices_sha256,
             environment=contender.environment,
-            selection=selection_of(identity),
+            selection=identity.selection,
             memory_budget=contender.budget,
             knows_all_classes=any(load_base_kind(stage.base).knows_all_classes for stage in identity.stages),
             group=strategy.group,
@@ -184,9 +186,3 @@ class Runner:
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
     data = protocol.data
     return tuple((data.channels, side, side) for side in sorted({data.size, data.train_size or data.size}))
-
-
-def selection_of(identity: Identity) -> Selection:
-    """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
-    said = identity.config.get("selection")
-    return said if said in ("val", "oracle_test") else "last"

@@ -120,6 +120,8 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progr
                     raise StorageError(event.text)
                 if event.kind == "start":
                     worker.at = left.get(event.key)
+                elif event.kind == "later":
+                    worker.at = None
                 elif event.kind in ("done", "failed"):
                     worker.at, worker.tried = None, True
                 progress.event(event)

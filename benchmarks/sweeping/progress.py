@@ -17,10 +17,13 @@ QUIET_INTERVAL = 15.0  # seconds between status lines if stderr is not a termina
 class Event:
     """A worker's report about a run. `seconds` is set for `done`; `elsewhere` means that another process did the run.
 
+    `later`: the worker has put the run off, since another process trains its base. `waits`: a worker has nothing to do but to wait for
+    this run, for the reason in `text`.
+
     A `halt` concerns no single run: the sweep must stop, for the reason in `text`.
     """
 
-    kind: Literal["start", "progress", "done", "failed", "elsewhere", "halt"]
+    kind: Literal["start", "progress", "done", "failed", "elsewhere", "later", "waits", "halt"]
     variant: str = ""
     seed: int = 0
     text: str = ""
@@ -53,6 +56,13 @@ class Progress:
             return
         if event.kind in ("start", "progress"):
             self.running[run] = event.text
+            self.tick()
+            return
+        if event.kind == "later":
+            self.running.pop(run, None)
+            return
+        if event.kind == "waits":
+            self.running.setdefault(run, event.text)  # another worker of this sweep may be doing it, and says more
             self.tick()
             return
         self.ended_runs.add(run)

@@ -47,5 +47,8 @@ def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, work
             in_processes(task, missing, workers, progress)
     finally:
         progress.stop()
-    failed = len(ledger.missing(missing))
-    return Outcome(len(runs) - len(missing), len(missing) - failed, failed)
+    failed = ledger.missing(missing)
+    for run in failed:
+        if (run.variant, run.seed) in progress.ended_runs and not task.store.path(run, ".failed.json").exists():
+            progress.note(f"{run.variant} seed {run.seed}: another process has replaced or removed its record; run the same command again")
+    return Outcome(len(runs) - len(missing), len(missing) - len(failed), len(failed))

@@ -7,16 +7,17 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.metrics.accuracy import micro
 from benchmarks.planning.ledger import Ledger
-from benchmarks.records.failures import Failure
+from benchmarks.records.failures import Failure, read_failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import refuse_later
 from benchmarks.records.store import Store
 from benchmarks.sweeping.progress import Event
-from benchmarks.system.errors import USER_ERRORS, storage_error
+from benchmarks.system.errors import USER_ERRORS, BusyError, storage_error
 from benchmarks.system.files import locked
 from benchmarks.system.settings import Settings
 from protocols.loading import first_line
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 POLL_SECONDS = 0.5
+BUSY = "waits for another process that trains this base"
 Send = Callable[[Event], None]
 
 
@@ -49,38 +51,52 @@ class Task:
 
 
 def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
-    """Does runs until all are done or failed. Skips those that another process is doing, and checks them again later."""
+    """Does runs until all are done or failed. Skips those that another process is doing or whose base model another process trains, and
+    checks them again later. Reports why it waits when nothing else is left."""
     from benchmarks.running.runner import Runner
     from benchmarks.system.device import make_deterministic
 
     make_deterministic(task.settings.threads)
     store = task.store
-    runner = cache(lambda: Runner(task.protocol, task.settings, verified=runs[0].images))
+    runner = cache(lambda: Runner(task.protocol, task.settings, verified=runs[0].images, wait=False))
     pending = list(runs)
+    busy: dict[tuple[str, int], Path] = {}  # base sessions and seed -> lock of the base model that another process trains
     while pending:
-        left = []
+        left: list[tuple[Identity, str]] = []
         for identity in pending:
+            base = (repr(identity.stages), identity.seed)
             with locked(store.path(identity, ".lock"), wait=False) as mine:
                 if not mine:
-                    left.append(identity)
-                    continue
-                if task.ledger.is_done(identity):
+                    left.append((identity, "waits for another process that does this run"))
+                elif task.ledger.is_done(identity):
                     send(Event("elsewhere", identity.variant, identity.seed))
-                    continue
-                if failed_since(store, identity, task.started):
-                    continue
-                one_run(runner, task, identity, send)
+                elif (failure := failed_since(store, identity, task.started)) is not None:
+                    send(Event("failed", identity.variant, identity.seed, f"in another process: {failure}"))
+                elif base in busy and is_held(busy[base]):
+                    left.append((identity, BUSY))
+                elif (lock := one_run(runner, task, identity, send)) is not None:
+                    busy[base] = lock
+                    left.append((identity, BUSY))
         if len(left) == len(pending):
+            first, why = left[0]
+            send(Event("waits", first.variant, first.seed, why))
             time.sleep(POLL_SECONDS)
-        pending = left
+        pending = [identity for identity, _ in left]
 
 
-def failed_since(store: Store, identity: Identity, started: float) -> bool:
-    """Whether this run has failed since `started` in another process. It is not tried twice in one sweep."""
+def is_held(lock: Path) -> bool:
+    """Whether another process holds this lock."""
+    with locked(lock, wait=False) as mine:
+        return not mine
+
+
+def failed_since(store: Store, identity: Identity, started: float) -> str | None:
+    """Why this run has failed since `started` in another process; None if it has not. It is not tried twice in one sweep."""
+    path = store.path(identity, ".failed.json")
     try:
-        return store.path(identity, ".failed.json").stat().st_mtime >= started
+        return read_failure(path).error if path.stat().st_mtime >= started else None
     except FileNotFoundError:
-        return False
+        return None
 
 
 def explained(error: BaseException) -> str:
@@ -91,8 +107,11 @@ def explained(error: BaseException) -> str:
     return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
 
 
-def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> None:
-    """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised."""
+def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> Path | None:
+    """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised.
+
+    If another process is training the run's base model, returns the lock that it holds; the run is to be done later.
+    """
     variant, seed, store = identity.variant, identity.seed, task.store
     probes = task.ledger.probes.get(variant, ())
     send(Event("start", variant, seed, key=str(identity.stem)))
@@ -100,12 +119,16 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
         refuse_later(store.path(identity, ".json"))
         record, costs, predictions, traces = runner().watch(identity, probes, lambda text: send(Event("progress", variant, seed, text)))
         store.save(record, costs.model_copy(update={"sweep": task.sweep}), predictions, traces)
+    except BusyError as error:
+        send(Event("later", variant, seed))
+        return error.lock
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
             raise refused from None
         text = explained(error)
         store.save_failure(identity, Failure(text, traceback.format_exc()))
         send(Event("failed", variant, seed, text))
-        return
+        return None
     last = record.sessions[-1]
     send(Event("done", variant, seed, f"{micro(last.correct, last.total):.2f} %", costs.base_seconds + costs.sessions_seconds))
+    return None

@@ -50,6 +50,14 @@ class StorageError(RuntimeError):
         return cls(f"{path}: cannot be {what} ({reason}); {mend}, then run the same command again: it goes on where it stopped")
 
 
+class BusyError(RuntimeError):
+    """Another process trains the base model that a run needs. `lock` is the file that it holds until it is done."""
+
+    def __init__(self, lock: Path) -> None:
+        super().__init__(f"{lock}: held by another process")
+        self.lock = lock
+
+
 def storage_error(error: BaseException) -> StorageError | None:
     """The disk error behind a run's error, however it is wrapped (torch wraps errors inside its compiler); None if there is none."""
     seen: BaseException | None = error

@@ -6,17 +6,15 @@ images are available) the class order, the images and their indices against the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from benchmarks.data.images import ImageSet
 from benchmarks.data.pseudo import pseudo_images
 from benchmarks.data.splits import Split, make_split
 from benchmarks.planning.preflight import images_or_why
-from benchmarks.records.predictions import recount
+from benchmarks.records.predictions import are_of, kept_predictions, recount
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store, stores_below
 from benchmarks.records.traces import VERSIONS, read_trace
@@ -81,11 +79,9 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
         images, why = expected.found
     counted = traces = elsewhere = 0
     for record in records:
-        packed = read(record.beside(".npz"))
-        wrong = []
-        if packed is not None and record.schema_version > 1:
-            wrong += predictions_fault(record, packed)
-            counted += 1
+        packed = kept_predictions(record)
+        wrong = [] if packed is None else predictions_fault(record, packed)
+        counted += are_of(packed, record)
         seen = list(record.path.parent.glob(f"*/{record.path.name}"))
         wrong += [fault for path in seen for fault in trace_fault(store, record, path.parent.name)]
         traces += len(seen)
@@ -99,7 +95,8 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
     lines = [
         f"{name}{where}: {len(records)} records read, {len(failures)} notes of failed runs",
         f"  {len(records) - unsealed} sealed, and the seals hold; {unsealed} of schema 1, which has no seal",
-        f"  {counted} agree with their kept predictions or are named below; {len(records) - counted} have none here",
+        f"  {counted} counted again from the predictions beside them, and right or named below; "
+        f"{len(records) - counted} carry counts alone, without their predictions",
         f"  {0 if images is None else len(records) - elsewhere} compared with the split of their seed" + (f": {why}" if why else ""),
         *([f"  {elsewhere} not compared: run on other images, or under another definition of the protocol"] if elsewhere else []),
         f"  {traces} traces of studies belong to their records or are named below",
@@ -118,13 +115,6 @@ def expected_of(name: str, given: Protocol | None, settings: Settings) -> tuple[
         return None, f"there is no protocol {name}; name its file with --protocol"
 
 
-def read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 def trace_fault(store: Store, record: Record, probe: str) -> Iterator[str]:
     if probe not in VERSIONS:
         yield f"the folder {probe}/ beside it is of no probe"
@@ -136,7 +126,7 @@ def trace_fault(store: Store, record: Record, probe: str) -> Iterator[str]:
 
 
 def predictions_fault(record: Record, packed: bytes) -> list[str]:
-    if hashlib.sha256(packed).hexdigest() != record.predictions_sha256:
+    if not are_of(packed, record):
         return ["the predictions beside it are not those of this run"]
     try:
         counts = recount(packed)

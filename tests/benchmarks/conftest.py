@@ -93,7 +93,7 @@ def make_record(make_identity: MakeIdentity) -> MakeRecord:
             order_sha256=order_sha256(order),
             rows_sha256="b" * 64,
             environment={"device": "x86_64", "precision": str(identity.precision), "threads": 1, "torch": "2.11.0"},
-            selection="last",
+            selection=identity.selection,
             memory_budget=0,
             sessions=tuple(
                 SessionResult(

@@ -22,7 +22,7 @@ from benchmarks.base.training import train_base
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage
-from benchmarks.system.errors import StorageError
+from benchmarks.system.errors import BusyError, StorageError
 from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
 from methods.parts.schedules import learning_rate
@@ -154,6 +154,22 @@ def test_two_processes_train_one_base_once(tmp_path: Path) -> None:
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(outputs) == ["", "trained\n"]
+
+
+def test_a_base_that_another_process_trains_is_not_waited_for(tiny: Protocol, tmp_path: Path) -> None:
+    """Once it is stored it is read, whoever holds its lock."""
+    lock = tmp_path / f"{KEY.stem}.lock"
+    holder = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", holder, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(BusyError) as caught:
+            cached_base(tmp_path, KEY, fresh(tiny), refuse, wait=False)
+        assert caught.value.lock == lock
+        state = dict(fresh(tiny)().state_dict())
+        write_tensors(tmp_path / f"{KEY.stem}.safetensors", KEY, state)
+        assert same(cached_base(tmp_path, KEY, fresh(tiny), refuse, wait=False), state)
+        process.communicate()
 
 
 def test_a_loss_that_is_no_number_is_an_error(tiny: Protocol, tmp_path: Path) -> None:

@@ -50,6 +50,20 @@ def test_a_line_a_finished_run(clock: Clock) -> None:
     assert out.getvalue().splitlines()[1:] == ["[1/4] lecnet:paper seed 3: 45.00 % in 12.3 s · left about 37 s"]
 
 
+def test_a_run_that_is_waited_for(clock: Clock) -> None:
+    """Its line says so, unless another worker of this sweep is doing it."""
+    shown, out = started()
+    shown.event(Event("start", "lecnet:paper", 3))
+    shown.event(Event("progress", "lecnet:paper", 3, "base session"))
+    shown.event(Event("waits", "lecnet:paper", 3, "waits"))
+    assert shown.running == {("lecnet:paper", 3): "base session"}
+    shown.event(Event("later", "lecnet:paper", 3))
+    assert shown.running == {}
+    clock.now += 20
+    shown.event(Event("waits", "lecnet:paper", 3, "waits"))
+    assert out.getvalue().splitlines()[-1] == "(0/4) lecnet:paper seed 3: waits · left about ?"
+
+
 def test_failed_and_foreign_runs(clock: Clock) -> None:
     shown, out = started()
     shown.event(Event("failed", "ft_cnn:topic", 0, "ScoreError: session 1: scores are NaN"))

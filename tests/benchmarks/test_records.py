@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.records import store as records
+from benchmarks.records.copies import copied_seeds
 from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.failures import FailedRun, Failure
 from benchmarks.records.identity import Identity
@@ -19,6 +21,7 @@ from benchmarks.records.reading import read_record, seal, to_json
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store, stores_below
 from benchmarks.system.errors import RecordError, StorageError
+from benchmarks.system.hashes import order_sha256
 from tests.benchmarks.conftest import SETTINGS
 
 MakeIdentity = Callable[..., Identity]
@@ -362,17 +365,60 @@ def test_what_lies_in_a_folders_place_is_named(store: Store, saved: Record) -> N
     assert (kept, faults) == ([saved], ["hand/notes.txt: a file where a folder of records belongs; move it"])
 
 
-@pytest.mark.parametrize(("rows", "kept"), [("b" * 64, []), ("d" * 64, [0, 1])], ids=["the same shots", "other shots"])
-def test_equal_predictions_are_copies_only_of_equal_shots(
-    rows: str, kept: list[int], store: Store, make_record: MakeRecord, costs: Costs
-) -> None:
-    """A method that answers the newest class, whatever it was shown, is no forger."""
-    first, second = make_record(seed=0), make_record(seed=1)
-    store.save(first, costs, b"")
-    store.save(second.model_copy(update={"predictions_sha256": first.predictions_sha256, "rows_sha256": rows}), costs, b"")
+def with_order(record: Record, order: tuple[int, ...]) -> Record:
+    return record.model_copy(update={"order": order, "order_sha256": order_sha256(order)})
+
+
+def ten_classes(make_record: MakeRecord, seed: int, split: str) -> Record:
+    """Their order is that of every other record made so, and so are their images and their predictions."""
+    correct = ((8,) * 8, (7,) * 9, (6,) * 10)
+    record = make_record(seed=seed, correct=correct, split=split, sessions={**SETTINGS["sessions"], "base": 8})
+    return record.model_copy(update={"predictions_sha256": "e" * 64})
+
+
+def test_a_record_copied_under_another_seed_is_named(store: Store, make_record: MakeRecord, costs: Costs) -> None:
+    for seed in (0, 1):
+        store.save(ten_classes(make_record, seed, "paper"), costs, b"")
+    apart = save(store, with_order(ten_classes(make_record, 2, "paper"), tuple(range(10))), costs)
     records, faults, _ = store.load("hand")
-    assert [record.identity.seed for record in records] == kept
-    assert len(faults) == 2 - len(kept)
+    assert records == [apart]
+    assert len(faults) == 2
+    assert "seeds 0, 1 have the same class order, which the split draws from the seed, so they are copies" in faults[0]
+
+
+def test_equal_images_and_predictions_are_no_copies(make_record: MakeRecord) -> None:
+    """The split may leave no choice (five training images a class, or all images as in seqmnist), and a method may ignore the seed."""
+    assert copied_seeds([ten_classes(make_record, seed, "canonical-order") for seed in range(3)]) == []
+    drawn = [ten_classes(make_record, seed, "paper") for seed in range(2)]
+    assert copied_seeds([drawn[0], with_order(drawn[1], tuple(range(10)))]) == []
+
+
+def test_equal_orders_that_may_be_chance_are_no_copies(make_record: MakeRecord) -> None:
+    """Of four classes there are 24 orders. Of ten there are 3,628,800, which is many for ten seeds, but not for a hundred."""
+    assert copied_seeds([make_record(seed=seed) for seed in range(3)]) == []
+    first, second, *others = (ten_classes(make_record, seed, "paper") for seed in range(100))
+    unequal = [with_order(record, tuple(np.roll(range(10), turn % 10).tolist())) for turn, record in enumerate(others)]
+    assert len(copied_seeds([first, second, *unequal[:8]])) == 2
+    assert copied_seeds([first, second, *unequal]) == []
+
+
+CONTRADICTIONS: dict[str, Callable[[Record], dict[str, Any]]] = {
+    "selection is last, but that of its config is oracle_test": lambda record: {"selection": "last"},
+    "overrides: gamma has another value than in its config": lambda record: {
+        "identity": record.identity.model_copy(update={"overrides": {"gamma": 0.6}})
+    },
+}
+
+
+@pytest.mark.parametrize("why", CONTRADICTIONS)
+def test_a_record_that_contradicts_its_config_is_named(why: str, store: Store, make_record: MakeRecord, costs: Costs) -> None:
+    """Otherwise a row whose epochs test images chose would stand without its dagger, or a row under the name of another."""
+    record = make_record("lecnet:oracle")
+    assert record.selection == "oracle_test"
+    store.save(record.model_copy(update=CONTRADICTIONS[why](record)), costs, b"")
+    records, (fault,), _ = store.load("hand")
+    assert records == []
+    assert why in fault
 
 
 # Identity ---------------------------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def test_a_dagger_is_explained_wherever_it_stands(make_record: Make, costs: Cost
     store = Store(tmp_path)
     plain = make_record("base_only:default", config={})
     store.save(plain, costs, b"")
-    store.save(make_record("lecnet:oracle", suite=2).model_copy(update={"selection": "oracle_test"}), costs, b"")
+    store.save(make_record("lecnet:oracle", suite=2), costs, b"")
     text = write_report(protocol_of(plain), tmp_path)[0].read_text()
     assert "LEC-Net (oracle) †" in text
     assert "† Test images chose" in text

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.data.splits import Split, class_order, draw_shots, make_split
 from benchmarks.system.errors import DataError, UsageError
 from protocols import load_protocol
-from protocols.schema import Canonical, Protocol, Sessions
+from protocols.schema import DRAWN_ORDERS, Canonical, Protocol, Sessions, SplitName
 
 CUB = load_protocol("cub200")
 SEEDS = st.integers(0, 1000)
@@ -127,6 +128,12 @@ def test_lec_shots_follow_one_generator_through_the_new_classes(cub: Images) -> 
 def test_lec_has_ten_orders() -> None:
     with pytest.raises(UsageError, match=r"seeds 0-9.*10"):
         class_order(CUB, 200, "lec", 10)
+
+
+@pytest.mark.parametrize("split", get_args(SplitName))
+def test_splits_that_draw_the_class_order_are_listed(split: SplitName) -> None:
+    """From equal orders of two seeds on these, a record is called a copy."""
+    assert (class_order(CUB, 200, split, 0) != class_order(CUB, 200, split, 1)) == (split in DRAWN_ORDERS)
 
 
 def test_lec_orders_are_of_all_of_cub() -> None:

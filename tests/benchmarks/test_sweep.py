@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,19 @@ import pytest
 
 from benchmarks.planning.ledger import Ledger
 from benchmarks.records.costs import Costs, costs_of
+from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import seal, to_json
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.running import runner as running
+from benchmarks.sweeping import sweep as sweeping
+from benchmarks.sweeping import worker
 from benchmarks.sweeping.processes import rotated
-from benchmarks.sweeping.progress import Event
+from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import Task, one_run
-from benchmarks.system.errors import DataError, StorageError
+from benchmarks.system.errors import BusyError, DataError, StorageError
+from benchmarks.system.files import locked
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
 
@@ -120,6 +126,96 @@ def test_workers_start_at_different_seeds_and_cover_all(make_identity: MakeIdent
     assert [order[0].seed for order in orders] == [0, 2]
     for order in orders:
         assert sorted(order, key=runs.index) == runs
+
+
+# Other processes --------------------------------------------------------------------------------------------------------
+
+
+class Shared:
+    """A runner whose runs need the base model of their seed, unless another process holds its lock."""
+
+    def __init__(self, records: dict[Path, Record], costs: Costs, locks: Path) -> None:
+        self.records, self.costs, self.locks = records, costs, locks
+
+    def watch(self, identity: Identity, *arguments: Any) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
+        with locked(self.locks / str(identity.seed), wait=False) as mine:
+            if not mine:
+                raise BusyError(self.locks / str(identity.seed))
+        return self.records[identity.stem], self.costs, b"", {}
+
+
+def test_another_seed_is_done_while_a_base_is_trained_elsewhere(
+    make_record: MakeRecord, costs: Costs, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is suspended may hold its base for ever: nobody waits for it before all else is done, and not without a word."""
+    records = [make_record(variant, seed) for seed in (0, 1) for variant in ("base_only:default", "lecnet:paper")]
+    runner = Shared({record.identity.stem: record for record in records}, costs, tmp_path)
+    monkeypatch.setattr(running, "Runner", lambda *arguments, **options: runner)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0)
+    said: list[tuple[str, str, int, str]] = []
+    with (tmp_path / "0").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def hear(event: Event) -> None:
+            said.append((event.kind, event.variant, event.seed, event.text))
+            if event.kind == "waits":
+                fcntl.flock(other, fcntl.LOCK_UN)
+
+        worker.work(task, [record.identity for record in records], hear)
+    assert [what for what in said if what[0] != "start"] == [
+        ("later", "base_only:default", 0, ""),
+        ("done", "base_only:default", 1, "40.00 %"),
+        ("done", "lecnet:paper", 1, "40.00 %"),
+        ("waits", "base_only:default", 0, "waits for another process that trains this base"),
+        ("done", "base_only:default", 0, "40.00 %"),
+        ("done", "lecnet:paper", 0, "40.00 %"),
+    ]
+
+
+def test_a_run_that_failed_in_another_process_says_why(make_identity: MakeIdentity, task: Task) -> None:
+    identity = make_identity()
+    task.store.save_failure(identity, Failure("ScoreError: scores are NaN", ""))
+    events: list[Event] = []
+    worker.work(task, [identity], events.append)
+    assert [(event.kind, event.text) for event in events] == [("failed", "in another process: ScoreError: scores are NaN")]
+
+
+def test_a_run_that_another_process_does_is_waited_for_aloud(
+    make_record: MakeRecord, costs: Costs, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_record()
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0)
+    events: list[Event] = []
+    path = task.store.path(record.identity, ".lock")
+    path.parent.mkdir(parents=True)
+    with path.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def hear(event: Event) -> None:
+            events.append(event)
+            if event.kind == "waits":
+                task.store.save(record, costs, b"")
+                fcntl.flock(other, fcntl.LOCK_UN)
+
+        worker.work(task, [record.identity], hear)
+    assert [(event.kind, event.text) for event in events] == [("waits", "waits for another process that does this run"), ("elsewhere", "")]
+
+
+def test_a_record_that_another_process_replaced_is_named(
+    make_record: MakeRecord, costs: Costs, task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two launchers with --force on one folder: what the first has done is not there any more when it counts."""
+    record = make_record()
+
+    def done_and_replaced(task: Task, runs: Sequence[Identity], send: worker.Send) -> None:
+        task.store.save(record, costs.model_copy(update={"sweep": "another"}), b"")
+        send(Event("done", record.identity.variant, 0, "40.00 %", 1.0))
+
+    monkeypatch.setattr(sweeping, "work", done_and_replaced)
+    ledger = Ledger(task.store, anew="this sweep")
+    outcome = sweeping.sweep(task.protocol, [record.identity], task.settings, 1, Progress(), ledger)
+    assert outcome == sweeping.Outcome(0, 0, 1)
+    assert "lecnet:paper seed 0: another process has replaced or removed its record; run" in capsys.readouterr().err
 
 
 # What is done: the ledger ------------------------------------------------------------------------------------------------

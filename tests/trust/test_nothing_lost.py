@@ -200,7 +200,7 @@ def test_a_changed_default_without_a_new_version_is_not_taken_for_the_old_runs(r
     assert len(records(results)) == 2
 
 
-def test_a_migration_keeps_the_runs_of_an_older_version(run: Run, mine: Path, results: Path) -> None:
+def test_a_migration_keeps_the_runs_of_an_older_version(run: Run, mine: Path, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("mine") == 0
     before = records(results)
     edit(
@@ -212,6 +212,9 @@ def test_a_migration_keeps_the_runs_of_an_older_version(run: Run, mine: Path, re
     forget()
     assert run("mine") == 0
     assert records(results) == before, "a record of version 1 stands for the same run of version 2"
+    capsys.readouterr()
+    assert run("mine", "--plan", seeds="0-1") == 0
+    assert "\nestimate: " in capsys.readouterr().out, "and says how long the next may take"
     assert run("mine", "--set", "mine.strength=2") == 0
     assert len(records(results)) == 2
 
