@@ -96,7 +96,13 @@ def kind_config(
         (f"{protocol.name}, recipe {recipe}, bases", protocol.recipes[recipe].of_kind(kind)),
         (said_by, overrides),
     ]
-    return layered(load_base_kind(kind).Config, f"base kind {kind}", layers)
+    config = layered(load_base_kind(kind).Config, f"base kind {kind}", layers)
+    if config.augment is not None:
+        try:
+            config.augment.check(protocol.data.size, protocol.data.channels)
+        except ValueError as error:
+            raise UsageError(f"{protocol.name}, base kind {kind}: {error}") from None
+    return config
 
 
 C = TypeVar("C", bound=OwnConfig)

@@ -507,3 +507,43 @@ def test_identities_survive_their_json(tiny: Protocol) -> None:
     """What is stored must equal what is asked for, or nothing is ever done: tuples, floats and nulls included."""
     for run in runs_of(tiny, ",".join(method_names()), ["lecnet.milestones=[1, 2]", "lecnet.branch_init_std=null", "lecnet.gamma=1"]):
         assert Identity.model_validate_json(run.model_dump_json()) == run
+
+
+def test_a_kinds_augmentation_must_fit_the_images(tiny: Protocol) -> None:
+    """digits has one channel, and images of 8 pixels."""
+    for augment, said in (({"grey": 0.2}, "augment.grey needs data.channels: 3"), ({"pad": 8}, "augment.pad is 8")):
+        fast = tiny.recipes["fast"].model_copy(update={"bases": {"cosine": {"augment": augment}}})
+        with pytest.raises(UsageError, match=f"base kind cosine: {said}"):
+            make_request(tiny.model_copy(update={"recipes": {"fast": fast}}), None, None, "0", "proto@cosine", [])
+
+
+def test_settings_of_a_kind_come_from_method_recipe_and_command_line(tiny: Protocol) -> None:
+    """In this order, after the kind's own defaults; and they stand in the label of a run where the command line sets them."""
+
+    def config(methods: str, *texts: str, bases: dict[str, dict[str, object]] | None = None) -> dict[str, object]:
+        fast = tiny.recipes["fast"].model_copy(update={"bases": bases or {}})
+        [run] = identities(make_request(tiny.model_copy(update={"recipes": {"fast": fast}}), None, None, "0", methods, list(texts)))
+        return {"variant": run.variant, "scale": run.base_config["scale"], "epochs": run.base_recipe.epochs}
+
+    own = tiny.recipes["fast"].epochs
+    assert config("ncm:original") == {"variant": "ncm:original", "scale": 1.0, "epochs": own}, "the kind's default, LUCIR's"
+    assert config("proto@cosine") == {"variant": "proto:raw_mean@cosine", "scale": 16.0, "epochs": own}
+    recipe = {"cosine": {"scale": 4.0, "epochs": 9}}
+    assert config("proto@cosine", bases=recipe) == {"variant": "proto:raw_mean@cosine", "scale": 4.0, "epochs": 9}
+    said = config("proto@cosine", "cosine.scale=8", bases=recipe)
+    assert said == {"variant": "proto:raw_mean@cosine[cosine.scale=8.0]", "scale": 8.0, "epochs": 9}
+    assert said == config("proto@cosine", "@cosine.scale=8", bases=recipe)
+
+
+@pytest.mark.parametrize(
+    ("methods", "text", "said"),
+    [
+        ("proto", "cosine.scale=8", "none of the methods to run stands on base kind cosine"),
+        ("proto@cosine", "cosine.scal=8", "Did you mean 'scale'"),
+        ("proto@cosine", "cosine.scale=-1", "scale: must be greater than 0"),
+        ("proto@cosin", "proto.mean=raw", "no base kind named 'cosin'"),
+    ],
+)
+def test_a_wrong_kind_or_setting_is_one_line(methods: str, text: str, said: str, tiny: Protocol) -> None:
+    with pytest.raises((UsageError, MethodError), match=said):
+        identities(make_request(tiny, None, None, "0", methods, [text]))

@@ -101,7 +101,7 @@ def test_seqmnist_recipe() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_seqmnists_methods_take_part_nowhere_else(name: str) -> None:
     """SI, LwF and DER are rows of LEC-Net's Table 6 alone; and every name that a protocol gives is a method."""
-    taking_part = {method for method, _ in parse_methods(None, load_protocol(name))}
+    taking_part = {method for method, *_ in parse_methods(None, load_protocol(name))}
     assert ({"si", "lwf", "der"} <= taking_part) == (name == "seqmnist")
     assert {"base_only", "ft_cnn", "joint_cnn", "lecnet", "proto"} <= taking_part
     assert ({"icarl", "eeil", "ncm", "topic"} & taking_part == set()) == (name == "seqmnist")
