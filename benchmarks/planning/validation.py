@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,6 +84,8 @@ def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrid
 
 def import_method(name: str) -> type[SessionStrategy]:
     """The method's class. Raises MethodError if it cannot be imported, or if importing it changes settings of the whole process."""
+    if f"methods.{name}" in sys.modules:
+        return load_method(name)
     importlib.import_module("methods.contract.strategy")  # imports Avalanche, which may change what it likes
     settings = ProcessSettings()
     try:
