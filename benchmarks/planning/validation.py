@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,6 +124,8 @@ def layered(cls: type[C], whose: str, layers: Sequence[tuple[str, Mapping[str, A
 
 def import_method(name: str) -> type[SessionStrategy]:
     """The method's class. Raises MethodError if it cannot be imported, or if importing it changes settings of the whole process."""
+    if f"methods.{name}" in sys.modules:
+        return load_method(name)
     importlib.import_module("methods.contract.strategy")  # imports Avalanche, which may change what it likes
     settings = ProcessSettings()
     try:

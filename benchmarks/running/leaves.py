@@ -19,6 +19,8 @@ SCALARS = (str, int, float, complex, bool, type(None), np.generic)
 NUMBERS = (int, float, np.number, np.bool_)
 NOTHING_HELD = (ModuleType, type, CodeType, FrameType, TracebackType, torch.device, torch.dtype)
 """Types of objects that are not searched: they hold nothing, or what all share."""
+NOT_A_METHODS = ("typing", "benchmarks.running.probes")
+"""Modules whose objects are not searched. What a study's probe notes is no method's."""
 PARTS = ("_parameters", "_buffers", "_modules")
 """Attributes of a torch module that hold its parts, which are named without them."""
 
@@ -45,7 +47,7 @@ class Search:
         if isinstance(value, SCALARS):
             yield Leaf(path, value)
             return
-        if id(value) in self.seen or isinstance(value, NOTHING_HELD) or type(value).__module__ == "typing":
+        if id(value) in self.seen or isinstance(value, NOTHING_HELD) or type(value).__module__.startswith(NOT_A_METHODS):
             return
         self.seen.add(id(value))
         if isinstance(value, Tensor | np.ndarray):

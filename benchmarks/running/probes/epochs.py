@@ -10,7 +10,7 @@ from benchmarks.running.probes.probe import Probe
 
 
 class Listener(SupervisedPlugin):  # type: ignore[type-arg]
-    """Avalanche plugin, called after every epoch. It holds plain numbers only, because everything reachable from a strategy is audited.
+    """Avalanche plugin, called after every epoch. What it holds is not counted as the strategy's (benchmarks/running/leaves.py).
 
     `heard` has one list per session, with one tuple per epoch: the values of `names`.
     """
