@@ -46,7 +46,7 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=30, help="how often tests/trust/test_kill.py kills the command (default: 30)")
+    parser.addoption("--kills", type=int, default=12, help="how often tests/trust/test_kill.py kills the command (default: 12)")
     parser.addoption("--all-presets", action="store_true", help="contracts are tried on all presets of a method (default: on its first)")
 
 
