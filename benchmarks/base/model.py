@@ -25,7 +25,7 @@ from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage, Identity
 from methods.contract import BaseKind
 from methods.parts.network import Network
-from protocols.schema import Protocol
+from protocols.schema import BaseRecipe, Protocol
 
 Progress = Callable[[str], None]
 """Called with a short text that says what a run is doing."""
@@ -80,7 +80,7 @@ class BaseSessions:
             indices = torch.from_numpy(split.train[0])
             batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
             said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
-            train = partial(self._train, of_kind, batches, identity, stage, "compiler" in env, said, progress, seconds)
+            train = partial(self._train, of_kind, batches, recipe, "compiler" in env, said, progress, seconds)
             progress(said)
             network = without(fresh(), of_kind.drop)
             taken = find_taken(self.folder, key)
@@ -100,8 +100,7 @@ class BaseSessions:
         self,
         of_kind: BaseKind,
         batches: Batches,
-        identity: Identity,
-        stage: BaseStage,
+        recipe: BaseRecipe,
         compiled: bool,
         said: str,
         progress: Progress,
@@ -109,7 +108,7 @@ class BaseSessions:
         network: Network,
         checkpoint: Checkpoint,
     ) -> None:
-        recipe, started = identity.recipe_of(stage), self.clock()
+        started = self.clock()
 
         def report(epoch: int, loss: float) -> None:
             progress(f"{said}, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -33,15 +34,27 @@ def write_tensors(path: Path, key: BaseKey, state: dict[str, Tensor]) -> None:
     write_atomic(path, hashlib.sha256(body).digest() + body)
 
 
+DAMAGED = (SafetensorError, ValueError, LookupError, TypeError, RecursionError)
+"""What reading a body may raise. The hash is no proof: the body may be anything."""
+
+
+def unsealed(content: bytes) -> bytes | None:
+    """The safetensors bytes of a file's content; None if they are not those that its SHA-256 covers."""
+    body = content[32:]
+    return body if hashlib.sha256(body).digest() == content[:32] else None
+
+
+def key_text(body: bytes) -> Any:
+    """What the header of safetensors bytes holds as their key. Raises one of DAMAGED if there is none."""
+    return json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])["__metadata__"]["key"]
+
+
 def read_key(path: Path) -> str | None:
     """The text of the key under which a file of tensors was written; None if its bytes are damaged or it is no such file."""
     try:
-        content = path.read_bytes()
-        body = content[32:]
-        if hashlib.sha256(body).digest() != content[:32]:
-            return None
-        key = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])["__metadata__"]["key"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        body = unsealed(path.read_bytes())
+        key = None if body is None else key_text(body)
+    except (OSError, *DAMAGED):
         return None
     return key if isinstance(key, str) else None
 
@@ -52,19 +65,15 @@ def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
     Raises StorageError if the file exists but cannot be read.
     """
     try:
-        content = path.read_bytes()
+        body = unsealed(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StorageError.of(path, error, "read") from None
-    digest, body = content[:32], content[32:]
-    if hashlib.sha256(body).digest() != digest:
-        return None
     try:
-        header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
-        if header["__metadata__"]["key"] != key.text:
+        if body is None or key_text(body) != key.text:
             return None
         state = load(body)
-    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError):  # the hash is no proof: the body may be anything
+    except DAMAGED:
         return None
     return state if finite(state) else None
