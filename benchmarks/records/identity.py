@@ -21,6 +21,7 @@ DIGITS = 8
 """Number of hexadecimal digits at the end of a folder's name."""
 MOST_LETTERS = 80
 """Maximal length of the variant in a folder's name. The digits after it distinguish names that are cut off."""
+Selection = Literal["last", "val", "oracle_test"]
 NO_SETTINGS = ("seed", "config", "defaults", "images", "precision", "base_config", "base_defaults", "base_parents")
 """Fields that `same_settings` does not compare directly."""
 
@@ -107,7 +108,12 @@ class Identity(Strict):
         return f"{self.method}:{self.preset}{at}" + (f"[{changes}]" if changes else "")
 
     @property
-    def selection(self) -> Literal["last", "val", "oracle_test"]:
+    def values(self) -> dict[str, Any]:
+        """The method's parameters and its base kinds' settings, by the names that `overrides` uses."""
+        return {**self.config, **{f"{stage.base}.{key}": value for stage in self.stages for key, value in stage.config.items()}}
+
+    @property
+    def selection(self) -> Selection:
         """How a session's epoch is chosen. A method gets test accuracies only for `oracle_test`, which its record states."""
         said = self.config.get("selection")
         return "val" if said == "val" else "oracle_test" if said == "oracle_test" else "last"

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from benchmarks.records.identity import Identity
+from benchmarks.records.identity import Identity, Selection
 from benchmarks.records.source_hash import GROUP
 from benchmarks.system.hashes import order_sha256
 from protocols.fields import Line, Strict
@@ -43,7 +43,7 @@ class Record(Strict):
     rows_sha256: str
     """Hash of the indices of all training and test images, session by session."""
     environment: dict[str, str | int]
-    selection: Literal["last", "oracle_test"]
+    selection: Selection
     memory_budget: int | None
     knows_all_classes: bool = False
     """Whether the base session knew how many classes would come."""
@@ -80,8 +80,8 @@ class Record(Strict):
             raise ValueError("the identity must name the images, and the precision that the environment names")
         if self.selection != self.identity.selection:
             raise ValueError(f"selection is {self.selection}, but that of its config is {self.identity.selection}")
-        config = self.identity.config
-        if wrong := [key for key, value in sorted(self.identity.overrides.items()) if key not in config or config[key] != value]:
+        values = self.identity.values
+        if wrong := [key for key, value in sorted(self.identity.overrides.items()) if key not in values or values[key] != value]:
             raise ValueError(f"overrides: {wrong[0]} has another value than in its config")
         if len(self.order) != shape.classes or order_sha256(self.order) != self.order_sha256:
             raise ValueError("the class order and its hash do not agree")

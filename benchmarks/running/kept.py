@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 import random
 from collections.abc import Callable, Sequence
 from types import FunctionType, ModuleType
@@ -43,6 +42,15 @@ def same_item(before: Any, after: Any) -> bool:
 
 def same_items(before: Sequence[Any], after: Sequence[Any]) -> bool:
     return len(before) == len(after) and all(map(same_item, before, after))
+
+
+def same_state(before: Any, after: Any) -> bool:
+    """Whether two states of a generator are equal: nested mappings and tuples of plain values, arrays and tensors."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before.keys() == after.keys() and all(same_state(before[key], after[key]) for key in before)
+    if isinstance(before, tuple) and isinstance(after, tuple):
+        return len(before) == len(after) and all(map(same_state, before, after))
+    return same(before, after)
 
 
 class Namespace:
@@ -172,7 +180,7 @@ class Generator:
         return self.owner.getstate() if isinstance(self.owner, random.Random) else repr(self.owner)
 
     def changes(self) -> list[str]:
-        if any(self.owner is generator for generator in FOR_ALL) or pickle.dumps(self.now()) == pickle.dumps(self.content):
+        if any(self.owner is generator for generator in FOR_ALL) or same_state(self.content, self.now()):
             return []
         return [self.path]
 

@@ -407,6 +407,11 @@ CONTRADICTIONS: dict[str, Callable[[Record], dict[str, Any]]] = {
     "overrides: gamma has another value than in its config": lambda record: {
         "identity": record.identity.model_copy(update={"overrides": {"gamma": 0.6}})
     },
+    "overrides: cosine.scale has another value than in its config": lambda record: {
+        "identity": record.identity.model_copy(
+            update={"base": "cosine", "base_config": {"scale": 16.0}, "overrides": {"cosine.scale": 8.0}}
+        )
+    },
 }
 
 
@@ -419,6 +424,14 @@ def test_a_record_that_contradicts_its_config_is_named(why: str, store: Store, m
     records, (fault,), _ = store.load("hand")
     assert records == []
     assert why in fault
+
+
+def test_a_changed_value_of_a_base_kind_is_no_contradiction(store: Store, make_record: MakeRecord, costs: Costs) -> None:
+    parent = {"base": "cosine", "config": {"scale": 8.0}}
+    changed = {"base": "cosine", "base_config": {"scale": 8.0}}, {"base": "path", "base_parents": (parent,)}
+    for seed, changes in enumerate(changed):
+        record = save(store, make_record(seed=seed, overrides={"cosine.scale": 8.0}, config={"lr": 0.01}, **changes), costs)
+        assert store.find(record.identity) == record
 
 
 # Identity ---------------------------------------------------------------------------------------------------------------
@@ -441,6 +454,9 @@ CHANGES: dict[str, Any] = {
     "base": "projected",
     "base_version": 2,
     "base_settings": {"lr": 0.2},
+    "base_config": {"scale": 4.0},
+    "base_parents": ({"base": "linear"},),
+    "asked_base": "linear",
     "seed": 4,
     "images": "d" * 64,
     "precision": "bf16",
@@ -448,8 +464,8 @@ CHANGES: dict[str, Any] = {
 
 
 def test_every_field_of_an_identity_is_tried() -> None:
-    """A new field must be added to CHANGES. `defaults` says of `config` what needs no value."""
-    assert set(Identity.model_fields) == {"defaults", *CHANGES}
+    """A new field must be added to CHANGES. `defaults` says of `config`, and `base_defaults` of `base_config`, what needs no value."""
+    assert set(Identity.model_fields) == {"defaults", "base_defaults", *CHANGES}
 
 
 @pytest.mark.parametrize("field", CHANGES)

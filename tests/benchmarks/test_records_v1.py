@@ -10,37 +10,18 @@ import pytest
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun
-from benchmarks.records.reading import read_record, seal, to_json
+from benchmarks.records.reading import read_record, to_json
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError
 from tests.benchmarks.conftest import MakeIdentity, MakeRecord
-from tests.conftest import ROOT
+from tests.benchmarks.older import FILES, OLD, as_written_by
 
-OLD = ROOT / "tests" / "data" / "records_v1"
-FILES = sorted(OLD.rglob("seed*.json"))
 LAST = {"cifar100": "38.16", "digits": "66.11", "omniglot": "49.30", "seqmnist": "84.66"}
 
 
 def name(path: Path) -> str:
     return path.parent.name
-
-
-def as_written_by(schema: int, record: Record, first: bool = False) -> bytes:
-    """The record in an older schema's form: images and precision outside the identity; in schema 1 fewer counts, and no seal.
-
-    The first ones of schema 1 knew no settings of one base kind alone.
-    """
-    content = record.model_dump(mode="json")
-    identity = content["identity"]
-    content |= {"schema_version": schema, "images_sha256": identity.pop("images")}
-    for later in ("precision", "defaults", "base_version", *(["base_settings"] if first else [])):
-        del identity[later]
-    if schema == 1:
-        for session in content["sessions"]:
-            del session["numbers_kept"]
-        return to_json(content)
-    return to_json({**content, "seal": seal(content)})
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

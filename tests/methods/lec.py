@@ -13,6 +13,7 @@ from methods.lecnet import LecConfig, LecNet
 from methods.parts.backbone import Backbone
 from methods.parts.expansion import ExpandingHead
 from methods.parts.network import Network
+from protocols.schema import Sessions
 
 D = 4
 
@@ -36,7 +37,7 @@ def network(backbone: Backbone | None = None, projected: bool = False) -> Networ
     torch.manual_seed(0)
     net = Network(backbone or Maps(), "fp32")
     if projected:
-        Projected().build(net)
+        Projected(Projected.Config()).build(net, Sessions(base=3, way=2, count=4, shots=5))
     net.head.grow(3)
     return net
 

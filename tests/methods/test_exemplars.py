@@ -146,7 +146,7 @@ def test_anchors_are_plain_images_through_the_whole_network(
         assert torch.allclose(strategy.now.old_features, features, atol=1e-6)
         assert torch.allclose(strategy.now.old_logits, old[-1].classify(features), atol=1e-5)
         assert not strategy.now.old_features.requires_grad and not strategy.now.old_logits.requires_grad
-        assert torch.equal(strategy.anchor_labels, contender.seed_context.tensors.labels[rows])
+        assert torch.equal(strategy.now.anchor_labels, contender.seed_context.tensors.labels[rows])
         whole = copy.deepcopy(strategy.model).embed(strategy.context.images.plain(rows))  # in the modes of training
         assert torch.equal(strategy.embed_anchors(), whole)
         assert strategy.embed_anchors().requires_grad

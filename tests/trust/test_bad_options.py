@@ -32,7 +32,7 @@ NEVER |= {
     "list of huge": [10**12],
     "list of negative": [-1],
 }
-MAY_BE_NEGATIVE = {"tau_init"}
+MAY_BE_NEGATIVE = {"tau_init", "lowest", "highest"}  # the last two are powers of ten
 FIELDS = [(name, field) for name in method_names() for field in load_method(name).Config.model_fields]
 
 

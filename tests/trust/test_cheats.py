@@ -39,7 +39,7 @@ from protocols.schema import Protocol
 CHEATS = Path(__file__).parent / "cheats"
 
 CAUGHT: dict[str, tuple[type[Exception], str]] = {
-    "peeks_at_test:accuracy": (RuntimeError, "granted under selection oracle_test only"),
+    "peeks_at_test:accuracy": (RuntimeError, "granted under selection val or oracle_test only"),
     "peeks_at_test:images": (LeakError, r"opened .*test\.npy"),
     "peeks_at_test:features": (LeakError, r"opened .*\.features"),
     "peeks_at_test:process": (LeakError, "looked through all objects"),

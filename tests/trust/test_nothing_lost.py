@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from benchmarks.cli.main import main
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.records.reading import seal, to_json
+from benchmarks.records.reading import read_record, seal, to_json
 from benchmarks.records.store import Store
 from benchmarks.system.files import SUITE_ROOT
 from protocols import load_protocol
 from protocols.schema import Protocol
+from tests.benchmarks.older import as_written_by
 
 TINY = Path(__file__).resolve().parents[1] / "data" / "tiny.yaml"
 METHOD = '''"""A method of the user's own."""
@@ -276,15 +277,14 @@ def test_names_that_collapse_to_one_path_stay_apart(tiny: Protocol, mine: Path) 
 def test_an_old_path_is_never_written_again(run: Run, results: Path) -> None:
     """A record of schema 2 is found where it is; run again by force, the new one has a path of its own and replaces it in the table."""
     assert run() == 0
-    [(name, content)] = records(results).items()
-    new = json.loads(content)
-    identity = {key: value for key, value in new["identity"].items() if key not in ("images", "precision", "defaults", "base_version")}
-    old = {**new, "schema_version": 2, "images_sha256": new["identity"]["images"], "identity": identity}
-    del old["seal"]
+    [name] = records(results)
+    new = read_record(results / "records" / name)
     place = results / "records" / "tiny" / "fast.paper" / "proto-raw_mean" / "seed00.json"
-    shutil.rmtree((results / "records" / name).parent)
     place.parent.mkdir()
-    place.write_bytes(to_json({**old, "seal": seal(old)}))
+    for suffix in (".npz", ".cost.json"):
+        shutil.copy(new.beside(suffix), place.with_suffix(suffix))
+    shutil.rmtree(new.path.parent)
+    place.write_bytes(as_written_by(2, new))
     before = records(results)
     assert run() == 0
     assert records(results) == before, "done"
