@@ -18,7 +18,7 @@ from methods.contract.config import OwnConfig
 from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, parse_variant
 from methods.parts.backbones import BACKBONES
 from protocols.loading import explain, first_line, unknown
-from protocols.schema import Protocol
+from protocols.schema import Augment, Protocol
 
 if TYPE_CHECKING:
     from methods.contract.strategy import SessionStrategy
@@ -77,7 +77,9 @@ def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrid
         (f"{protocol.name}, recipe {recipe}", {**of_recipe.get(method, {}), **of_recipe.get(f"{method}:{preset}", {})}),
         (said_by, overrides),
     ]
-    return layered(cls.Config, f"{method}:{preset}", layers)
+    config = layered(cls.Config, f"{method}:{preset}", layers)
+    check_augment(protocol, getattr(config, "augment", None), f"{method}:{preset}")
+    return config
 
 
 def kind_config(
@@ -98,12 +100,17 @@ def kind_config(
         (said_by, overrides),
     ]
     config = layered(load_base_kind(kind).Config, f"base kind {kind}", layers)
-    if config.augment is not None:
-        try:
-            config.augment.check(protocol.data.size, protocol.data.channels)
-        except ValueError as error:
-            raise UsageError(f"{protocol.name}, base kind {kind}: {error}") from None
+    check_augment(protocol, config.augment, f"base kind {kind}")
     return config
+
+
+def check_augment(protocol: Protocol, augment: Augment | None, whose: str) -> None:
+    """Raises UsageError if the protocol's images cannot be augmented so."""
+    if augment is not None:
+        try:
+            augment.check(protocol.data.size, protocol.data.channels)
+        except ValueError as error:
+            raise UsageError(f"{protocol.name}, {whose}: {error}") from None
 
 
 C = TypeVar("C", bound=OwnConfig)

@@ -103,7 +103,9 @@ class Runner:
         config = cls.Config.model_validate(identity.config)
         budget = cls.budget(config, identity.sessions)
         memory = Memory(budget)
-        images = SessionImages(self.transform, memory, identity.seed)
+        augment = getattr(config, "augment", None)
+        transform = self.transform if augment is None else Transform(self.protocol.data, augment)
+        images = SessionImages(transform, memory, identity.seed)
         oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import CosineHead, DotHead, MarginHead
@@ -25,6 +24,7 @@ class Cosine(BaseKind):
         scale: float = Field(1.0, gt=0)
         scale_learns: bool = True
         margins: bool = False  # ADBS: a learned margin per class
+        margin_rate: float = Field(1.0, gt=0, le=10)  # factor on the recipe's learning rate, for the margins
         separation: float = Field(0.01, ge=0)  # ADBS: weight of the loss that keeps margins apart
 
         @model_validator(mode="after")
@@ -40,6 +40,12 @@ class Cosine(BaseKind):
         else:
             network.head = (MarginHead if c.margins else CosineHead)(d, scale=c.scale, learns=c.scale_learns)
 
+    def groups(self, network: Network) -> list[dict[str, Any]]:
+        if not self.config.margins:
+            return super().groups(network)
+        others = [parameter for parameter in network.parameters() if parameter is not network.head.margin]
+        return [{"params": others}, {"params": [network.head.margin], "rate": self.config.margin_rate}]
+
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
-        loss = F.cross_entropy(network(views[0]), labels)
+        loss = super().loss(network, views, labels, step)
         return loss + self.config.separation * network.head.separation() if self.config.margins else loss

@@ -49,7 +49,7 @@ class TrainConfig(MethodConfig, Training):
     (`SessionStrategy.restart`); `lr_decay` is the factor at each milestone. Batch norm stays in evaluation mode unless a source
     says otherwise. `new_row_std`: the weights of new classes are drawn from N(0, std²); None uses torch's Linear default.
     `views`: number of augmented epochs that are drawn once and then repeated in turn, so that the frozen part of the network
-    processes each only once; None draws every epoch anew.
+    processes each only once; None draws every epoch anew. `augment` replaces the protocol's in the sessions.
     """
 
     epochs: int = Field(100, ge=0, le=MOST_EPOCHS)
@@ -60,3 +60,4 @@ class TrainConfig(MethodConfig, Training):
     new_row_std: float | None = Field(None, ge=0)
     selection: Selection = "last"
     views: int | None = Field(None, ge=1, le=1000)
+    augment: Augment | None = None

@@ -10,6 +10,7 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 
+from benchmarks.base.features import state_sha256
 from benchmarks.running.runner import Contender
 from methods.contract.registry import load_method
 from tests.methods.by_hand import plain, rows_of
@@ -36,6 +37,13 @@ class CountingPlugin(SupervisedPlugin):
 
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         self.calls["iteration"] += 1
+
+
+class Ink(SupervisedPlugin):
+    """Sum of the pixels of each image of the last batch, in ascending order."""
+
+    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        self.sums = sorted(strategy.mb_x.sum(dim=(1, 2, 3)).tolist())
 
 
 def test_avalanche_plugins_attach(contender: Contender) -> None:
@@ -86,3 +94,17 @@ def test_proto_rows_are_class_means_of_unaugmented_features(enter: Enter) -> Non
         with torch.no_grad():
             expected = model.backbone(plain(contender, rows)).mean(0)
         assert torch.allclose(model.head.weight[label], expected, atol=1e-5)
+
+
+def test_a_method_may_augment_its_sessions_in_its_own_way(enter: Enter) -> None:
+    """The protocol's augmentation pads by one. Without any, a session's batches are the images as tests see them; the base does not change."""
+    bases, ink = [], []
+    for overrides in ([], ["augment={pad: 0}"]):
+        contender = enter("ft_cnn", "epochs=1", *overrides)
+        bases.append(state_sha256(contender.strategy.model))
+        contender.train(0, 0)
+        ink.append(train_under(contender, 1, Ink()).sums)
+        ink.append(sorted(plain(contender, torch.from_numpy(contender.seed_context.split.train[1])).sum(dim=(1, 2, 3)).tolist()))
+    assert bases[0] == bases[1]
+    assert ink[0] != pytest.approx(ink[1], abs=1e-4)
+    assert ink[2] == pytest.approx(ink[3], abs=1e-4)

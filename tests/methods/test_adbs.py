@@ -1,0 +1,65 @@
+"""ADBS's loss and logits by hand, and what its sessions train."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from methods.bases.cosine import Cosine
+from methods.parts.heads import MarginHead
+from tests.methods.conftest import Enter
+
+
+def head_by_hand() -> MarginHead:
+    """Rows (2, 0) and (3, 4): unit rows (1, 0) and (.6, .8), so their cosine is .6."""
+    head = MarginHead(2, scale=16.0, learns=False)
+    head.weight = torch.nn.Parameter(torch.tensor([[2.0, 0.0], [3.0, 4.0]]))
+    head.margin = torch.nn.Parameter(torch.tensor([1.0, -1.5]))
+    return head
+
+
+def test_logits_by_hand() -> None:
+    """16 |m_c| cos: 16 * 1 * 1 and 16 * 1.5 * .6 for the feature (5, 0)."""
+    assert head_by_hand()(torch.tensor([[5.0, 0.0]])).tolist()[0] == pytest.approx([16.0, 14.4])
+
+
+def test_separation_by_hand() -> None:
+    """D_ij = (1 - c_ij) - (m_j - m_i c_ij) with c = .6 and margins 1 and -1.5: D_00 = D_11 = 0, D_01 = .4 - (-1.5 - .6) = 2.5,
+    D_10 = .4 - (1 + .9) = -1.5, which the ReLU stops; the mean over four pairs is .625."""
+    assert float(head_by_hand().separation().detach()) == pytest.approx(0.625)
+
+
+def test_only_the_new_margins_train_and_rows_are_means(enter: Enter) -> None:
+    contender = enter("adbs", "epochs=5", "lr=0.5")
+    contender.train(0, 0)
+    head = contender.strategy.model.head
+    rows, margins = head.weight.detach().clone(), head.margin.detach().clone()
+    backbone = {name: value.clone() for name, value in contender.strategy.model.backbone.state_dict().items()}
+    contender.train(1, 0)
+    head = contender.strategy.model.head
+    assert torch.equal(head.weight[:6], rows) and torch.equal(head.margin[:6], margins)
+    own = torch.from_numpy(contender.seed_context.split.train[1])
+    features, labels = contender.strategy.embed_indices(own), contender.images.labels(own)
+    for label in (6, 7):
+        assert torch.allclose(head.weight[label], features[labels == label].mean(0), atol=1e-6)
+    assert not torch.isclose(head.margin[6:], margins.mean()).any(), "they started there, and have moved"
+    assert all(torch.equal(value, backbone[name]) for name, value in contender.strategy.model.backbone.state_dict().items())
+
+
+def test_margins_of_the_base_train(enter: Enter) -> None:
+    margin = enter("adbs").strategy.model.head.margin.detach()
+    assert len(margin) == 6 and not torch.equal(margin, torch.ones(6))
+
+
+def test_margins_of_the_base_have_a_rate_of_their_own(enter: Enter) -> None:
+    network = enter("adbs").strategy.model
+    network.head = head_by_hand()
+    others, (margin,) = (group["params"] for group in Cosine(Cosine.Config(margins=True, margin_rate=0.5)).groups(network))
+    assert margin is network.head.margin
+    assert len(others) == len(list(network.parameters())) - 1
+    assert [group.get("rate", 1.0) for group in Cosine(Cosine.Config(margins=True, margin_rate=0.5)).groups(network)] == [1.0, 0.5]
+
+
+def test_a_base_without_margins_is_refused(enter: Enter) -> None:
+    with pytest.raises(ValueError, match="its base must have margins"):
+        enter("adbs@linear")
