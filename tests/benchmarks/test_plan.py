@@ -511,7 +511,7 @@ def test_identities_survive_their_json(tiny: Protocol) -> None:
 
 def test_a_kinds_augmentation_must_fit_the_images(tiny: Protocol) -> None:
     """digits has one channel, and images of 8 pixels. That of a method's sessions, too."""
-    with pytest.raises(UsageError, match="ft_cnn:topic: augment.pad is 8"):
+    with pytest.raises(UsageError, match=r"ft_cnn:topic: augment\.pad is 8"):
         runs_of(tiny, "ft_cnn", ["ft_cnn.augment={pad: 8}"])
     for augment, said in (({"grey": 0.2}, "augment.grey needs data.channels: 3"), ({"pad": 8}, "augment.pad is 8")):
         fast = tiny.recipes["fast"].model_copy(update={"bases": {"cosine": {"augment": augment}}})

@@ -97,7 +97,7 @@ def test_proto_rows_are_class_means_of_unaugmented_features(enter: Enter) -> Non
 
 
 def test_a_method_may_augment_its_sessions_in_its_own_way(enter: Enter) -> None:
-    """The protocol's augmentation pads by one. Without any, a session's batches are the images as tests see them; the base does not change."""
+    """The protocol pads by one. Without any augmentation a batch holds the images as tests see them; the base does not change."""
     bases, ink = [], []
     for overrides in ([], ["augment={pad: 0}"]):
         contender = enter("ft_cnn", "epochs=1", *overrides)
