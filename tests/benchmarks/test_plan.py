@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.planning.plan import Request, identities, make_request, of_group, parse_methods, parse_overrides, parse_seeds
+from benchmarks.planning.validation import check_protocol
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
@@ -507,6 +508,14 @@ def test_identities_survive_their_json(tiny: Protocol) -> None:
     """What is stored must equal what is asked for, or nothing is ever done: tuples, floats and nulls included."""
     for run in runs_of(tiny, ",".join(method_names()), ["lecnet.milestones=[1, 2]", "lecnet.branch_init_std=null", "lecnet.gamma=1"]):
         assert Identity.model_validate_json(run.model_dump_json()) == run
+
+
+@pytest.mark.parametrize("values", [{"lrr": 0.1}, {"methods": {}}, {"bases": {}}, {"scale": 3.0}], ids=str)
+def test_what_neither_recipe_nor_base_kind_knows_is_named(values: dict[str, object], tiny: Protocol) -> None:
+    """Even where no run uses the kind. (`scale` is known to another kind.)"""
+    fast = tiny.recipes["fast"].model_copy(update={"bases": {"projected": values}})
+    with pytest.raises(UsageError, match=f"base kind projected, tiny, recipe fast, bases: unknown key '{next(iter(values))}'"):
+        check_protocol(tiny.model_copy(update={"recipes": {"fast": fast}}))
 
 
 def test_a_kinds_augmentation_must_fit_the_images(tiny: Protocol) -> None:

@@ -288,9 +288,6 @@ def test_values_that_do_not_go_together(path: Path_, value: Any, tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"projected": {"lrr": 0.1}}, "lrr"),
-        ({"projected": {"methods": {}}}, "methods"),
-        ({"projected": {"bases": {}}}, "bases"),
         ({"projected": {"precision": "bf16"}}, "precision"),  # one for the whole run: a base of its own would be without effect
         ({"projected": {"lr": -1}}, "lr"),
         ({"projected": {"lr": True}}, "lr"),
