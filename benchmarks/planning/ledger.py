@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.costs import costs_of
-from benchmarks.records.identity import Identity
+from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
-from methods.contract.registry import load_method
+from methods.contract.registry import base_kind_names, load_base_kind, load_method
+
+if TYPE_CHECKING:
+    from methods.contract.base_kind import BaseKind
+    from methods.contract.strategy import SessionStrategy
 
 Probes = Mapping[str, tuple[str, ...]]
 """Probes that studies need (benchmarks.running.probes), by variant."""
@@ -47,11 +52,25 @@ class Ledger:
 
 
 def upgraded(identity: Identity) -> Identity:
-    """The identity in the form of its method's present version, if the method has a migration for every version between; else the
-    identity unchanged."""
-    method, config = load_method(identity.method), identity.config
-    for version in range(identity.version, method.version):
-        if version not in method.migrations:
-            return identity
-        config = method.migrations[version](dict(config))
-    return identity.model_copy(update={"config": config, "version": max(identity.version, method.version)})
+    """The identity in the form of the present versions of its method and its base kinds, each as far as there are migrations for it."""
+    config, version = moved_on(identity.config, identity.version, load_method(identity.method))
+    *parents, own = (upgraded_stage(stage) for stage in identity.stages)
+    changes = {"base_config": own.config, "base_version": own.version, "base_parents": tuple(parents)}
+    return identity.model_copy(update={"config": config, "version": version, **changes})
+
+
+def upgraded_stage(stage: BaseStage) -> BaseStage:
+    if stage.base not in base_kind_names():  # a kind that is gone
+        return stage
+    config, version = moved_on(stage.config, stage.version, load_base_kind(stage.base))
+    return stage.model_copy(update={"config": config, "version": version})
+
+
+def moved_on(config: dict[str, Any], version: int, owner: type[SessionStrategy] | type[BaseKind]) -> tuple[dict[str, Any], int]:
+    """Config values in the form of the owner's present version, and that version. Both unchanged if a migration between is missing."""
+    values = config
+    for passed in range(version, owner.version):
+        if passed not in owner.migrations:
+            return config, version
+        values = owner.migrations[passed](dict(values))
+    return values, max(version, owner.version)

@@ -43,7 +43,7 @@ class BaseKind:
     """Increase it when a change of the kind or of a `Config` default changes results. Base models and records of older versions are
     then computed again."""
     migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
-    """Version n -> function from Config values of version n to those of version n + 1, if base models of version n remain valid."""
+    """Version n -> function from Config values of version n to those of version n + 1, if runs on version n remain valid."""
     views: ClassVar[int] = 1
     """How many augmented views of each image a step shows; `other_views` says how."""
     parent: ClassVar[str | None] = None

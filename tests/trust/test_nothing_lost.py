@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.cli.main import main
+from benchmarks.planning.ledger import upgraded
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.records.reading import read_record, seal, to_json
 from benchmarks.records.store import Store
 from benchmarks.system.files import SUITE_ROOT
+from methods.bases.cosine import Cosine
 from protocols import load_protocol
 from protocols.schema import Protocol
 from tests.benchmarks.older import as_written_by
@@ -218,6 +220,21 @@ def test_a_migration_keeps_the_runs_of_an_older_version(run: Run, mine: Path, re
     assert "\nestimate: " in capsys.readouterr().out, "and says how long the next may take"
     assert run("mine", "--set", "mine.strength=2") == 0
     assert len(records(results)) == 2
+
+
+def test_a_migration_of_a_base_kind_keeps_its_runs(tiny: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the run's own kind and of a parent; where a migration is missing, or the kind is gone, the record stays what it is."""
+    [old] = identities(make_request(tiny, None, None, "0", "proto@cosine", []))
+    monkeypatch.setattr(Cosine, "version", 3)
+    monkeypatch.setattr(Cosine, "migrations", {1: lambda c: {**c, "scale": 2 * c["scale"]}})
+    assert upgraded(old) == old, "none from 2 to 3"
+    monkeypatch.setattr(Cosine, "migrations", {**Cosine.migrations, 2: lambda c: {**c, "added": 1}})
+    moved = upgraded(old)
+    assert (moved.base_version, moved.base_config) == (3, {**old.base_config, "scale": 32.0, "added": 1})
+    child = old.model_copy(update={"base": "linear", "base_config": {}, "base_parents": old.stages})
+    assert upgraded(child).base_parents == moved.stages
+    gone = old.model_copy(update={"base": "gone"})
+    assert upgraded(gone) == gone
 
 
 def test_an_edited_method_does_not_return_old_numbers_in_silence(
