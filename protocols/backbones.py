@@ -23,6 +23,7 @@ SIZES = {
     "mlp": Size(width=100, fixed=10_200, per_channel=784 * 100),
     "resnet12": Size(width=640, fixed=12_422_400, per_channel=9 * 64 + 64),
     "resnet18": Size(width=512, fixed=11_167_104, per_channel=49 * 64),
+    "resnet18_2223": Size(width=512, fixed=15_887_744, per_channel=49 * 64),
     "resnet18_3x3": Size(width=512, fixed=11_167_104, per_channel=9 * 64),
     "resnet20": Size(width=64, fixed=271_392, per_channel=9 * 16),
 }

@@ -97,11 +97,40 @@ class Sessions(Strict):
         return range(start, start + self.way)
 
 
+class Weights(Strict):
+    """A file of tensors in `weights/` below the data root (.safetensors, or .pth of tensors alone), known by its SHA-256.
+
+    `mean` and `std` are those of the images that the weights were trained on; `data.mean` and `data.std` must equal them.
+    """
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    mean: tuple[Share, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _a_file_of_tensors(cls, file: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(safetensors|pth)", file):
+            raise ValueError("must be a file name without folder that ends in .safetensors or .pth")
+        return file
+
+
 class Backbone(Strict):
-    """A network of methods/parts/backbones.py, and the weights it starts from."""
+    """A network of methods/parts/backbones.py, and the weights it starts from.
+
+    `pretrained` says which images the weights have seen. The file is `weights`; without that entry, torchvision's for the backbone.
+    """
 
     name: Name
     pretrained: Literal["imagenet"] | None = None
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def _says_what_its_weights_have_seen(self) -> Self:
+        if self.weights is not None and self.pretrained is None:
+            raise ValueError("weights: say with pretrained which images they have seen, such as pretrained: imagenet")
+        return self
 
 
 class BaseRecipe(Training):
@@ -210,7 +239,13 @@ class Protocol(TitledFile):
         (), description="where `methods` is not given: those of methods/ that do not take part"
     )
     canonical: Canonical | None = None
+    printed: Name | None = Field(None, description="protocol whose published rows are shown, if it is not this one")
     notes: Text = ""
+
+    @property
+    def printed_on(self) -> str:
+        """Name of the protocol under which published rows are found."""
+        return self.printed or self.name
 
     @field_validator("seeds")
     @classmethod
@@ -227,4 +262,8 @@ class Protocol(TitledFile):
         self.augment.check(self.data.size, self.data.channels)
         if self.backbone.pretrained is not None and self.data.channels != 3:
             raise ValueError(f"backbone.pretrained: {self.backbone.pretrained} weights need data.channels: 3")
+        for name in ("mean", "std"):
+            own = getattr(self.backbone.weights, name, None)
+            if own is not None and own != getattr(self.data, name):
+                raise ValueError(f"data.{name} must be that of backbone.weights, {list(own)}, on which they were trained")
         return self

@@ -108,7 +108,7 @@ def dispatch(options: argparse.Namespace) -> int:
         print(text)
         return FAILED if faults else DONE
     protocol = load_protocol(DEFAULT if options.protocol is None else options.protocol)
-    check_published(protocol.name)
+    check_published(protocol.printed_on)
     return run(options, protocol)
 
 

@@ -16,9 +16,12 @@ URL = "https://download.pytorch.org/models/"
 
 def check_known(backbone: Backbone) -> None:
     """Raises UsageError if the requested weights do not exist."""
-    if backbone.pretrained is not None and (backbone.name, backbone.pretrained) not in FILES:
+    if backbone.weights is None and backbone.pretrained is not None and (backbone.name, backbone.pretrained) not in FILES:
         having = ", ".join(name for name, weights in FILES if weights == backbone.pretrained)
-        raise UsageError(f"backbone.pretrained: there are no {backbone.pretrained} weights for {backbone.name}, only for {having}")
+        raise UsageError(
+            f"backbone.pretrained: there are no {backbone.pretrained} weights for {backbone.name}, only for {having}; "
+            "name a file of your own with backbone.weights"
+        )
 
 
 def find_weights(backbone: Backbone, root: Path) -> Path | None:
@@ -29,17 +32,28 @@ def find_weights(backbone: Backbone, root: Path) -> Path | None:
     check_known(backbone)
     if backbone.pretrained is None:
         return None
+    if backbone.weights is not None:
+        path = root / "weights" / backbone.weights.file
+        if not path.is_file():
+            raise DataError(f"{backbone.name} weights: {path} is not there; docs/DATA.md says how to make or fetch it")
+        check_sha256(path, backbone.weights.sha256, "remove it and put the file there that the protocol means")
+        return path
     name = FILES[backbone.name, backbone.pretrained]
     path = root / "weights" / name
     if not path.is_file():
         fetch(f"{backbone.name} weights", root, lambda: download(name, path), f"Fetch {URL}{name} and put it at {path}.")
+    check_sha256(path, SHA256[name], f"remove it, or fetch it again from {URL}{name}")
+    return path
+
+
+def check_sha256(path: Path, wanted: str, mend: str) -> None:
+    """Raises DataError if the file has another SHA-256, or StorageError if it cannot be read. `mend` says what to do."""
     try:
         found = sha256_file(path)
     except OSError as error:
         raise StorageError.of(path, error, "read") from None
-    if found != SHA256[name]:
-        raise DataError(f"{path}: its SHA-256 is not {SHA256[name]}; remove it, or fetch it again from {URL}{name}")
-    return path
+    if found != wanted:
+        raise DataError(f"{path}: its SHA-256 is not {wanted}; {mend}")
 
 
 def download(name: str, path: Path) -> None:

@@ -19,6 +19,8 @@ from benchmarks.records.identity import Identity
 from benchmarks.system.device import pick_device, resolve_precision
 from benchmarks.system.errors import DataError, StorageError
 from benchmarks.system.settings import Settings
+from methods.parts.backbones import build_backbone
+from protocols.messages import first_line
 from protocols.schema import Protocol
 
 
@@ -38,10 +40,20 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         made = make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
         refuse_single_images(protocol, [run for run in runs if (run.split, run.seed) == (split, seed)], made)
-    find_weights(protocol.backbone, settings.data_root)
+    check_fit(protocol, find_weights(protocol.backbone, settings.data_root))
     for line in (*images.notes, *equal_pictures(images)):
         print(line, file=sys.stderr)
     return images.sha256
+
+
+def check_fit(protocol: Protocol, weights: Path | None) -> None:
+    """Raises DataError if the file does not hold the tensors of the protocol's backbone."""
+    if weights is None:
+        return
+    try:
+        build_backbone(protocol.backbone.name, protocol.data.channels, weights)
+    except ValueError as error:
+        raise DataError(f"{protocol.name}, backbone.weights: {first_line(error)}") from None
 
 
 def precision_of(runs: Sequence[Identity], settings: Settings) -> str:

@@ -46,7 +46,7 @@ def write_group(
     tables = {table_of(record.identity) for record in found.records}
     beside = [record for record in others if is_control(record) and table_of(record.identity) in tables]
     grouped = make_sections(protocol, [*found.records, *beside], found.failures)
-    published = load_published(protocol.name, group)
+    published = load_published(protocol.printed_on, group)
     page = Page(page_name(protocol, group), f"{protocol.title}: {title_of(group)}")
     shown = Shown([], without_controls(grouped.other, found.records), set())
     lines: list[str] = []

@@ -10,8 +10,9 @@ from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
 from benchmarks.report.tables import NONE, average_and_drop, intervals, markdown, printed
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, Verdict, judge, other_base, other_network
+from protocols import load_protocol, protocol_names
 from protocols.printed import PublishedRow
-from protocols.schema import Protocol
+from protocols.schema import Backbone, Protocol
 
 RULE = (
     'The rule. Not comparable: another network or pre-training (these stand under "Printed elsewhere"), or base accuracies more than '
@@ -50,14 +51,32 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     return lines
 
 
+HOLDS = {"miniimagenet": "imagenet"}
+"""Data source -> what its classes were taken from. Weights trained there have seen the novel classes."""
+
+
+def origin_of(backbone: Backbone, source: str) -> str:
+    """Where a backbone's first weights come from, with a warning if they have seen the classes of this data source."""
+    if backbone.pretrained is None:
+        return "from scratch"
+    file = f" (`{backbone.weights.file}`, sha256 {backbone.weights.sha256[:16]})" if backbone.weights else ""
+    seen = HOLDS.get(source) == backbone.pretrained
+    return f"pre-trained on {backbone.pretrained}{file}" + (
+        ", **whose images show the novel classes, too: no few-shot result**" if seen else ""
+    )
+
+
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
     """The whole report of a protocol that has published rows and no record."""
+    elsewhere = [name for name in protocol_names() if name != protocol.name and load_protocol(name).printed == protocol.name]
+    links = [f"On another network: {', '.join(f'[{name}.md]({name}.md)' for name in elsewhere)}.", ""] if elsewhere else []
     return [
         f"# {protocol.title}",
         "",
         f"**Nobody has run this protocol yet: no number below was measured here.** `python run_all.py --protocol {protocol.name}` runs it; "
         "with `--plan` it says beforehand what that would take. Its images: docs/DATA.md.",
         "",
+        *links,
         *not_run_lines(protocol, published),
     ]
 

@@ -18,7 +18,7 @@ from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
-from benchmarks.report.printed import nobody_lines, of_length, printed_lines
+from benchmarks.report.printed import nobody_lines, of_length, origin_of, printed_lines
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
@@ -77,7 +77,7 @@ def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studie
 
     Without any record, the page holds the published rows only; raises RecordError if there are none of these either.
     """
-    published = load_published(protocol.name)
+    published = load_published(protocol.printed_on)
     page = Page(protocol.name, protocol.title)
     if not (found.records or found.faults or found.failures):
         if shown := of_length(published, protocol.sessions.count + 1):
@@ -186,7 +186,7 @@ def provenance(section: Section) -> list[str]:
             changed = ", ".join(f"{key} {value}" for key, value in own.items())
             lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
     backbone = records[0].identity.backbone
-    lines.append(f"- Backbone: {backbone.name}, " + (f"pre-trained on {backbone.pretrained}." if backbone.pretrained else "from scratch."))
+    lines.append(f"- Backbone: {backbone.name}, {origin_of(backbone, section.records[0].identity.data.source)}.")
     environments: dict[str, set[int]] = {}
     for record in records:
         text = ", ".join(f"{key} {value}" for key, value in record.environment.items())

@@ -6,15 +6,19 @@ tests check each parameter count (protocols/backbones.py lists it).
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone, conv3x3, run
 from methods.parts.heads import PlainHead
-from methods.parts.resnets import ResNet12, ResNet18, ResNet18WithSmallStem, ResNet20
+from methods.parts.resnets import ResNet12, ResNet18, ResNet18WithOneMoreBlock, ResNet18WithSmallStem, ResNet20
+from protocols.messages import first_line
 
 
 class ConvNet(Backbone):
@@ -72,6 +76,7 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
     "resnet20": ResNet20,
     "resnet18": ResNet18,
     "resnet18_3x3": ResNet18WithSmallStem,
+    "resnet18_2223": ResNet18WithOneMoreBlock,
     "resnet12": ResNet12,
     "conv4": lambda channels: ConvNet(channels, depth=4),
     "conv2": lambda channels: ConvNet(channels, depth=2),
@@ -82,14 +87,31 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
 def build_backbone(name: str, channels: int, weights: Path | None = None) -> Backbone:
     """Builds a backbone; initial values come from torch's global generator.
 
-    `weights` is a torchvision ResNet-18 checkpoint. It is loaded as tensors only, never unpickled as code.
-    Raises ValueError for an unknown name.
+    `weights` is a file of its tensors, .safetensors or .pth: under torchvision's names for a ResNet-18, whose classifier is left out, else
+    under the backbone's own. It is loaded as tensors only, never unpickled as code. Raises ValueError for an unknown name, or for tensors
+    that do not fit.
     """
     if name not in BACKBONES:
         raise ValueError(f"backbone {name!r} is not one of {', '.join(sorted(BACKBONES))}")
     backbone = BACKBONES[name](channels)
     if weights is not None:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        state = {f"net.{key}": value for key, value in state.items() if not key.startswith("fc.")}
-        backbone.load_state_dict(state)
+        state = tensors_of(weights)
+        if isinstance(backbone, ResNet18):
+            state = {f"net.{key}": value for key, value in state.items() if not key.startswith("fc.")}
+        try:
+            backbone.load_state_dict(state)
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines()[1:]]
+            raise ValueError(f"{weights.name} does not fit {name}: {' '.join(lines)[:300]}") from None
     return backbone
+
+
+def tensors_of(file: Path) -> dict[str, Tensor]:
+    """The tensors in a .safetensors or .pth file, by name. Raises ValueError for a file that holds anything else."""
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{file.name} is no file of tensors alone ({first_line(error)})") from None
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise ValueError(f"{file.name} holds more than tensors by name: save its state_dict alone")
+    return state

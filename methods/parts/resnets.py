@@ -63,24 +63,26 @@ class ResNet18(Backbone):
     """torchvision's ResNet-18 without its classifier: 7x7/2 stem and max-pool, 512-d, 11,176,512 parameters."""
 
     feature_dim = 512
+    last_stage = 2
+    """Blocks of the last stage."""
 
     def __init__(self, channels: int) -> None:
         if channels != 3:
             raise ValueError("backbone resnet18 reads 3 channels")
         super().__init__()
-        from torchvision.models import resnet18
+        from torchvision.models.resnet import BasicBlock, ResNet
 
-        self.net = resnet18(weights=None)
+        self.net = ResNet(BasicBlock, [2, 2, 2, self.last_stage])
         self.net.fc = nn.Identity()  # type: ignore[assignment]
 
     @property
     def last_block(self) -> nn.Module:
-        return self.net.layer4[1]
+        return self.net.layer4[-1]
 
     def lower(self, images: Tensor) -> Tensor:
         net = self.net
         x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-        return net.layer4[0](net.layer3(net.layer2(net.layer1(x))))
+        return run(list(net.layer4)[:-1], net.layer3(net.layer2(net.layer1(x))))
 
     def upper(self, x: Tensor) -> Tensor:
         return self.last_block(x)
@@ -97,6 +99,13 @@ class ResNet18WithSmallStem(ResNet18):
         self.net.conv1 = conv3x3(channels, 64)
         nn.init.kaiming_normal_(self.net.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.net.maxpool = nn.Identity()  # type: ignore[assignment]
+
+
+class ResNet18WithOneMoreBlock(ResNet18):
+    """ResNet-18 with a third block in its last stage: 512-d, 15,897,152 parameters. The network of Microsoft's ImageNet featurizer, whose
+    weights can be had where torchvision's cannot (docs/DATA.md)."""
+
+    last_stage = 3
 
 
 SLOPE = 0.1  # of ResNet-12's leaky ReLU

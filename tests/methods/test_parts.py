@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from methods.contract.memory import BudgetError, Memory
@@ -51,6 +53,7 @@ def stages_of_resnet18() -> int:
             )
             for channels, sizes in [(3, [32, 84]), (1, [28])]
         ),
+        ("resnet18_2223", 3, [224], 512, 49 * 3 * 64 + 2 * 64 + stages_of_resnet18() + three_by_three((512, 512), (512, 512))),
         ("conv4", 1, [28], 64, 9 * 64 * (1 + 3 * 64) + 4 * 2 * 64),
         ("conv2", 1, [8], 64, 9 * 64 * (1 + 64) + 2 * 2 * 64),
         ("conv2", 3, [8], 64, 9 * 64 * (3 + 64) + 2 * 2 * 64),
@@ -130,6 +133,26 @@ def test_resnet18_weights_are_loaded_without_the_classifier(tmp_path) -> None:  
     backbone = build_backbone("resnet18", 3, tmp_path / "weights.pth")
     assert torch.equal(backbone.net.conv1.weight, donor.conv1.weight)
     assert torch.equal(backbone.net.layer4[1].bn2.weight, donor.layer4[1].bn2.weight)
+
+
+def test_weights_of_a_file_are_loaded_or_refused_by_name(tmp_path: Path) -> None:
+    donor = build_backbone("resnet18_2223", 3)
+    save_file({key.removeprefix("net."): value for key, value in donor.state_dict().items()}, tmp_path / "own.safetensors")
+    backbone = build_backbone("resnet18_2223", 3, tmp_path / "own.safetensors")
+    assert all(torch.equal(value, donor.state_dict()[key]) for key, value in backbone.state_dict().items())
+    with pytest.raises(ValueError, match=r"own\.safetensors does not fit resnet18: Unexpected key.*layer4\.2\."):
+        build_backbone("resnet18", 3, tmp_path / "own.safetensors")
+    small = build_backbone("conv2", 1)
+    torch.save(small.state_dict(), tmp_path / "small.pth")
+    assert torch.equal(build_backbone("conv2", 1, tmp_path / "small.pth").blocks[0].weight, small.blocks[0].weight)
+    for content, said in ((b"no tensors", "is no file of tensors alone"), (b"", "is no file of tensors alone")):
+        for name in ("bad.safetensors", "bad.pth"):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(ValueError, match=f"{name} {said}"):
+                build_backbone("conv2", 1, tmp_path / name)
+    torch.save({"epoch": 3, "model": small.state_dict()}, tmp_path / "whole.pth")
+    with pytest.raises(ValueError, match="holds more than tensors by name"):
+        build_backbone("conv2", 1, tmp_path / "whole.pth")
 
 
 def test_head_normalises_features_but_not_rows() -> None:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from protocols import ProtocolError, load_protocol, loading, protocol_names
-from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
+from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions, Weights
 
 Path_ = tuple[str, ...]
 
@@ -45,7 +45,11 @@ VALID: dict[str, Any] = {  # every key there is
         "cutout": 16,
     },
     "sessions": {"base": 6, "way": 2, "count": 3, "shots": 5},
-    "backbone": {"name": "conv4", "pretrained": "imagenet"},
+    "backbone": {
+        "name": "conv4",
+        "pretrained": "imagenet",
+        "weights": {"file": "own.pth", "sha256": "0" * 64, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
+    },
     "recipes": {
         "paper": {
             "epochs": 10,
@@ -75,6 +79,7 @@ VALID: dict[str, Any] = {  # every key there is
     "methods": ["ft_cnn"],
     "without": ["der"],
     "canonical": {"base_train": 30, "base_test": 30, "shots_sha256": "0" * 64},
+    "printed": "cub200",
     "notes": "none",
 }
 SECTIONS: dict[Path_, type[BaseModel]] = {
@@ -83,13 +88,14 @@ SECTIONS: dict[Path_, type[BaseModel]] = {
     ("augment",): Augment,
     ("sessions",): Sessions,
     ("backbone",): Backbone,
+    ("backbone", "weights"): Weights,
     ("recipes", "paper"): Recipe,
     ("canonical",): Canonical,
 }
 FIELDS = [(*section, field) for section, model in SECTIONS.items() for field in model.model_fields]
 MAY_BE_ZERO = {f"augment.{name}" for name in ("pad", "jitter", "hue", "grey", "cutout")} | {"sessions.count"}
 MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}
-ANY_NUMBER = {"data.mean"}
+ANY_NUMBER = {"data.mean", "backbone.weights.mean", "backbone.weights.std"}
 
 
 def at(content: dict[str, Any], path: Path_) -> Any:
