@@ -18,6 +18,8 @@ from benchmarks.system.hashes import order_sha256
 from protocols.fields import Line, Strict
 
 SCHEMA_VERSION: Literal[3] = 3
+BASE_ORIGIN = "base trained with"
+"""Key in `environment` that names the environment of the base models, if they were trained in another one."""
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
 

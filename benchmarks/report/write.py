@@ -18,6 +18,7 @@ from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
+from benchmarks.report.environments import environment_lines
 from benchmarks.report.printed import nobody_lines, of_length, origin_of, printed_lines
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
@@ -187,14 +188,7 @@ def provenance(section: Section) -> list[str]:
             lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
     backbone = records[0].identity.backbone
     lines.append(f"- Backbone: {backbone.name}, {origin_of(backbone, section.records[0].identity.data.source)}.")
-    environments: dict[str, set[int]] = {}
-    for record in records:
-        text = ", ".join(f"{key} {value}" for key, value in record.environment.items())
-        environments.setdefault(text, set()).add(record.identity.seed)
-    lines += [f"- Run with {environment}." for environment in sorted(environments)]
-    several = [seed for seed in seeds if sum(seed in of_environment for of_environment in environments.values()) > 1]
-    if several:
-        lines.append(f"- **Seed {', '.join(map(str, several))}: run in several of these, so not all methods start from one base model.**")
+    lines += environment_lines(records)
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
     kept = sum(are_of(kept_predictions(record), record) for record in records)
     lines.append(

@@ -18,7 +18,7 @@ from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions
-from benchmarks.records.schema import Record, SessionResult
+from benchmarks.records.schema import BASE_ORIGIN, Record, SessionResult
 from benchmarks.records.source_hash import source_hash
 from benchmarks.records.traces import trace_bytes
 from benchmarks.running.audit import numbers_kept
@@ -96,7 +96,7 @@ class Runner:
         base = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
         network, features = base.network, base.features
         if base.origin:
-            env = {**env, "base trained with": base.origin}
+            env = {**env, BASE_ORIGIN: base.origin}
         seed_context.evaluator.remember(features)
         added = load_base_kind(identity.base).added
         base_parameters = count_parameters(network) - sum(count_parameters(network.parts[name]) for name in added)

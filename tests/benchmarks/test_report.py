@@ -596,3 +596,15 @@ def test_methods_of_one_seed_run_on_two_machines_are_not_called_equal(
     assert "- **Seed 1: run in several of these" in text
     assert "Run with device other" in text
     assert "Run with device x86_64" in text
+
+
+def test_a_base_taken_from_another_machine_is_still_one_base(hand: Protocol, results: Path, make_record: MakeRecord, costs: Costs) -> None:
+    """One method was run where its base was trained, the other took that base along."""
+    store, there = Store(results), make_record("base_only:default")
+    store.save(there, costs, b"")
+    trained_with = ", ".join(f"{key} {value}" for key, value in there.environment.items())
+    here = {"device": "other", "precision": "fp32", "threads": 1, "torch": "2.11.0", "base trained with": trained_with}
+    store.save(make_record("lecnet:paper").model_copy(update={"environment": here}), costs, b"")
+    text = write_report(hand, results)[0].read_text()
+    assert f"base trained with {trained_with}" in text
+    assert "run in several of these" not in text
