@@ -15,10 +15,10 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import definitions_legend, definitions_table
+from benchmarks.report.environments import environment_lines
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
-from benchmarks.report.environments import environment_lines
 from benchmarks.report.printed import nobody_lines, of_length, origin_of, printed_lines
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
