@@ -1,8 +1,50 @@
-"""Width and number of parameters of each backbone, for pages, which load no network. tests/methods/test_parts.py builds them all."""
+"""Schema of a protocol's backbone and its weights; width and number of parameters of each, for pages, which load no network."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from protocols.fields import Name, Share, Strict
+
+
+class Weights(Strict):
+    """A file of tensors in `weights/` below the data root (.safetensors, or .pth of tensors alone), known by its SHA-256.
+
+    `mean` and `std` are those of the images that the weights were trained on; `data.mean` and `data.std` must equal them.
+    """
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    mean: tuple[Share, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _a_file_of_tensors(cls, file: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(safetensors|pth)", file):
+            raise ValueError("must be a file name without folder that ends in .safetensors or .pth")
+        return file
+
+
+class Backbone(Strict):
+    """A network of methods/parts/backbones.py, and the weights it starts from.
+
+    `pretrained` says which images the weights have seen. The file is `weights`; without that entry, torchvision's for the backbone.
+    """
+
+    name: Name
+    pretrained: Literal["imagenet"] | None = None
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def _says_what_its_weights_have_seen(self) -> Self:
+        if self.weights is not None and self.pretrained is None:
+            raise ValueError("weights: say with pretrained which images they have seen, such as pretrained: imagenet")
+        return self
 
 
 @dataclass(frozen=True)

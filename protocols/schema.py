@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from protocols.augment import Augment
+from protocols.backbones import Backbone
 from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Share, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
@@ -95,42 +96,6 @@ class Sessions(Strict):
             return range(self.base)
         start = self.base + (session - 1) * self.way
         return range(start, start + self.way)
-
-
-class Weights(Strict):
-    """A file of tensors in `weights/` below the data root (.safetensors, or .pth of tensors alone), known by its SHA-256.
-
-    `mean` and `std` are those of the images that the weights were trained on; `data.mean` and `data.std` must equal them.
-    """
-
-    file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    mean: tuple[Share, ...] | None = None
-    std: tuple[float, ...] | None = None
-
-    @field_validator("file")
-    @classmethod
-    def _a_file_of_tensors(cls, file: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(safetensors|pth)", file):
-            raise ValueError("must be a file name without folder that ends in .safetensors or .pth")
-        return file
-
-
-class Backbone(Strict):
-    """A network of methods/parts/backbones.py, and the weights it starts from.
-
-    `pretrained` says which images the weights have seen. The file is `weights`; without that entry, torchvision's for the backbone.
-    """
-
-    name: Name
-    pretrained: Literal["imagenet"] | None = None
-    weights: Weights | None = None
-
-    @model_validator(mode="after")
-    def _says_what_its_weights_have_seen(self) -> Self:
-        if self.weights is not None and self.pretrained is None:
-            raise ValueError("weights: say with pretrained which images they have seen, such as pretrained: imagenet")
-        return self
 
 
 class BaseRecipe(Training):

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("benchmarks", "methods", "protocols")
 MODELS = {
     "protocols/augment.py": ["Augment"],
-    "protocols/schema.py": ["Data", "Sessions", "Backbone", "BaseRecipe"],
+    "protocols/backbones.py": ["Backbone"],
+    "protocols/schema.py": ["Data", "Sessions", "BaseRecipe"],
     "benchmarks/records/identity.py": ["BaseStage", "Identity"],
     "benchmarks/records/schema.py": ["SessionResult", "Record"],
     "methods/contract/config.py": ["MethodConfig", "KindConfig"],

@@ -17,7 +17,8 @@ from benchmarks.report.printed import nobody_lines, origin_of
 from benchmarks.system.errors import DataError
 from methods.parts.backbones import build_backbone
 from protocols import load_protocol
-from protocols.schema import Backbone, Protocol, Weights
+from protocols.backbones import Backbone, Weights
+from protocols.schema import Protocol
 
 
 @pytest.fixture

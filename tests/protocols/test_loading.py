@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from protocols import ProtocolError, load_protocol, loading, protocol_names
-from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions, Weights
+from protocols.backbones import Weights
+from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
 
 Path_ = tuple[str, ...]
 
