@@ -8,9 +8,10 @@ from functools import partial
 
 import torch
 
-from benchmarks.base.model import BaseSessions, Progress
+from benchmarks.base.model import BaseSessions, Progress, Seed
+from benchmarks.base.together import prepare_bases
 from benchmarks.data.images import ImageSet, load_images
-from benchmarks.data.splits import make_split
+from benchmarks.data.splits import Indices, Split, make_split
 from benchmarks.data.tensors import labelled, to_device
 from benchmarks.data.transforms import Transform
 from benchmarks.data.weights import find_weights
@@ -33,12 +34,13 @@ from benchmarks.running.shared_state import left_as_it_was
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
-from benchmarks.system.errors import DataError
+from benchmarks.system.errors import BusyError, DataError, storage_error
 from benchmarks.system.settings import Settings
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import Memory
 from methods.contract.registry import load_base_kind, load_method
 from methods.contract.strategy import MethodContext
+from protocols.loading import first_line
 from protocols.schema import Protocol
 
 
@@ -60,13 +62,18 @@ class Runner:
         weights = find_weights(protocol.backbone, settings.data_root)
         self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights, wait)
         self._seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
+        self._prepared: set[str] = set()
+
+    def split(self, split_name: str, seed: int, val: bool = False) -> tuple[Split, Indices | None]:
+        """The split of this name under a seed; with `val`, without a tenth of the base training images, and these."""
+        split = make_split(self.protocol, split_name, seed, self.images.train_classes, self.images.test_classes, self.images.keys)
+        return split.without_held_out(self.images.train_classes, seed) if val else (split, None)
 
     def seed_context(self, split_name: str, seed: int, val: bool = False) -> SeedContext:
         """What runs of this split and seed share; with `val`, a tenth of the base training images is held out."""
         if self._seed_context is None or self._seed_context[0] != (split_name, seed, val):
             images = self.images
-            split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
-            split, held = split.without_held_out(images.train_classes, seed) if val else (split, None)
+            split, held = self.split(split_name, seed, val)
             tensors = labelled(self.on_device, images, split)
             evaluator = Evaluator(tensors, split, self.transform)
             experiences, folders = make_experiences(split, tensors.labels), folders_to_block(self.settings)
@@ -81,9 +88,9 @@ class Runner:
         precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
         return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
 
-    def environment(self, identity: Identity, seed_context: SeedContext) -> dict[str, str | int]:
+    def environment(self, identity: Identity, split: Split) -> dict[str, str | int]:
         """Hardware and software on which the exact bytes of a run depend, beside its identity."""
-        shown, compiled = len(seed_context.split.train[0]), self.settings.compile
+        shown, compiled = len(split.train[0]), self.settings.compile
         compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
         return environment(self.device, str(identity.precision), compiler)
 
@@ -91,9 +98,8 @@ class Runner:
         """The method of this run on its base model, before session 0."""
         identity, cls = self.complete(identity), load_method(identity.method)
         seed_context = self.seed_context(identity.split, identity.seed, identity.selection == "val")
-        env = self.environment(identity, seed_context)
-        split, tensors = seed_context.split, seed_context.tensors
-        base = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
+        env = self.environment(identity, seed_context.split)
+        base = self.bases.model(Seed(identity, self.images.sha256, seed_context.split, seed_context.tensors, env), progress)
         network, features = base.network, base.features
         if base.origin:
             env = {**env, "base trained with": base.origin}
@@ -119,13 +125,41 @@ class Runner:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""
         return self.watch(identity, (), progress)[:3]
 
+    def prepare(self, identity: Identity, group: Sequence[Identity], progress: Progress = lambda text: None) -> None:
+        """Trains the base sessions of this run, and of other seeds' runs in `group` that stand on the same kind, together where the
+        device can (benchmarks/base/together.py). Once for each kind.
+
+        Where that fails, every run trains its own, and says what is wrong. Raises BusyError or StorageError.
+        """
+        if not self.bases.groups_seeds or (name := base_of(identity)) in self._prepared:
+            return
+        several = {other.seed: other for other in (*group, identity) if base_of(other) == name}
+        try:
+            seeds = [self.seed(self.complete(several[number])) for number in sorted(several)]
+            prepare_bases(self.bases, seeds, progress)
+        except BusyError:
+            raise
+        except Exception as error:
+            if (refused := storage_error(error)) is not None:
+                raise refused from None
+            progress(f"seeds train one by one: {first_line(error)}")
+        self._prepared.add(name)
+
+    def seed(self, identity: Identity) -> Seed:
+        """What the base session of a run is trained on. `identity` is complete."""
+        split, _ = self.split(identity.split, identity.seed, identity.selection == "val")
+        tensors = labelled(self.on_device, self.images, split)
+        return Seed(identity, self.images.sha256, split, tensors, self.environment(identity, split))
+
     def watch(
-        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None
+        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None, group: Sequence[Identity] = ()
     ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
         """As `run`, with the trace of each probe (benchmarks.running.probes). Probes do not change the bytes of the record.
 
-        Raises SharedStateError if the run changes what it shares with others.
+        `group` are the runs still to do, whose base sessions may be trained together with this one's. Raises SharedStateError if the
+        run changes what it shares with others.
         """
+        self.prepare(identity, group, progress)
         with left_as_it_was(lambda: (load_method(identity.method), load_base_kind(identity.base))):
             return self._watch(identity, probes, progress)
 
@@ -181,6 +215,11 @@ class Runner:
             sources=source_hash(identity.method, identity.base),
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
+
+
+def base_of(identity: Identity) -> str:
+    """Equal for runs whose base sessions differ in the seed alone."""
+    return repr((identity.stages, identity.recipe_settings, identity.split, identity.selection == "val"))
 
 
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:

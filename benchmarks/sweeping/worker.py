@@ -74,7 +74,7 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                     send(Event("failed", identity.variant, identity.seed, f"in another process: {failure}"))
                 elif base in busy and is_held(busy[base]):
                     left.append((identity, BUSY))
-                elif (lock := one_run(runner, task, identity, send)) is not None:
+                elif (lock := one_run(runner, task, identity, send, pending)) is not None:
                     busy[base] = lock
                     left.append((identity, BUSY))
         if len(left) == len(pending):
@@ -107,9 +107,10 @@ def explained(error: BaseException) -> str:
     return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
 
 
-def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> Path | None:
+def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send, group: Sequence[Identity] = ()) -> Path | None:
     """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised.
 
+    The base sessions of runs in `group` may be trained with this one's, on a GPU.
     If another process is training the run's base model, returns the lock that it holds; the run is to be done later.
     """
     variant, seed, store = identity.variant, identity.seed, task.store
@@ -117,7 +118,9 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
     send(Event("start", variant, seed, key=str(identity.stem)))
     try:
         refuse_later(store.path(identity, ".json"))
-        record, costs, predictions, traces = runner().watch(identity, probes, lambda text: send(Event("progress", variant, seed, text)))
+        record, costs, predictions, traces = runner().watch(
+            identity, probes, lambda text: send(Event("progress", variant, seed, text)), group
+        )
         store.save(record, costs.model_copy(update={"sweep": task.sweep}), predictions, traces)
     except BusyError as error:
         send(Event("later", variant, seed))

@@ -57,7 +57,7 @@ def compiler() -> str:
 
 def environment_of(protocol: Protocol, settings: Settings, variant: str = "base_only") -> dict[str, str | int]:
     runner = Runner(protocol, settings)
-    return runner.environment(runner.complete(identity_of(protocol, variant)), runner.seed_context("paper", 0))
+    return runner.environment(runner.complete(identity_of(protocol, variant)), runner.seed_context("paper", 0).split)
 
 
 def run(protocol: Protocol, settings: Settings) -> tuple[bytes, bytes]:
