@@ -33,7 +33,7 @@ from benchmarks.running.probes import PROBES, observe
 from benchmarks.running.shared_state import left_as_it_was
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiler_for, compiling_pays
-from benchmarks.system.device import environment, pick_device, resolve_precision
+from benchmarks.system.device import allow_tf32, environment, pick_device, resolve_precision
 from benchmarks.system.errors import BusyError, DataError, storage_error
 from benchmarks.system.settings import Settings
 from benchmarks.system.streams import seed_generators
@@ -82,10 +82,14 @@ class Runner:
         return self._seed_context[1]
 
     def complete(self, identity: Identity) -> Identity:
-        """The identity with the images and the precision of this process filled in. Raises DataError for a run on other images."""
+        """The identity with the images and the precision of this process filled in, in which the device computes from now on.
+
+        Raises DataError for a run on other images.
+        """
         if identity.images not in (None, self.images.sha256):
             raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
         precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
+        allow_tf32(precision)
         return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
 
     def environment(self, identity: Identity, split: Split) -> dict[str, str | int]:
@@ -159,6 +163,7 @@ class Runner:
         `group` are the runs still to do, whose base sessions may be trained together with this one's. Raises SharedStateError if the
         run changes what it shares with others.
         """
+        identity = self.complete(identity)
         self.prepare(identity, group, progress)
         with left_as_it_was(lambda: (load_method(identity.method), load_base_kind(identity.base))):
             return self._watch(identity, probes, progress)
