@@ -12,8 +12,8 @@ from benchmarks.base.training import loss_of_batch
 from methods.contract import BaseKind, BaseStep
 from methods.parts.network import Network
 
-SHARE = 0.8
-"""Share of the free memory that a group may take; libraries take some of the rest."""
+SHARE = 0.5
+"""Share of the free memory that a group may take; other workers on the card and libraries take some of the rest."""
 TRIED = 2
 """Images of the batch from which a step's memory is estimated."""
 COPIES = 3

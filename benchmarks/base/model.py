@@ -23,6 +23,7 @@ from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage, Identity
+from benchmarks.system.compiling import on_all_cores
 from methods.contract import BaseKind
 from methods.parts.capture import Recorder, Steps, recorder_for, steps_with
 from methods.parts.network import Network
@@ -163,7 +164,8 @@ class BaseSessions:
         started, steps = self.clock(), steps_with(self.recorder)
         one = session.training(network, checkpoint, progress, steps)
         self._prepare([network], session.recipe.batch if compiled else 0)
-        train_base(network, one.kind, one.batches, one.recipe, self.device, checkpoint, one.report, steps)
+        with on_all_cores(self.device):
+            train_base(network, one.kind, one.batches, one.recipe, self.device, checkpoint, one.report, steps)
         self._prepare([network], 0, recorded=False)
         seconds.append(self.clock() - started)
 
@@ -180,7 +182,8 @@ class BaseSessions:
             for session, network in sessions
         ]
         self._prepare(networks, first.recipe.batch if compiled else 0)
-        errors = train_together(trainings, self.device, steps)
+        with on_all_cores(self.device):
+            errors = train_together(trainings, self.device, steps)
         self._prepare(networks, 0, recorded=False)
         took = (self.clock() - started) / len(sessions)
         self.seconds.update({session.stem: took for session, _ in sessions})

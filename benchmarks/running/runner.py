@@ -32,7 +32,7 @@ from benchmarks.running.measuring import count_parameters, git_commit, peak_memo
 from benchmarks.running.probes import PROBES, observe
 from benchmarks.running.shared_state import left_as_it_was
 from benchmarks.running.validation import epochs_by_validation
-from benchmarks.system.compiling import compiler_for, compiling_pays
+from benchmarks.system.compiling import compiler_for, compiling_pays, keep_compiled
 from benchmarks.system.device import allow_tf32, environment, pick_device, resolve_precision
 from benchmarks.system.errors import BusyError, DataError, storage_error
 from benchmarks.system.settings import Settings
@@ -56,6 +56,7 @@ class Runner:
     ) -> None:
         self.protocol, self.settings = protocol, settings
         self.device = pick_device(settings.device)
+        keep_compiled(settings.data_root, self.device)
         self.transform = Transform(protocol.data, protocol.augment)
         self.images = images or load_images(protocol.data, settings.data_root, verified)
         self.on_device = to_device(self.images, self.device)

@@ -209,7 +209,7 @@ def test_a_processor_trains_one_seed_after_the_other(groups: list[int], tiny: Pr
 
 @pytest.mark.parametrize(
     ("free", "each", "wanted", "expected"),
-    [(80, 6, 10, 10), (80, 8, 10, 8), (80, 100, 10, 1), (0, 8, 10, 1), (80, 0, 3, 3)],
+    [(80, 4, 10, 10), (80, 8, 10, 5), (80, 100, 10, 1), (0, 8, 10, 1), (80, 0, 3, 3)],
     ids=["all fit", "some fit", "one is too large", "a processor", "nothing known"],
 )
 def test_seeds_a_group(free: int, each: int, wanted: int, expected: int) -> None:
