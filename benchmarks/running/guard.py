@@ -60,6 +60,17 @@ def blocked(places: tuple[str, ...]) -> Iterator[None]:
         _blocked = before
 
 
+def blocked_now() -> tuple[str, ...]:
+    """The folders that are blocked now."""
+    return _blocked
+
+
+def block(places: tuple[str, ...]) -> None:
+    """Blocks these folders until further notice, where one run takes the place of another in the middle of a context."""
+    global _blocked
+    _blocked = places
+
+
 @cache
 def install() -> None:
     """Install the audit hook, once per process, because a hook cannot be removed."""

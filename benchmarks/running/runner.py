@@ -8,13 +8,8 @@ from functools import partial
 
 import torch
 
-from benchmarks.base.model import BaseSessions, Progress, Seed
-from benchmarks.base.together import prepare_bases
-from benchmarks.data.images import ImageSet, load_images
-from benchmarks.data.splits import Indices, Split, make_split
-from benchmarks.data.tensors import labelled, to_device
-from benchmarks.data.transforms import Transform
-from benchmarks.data.weights import find_weights
+from benchmarks.base.model import Progress, Seed
+from benchmarks.data.tensors import labelled
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
@@ -30,45 +25,22 @@ from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.images import SessionImages
 from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
+from benchmarks.running.seed_groups import SeedGroups
 from benchmarks.running.shared_state import left_as_it_was
+from benchmarks.running.side_by_side import runs_beside, session_steps
 from benchmarks.running.validation import epochs_by_validation
-from benchmarks.system.compiling import compiler_for, compiling_pays, keep_compiled
-from benchmarks.system.device import allow_tf32, environment, pick_device, resolve_precision
-from benchmarks.system.errors import BusyError, DataError, storage_error
-from benchmarks.system.settings import Settings
+from benchmarks.system.compiling import compiling_pays
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import Memory
 from methods.contract.registry import load_base_kind, load_method
 from methods.contract.strategy import MethodContext
-from protocols.loading import first_line
 from protocols.schema import Protocol
 
 
-class Runner:
-    """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share.
+class Runner(SeedGroups):
+    """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share."""
 
-    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already. A run whose base model
-    another process is training waits for it, or raises BusyError if `wait` is False.
-    """
-
-    def __init__(
-        self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None, wait: bool = True
-    ) -> None:
-        self.protocol, self.settings = protocol, settings
-        self.device = pick_device(settings.device)
-        keep_compiled(settings.data_root, self.device)
-        self.transform = Transform(protocol.data, protocol.augment)
-        self.images = images or load_images(protocol.data, settings.data_root, verified)
-        self.on_device = to_device(self.images, self.device)
-        weights = find_weights(protocol.backbone, settings.data_root)
-        self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights, wait)
-        self._seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
-        self._prepared: set[str] = set()
-
-    def split(self, split_name: str, seed: int, val: bool = False) -> tuple[Split, Indices | None]:
-        """The split of this name under a seed; with `val`, without a tenth of the base training images, and these."""
-        split = make_split(self.protocol, split_name, seed, self.images.train_classes, self.images.test_classes, self.images.keys)
-        return split.without_held_out(self.images.train_classes, seed) if val else (split, None)
+    _seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
 
     def seed_context(self, split_name: str, seed: int, val: bool = False) -> SeedContext:
         """What runs of this split and seed share; with `val`, a tenth of the base training images is held out."""
@@ -81,23 +53,6 @@ class Runner:
             seed_context = SeedContext(images, split, tensors, experiences, evaluator, image_shapes(self.protocol), folders, held)
             self._seed_context = ((split_name, seed, val), seed_context)
         return self._seed_context[1]
-
-    def complete(self, identity: Identity) -> Identity:
-        """The identity with the images and the precision of this process filled in, in which the device computes from now on.
-
-        Raises DataError for a run on other images.
-        """
-        if identity.images not in (None, self.images.sha256):
-            raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
-        precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
-        allow_tf32(precision)
-        return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
-
-    def environment(self, identity: Identity, split: Split) -> dict[str, str | int]:
-        """Hardware and software on which the exact bytes of a run depend, beside its identity."""
-        shown, compiled = len(split.train[0]), self.settings.compile
-        compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
-        return environment(self.device, str(identity.precision), compiler)
 
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
@@ -118,7 +73,7 @@ class Runner:
         oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))
-        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays)
+        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays, session_steps)
         seed_generators(identity.seed, "adopt")
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
@@ -129,32 +84,6 @@ class Runner:
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""
         return self.watch(identity, (), progress)[:3]
-
-    def prepare(self, identity: Identity, group: Sequence[Identity], progress: Progress = lambda text: None) -> None:
-        """Trains the base sessions of this run, and of other seeds' runs in `group` that stand on the same kind, together where the
-        device can (benchmarks/base/together.py). Once for each kind.
-
-        Where that fails, every run trains its own, and says what is wrong. Raises BusyError or StorageError.
-        """
-        if not self.bases.groups_seeds or (name := base_of(identity)) in self._prepared:
-            return
-        several = {other.seed: other for other in (*group, identity) if base_of(other) == name}
-        try:
-            seeds = [self.seed(self.complete(several[number])) for number in sorted(several)]
-            prepare_bases(self.bases, seeds, progress)
-        except BusyError:
-            raise
-        except Exception as error:
-            if (refused := storage_error(error)) is not None:
-                raise refused from None
-            progress(f"seeds train one by one: {first_line(error)}")
-        self._prepared.add(name)
-
-    def seed(self, identity: Identity) -> Seed:
-        """What the base session of a run is trained on. `identity` is complete."""
-        split, _ = self.split(identity.split, identity.seed, identity.selection == "val")
-        tensors = labelled(self.on_device, self.images, split)
-        return Seed(identity, self.images.sha256, split, tensors, self.environment(identity, split))
 
     def watch(
         self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None, group: Sequence[Identity] = ()
@@ -182,8 +111,8 @@ class Runner:
             contender.train(session, identity.seed)
             trained = self.bases.clock()
             evaluation = contender.test(session)
-            test_seconds.append(self.bases.clock() - trained)
-            train_seconds.append(trained - started)
+            test_seconds.append(self.bases.clock() - trained)  # a run alone: the others wait for a step
+            train_seconds.append((trained - started) / runs_beside())
             predictions.append(evaluation.predictions)
             results.append(
                 SessionResult(
@@ -221,11 +150,6 @@ class Runner:
             sources=source_hash(identity.method, identity.base),
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
-
-
-def base_of(identity: Identity) -> str:
-    """Equal for runs whose base sessions differ in the seed alone."""
-    return repr((identity.stages, identity.recipe_settings, identity.split, identity.selection == "val"))
 
 
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:

@@ -21,7 +21,7 @@ from methods.contract.config import MethodConfig
 from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
-from methods.parts.capture import Branch, CaptureError, recorder_for, steps_with
+from methods.parts.capture import Branch, CaptureError, recorder_for
 from methods.parts.network import begin_step, set_batch_norm
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import is_flat, learning_rate
@@ -107,7 +107,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.optimizer = optimizer_for(self.parameter_groups(chosen), self.config, lr, self.context.device)
         watched = any(acts_within_a_step(plugin) for plugin in self.plugins)
         recorder = recorder_for(self.context.device) if self.capturable and not watched else None
-        self.now.steps, self.now.branch, self.model.recorded = steps_with(recorder), None, recorder is not None
+        self.now.steps, self.now.branch, self.model.recorded = self.context.steps(recorder), None, recorder is not None
         self.now.phase_epochs = self.train_epochs - self.clock.train_exp_epochs if epochs is None else epochs
         self.now.phase_step, self.now.highest_rates = 0, [group["lr"] for group in self.optimizer.param_groups]
         self.set_rates()
