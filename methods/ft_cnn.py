@@ -17,6 +17,7 @@ class FtCnn(SessionStrategy):
     """
 
     title = "Ft-CNN"
+    capturable = True
 
     class Config(TrainConfig):
         batch_norm: Literal["eval", "train", "last_block"] = "train"

@@ -23,6 +23,7 @@ class JointCnn(SessionStrategy):
 
     title = "Joint-CNN"
     memory_budget = None
+    capturable = True
 
     class Config(TrainConfig):
         batch: int | None = Field(128, ge=1)

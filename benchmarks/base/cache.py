@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -87,22 +89,69 @@ def cached_base(
     Parts of the network named in `drop` are trained, but not stored. One process trains; others that need the same base model wait, or
     get a BusyError if `wait` is False. Raises FloatingPointError for weights that are not finite.
     """
-    path = folder / f"{key.stem}.safetensors"
-    lock = path.with_suffix(".lock")
-    with locked(lock, wait) as mine:
-        state = read_tensors(path, key)
-        checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key)
-        network = fresh()
-        if state is None or not fits(state, exported(network, drop)):
+    base = CachedBase(folder, key, fresh, drop)
+    with locked(base.lock, wait) as mine:
+        state = base.read()
+        if state is None:
             if not mine:
-                raise BusyError(lock)
-            train(network, checkpoint)
-            state = exported(network, drop)
-            if not finite(state):  # after the last step; its loss was still finite
-                raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
-            write_tensors(path, key, state)
+                raise BusyError(base.lock)
+            network = fresh()
+            train(network, base.checkpoint)
+            state = base.store(network)
         if mine:
-            checkpoint.remove()  # also one left by a process that was killed just before this line
+            base.checkpoint.remove()  # also one left by a process that was killed just before this line
+        return state
+
+
+def train_missing(
+    bases: Sequence[CachedBase], train: Callable[[Sequence[tuple[CachedBase, Network]]], Sequence[FloatingPointError | None]]
+) -> None:
+    """Trains those of the base models together that are neither stored nor being trained by another process, and stores them.
+
+    `train` gets each with its untrained network and returns an error for each that failed, which is kept in the base.
+    """
+    with ExitStack() as locks:
+        missing = [base for base in bases if locks.enter_context(locked(base.lock, wait=False)) and base.read() is None]
+        networks = [(base, base.fresh()) for base in missing]
+        for (base, network), error in zip(networks, train(networks) if networks else (), strict=True):
+            try:
+                if error is not None:
+                    raise error
+                base.store(network)
+                base.checkpoint.remove()
+            except FloatingPointError as failed:
+                base.error = failed
+
+
+@dataclass
+class CachedBase:
+    """Where one base model is stored. `fresh()` is its untrained network; parts named in `drop` are not stored.
+
+    `error` says why it could not be trained, if it was tried.
+    """
+
+    folder: Path
+    key: BaseKey
+    fresh: Callable[[], Network]
+    drop: Sequence[str] = ()
+    error: FloatingPointError | None = None
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / f"{self.key.stem}.safetensors"
+        self.lock = self.path.with_suffix(".lock")
+        self.checkpoint = Checkpoint(self.path.with_suffix(".checkpoint"), self.key)
+
+    def read(self) -> dict[str, Tensor] | None:
+        """The stored state; None if it is missing, damaged or of another network."""
+        state = read_tensors(self.path, self.key)
+        return state if state is not None and fits(state, exported(self.fresh(), self.drop)) else None
+
+    def store(self, network: Network) -> dict[str, Tensor]:
+        """Stores the trained network. Returns its state. Raises FloatingPointError or StorageError."""
+        state = exported(network, self.drop)
+        if not finite(state):  # after the last step; its loss was still finite
+            raise FloatingPointError("base training: weights are no numbers any more; lower the recipe's lr")
+        write_tensors(self.path, self.key, state)
         return state
 
 

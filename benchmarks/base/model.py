@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.base.cache import Checkpoint, cached_base
+from benchmarks.base.cache import CachedBase, Checkpoint, cached_base
 from benchmarks.base.features import BaseFeatures, base_features
 from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import kind_of, to_fast_layout, untrained, without
 from benchmarks.base.taken import find_taken
 from benchmarks.base.tensors import fits
-from benchmarks.base.training import train_base
+from benchmarks.base.training import BaseTraining, train_base, train_together
 from benchmarks.data.batches import Batches
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage, Identity
+from benchmarks.system.compiling import on_all_cores
 from methods.contract import BaseKind
+from methods.parts.capture import Recorder, Steps, recorder_for, steps_with
 from methods.parts.network import Network
 from protocols.schema import BaseRecipe, Protocol
 
@@ -33,8 +35,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model and its features; the seconds spent on training it (0 if it came from the cache); and, for one that another machine
-    trained, the environment there, else ''."""
+    """A base model and its features; the seconds spent on training it (0 if it came from the cache; its share, if several seeds trained
+    together); and, for one that another machine trained, the environment there, else ''."""
 
     network: Network
     features: BaseFeatures
@@ -43,10 +45,46 @@ class BaseModel:
 
 
 @dataclass(frozen=True)
+class Seed:
+    """One seed of a run, with the images that its base session shows and the environment that its base's key names."""
+
+    identity: Identity
+    images: str
+    split: Split
+    tensors: Tensors
+    env: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BaseSession:
+    """One base session of one seed, ready to be trained."""
+
+    cached: CachedBase
+    kind: BaseKind
+    recipe: BaseRecipe
+    batches: Batches
+    said: str
+
+    @property
+    def stem(self) -> str:
+        return self.cached.key.stem
+
+    def training(self, network: Network, checkpoint: Checkpoint, progress: Progress, steps: Steps) -> BaseTraining:
+        """`steps` is asked why a step is not recorded."""
+
+        def report(epoch: int, loss: float) -> None:
+            slow = f" (step by step: {steps.reason})" if steps.reason else ""
+            progress(f"{self.said}{slow}, epoch {epoch}/{self.recipe.epochs}, loss {loss:.3f}")
+
+        return BaseTraining(network, self.kind, self.batches, self.recipe, checkpoint, report)
+
+
+@dataclass(frozen=True)
 class BaseSessions:
     """Trains the base models of a protocol on a device; `folder` is their cache, `weights` are what the backbone starts from.
 
-    A base model that another process is training is waited for, or a BusyError is raised if `wait` is False.
+    A base model that another process is training is waited for, or a BusyError is raised if `wait` is False. `recorder` records steps,
+    on a GPU. `seconds` and `errors` keep, by the key's stem, what training a base together with others took and why it failed.
     """
 
     protocol: Protocol
@@ -54,6 +92,18 @@ class BaseSessions:
     device: torch.device
     weights: Path | None
     wait: bool = True
+    recorder: Recorder | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, FloatingPointError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.recorder is None:
+            object.__setattr__(self, "recorder", recorder_for(self.device))
+
+    @property
+    def groups_seeds(self) -> bool:
+        """Whether seeds that train together are faster than one after the other."""
+        return self.recorder is not None
 
     def fresh(self, identity: Identity, precision: str, stages: int | None = None, parent: Network | None = None) -> Callable[[], Network]:
         """Function that returns the network of a run before any base session: of its first `stages` kinds (None: of all), with all
@@ -62,7 +112,21 @@ class BaseSessions:
         kinds = [(kind(stage), identity.recipe_of(stage).head_gain) for stage in identity.stages[:stages]]
         return partial(untrained, self.protocol, kinds, precision, identity.seed, self.weights, self.device, parent)
 
-    def model(self, identity: Identity, images: str, split: Split, tensors: Tensors, env: dict[str, Any], progress: Progress) -> BaseModel:
+    def session(self, seed: Seed, number: int, parent: BaseKey | None, network: Network | None) -> BaseSession:
+        """Base session `number` (from 0) of a seed, on the base model of key `parent` and its network, if it goes on with one."""
+        identity, split, tensors = seed.identity, seed.split, seed.tensors
+        stage = identity.stages[number]
+        recipe, of_kind = identity.recipe_of(stage), kind(stage)
+        key = base_key(self.protocol, recipe, stage, identity.seed, seed.images, split.base_sha256, seed.env, parent)
+        fresh = self.fresh(identity, str(seed.env["precision"]), number + 1, network)
+        own = of_kind.config.augment or self.protocol.augment
+        transform, *more = [Transform(self.protocol.data, augment, side) for augment, side in ((own, None), *of_kind.other_views(own))]
+        indices = torch.from_numpy(split.train[0])
+        batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
+        said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
+        return BaseSession(CachedBase(self.folder, key, fresh, of_kind.drop), of_kind, recipe, batches, said)
+
+    def model(self, seed: Seed, progress: Progress) -> BaseModel:
         """A copy of the run's base model.
 
         The tensors are always copied into a fresh network, so that a cached base model and a new one are identical.
@@ -71,58 +135,77 @@ class BaseSessions:
         network: Network | None = None
         seconds: list[float] = []
         origins: list[str] = []
-        for number, stage in enumerate(identity.stages):
-            recipe, of_kind = identity.recipe_of(stage), kind(stage)
-            key = base_key(self.protocol, recipe, stage, identity.seed, images, split.base_sha256, env, key)
-            fresh = self.fresh(identity, str(env["precision"]), number + 1, network)
-            own = of_kind.config.augment or self.protocol.augment
-            transform, *more = [Transform(self.protocol.data, augment, side) for augment, side in ((own, None), *of_kind.other_views(own))]
-            indices = torch.from_numpy(split.train[0])
-            batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
-            said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
-            train = partial(self._train, of_kind, batches, recipe, "compiler" in env, said, progress, seconds)
-            progress(said)
-            network = without(fresh(), of_kind.drop)
+        for number in range(len(seed.identity.stages)):
+            session = self.session(seed, number, key, network)
+            key, fresh, drop = session.cached.key, session.cached.fresh, session.kind.drop
+            progress(session.said)
+            network = without(fresh(), drop)
             taken = find_taken(self.folder, key)
             if taken is not None and fits(taken.state, network.state_dict()):
                 origins.append(taken.origin)
                 network.load_state_dict(taken.state)
             else:
-                network.load_state_dict(cached_base(self.folder, key, fresh, train, of_kind.drop, self.wait))
+                train = partial(self._train, session, "compiler" in seed.env, progress, seconds)
+                network.load_state_dict(cached_base(self.folder, key, fresh, train, drop, self.wait))
+            seconds.append(self.seconds.pop(key.stem, 0.0))
             network.eval()
         assert key is not None and network is not None
         to_fast_layout(network, self.device)
         plain = Transform(self.protocol.data, self.protocol.augment)
-        features = base_features(self.folder, key, network, tensors, split, plain, self.wait)
+        features = base_features(self.folder, key, network, seed.tensors, seed.split, plain, self.wait)
         return BaseModel(network, features, sum(seconds), "; ".join(origins))
 
     def _train(
-        self,
-        of_kind: BaseKind,
-        batches: Batches,
-        recipe: BaseRecipe,
-        compiled: bool,
-        said: str,
-        progress: Progress,
-        seconds: list[float],
-        network: Network,
-        checkpoint: Checkpoint,
+        self, session: BaseSession, compiled: bool, progress: Progress, seconds: list[float], network: Network, checkpoint: Checkpoint
     ) -> None:
-        started = self.clock()
-
-        def report(epoch: int, loss: float) -> None:
-            progress(f"{said}, epoch {epoch}/{recipe.epochs}, loss {loss:.3f}")
-
-        network.compiled_batch = recipe.batch if compiled else 0
-        train_base(network, of_kind, batches, recipe, self.device, checkpoint, report)
-        network.compiled_batch = 0
+        """Trains one seed alone. Raises FloatingPointError."""
+        if (failed := self.errors.pop(session.stem, None)) is not None:
+            raise failed
+        started, steps = self.clock(), steps_with(self.recorder)
+        one = session.training(network, checkpoint, progress, steps)
+        self._prepare([network], session.recipe.batch if compiled else 0)
+        with on_all_cores(self.device):
+            train_base(network, one.kind, one.batches, one.recipe, self.device, checkpoint, one.report, steps)
+        self._prepare([network], 0, recorded=False)
         seconds.append(self.clock() - started)
+
+    def train_several(
+        self, sessions: Sequence[tuple[BaseSession, Network]], compiled: bool, progress: Progress
+    ) -> list[FloatingPointError | None]:
+        """Trains several seeds' networks together, and notes what each took: an equal share."""
+        started, steps = self.clock(), steps_with(self.recorder)
+        networks, first = [network for _, network in sessions], sessions[0][0]
+        trainings = [
+            session.training(
+                network, session.cached.checkpoint, partial(of_several, progress, len(sessions)) if session is first else silent, steps
+            )
+            for session, network in sessions
+        ]
+        self._prepare(networks, first.recipe.batch if compiled else 0)
+        with on_all_cores(self.device):
+            errors = train_together(trainings, self.device, steps)
+        self._prepare(networks, 0, recorded=False)
+        took = (self.clock() - started) / len(sessions)
+        self.seconds.update({session.stem: took for session, _ in sessions})
+        return errors
+
+    def _prepare(self, networks: Sequence[Network], compiled_batch: int, recorded: bool = True) -> None:
+        for network in networks:
+            network.compiled_batch, network.recorded = compiled_batch, recorded and self.recorder is not None
 
     def clock(self) -> float:
         """Time in seconds, read after all queued work of the device is finished."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def of_several(progress: Progress, count: int, text: str) -> None:
+    progress(f"{count} seeds together: {text}")
+
+
+def silent(text: str) -> None:
+    """For the seeds that train beside the one whose progress is reported."""
 
 
 def kind(stage: BaseStage) -> BaseKind:

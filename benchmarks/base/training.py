@@ -1,9 +1,14 @@
-"""Training of session 0: once per (data, split, backbone, recipe, seed), then cached and used by every method."""
+"""Training of session 0: once per (data, split, backbone, recipe, seed), then cached and used by every method.
+
+Several seeds train together, step by step. On a GPU a step of all of them is one recording (methods/parts/capture.py); what a seed computes
+does not depend on who trains beside it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -14,14 +19,28 @@ from benchmarks.base.network import to_fast_layout
 from benchmarks.data.batches import Batches
 from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind, BaseStep
+from methods.contract.base_kind import RecordedStep
+from methods.parts.capture import Branch, CaptureError, Eager, Steps
 from methods.parts.network import Network, begin_step
-from methods.parts.optimizer import optimizer_for
+from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import learning_rate
 from methods.parts.step import train_step
 from protocols.schema import BaseRecipe
 
 Report = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss."""
+
+
+@dataclass(frozen=True)
+class BaseTraining:
+    """The base training of one seed: the network is trained in place with the kind's loss over the base classes."""
+
+    network: Network
+    kind: BaseKind
+    batches: Batches
+    recipe: BaseRecipe
+    checkpoint: Checkpoint
+    report: Report
 
 
 def train_base(
@@ -32,34 +51,102 @@ def train_base(
     device: torch.device,
     checkpoint: Checkpoint,
     report: Report,
+    steps: Steps | None = None,
 ) -> None:
-    """Train the network in place with the kind's loss over the base classes. Resumes from the checkpoint if there is one.
+    """Trains one seed. Resumes from the checkpoint if there is one.
 
     Raises FloatingPointError if the loss is not finite, ValueError if the kind breaks its contract.
     """
-    to_fast_layout(network, device).train()
-    groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
-    optimizer = optimizer_for(groups, recipe, recipe.lr, device)
-    steps = len(batches)
-    batches.epoch = checkpoint.resume(network, optimizer)
-    unchecked = True
-    for epoch in range(batches.epoch, recipe.epochs):
-        total = torch.zeros((), device=device)
-        generator = torch.Generator().manual_seed(torch_seed(batches.seed, f"{kind.name}/epoch{epoch}"))
-        for index, (*views, labels, _) in enumerate(batches):
-            begin_step(device)
-            set_rate(optimizer, learning_rate(recipe, epoch * steps + index, steps, recipe.gamma))
-            step = BaseStep(epoch, recipe.epochs, (epoch * steps + index) / (recipe.epochs * steps), generator)
-            loss_of = partial(loss_of_batch, network, kind, views, labels, step)
-            if unchecked:
-                loss_of, unchecked = partial(checked_loss, kind, loss_of), False
-            total += train_step(loss_of, optimizer, partial(kind.before_update, network), partial(kind.after_update, network))
-        mean = float(total) / steps
+    [error] = train_together([BaseTraining(network, kind, batches, recipe, checkpoint, report)], device, steps)
+    if error is not None:
+        raise error
+
+
+def train_together(trainings: Sequence[BaseTraining], device: torch.device, steps: Steps | None = None) -> list[FloatingPointError | None]:
+    """Trains several seeds, of one kind, one recipe and equally many images; `steps` (default: eager) does their steps.
+
+    A seed whose loss is not finite leaves, and the others go on; its error is returned in its place. Seeds that resume from different
+    epochs wait for the last one. Raises ValueError if the kind breaks its contract.
+    """
+    steps = Eager() if steps is None else steps
+    seeds = [SeedTraining(training, device, captured=not isinstance(steps, Eager)) for training in trainings]
+    while left := [seed for seed in seeds if not seed.over]:
+        epoch = min(seed.epoch for seed in left)
+        one_epoch([seed for seed in left if seed.epoch == epoch], steps, device)
+    for training in trainings:
+        training.network.eval()
+    return [seed.error for seed in seeds]
+
+
+class SeedTraining:
+    """The training of one seed while it lasts: its optimiser, its epoch and the sum of the epoch's losses."""
+
+    def __init__(self, training: BaseTraining, device: torch.device, captured: bool) -> None:
+        self.training, self.device = training, device
+        network, kind, recipe = training.network, training.kind, training.recipe
+        to_fast_layout(network, device).train()
+        groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
+        self.optimizer = optimizer_for(groups, recipe, recipe.lr, device)
+        self.epoch = training.batches.epoch = training.checkpoint.resume(network, self.optimizer)
+        if captured:
+            make_capturable(self.optimizer, device)
+        self.branch = Branch(self.step, self.state)
+        self.at: BaseStep = RecordedStep()
+        self.unchecked = True
+        self.error: FloatingPointError | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.error is not None or self.epoch >= self.training.recipe.epochs
+
+    def state(self) -> list[Tensor]:
+        network = self.training.network
+        return [*network.parameters(), *network.buffers(), *state_tensors(self.optimizer)]
+
+    def begin_epoch(self) -> None:
+        batches, kind = self.training.batches, self.training.kind
+        self.total = torch.zeros((), device=self.device)
+        self.generator = torch.Generator().manual_seed(torch_seed(batches.seed, f"{kind.name}/epoch{self.epoch}"))
+
+    def go_to(self, index: int) -> None:
+        """Sets what a step at batch `index` of the epoch depends on beside its batch."""
+        recipe, steps = self.training.recipe, len(self.training.batches)
+        set_rate(self.optimizer, learning_rate(recipe, self.epoch * steps + index, steps, recipe.gamma))
+        self.at = BaseStep(self.epoch, recipe.epochs, (self.epoch * steps + index) / (recipe.epochs * steps), self.generator)
+
+    def step(self, batch: Sequence[Tensor], recorded: bool) -> Tensor:
+        network, kind = self.training.network, self.training.kind
+        if recorded and not kind.capturable:
+            raise CaptureError("it says so")
+        *views, labels = batch
+        loss_of = partial(loss_of_batch, network, kind, views, labels, RecordedStep() if recorded else self.at)
+        if self.unchecked:
+            loss_of, self.unchecked = partial(checked_loss, kind, loss_of), False
+        return train_step(loss_of, self.optimizer, partial(kind.before_update, network), partial(kind.after_update, network))
+
+    def end_epoch(self) -> None:
+        mean = float(self.total) / len(self.training.batches)
+        self.epoch += 1
         if not math.isfinite(mean):
-            raise FloatingPointError(f"base training: the loss is {mean} in epoch {epoch + 1}; lower the recipe's lr")
-        report(epoch + 1, mean)
-        checkpoint.keep(network, optimizer, epoch + 1)
-    network.eval()
+            self.error = FloatingPointError(f"base training: the loss is {mean} in epoch {self.epoch}; lower the recipe's lr")
+            return
+        self.training.report(self.epoch, mean)
+        self.training.checkpoint.keep(self.training.network, self.optimizer, self.epoch)
+
+
+def one_epoch(seeds: Sequence[SeedTraining], steps: Steps, device: torch.device) -> None:
+    """One epoch of seeds that are at the same epoch."""
+    for seed in seeds:
+        seed.begin_epoch()
+    branches = [seed.branch for seed in seeds]
+    for index, batches in enumerate(zip(*(seed.training.batches for seed in seeds), strict=True)):
+        begin_step(device)
+        for seed in seeds:
+            seed.go_to(index)
+        losses = steps(branches, [batch[:-1] for batch in batches])  # without Avalanche's task labels
+        torch._foreach_add_([seed.total for seed in seeds], losses)
+    for seed in seeds:
+        seed.end_epoch()
 
 
 def loss_of_batch(network: Network, kind: BaseKind, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
@@ -83,4 +170,4 @@ def checked_loss(kind: BaseKind, loss_of: Callable[[], Tensor]) -> Tensor:
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate; groups with a `rate` get it times that factor."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("rate", 1.0)
+        set_lr(group, rate * group.get("rate", 1.0))

@@ -41,7 +41,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
     p.add_argument("--force", action="store_true", help="run again what is done; a record stays until the new one is whole")
-    p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 16 GiB, up to four)")
+    p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 6 GiB, up to twelve)")
     add_options(p)
     mode = p.add_mutually_exclusive_group()
     mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
@@ -204,7 +204,7 @@ def studies_of(options: argparse.Namespace) -> list[Study]:
 
 def most_workers(options: argparse.Namespace) -> int:
     """Upper limit of worker processes: --workers if given, else cores divided by threads; on a GPU also limited by its memory, to at
-    most four."""
+    most twelve."""
     if options.workers is not None:
         return int(options.workers)
     from benchmarks.system.device import gpu_workers, pick_device

@@ -48,7 +48,7 @@ class BaseStage(Strict):
 class Identity(Strict):
     """All settings that determine a run's result. Two records of one identity must agree; in the same environment, byte for byte.
 
-    `images` (SHA-256) and `precision` (fp32 or bf16) are None in a request for a run that accepts any.
+    `images` (SHA-256) and `precision` (fp32, tf32 or bf16) are None in a request for a run that accepts any.
     `defaults` names the fields of `config` that had the default of the method's `version`; empty in records of schema 1 and 2.
     `asked_base` is the base kind named with @KIND, unless it is the method's own. `base_parents` are the base sessions before the last.
     `overrides` holds changed values of the base kind, too, under keys such as `cosine.scale`.

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.system.compiling import COMPILED
 from benchmarks.system.files import SUITE_ROOT
 from benchmarks.system.settings import Settings
 from methods.contract.memory import LeakError
@@ -27,6 +28,8 @@ OF_THE_SYSTEM = (os.devnull, "/proc/", "/sys/")
 COMPILERS = ("importlib.", "_frozen_importlib", "linecache", "torch._dynamo", "torch._inductor", "triton")
 """Modules that write files of their own, or read new ones, whoever calls them."""
 BEGAN = time.time()
+KEPT_COMPILED = os.sep + COMPILED + os.sep
+"""A folder under the data root that compilers read and write, but no method."""
 
 _blocked: tuple[str, ...] = ()
 
@@ -57,6 +60,17 @@ def blocked(places: tuple[str, ...]) -> Iterator[None]:
         _blocked = before
 
 
+def blocked_now() -> tuple[str, ...]:
+    """The folders that are blocked now."""
+    return _blocked
+
+
+def block(places: tuple[str, ...]) -> None:
+    """Blocks these folders until further notice, where one run takes the place of another in the middle of a context."""
+    global _blocked
+    _blocked = places
+
+
 @cache
 def install() -> None:
     """Install the audit hook, once per process, because a hook cannot be removed."""
@@ -70,7 +84,7 @@ def _look(event: str, arguments: tuple[Any, ...]) -> None:
         raise LeakError("a method looked through all objects of the process; it gets what it may touch from its context")
     if event == "open" and isinstance(arguments[0], str | bytes):
         path = os.path.realpath(os.fsdecode(arguments[0]))
-        if path.startswith(_blocked):
+        if path.startswith(_blocked) and (KEPT_COMPILED not in path or _called_by_a_method()):
             raise LeakError(f"a method opened {path}; images come from context.images, and results are not for methods")
         _check_cache(path, bool(arguments[2] & WRITING))
 

@@ -8,12 +8,8 @@ from functools import partial
 
 import torch
 
-from benchmarks.base.model import BaseSessions, Progress
-from benchmarks.data.images import ImageSet, load_images
-from benchmarks.data.splits import make_split
-from benchmarks.data.tensors import labelled, to_device
-from benchmarks.data.transforms import Transform
-from benchmarks.data.weights import find_weights
+from benchmarks.base.model import Progress, Seed
+from benchmarks.data.tensors import labelled
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
@@ -29,12 +25,11 @@ from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.images import SessionImages
 from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
+from benchmarks.running.seed_groups import SeedGroups
 from benchmarks.running.shared_state import left_as_it_was
+from benchmarks.running.side_by_side import runs_beside, session_steps
 from benchmarks.running.validation import epochs_by_validation
-from benchmarks.system.compiling import compiler_for, compiling_pays
-from benchmarks.system.device import environment, pick_device, resolve_precision
-from benchmarks.system.errors import DataError
-from benchmarks.system.settings import Settings
+from benchmarks.system.compiling import compiling_pays
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import Memory
 from methods.contract.registry import load_base_kind, load_method
@@ -42,31 +37,16 @@ from methods.contract.strategy import MethodContext
 from protocols.schema import Protocol
 
 
-class Runner:
-    """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share.
+class Runner(SeedGroups):
+    """Executes runs of one protocol in this process, and keeps the objects that the runs of the last seed share."""
 
-    `images` replace the protocol's own. `verified` is the hash of images that this command has verified already. A run whose base model
-    another process is training waits for it, or raises BusyError if `wait` is False.
-    """
-
-    def __init__(
-        self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None, wait: bool = True
-    ) -> None:
-        self.protocol, self.settings = protocol, settings
-        self.device = pick_device(settings.device)
-        self.transform = Transform(protocol.data, protocol.augment)
-        self.images = images or load_images(protocol.data, settings.data_root, verified)
-        self.on_device = to_device(self.images, self.device)
-        weights = find_weights(protocol.backbone, settings.data_root)
-        self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights, wait)
-        self._seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
+    _seed_context: tuple[tuple[str, int, bool], SeedContext] | None = None
 
     def seed_context(self, split_name: str, seed: int, val: bool = False) -> SeedContext:
         """What runs of this split and seed share; with `val`, a tenth of the base training images is held out."""
         if self._seed_context is None or self._seed_context[0] != (split_name, seed, val):
             images = self.images
-            split = make_split(self.protocol, split_name, seed, images.train_classes, images.test_classes, images.keys)
-            split, held = split.without_held_out(images.train_classes, seed) if val else (split, None)
+            split, held = self.split(split_name, seed, val)
             tensors = labelled(self.on_device, images, split)
             evaluator = Evaluator(tensors, split, self.transform)
             experiences, folders = make_experiences(split, tensors.labels), folders_to_block(self.settings)
@@ -74,26 +54,12 @@ class Runner:
             self._seed_context = ((split_name, seed, val), seed_context)
         return self._seed_context[1]
 
-    def complete(self, identity: Identity) -> Identity:
-        """The identity with the images and the precision of this process filled in. Raises DataError for a run on other images."""
-        if identity.images not in (None, self.images.sha256):
-            raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
-        precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
-        return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
-
-    def environment(self, identity: Identity, seed_context: SeedContext) -> dict[str, str | int]:
-        """Hardware and software on which the exact bytes of a run depend, beside its identity."""
-        shown, compiled = len(seed_context.split.train[0]), self.settings.compile
-        compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
-        return environment(self.device, str(identity.precision), compiler)
-
     def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
         identity, cls = self.complete(identity), load_method(identity.method)
         seed_context = self.seed_context(identity.split, identity.seed, identity.selection == "val")
-        env = self.environment(identity, seed_context)
-        split, tensors = seed_context.split, seed_context.tensors
-        base = self.bases.model(identity, self.images.sha256, split, tensors, env, progress)
+        env = self.environment(identity, seed_context.split)
+        base = self.bases.model(Seed(identity, self.images.sha256, seed_context.split, seed_context.tensors, env), progress)
         network, features = base.network, base.features
         if base.origin:
             env = {**env, BASE_ORIGIN: base.origin}
@@ -109,7 +75,7 @@ class Runner:
         oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))
-        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays)
+        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays, session_steps)
         seed_generators(identity.seed, "adopt")
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
@@ -122,12 +88,15 @@ class Runner:
         return self.watch(identity, (), progress)[:3]
 
     def watch(
-        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None
+        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None, group: Sequence[Identity] = ()
     ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
         """As `run`, with the trace of each probe (benchmarks.running.probes). Probes do not change the bytes of the record.
 
-        Raises SharedStateError if the run changes what it shares with others.
+        `group` are the runs still to do, whose base sessions may be trained together with this one's. Raises SharedStateError if the
+        run changes what it shares with others.
         """
+        identity = self.complete(identity)
+        self.prepare(identity, group, progress)
         with left_as_it_was(lambda: (load_method(identity.method), load_base_kind(identity.base))):
             return self._watch(identity, probes, progress)
 
@@ -144,8 +113,8 @@ class Runner:
             contender.train(session, identity.seed)
             trained = self.bases.clock()
             evaluation = contender.test(session)
-            test_seconds.append(self.bases.clock() - trained)
-            train_seconds.append(trained - started)
+            test_seconds.append(self.bases.clock() - trained)  # a run alone: the others wait for a step
+            train_seconds.append((trained - started) / runs_beside())
             predictions.append(evaluation.predictions)
             results.append(
                 SessionResult(

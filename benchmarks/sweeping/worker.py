@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,25 +64,53 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
     busy: dict[tuple[str, int], Path] = {}  # base sessions and seed -> lock of the base model that another process trains
     while pending:
         left: list[tuple[Identity, str]] = []
+        done_beside: set[Path] = set()
         for identity in pending:
-            base = (repr(identity.stages), identity.seed)
-            with locked(store.path(identity, ".lock"), wait=False) as mine:
-                if not mine:
+            if identity.stem in done_beside:
+                continue
+            with ExitStack() as locks:
+                if not locks.enter_context(locked(store.path(identity, ".lock"), wait=False)):
                     left.append((identity, "waits for another process that does this run"))
                 elif task.ledger.is_done(identity):
                     send(Event("elsewhere", identity.variant, identity.seed))
                 elif (failure := failed_since(store, identity, task.started)) is not None:
                     send(Event("failed", identity.variant, identity.seed, f"in another process: {failure}"))
-                elif base in busy and is_held(busy[base]):
+                elif (held := busy.get(base_of(identity))) is not None and is_held(held):
                     left.append((identity, BUSY))
-                elif (lock := one_run(runner, task, identity, send)) is not None:
-                    busy[base] = lock
-                    left.append((identity, BUSY))
+                else:
+                    several = [identity, *peers_of(runner, task, identity, pending, locks)]
+                    done_beside.update(run.stem for run in several)
+                    for run, lock in zip(several, several_runs(runner, task, several, pending, send), strict=True):
+                        if lock is not None:
+                            busy[base_of(run)] = lock
+                            left.append((run, BUSY))
         if len(left) == len(pending):
             first, why = left[0]
             send(Event("waits", first.variant, first.seed, why))
             time.sleep(POLL_SECONDS)
         pending = [identity for identity, _ in left]
+
+
+def base_of(identity: Identity) -> tuple[str, int]:
+    return repr(identity.stages), identity.seed
+
+
+def peers_of(runner: Callable[[], Runner], task: Task, identity: Identity, pending: Sequence[Identity], locks: ExitStack) -> list[Identity]:
+    """Runs of other seeds that this worker does side by side with this one, on a GPU. Their locks are held by `locks`."""
+    try:
+        peers = runner().peers(identity, pending)
+    except (*USER_ERRORS, RuntimeError):  # the run itself says what is wrong
+        return []
+    free = [run for run in peers if locks.enter_context(locked(task.store.path(run, ".lock"), wait=False))]
+    return [run for run in free if not task.ledger.is_done(run) and failed_since(task.store, run, task.started) is None]
+
+
+def several_runs(
+    runner: Callable[[], Runner], task: Task, runs: Sequence[Identity], group: Sequence[Identity], send: Send
+) -> list[Path | None]:
+    """Does the runs, side by side if there are several. Returns for each what `one_run` returns."""
+    works = [partial(one_run, runner, task, run, send, group) for run in runs]
+    return [works[0]()] if len(works) == 1 else runner().side_by_side(works)
 
 
 def is_held(lock: Path) -> bool:
@@ -107,9 +136,10 @@ def explained(error: BaseException) -> str:
     return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
 
 
-def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send) -> Path | None:
+def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send, group: Sequence[Identity] = ()) -> Path | None:
     """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised.
 
+    The base sessions of runs in `group` may be trained with this one's, on a GPU.
     If another process is training the run's base model, returns the lock that it holds; the run is to be done later.
     """
     variant, seed, store = identity.variant, identity.seed, task.store
@@ -117,7 +147,9 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
     send(Event("start", variant, seed, key=str(identity.stem)))
     try:
         refuse_later(store.path(identity, ".json"))
-        record, costs, predictions, traces = runner().watch(identity, probes, lambda text: send(Event("progress", variant, seed, text)))
+        record, costs, predictions, traces = runner().watch(
+            identity, probes, lambda text: send(Event("progress", variant, seed, text)), group
+        )
         store.save(record, costs.model_copy(update={"sweep": task.sweep}), predictions, traces)
     except BusyError as error:
         send(Event("later", variant, seed))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import logging
+import os
+import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +20,32 @@ import torch
 from benchmarks.system.errors import storage_error
 from protocols.schema import BaseRecipe, Protocol
 
+COMPILED = ".compiled"
+"""Folder of compiled kernels under the data root."""
 WORTH = 300_000
 """Number of 32 x 32 images (larger ones count by area) that a training must process for compilation, 25 to 50 s, to be worth it."""
+
+
+def keep_compiled(data_root: Path, device: torch.device) -> None:
+    """On a GPU: keeps what is compiled under the data root, in a folder for each card and set of versions, so that every process and
+    every later command finds it. A folder that TORCHINDUCTOR_CACHE_DIR names already is left as it is."""
+    if device.type == "cuda":
+        facts = [platform.python_version(), torch.__version__, str(triton()), str(torch.version.cuda), torch.cuda.get_device_name(device)]
+        digits = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(data_root / COMPILED / digits))
+
+
+@contextmanager
+def on_all_cores(device: torch.device) -> Iterator[None]:
+    """In this context, kernels for a GPU are compiled by processes on all cores. They end with this one."""
+    if device.type != "cuda":
+        yield
+        return
+    import torch._inductor.config
+
+    config: Any = torch._inductor.config
+    with config.patch(compile_threads=min(32, os.cpu_count() or 1)):
+        yield
 
 
 def compiling_pays(size: int, shown: int) -> bool:

@@ -35,8 +35,8 @@ class Settings:
             raise UsageError(f"--threads must be at least 1 and at most {MOST_THREADS:,}")
         if not re.fullmatch("auto|cpu|cuda(:[0-9]{1,2})?", options.device):
             raise UsageError(f"--device {options.device[:60]}: not to be had; write auto, cpu, cuda or cuda:1")
-        if options.precision not in ("auto", "fp32", "bf16"):
-            raise UsageError(f"--precision {options.precision[:60]}: not to be had; write auto, fp32 or bf16")
+        if options.precision not in ("auto", "fp32", "tf32", "bf16"):
+            raise UsageError(f"--precision {options.precision[:60]}: not to be had; write auto, fp32, tf32 (on a GPU) or bf16")
         try:
             data_root, results = (folder.resolve() for folder in (options.data_root, options.results))
         except (OSError, RuntimeError) as error:  # circular links are a RuntimeError before Python 3.13
@@ -70,8 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     add("--threads", type=a_number, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
     add("--no-compile", action="store_true", help="do not compile long trainings, even where a compiler is found")
-    add(
-        "--precision", default="auto", help="auto, fp32, bf16: what a recipe that says auto comes to (default: auto, bf16 where it is fast)"
-    )
+    said = "what a recipe that says auto comes to: auto (bf16 where it is fast), fp32, bf16, or tf32 on a GPU (default: auto)"
+    add("--precision", default="auto", help=said)
     add("--data-root", type=a_folder, default=data_root, help="default: $FSCIL_DATA, or data")
     add("--results", type=a_folder, default=Path("results"), help="default: results")

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.contract.config import KindConfig
+from methods.parts.capture import CaptureError
 
 if TYPE_CHECKING:
     from methods.parts.network import Network
@@ -31,6 +32,18 @@ class BaseStep:
     epochs: int
     done: float
     generator: torch.Generator = field(repr=False)
+
+
+class RecordedStep(BaseStep):
+    """Stands in for `step` where a step is recorded, to be replayed in all others: reading it raises CaptureError."""
+
+    def __init__(self) -> None:
+        """Holds nothing."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in BaseStep.__dataclass_fields__:
+            raise CaptureError(f"its loss reads step.{name}")
+        return super().__getattribute__(name)
 
 
 class BaseKind:
@@ -56,6 +69,9 @@ class BaseKind:
     """Names of `network.parts` that count as added by the method that uses them, since the backbone's other users do without."""
     knows_all_classes: ClassVar[bool] = False
     """Whether base training uses the number of novel classes. Tables say so."""
+    capturable: ClassVar[bool] = True
+    """Whether a GPU may record a step once and replay it. Say False where a step depends on state that is no tensor (a counter in Python),
+    binds a buffer anew, or draws on the device. A loss that reads `step` is noticed, and done step by step without being told."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from methods.contract.memory import Memory
 from methods.contract.selection import Measured
+from methods.parts.capture import Recorder, Steps, steps_with
 from methods.parts.network import Network
 from protocols.schema import Sessions
 
@@ -60,7 +61,7 @@ class MethodContext:
     """Everything that a strategy gets: a copy of the base model, training images, memory, the layout of the sessions.
 
     `untrained_network()` builds the network as it was before the base session. `compiling_pays(n)` says
-    whether a training that processes n images is long enough to be worth compiling.
+    whether a training that processes n images is long enough to be worth compiling. `steps(recorder)` does training steps.
     """
 
     network: Network
@@ -71,3 +72,4 @@ class MethodContext:
     untrained_network: Callable[[], Network]
     oracle: Oracle | None = None
     compiling_pays: Callable[[int], bool] = lambda images: False
+    steps: Callable[[Recorder | None], Steps] = steps_with

@@ -68,6 +68,9 @@ class Hooks:
     trains_rows: ClassVar[Literal["all", "new"]] = "all"
     """Whether a session trains the head's weights of all classes, or only those of its new ones."""
 
+    capturable: ClassVar[bool] = False
+    """Whether a GPU may record a training step once and replay it: its hooks use tensors alone, in place, and draw nothing."""
+
     context: MethodContext
     config: Any
     now: SimpleNamespace

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
+from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
@@ -20,11 +21,14 @@ from methods.contract.config import MethodConfig
 from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
+from methods.parts.capture import Branch, CaptureError, recorder_for
 from methods.parts.network import begin_step, set_batch_norm
-from methods.parts.optimizer import optimizer_for
+from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import is_flat, learning_rate
 from methods.parts.step import train_step
 from methods.parts.vectors import WithVectors
+
+WITHIN_A_STEP = ("before_forward", "after_forward", "before_backward", "after_backward", "before_update", "after_update")
 
 
 class SessionStrategy(Hooks, SupervisedTemplate):
@@ -101,9 +105,14 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         for parameter in chosen:
             parameter.requires_grad_(True)
         self.optimizer = optimizer_for(self.parameter_groups(chosen), self.config, lr, self.context.device)
+        watched = any(acts_within_a_step(plugin) for plugin in self.plugins)
+        recorder = recorder_for(self.context.device) if self.capturable and not watched else None
+        self.now.steps, self.now.branch, self.model.recorded = self.context.steps(recorder), None, recorder is not None
         self.now.phase_epochs = self.train_epochs - self.clock.train_exp_epochs if epochs is None else epochs
         self.now.phase_step, self.now.highest_rates = 0, [group["lr"] for group in self.optimizer.param_groups]
         self.set_rates()
+        if recorder is not None:
+            make_capturable(self.optimizer, self.context.device)
         self.now.modes = []
 
     def set_rates(self) -> None:
@@ -113,7 +122,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             return
         now, steps = self.now, len(batches)
         for group, lr in zip(self.optimizer.param_groups, now.highest_rates, strict=True):
-            group["lr"] = learning_rate(c, now.phase_step, steps, c.lr_decay, lr=lr, epochs=now.phase_epochs, products=True)
+            set_lr(group, learning_rate(c, now.phase_step, steps, c.lr_decay, lr=lr, epochs=now.phase_epochs, products=True))
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups. Override this to exempt parameters from weight decay, for example."""
@@ -151,6 +160,14 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             self._after_backward(**kwargs)
             self._before_update(**kwargs)
 
+        def step(batch: Sequence[Tensor], recorded: bool) -> Tensor:
+            if recorded and self.now.held:
+                raise CaptureError("the weights that it holds are copied anew in every epoch")
+            self.mbatch = list(batch)
+            return train_step(loss_of, self.optimizer, before_update, partial(self._after_update, **kwargs))
+
+        if self.now.branch is None:
+            self.now.branch = Branch(step, self.state_of_step)
         for batch in self.dataloader:
             if self._stop_training:
                 break
@@ -158,8 +175,14 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             self._unpack_minibatch()
             self._before_training_iteration(**kwargs)
             begin_step(self.context.device)
-            self.loss = train_step(loss_of, self.optimizer, before_update, partial(self._after_update, **kwargs))
+            [self.loss] = self.now.steps([self.now.branch], [self.mbatch])
+            self.now.phase_step += 1
+            self.set_rates()
             self._after_training_iteration(**kwargs)
+
+    def state_of_step(self) -> list[Tensor]:
+        """The tensors that a training step changes."""
+        return [*self.model.parameters(), *self.model.buffers(), *state_tensors(self.optimizer)]
 
     def _before_update(self, **kwargs: Any) -> None:
         self.before_update()
@@ -170,8 +193,6 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             for tensor, held in zip(self.model.head.class_tensors(), self.now.held, strict=True):
                 tensor.data[: len(held)] = held
         self.after_update()
-        self.now.phase_step += 1
-        self.set_rates()
         super()._after_update(**kwargs)
 
     def _after_training_epoch(self, **kwargs: Any) -> None:
@@ -192,7 +213,14 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             self.after_session()
         super()._after_training_exp(**kwargs)
         self.now = SimpleNamespace()
+        self.model.recorded = False
         self.optimizer = no_optimizer()
+
+
+def acts_within_a_step(plugin: object) -> bool:
+    """Whether Avalanche calls a plugin between the beginning and the end of a training step, where a recording would not call it."""
+    own = [getattr(type(plugin), name, None) for name in WITHIN_A_STEP]
+    return any(call is not None and call is not getattr(SupervisedPlugin, call.__name__, None) for call in own)
 
 
 def no_optimizer() -> torch.optim.SGD:

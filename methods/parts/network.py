@@ -19,11 +19,12 @@ M = TypeVar("M", bound=nn.Module)
 class Network(nn.Module):
     """Maps images [N, C, S, S] to logits [N, classes seen]: head(neck(pool(maps))).
 
-    The backbone always runs in `precision` (fp32, or bf16 autocast). It returns float32 features, and neck, head and loss are always
+    The backbone always runs in `precision` (fp32, tf32 or bf16 autocast). It returns float32 features, and neck, head and loss are always
     float32. `neck` is the identity unless a base kind puts a layer there. `pool` maps the backbone's last maps [N, d, h, w] to
     features; a method may replace it in `adopt`. `parts` hold what a base kind or a method adds. Training batches of
     `compiled_batch` images go through the compiled backbone (0: none does). Its results differ in their last bits from those of
-    the plain one, so the caller that sets it must record it.
+    the plain one, so the caller that sets it must record it. If `recorded`, the caller records whole steps (capture.py), so that
+    compiled passes bring no CUDA graphs of their own; that changes no bit.
     """
 
     def __init__(self, backbone: Backbone, precision: str) -> None:
@@ -34,6 +35,7 @@ class Network(nn.Module):
         self.precision = precision
         self.pool: Callable[[Tensor], Tensor] = mean_over_positions
         self.compiled_batch = 0
+        self.recorded = False
         self.neck: nn.Module = nn.Identity()
         self.head: Any = backbone.head(d)
         self.parts = nn.ModuleDict()
@@ -41,7 +43,7 @@ class Network(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Maps images to backbone features [N, d], float32."""
         if 0 < self.compiled_batch == len(images) and torch.is_grad_enabled():
-            return compiled_embed(images.device.type)(self, images)
+            return compiled_embed(images.device.type == "cuda" and not self.recorded)(self, images)
         return plain_embed(self, images)
 
     def embed_lower(self, images: Tensor) -> Tensor:
@@ -71,9 +73,9 @@ def plain_embed(network: Network, images: Tensor) -> Tensor:
 
 
 @cache
-def compiled_embed(device_type: str) -> Callable[[Network, Tensor], Tensor]:
-    """`plain_embed`, compiled once per shape and mode for all networks. On a GPU it uses CUDA graphs."""
-    return torch.compile(plain_embed, dynamic=False, mode="reduce-overhead" if device_type == "cuda" else None)
+def compiled_embed(graphs: bool) -> Callable[[Network, Tensor], Tensor]:
+    """`plain_embed`, compiled once per shape and mode for all networks; with `graphs`, its passes are CUDA graphs."""
+    return torch.compile(plain_embed, dynamic=False, mode="reduce-overhead" if graphs else None)
 
 
 def begin_step(device: torch.device) -> None:

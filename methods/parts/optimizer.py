@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from protocols.training import Training
 
@@ -20,3 +21,24 @@ def optimizer_for(groups: Iterable[dict[str, Any]], settings: Training, lr: floa
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=lr, fused=fused)
     return torch.optim.SGD(groups, lr=lr, momentum=settings.momentum, dampening=settings.dampening, nesterov=settings.nesterov, fused=fused)
+
+
+def set_lr(group: dict[str, Any], lr: float) -> None:
+    """Set the learning rate of an optimiser's group; where it is a tensor, in place, so that recorded steps find it."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
+def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Put the learning rates into tensors (float32) on the device, and let Adam's steps be recorded (methods/parts/capture.py)."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)
+        if "capturable" in group and device.type == "cuda":
+            group["capturable"] = True
+
+
+def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The tensors that the optimiser keeps about its parameters, such as momentum."""
+    return [value for of_parameter in optimizer.state.values() for value in of_parameter.values() if isinstance(value, Tensor)]

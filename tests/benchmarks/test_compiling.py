@@ -57,7 +57,7 @@ def compiler() -> str:
 
 def environment_of(protocol: Protocol, settings: Settings, variant: str = "base_only") -> dict[str, str | int]:
     runner = Runner(protocol, settings)
-    return runner.environment(runner.complete(identity_of(protocol, variant)), runner.seed_context("paper", 0))
+    return runner.environment(runner.complete(identity_of(protocol, variant)), runner.seed_context("paper", 0).split)
 
 
 def run(protocol: Protocol, settings: Settings) -> tuple[bytes, bytes]:
@@ -154,3 +154,22 @@ def test_a_full_disk_is_not_want_of_a_compiler(
     monkeypatch.setattr(torch, "compile", fails)
     with pytest.raises(StorageError, match=r"No space left on device\); free room"):
         run(tiny, settings)
+
+
+def test_a_cards_kernels_are_kept_under_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that another card or other versions do not share. A processor's stay where torch keeps them."""
+    kept = []
+    for name, version in (("H100", "2.11.0"), ("H100", "2.11.0"), ("H200", "2.11.0"), ("H100", "2.12.0")):
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, name=name: name)
+        monkeypatch.setattr(torch, "__version__", version)
+        compiling.keep_compiled(tmp_path, torch.device("cpu"))
+        assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+        compiling.keep_compiled(tmp_path, torch.device("cuda"))
+        kept.append(Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]))
+    assert kept[0] == kept[1]
+    assert len(set(kept)) == 3
+    assert {folder.parent for folder in kept} == {tmp_path / ".compiled"}
+    compiling.keep_compiled(tmp_path / "elsewhere", torch.device("cuda"))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(kept[-1]), "the user's own"
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")

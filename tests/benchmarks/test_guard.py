@@ -100,6 +100,17 @@ def test_what_a_method_imports_or_compiles_may_write(tmp_path: Path, places: tup
     assert (tmp_path / "kernel").exists()
 
 
+def test_compiled_kernels_lie_under_the_data_root(tmp_path: Path, places: tuple[str, ...]) -> None:
+    """A compiler at work for a method reaches them; the method itself does not."""
+    kept = tmp_path / "data" / ".compiled" / "0123"
+    kept.mkdir(parents=True)
+    with blocked(places):
+        of_a_method("def f(write):\n    write()")(compiler(kept / "kernel"))
+        with pytest.raises(LeakError, match="images come from"):
+            of_a_method("def f(path):\n    return open(path, 'rb').read()")(str(kept / "kernel"))
+    assert (kept / "kernel").read_text() == "x"
+
+
 def compiler(path: Path) -> Callable[[], None]:
     scope: dict[str, Any] = {"__name__": "torch._inductor.codecache", "path": path}
     exec("def f():\n    path.write_text('x')", scope)

@@ -112,3 +112,44 @@ def test_the_command_says_so_before_it_goes_on(data_root: Path, tmp_path: Path) 
     told = f"1 of these runs are done in {other}, the others would be in {here}"
     assert told in ask(*command, "--seeds", "0-1").err
     assert told not in ask(*command, "--seeds", "0-1").err, "all done: nothing to choose"
+
+
+# tf32, which only cards have ----------------------------------------------------------------------------------------------
+
+
+def test_tf32_is_refused_on_a_processor(tmp_path: Path) -> None:
+    """In one line, before anything is written."""
+    places = ("--results", str(tmp_path / "results"), "--data-root", str(tmp_path / "data"), "--device", "cpu")
+    answer = ask("--protocol", "cifar100", "--precision", "tf32", *places)
+    assert answer.fault("--precision tf32") == ""
+    assert "cpu does not compute in it" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("capability", "had"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_tf32_needs_a_card_that_has_it(capability: tuple[int, int], had: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    if had:
+        assert resolve_precision("auto", torch.device("cuda"), "tf32") == "tf32"
+        with pytest.raises(UsageError, match="the recipe fixes bf16"):
+            resolve_precision("bf16", torch.device("cuda"), "tf32")
+    else:
+        with pytest.raises(UsageError, match="--precision tf32: cuda does not compute in it"):
+            resolve_precision("auto", torch.device("cuda"), "tf32")
+
+
+def test_a_run_in_tf32_lets_convolutions_alone_round(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here on a processor that claims to have it: what is set, and what is recorded. The next run sets it back."""
+    monkeypatch.setattr(precision, "has_tf32", lambda device: True)
+    protocol, identity = with_precision(tiny, "auto"), identity_of(with_precision(tiny, "auto"), "base_only")
+    allowed: dict[str, tuple[bool, bool]] = {}
+    stems = set()
+    for said in ("tf32", "fp32"):
+        runner = Runner(protocol, Settings(settings.data_root, settings.results, "cpu", 1, precision=said))
+        record, costs, *_ = runner.watch(identity, ())
+        allowed[said] = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        assert (record.identity.precision, record.environment["precision"]) == (said, said)
+        assert costs.base_seconds > 0, "a base of its own"
+        stems.add(record.identity.stem)
+    assert allowed == {"tf32": (True, False), "fp32": (False, False)}
+    assert len(stems) == 2

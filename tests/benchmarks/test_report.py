@@ -555,8 +555,9 @@ def test_a_pipe_in_a_name_does_not_break_the_table(hand: Protocol, results: Path
     [
         ({"images": "e" * 64}, ["on images cccccccc", "on images eeeeeeee"]),
         ({"precision": "bf16"}, ["computed in bf16", "computed in fp32"]),
+        ({"precision": "tf32"}, ["computed in fp32", "computed in tf32"]),
     ],
-    ids=["images", "precision"],
+    ids=["images", "bf16", "tf32"],
 )
 def test_other_images_or_another_precision_are_never_averaged(
     change: dict[str, Any], names: list[str], hand: Protocol, results: Path, save: Save

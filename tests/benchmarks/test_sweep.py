@@ -143,6 +143,9 @@ class Shared:
                 raise BusyError(self.locks / str(identity.seed))
         return self.records[identity.stem], self.costs, b"", {}
 
+    def peers(self, identity: Identity, runs: Sequence[Identity]) -> list[Identity]:
+        return []
+
 
 def test_another_seed_is_done_while_a_base_is_trained_elsewhere(
     make_record: MakeRecord, costs: Costs, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,12 +18,12 @@ from benchmarks.system.surroundings import settle
 if TYPE_CHECKING:
     from benchmarks.tools.timing.sections import Bench
 
-SECTIONS = ("base", "session", "evaluation", "sweep", "growth", "views", "start")
+SECTIONS = ("base", "session", "evaluation", "sweep", "growth", "views", "start", "card")
 
 
 def measurements(bench: Bench, records: Path, wanted: list[str]) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yields the title and the measuring function of every requested table. Nothing is measured yet."""
-    from benchmarks.tools.timing import sections, sweep
+    from benchmarks.tools.timing import card, sections, sweep
 
     if "base" in wanted:
         yield "Base session: training, ResNet-20, CIFAR-100, batches of 128", partial(sections.base_training, bench)
@@ -44,6 +44,8 @@ def measurements(bench: Bench, records: Path, wanted: list[str]) -> Iterator[tup
         yield "Views of the shots", partial(sweep.views, bench, "omniglot", "lecnet:frozen")
     if "start" in wanted:
         yield "Start", sweep.start_up
+    if "card" in wanted:
+        yield "A card", partial(card.card, bench)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,93 @@
+"""The base sessions of a group of seeds, trained together before their runs begin, which then find them in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.base.cache import CachedBase, train_missing
+from benchmarks.base.key import BaseKey
+from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
+from benchmarks.base.model import BaseSession, BaseSessions, Progress, Seed
+from benchmarks.base.network import without
+from benchmarks.base.taken import find_taken
+from benchmarks.base.tensors import fits
+from benchmarks.system.errors import BusyError
+from benchmarks.system.files import locked
+from methods.parts.network import Network
+
+LOCK = "together.lock"
+
+
+@dataclass
+class Line:
+    """How far a seed's base sessions are: the key and the network of the last one."""
+
+    seed: Seed
+    key: BaseKey | None = None
+    network: Network | None = None
+
+
+def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress) -> None:
+    """Trains the base sessions of seeds of one kind, recipe and number of images, as many at once as the device's memory holds.
+
+    Left out are base models that are stored, or that another process is training. A seed that fails is noted in `bases.errors`, and does
+    not stop the others. One process of a results folder does this at a time; another waits, or gets a BusyError. Raises StorageError.
+    """
+    lines = [Line(seed) for seed in seeds]
+    if all(is_stored(bases, seed) for seed in seeds):
+        return
+    lock = bases.folder / LOCK
+    with locked(lock, bases.wait) as mine:
+        if not mine:
+            raise BusyError(lock)
+        for number in range(len(seeds[0].identity.stages)):
+            sessions = [bases.session(line.seed, number, line.key, line.network) for line in lines]
+            train_all(bases, lines, sessions, progress)
+            lines = [line for line, session in zip(lines, sessions, strict=True) if gone_on(bases, line, session)]
+            if not lines:
+                return
+
+
+def is_stored(bases: BaseSessions, seed: Seed) -> bool:
+    """Whether the file of the seed's last base model is there; it is read later."""
+    key = None
+    for number in range(len(seed.identity.stages)):
+        session = bases.session(seed, number, key, None)
+        key = session.cached.key
+    return session.cached.path.exists()
+
+
+def train_all(bases: BaseSessions, lines: Sequence[Line], sessions: Sequence[BaseSession], progress: Progress) -> None:
+    """Trains these sessions, group by group."""
+    by_stem = {session.stem: session for session in sessions}
+    missing = [session for session in sessions if find_taken(bases.folder, session.cached.key) is None and session.cached.read() is None]
+    if not missing:
+        return
+    compiled = "compiler" in lines[0].seed.env
+
+    def train(networks: Sequence[tuple[CachedBase, Network]]) -> list[FloatingPointError | None]:
+        return bases.train_several([(by_stem[cached.key.stem], network) for cached, network in networks], compiled, progress)
+
+    size = seeds_a_group(free_memory(bases.device), memory_of_session(missing[0], bases.protocol.data.channels), len(missing))
+    for start in range(0, len(missing), size):
+        group = [session.cached for session in missing[start : start + size]]
+        train_missing(group, train)
+        bases.errors.update({cached.key.stem: cached.error for cached in group if cached.error is not None})
+
+
+def memory_of_session(session: BaseSession, channels: int) -> int:
+    sides = [transform.side for transform in (session.batches.transform, *session.batches.more)]
+    return memory_of(session.cached.fresh(), session.kind, channels, sides, session.recipe.batch)
+
+
+def gone_on(bases: BaseSessions, line: Line, session: BaseSession) -> bool:
+    """Whether the session's base model is there. If so, the line's next session starts from it."""
+    network = without(session.cached.fresh(), session.kind.drop)
+    taken = find_taken(bases.folder, session.cached.key)
+    state = session.cached.read() if taken is None or not fits(taken.state, network.state_dict()) else taken.state
+    if state is None:
+        return False
+    network.load_state_dict(state)
+    line.key, line.network = session.cached.key, network.eval()
+    return True
