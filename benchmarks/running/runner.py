@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.base.model import Progress, Seed
 from benchmarks.data.tensors import labelled
+from benchmarks.data.transforms import Transform
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
