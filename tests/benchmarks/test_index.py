@@ -22,13 +22,14 @@ from benchmarks.records.predictions import origin_confusion, pack_predictions
 from benchmarks.records.reading import read_record
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.report import html, write_report
-from benchmarks.report.html import blocks, index
-from benchmarks.report.html.command import command_of, in_ranges
+from benchmarks.report import blocks, html, write_report
+from benchmarks.report.html import index
+from benchmarks.report.html.command import command_of
 from benchmarks.system.settings import Settings
 from protocols import load_protocol
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol, Sessions
+from protocols.seeds import in_ranges
 from tests.benchmarks.browser import chromium
 from tests.benchmarks.reading import row_of, table_after
 from tests.conftest import ROOT
@@ -216,8 +217,8 @@ def test_the_library_is_what_its_makers_published() -> None:
 def test_a_foreign_protocol_is_named_and_an_empty_folder_has_no_page(story: Path, tmp_path: Path, save: Callable[..., None]) -> None:
     assert html.write_index(story) is None, "nobody knows a protocol `hand`"
     assert html.write_index(tmp_path / "none") is None
-    contents, faults = index.contents_of(story, [])
-    assert contents == []
+    told, faults = index.told_of(story, [])
+    assert told == []
     assert len(faults) == 1 and faults[0].startswith("records of hand are not on this page") and "--protocol" in faults[0]
 
 

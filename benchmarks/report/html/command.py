@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.records.identity import Identity
 from protocols.loading import protocol_names
+from protocols.seeds import in_ranges
 
 AGAIN = "again"
 """Folder into which a row is repeated: in its own folder its runs are done."""
@@ -34,14 +35,3 @@ def in_yaml(value: Any) -> str:
     """JSON, but 1e-05 as 1.0e-05: YAML takes the former for text."""
     text = json.dumps(value)
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "e" in text and "." not in text else text
-
-
-def in_ranges(seeds: Iterable[int]) -> str:
-    """Seeds as `--seeds` takes them: 0-2,5."""
-    runs: list[list[int]] = []
-    for seed in sorted(seeds):
-        if runs and runs[-1][-1] == seed - 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -6,28 +6,25 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
 
 from benchmarks.metrics.catalogue import tested
-from benchmarks.records.failures import FailedRun
 from benchmarks.records.store import Store
-from benchmarks.report.html.blocks import Block, blocks_of
+from benchmarks.report.blocks import Block, Content, content_of
 from benchmarks.report.html.numbers import Number
 from benchmarks.report.html.pairs import pairs_in
 from benchmarks.report.html.rows import DRAWN, Row, headings, rows_of, shared_settings
-from benchmarks.report.placing import placed
 from benchmarks.report.tables import NONE, in_text
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols.pseudo import find_protocol
 from protocols.reading import ProtocolError, plain
 from protocols.schema import Protocol
-from protocols.study import Study, load_study, study_names
+from protocols.study import load_study, study_names
 
 HERE = Path(__file__).parent
 NAME = "index.html"
@@ -39,13 +36,11 @@ SYMBOLS = ("circle", "square", "triangle", "diamond", "star", "cross", "wye")
 DASHES = ("", "6 2", "6 2 1 2", "2 2", "10 3", "10 3 2 3")
 
 
-@dataclass(frozen=True)
-class Content:
-    """What the page tells of one protocol: rows by block, lines about records that cannot be used, failed runs."""
+class Told(NamedTuple):
+    """A protocol's content, and its rows by block."""
 
+    content: Content
     rows: dict[Block, list[Row]]
-    faults: list[str]
-    failures: list[FailedRun]
 
 
 def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
@@ -53,11 +48,11 @@ def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
 
     `known`: protocols that were named by a file. Equal records give equal bytes.
     """
-    contents, faults = contents_of(results, known)
-    blocks = [block for content in contents for block in content.rows]
+    told, faults = told_of(results, known)
+    blocks = [block for of_protocol in told for block in of_protocol.rows]
     if not blocks:
         return None
-    of_blocks = (of_block for content in contents for of_block in content.rows.values())
+    of_blocks = (of_block for of_protocol in told for of_block in of_protocol.rows.values())
     rows = [{**row, "block": number} for number, of_block in enumerate(of_blocks) for row in of_block]
     for row, look in zip(rows, looks(rows), strict=True):
         row["look"] = look
@@ -79,37 +74,27 @@ def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
             for block in blocks
         ],
     }
-    notes = [*faults, *(fault for content in contents for fault in content.faults)]
-    failed = [str(run) for content in contents for run in content.failures]
+    notes = [*faults, *(fault for of_protocol in told for fault in of_protocol.content.faults)]
+    failed = [str(run) for of_protocol in told for run in of_protocol.content.failures]
     page = rendered(data, {block.protocol.name: block.protocol.title for block in blocks}, notes, failed)
     write_atomic(results / NAME, page.encode())
     return results / NAME
 
 
-def contents_of(results: Path, known: Sequence[Protocol]) -> tuple[list[Content], list[str]]:
-    """The contents of all protocols with records here, and a line for each that cannot be shown."""
+def told_of(results: Path, known: Sequence[Protocol]) -> tuple[list[Told], list[str]]:
+    """What there is to tell of all protocols with records here, and a line for each that cannot be shown."""
     store, studies = Store(results), [load_study(name) for name in study_names()]
     by_name = {protocol.name: protocol for protocol in known}
-    contents, faults = [], []
+    told, faults = [], []
     for name in store.protocols():
         try:
-            contents.append(content_of(by_name.get(name) or find_protocol(name), store, studies))
+            content = content_of(by_name.get(name) or find_protocol(name), store, studies)
+            told.append(Told(content, {block: rows_of(block) for block in content.blocks}))
         except ProtocolError as error:
             faults.append(plain(f"records of {name} are not on this page: {error} Name its file with --protocol."))
         except RecordError as error:
             faults.append(plain(f"records of {name} are not on this page: {error}"))
-    return contents, faults
-
-
-def content_of(protocol: Protocol, store: Store, studies: Sequence[Study]) -> Content:
-    """Raises RecordError for records of which no table can be made."""
-    records, faults, failures = store.load(protocol.name)
-    found = placed(protocol, records, faults, failures)
-    blocks: list[Block] = []
-    for group in sorted(found):
-        others = [record for other, of_other in found.items() if other != group for record in of_other.records]
-        blocks += blocks_of(protocol, group, found[group], others, studies)
-    return Content({block: rows_of(block) for block in blocks}, faults, failures)
+    return told, faults
 
 
 def looks(rows: Sequence[Row]) -> Iterator[dict[str, str]]:

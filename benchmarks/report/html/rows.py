@@ -13,8 +13,8 @@ from benchmarks.records.edited import edited
 from benchmarks.records.predictions import are_of, kept_predictions, origin_confusion
 from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
+from benchmarks.report.blocks import Block
 from benchmarks.report.frame import label_of, run_of
-from benchmarks.report.html.blocks import Block
 from benchmarks.report.html.command import command_of
 from benchmarks.report.html.numbers import Number, number
 from benchmarks.report.html.pairs import standing

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
+from benchmarks.records.store import Store
 from benchmarks.report.matching import labels_of, without_studied
 from benchmarks.report.pages import with_controls, without_controls
-from benchmarks.report.placing import Found, page_name
+from benchmarks.report.placing import Found, page_name, placed
 from benchmarks.report.printed import of_length
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
@@ -35,6 +37,25 @@ class Block:
         """The section as its page shows it."""
         kept = {variant: records for variant, records in self.section.variants.items() if variant not in self.studied}
         return replace(self.section, variants=kept)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is known of one protocol: blocks, lines about records that cannot be used, failed runs."""
+
+    blocks: list[Block]
+    faults: list[str]
+    failures: list[FailedRun]
+
+
+def content_of(protocol: Protocol, store: Store, studies: Sequence[Study]) -> Content:
+    records, faults, failures = store.load(protocol.name)
+    found = placed(protocol, records, faults, failures)
+    blocks: list[Block] = []
+    for group in sorted(found):
+        others = [record for other, of_other in found.items() if other != group for record in of_other.records]
+        blocks += blocks_of(protocol, group, found[group], others, studies)
+    return Content(blocks, faults, failures)
 
 
 def blocks_of(protocol: Protocol, group: str, found: Found, others: Sequence[Record], studies: Sequence[Study]) -> list[Block]:
