@@ -17,7 +17,8 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import stores_below
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.tables import in_text
-from benchmarks.system.errors import RecordError
+from benchmarks.system.errors import RecordError, UsageError
+from protocols.reading import short
 from protocols.seeds import in_ranges
 
 Curves = NDArray[np.float64]
@@ -76,12 +77,17 @@ def compare(first: Path, second: Path, protocol: str | None = None) -> tuple[str
     """Returns lines that say what agrees, and the number of methods that differ and of records that cannot be used.
 
     Runs are matched by their settings and seed; where a folder has one in two precisions, by precision, too. `protocol`: of this one
-    alone. Raises RecordError if a folder has no records, or the two have no run in common.
+    alone. Raises UsageError for what is no folder, RecordError if one has no records, or the two have no run in common.
     """
+    for folder in (first, second):
+        if not is_folder(folder):
+            raise UsageError(f"--compare {short(str(folder))}: must be a results folder")
     one, other = loaded(first, protocol), loaded(second, protocol)
     for folder, found in ((first, one), (second, other)):
         if not found.records:
-            raise RecordError(f"{folder}: no records" + (f" of {protocol}" if protocol else "") + " to compare; name a results folder")
+            raise RecordError(
+                f"{folder}: no records" + (f" of {protocol}" if protocol else "") + " to compare; it must be a results folder"
+            )
     rows = list(rows_of(one.records, other.records))
     if not any(row.pairs for row in rows):
         raise RecordError(f"{first} and {second}: no run in common, so there is nothing to compare")
@@ -94,6 +100,13 @@ def compare(first: Path, second: Path, protocol: str | None = None) -> tuple[str
     faults = [f"A: {fault}" for fault in one.faults] + [f"B: {fault}" for fault in other.faults]
     lines += ["", *total(rows), RULE, *faults]
     return "\n".join(lines), sum(row.verdict == "differs" for row in rows) + len(faults)
+
+
+def is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def test_a_damaged_record_is_a_fault(tmp_path: Path, save: Save, make_record: Ca
 
 def test_the_command(tmp_path: Path, save: Save, capsys: pytest.CaptureFixture[str]) -> None:
     save("a", "lecnet:paper", RUNS)
+    (tmp_path / "none").mkdir()
     with pytest.raises(RecordError, match="no records to compare"):
         compare(tmp_path / "a", tmp_path / "none")
     save("b", "ft_cnn:topic", RUNS)
