@@ -115,7 +115,9 @@ def looks(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
 
 def rendered(data: dict[str, Any], titles: dict[str, str], notes: Sequence[str], failed: Sequence[str]) -> str:
     """The page. All that records and protocols say is escaped, and only the page's own scripts may run."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     environment.filters["href"] = lambda name: quote(f"{name}.md")
     environment.filters["interval"] = lambda pair: in_text((or_nan(pair[0]), or_nan(pair[1])))
     scripts = [read(name) for name in SCRIPTS]
