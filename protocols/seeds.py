@@ -1,8 +1,9 @@
-"""Parses seeds such as `0-9`, `3` or `0,2,5-7`."""
+"""Parses and writes seeds such as `0-9`, `3` or `0,2,5-7`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 MOST_SEEDS = 1000
 
@@ -21,3 +22,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise ValueError(f"more than {MOST_SEEDS}")
         seeds.update(span)
     return tuple(sorted(seeds))
+
+
+def in_ranges(seeds: Iterable[int]) -> str:
+    """Seeds as `parse_seeds` takes them, such as `0-2,5`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and runs[-1][-1] == seed - 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

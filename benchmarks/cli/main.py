@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.system.settings import MOST_THREADS, Settings, a_number, add_options
+from benchmarks.system.settings import MOST_THREADS, Settings, a_folder, a_number, add_options
 
 if TYPE_CHECKING:
     from benchmarks.planning.ledger import Ledger
@@ -47,6 +47,8 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
+    mode.add_argument("--export", metavar="FORMAT", help="latex, csv or parquet: write every table for a paper, and its figures as PDF")
+    mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
     mode.add_argument("--list", action="store_true", help="list protocols and methods")
     return p
 
@@ -98,6 +100,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from benchmarks.cli.reporting import report_only
 
         return report_only(options)
+    if options.export is not None or options.compare is not None:
+        from benchmarks.cli.papers import compare_folders, export_tables
+
+        return compare_folders(options) if options.compare is not None else export_tables(options)
     from benchmarks.planning.published import check_published
     from protocols import load_protocol
 
@@ -117,8 +123,9 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     from benchmarks.system.errors import UsageError
 
     modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
+    modes |= {"--export": options.export is not None, "--compare": options.compare is not None}
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
-    if not options.report_only:
+    if not (options.report_only or options.export is not None):
         choices["study"] = options.study
     chosen = [f"--{name}" for name, value in choices.items() if value not in (None, [], False)]
     for mode, asked in modes.items():

@@ -30,6 +30,7 @@ def report_only(options: argparse.Namespace) -> int:
         if named is None:
             raise UsageError("--report-only --study: the protocol must be named, with --protocol")
         show(study_pages(named, load_studies(options.study), options.results))
+        show(index_page(options.results, [named]))
         return 0
     written, nothing = 0, RecordError(f"{options.results}: no records to report")
     if named is not None:
@@ -44,6 +45,7 @@ def report_only(options: argparse.Namespace) -> int:
                 written += show(pages_of(name, store))
     if not written:
         raise nothing
+    show(index_page(options.results, [named] if named else []))
     return 0
 
 
@@ -76,6 +78,15 @@ def write_pages(options: argparse.Namespace, protocol: Protocol) -> None:
         show(write_report(protocol, options.results))
     else:
         show(study_pages(protocol, load_studies(options.study), options.results))
+    show(index_page(options.results, [protocol]))
+
+
+def index_page(results: Path, known: Sequence[Protocol]) -> Sequence[Path]:
+    """Writes the page over all protocols. Returns its path, or nothing for a folder without records. `known`: protocols named by a file."""
+    from benchmarks.report.html import write_index
+
+    page = write_index(results, known)
+    return [] if page is None else [page]
 
 
 def study_pages(protocol: Protocol, studies: Sequence[Study], results: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.records.schema import Record
+from protocols.schema import Sessions
 
 Labels = NDArray[np.int16]
 Counts = tuple[tuple[int, ...], tuple[int, ...]]
@@ -40,20 +41,41 @@ def are_of(packed: bytes | None, record: Record) -> bool:
     return packed is not None and hashlib.sha256(packed).hexdigest() == record.predictions_sha256
 
 
-def recount(packed: bytes) -> list[Counts]:
-    """Correct predictions and test images per label, one pair per session. Raises ValueError for anything but packed predictions."""
+def unpacked(packed: bytes) -> tuple[Labels, list[Labels]]:
+    """The true labels of all test images, and the predicted ones of every session. Raises ValueError for anything but packed
+    predictions."""
     if not zipfile.is_zipfile(io.BytesIO(packed)):  # numpy would take it for a pickle, and its error would say how to load one
         raise ValueError("not a whole file of predictions")
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-            labels = arrays["labels"]
             sessions = sorted((name for name in arrays.files if name != "labels"), key=lambda name: int(name.removeprefix("session")))
-            predictions = [arrays[name] for name in sessions]
+            return arrays["labels"], [arrays[name] for name in sessions]
     except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"not a whole file of predictions ({error})") from None
+
+
+def recount(packed: bytes) -> list[Counts]:
+    """Correct predictions and test images per label, one pair per session. Raises ValueError for anything but packed predictions."""
+    labels, predictions = unpacked(packed)
     counts = []
     for predicted in predictions:
         label = labels[: len(predicted)]
         right = np.bincount(label[predicted == label], minlength=int(label.max()) + 1)
         counts.append((tuple(map(int, right)), tuple(map(int, np.bincount(label)))))
+    return counts
+
+
+def origin_confusion(packed: bytes, sessions: Sessions) -> NDArray[np.int64]:
+    """After the last session: number of test images [session that brought their class, session that brought the predicted class].
+
+    Raises ValueError for anything but packed predictions of such sessions.
+    """
+    labels, predictions = unpacked(packed)
+    origin = np.concatenate([np.full(len(sessions.span(t)), t) for t in range(sessions.count + 1)])
+    predicted = predictions[-1] if predictions else labels[:0]
+    true = labels[: len(predicted)]
+    if any(len(several) and not 0 <= several.min() <= several.max() < len(origin) for several in (true, predicted)):
+        raise ValueError("not predictions of these sessions")
+    counts = np.zeros((sessions.count + 1, sessions.count + 1), np.int64)
+    np.add.at(counts, (origin[true], origin[predicted]), 1)
     return counts

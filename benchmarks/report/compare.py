@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from benchmarks.metrics.accuracy import sampling_half_width
@@ -32,20 +34,15 @@ def comparison(section: Section) -> str:
     ranked = section.ranked
     if len(ranked) < 2:
         return "No test: fewer than two rows are ranked."
-    last = {variant: section.last[section.last["variant"] == variant].set_index("seed") for variant in ranked}
-    controls = [variant for variant in ranked if section.variants[variant][0].identity.method == "base_only"]
     columns: dict[str, dict[str, str]] = {}
-    for metric, title in tested().items():
-        rows = {variant: scores_of(last[variant][metric]) for variant in ranked}
-        first = leader(rows)
-        for reference in dict.fromkeys(([first] if first else []) + controls[:1]):
-            cells = {name: cell(*of_pair) for name, of_pair in pairs_of(reference, rows).items()}
-            if any(cells.values()):
-                name = f"{title} − {label_of(section.variants[reference][0])}"
-                columns[name] = cells | {reference: "leader" if reference == first else ""}
+    for title, reference, is_leader, pairs in compared(section):
+        cells = {name: cell(*of_pair) for name, of_pair in pairs.items()}
+        if any(cells.values()):
+            columns[f"{title} − {label_of(section.variants[reference][0])}"] = cells | {reference: "leader" if is_leader else ""}
     if not columns:
         return f"No test: no two ranked rows share {FEWEST_TO_TEST} seeds."
-    accuracy = {variant: float(last[variant]["accuracy"].mean()) for variant in ranked}
+    last = section.last
+    accuracy = {variant: float(last.loc[last["variant"] == variant, "accuracy"].mean()) for variant in ranked}
     images = sum(section.records[0].sessions[-1].total)
     lines = []
     for variant in sorted(ranked, key=lambda name: -accuracy[name]):
@@ -53,6 +50,18 @@ def comparison(section: Section) -> str:
         cells_of_row = [of_column[variant] or NONE for of_column in columns.values()]
         lines.append([label_of(section.variants[variant][0]), width, *cells_of_row])
     return f"{markdown(lines, ['Method', 'Test set', *columns])}\n\n{LEGEND}{unranked(section)}"
+
+
+def compared(section: Section) -> Iterator[tuple[str, str, bool, dict[str, tuple[Pair, int | None]]]]:
+    """For each tested metric, and for the leader in it and BaseOnly: heading, that row, whether it is the leader, and every other ranked
+    row paired with it."""
+    last = {variant: section.last[section.last["variant"] == variant].set_index("seed") for variant in section.ranked}
+    controls = [variant for variant in section.ranked if section.variants[variant][0].identity.method == "base_only"]
+    for metric, title in tested().items():
+        rows = {variant: scores_of(last[variant][metric]) for variant in section.ranked}
+        first = leader(rows)
+        for reference in dict.fromkeys(([first] if first else []) + controls[:1]):
+            yield title, reference, reference == first, pairs_of(reference, rows)
 
 
 def pairs_of(reference: str, rows: Column) -> dict[str, tuple[Pair, int | None]]:

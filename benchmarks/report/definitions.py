@@ -15,12 +15,19 @@ LEFT_OUT = (
 )
 
 
+def definitions_blocks(section: Section) -> dict[str, pd.DataFrame]:
+    """For every variant: one row a seed, one column a metric, named by its heading."""
+    shown = columns("definitions")
+    return {
+        variant: pd.DataFrame({record.identity.seed: {c.heading: m.value(run_of(record)) for m, c in shown} for record in records}).T
+        for variant, records in section.variants.items()
+    }
+
+
 def definitions_table(section: Section) -> str:
-    rows, shown = [], columns("definitions")
-    for variant, records in section.variants.items():
-        block = pd.DataFrame({record.identity.seed: {c.heading: m.value(run_of(record)) for m, c in shown} for record in records}).T
-        rows.append([label_of(records[0]), *intervals(variant, block)])
-    return markdown(rows, ["Method", *(column.heading for _, column in shown)])
+    blocks = definitions_blocks(section)
+    rows = [[label_of(section.variants[variant][0]), *intervals(variant, block)] for variant, block in blocks.items()]
+    return markdown(rows, ["Method", *(column.heading for _, column in columns("definitions"))])
 
 
 def definitions_legend() -> str:

@@ -68,8 +68,9 @@ def same_values(written: dict[str, Any], recorded: dict[str, Any]) -> bool:
 
 def shows(study: Study, records: Sequence[Record]) -> bool:
     """Whether a study's page has a section of these records: its reference, another variant, and traces if the study uses probes."""
-    labels = set(labels_of(study, records).values())
-    own = [record for record in records if record.identity.variant in labels_of(study, records)]
+    found = labels_of(study, records)
+    labels = set(found.values())
+    own = [record for record in records if record.identity.variant in found]
     seen = not study.probes or any(has_traces(record, study.probes) for record in own)
     return study.reference in labels and len(labels) >= min(2, len(study.variants)) and seen
 

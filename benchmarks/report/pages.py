@@ -12,7 +12,7 @@ from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import OTHER_BASES, Found, page_name, placed
 from benchmarks.report.printed import not_run_lines, of_length, stands_beside
 from benchmarks.report.section import Section
-from benchmarks.report.sections import alike, make_sections, table_of, told_apart
+from benchmarks.report.sections import Sections, alike, make_sections, table_of, told_apart
 from benchmarks.report.tables import KNOWN
 from benchmarks.report.write import Page, Shown, intro, section_lines, write_own, write_page
 from protocols import load_published
@@ -41,11 +41,8 @@ def write_report(protocol: Protocol, results: Path) -> list[Path]:
 def write_group(
     protocol: Protocol, group: str, found: Found, others: Sequence[Record], studies: Sequence[Study], results: Path
 ) -> list[Path]:
-    """Writes the page of a group. Of `others`, the records of all other pages, the controls are shown again where rows of this page
-    stand on their base session."""
-    tables = {table_of(record.identity) for record in found.records}
-    beside = [record for record in others if is_control(record) and table_of(record.identity) in tables]
-    grouped = make_sections(protocol, [*found.records, *beside], found.failures)
+    """Writes the page of a group; `others` are the records of all other pages."""
+    grouped = with_controls(protocol, found, others)
     published = load_published(protocol.printed_on, group)
     page = Page(page_name(protocol, group), f"{protocol.title}: {title_of(group)}")
     shown = Shown([], without_controls(grouped.other, found.records), set())
@@ -67,6 +64,13 @@ def write_group(
     records = [record for section in (*shown.current, *shown.other) for record in section.records]
     begin = [f"# {page.title}", "", intro(protocol, page, records), "", about(protocol, group)]
     return write_page(protocol, page, [*begin, *lines], shown, found, results)
+
+
+def with_controls(protocol: Protocol, found: Found, others: Sequence[Record]) -> Sections:
+    """The sections of a group's page. Of `others`, the controls are shown again where rows of this page stand on their base session."""
+    tables = {table_of(record.identity) for record in found.records}
+    beside = [record for record in others if is_control(record) and table_of(record.identity) in tables]
+    return make_sections(protocol, [*found.records, *beside], found.failures)
 
 
 def title_of(group: str) -> str:

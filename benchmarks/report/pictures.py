@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,19 +65,21 @@ class Material:
 
 
 def draw(of: Material, folder: Path, stem: str) -> list[tuple[str, list[Path]]]:
-    """Draws every figure of the study for which there are numbers. Returns the title and the files (SVG, PNG, CSV) of each.
+    """Saves every figure of the study for which there are numbers. Returns the title and the files (SVG, PNG, CSV) of each.
 
     Raises RecordError for an unknown figure.
     """
     from benchmarks.report import figures
 
-    drawn = []
+    return [(title, figures.save(drawing, folder / f"{stem}.{ending}")) for ending, title, drawing in drawings(of)]
+
+
+def drawings(of: Material) -> Iterator[Named]:
+    """Every figure of the study for which there are numbers. Raises RecordError for an unknown figure."""
     for name in of.study.figures:
         if name not in MAKERS:
             raise RecordError(f"study {of.study.name}, figures: {unknown('figure', name, list(MAKERS))}")
-        for ending, title, drawing in MAKERS[name](of):
-            drawn.append((title, figures.save(drawing, folder / f"{stem}.{ending}")))
-    return drawn
+        yield from MAKERS[name](of)
 
 
 def over_sessions(of: Material, name: str) -> list[Named]:

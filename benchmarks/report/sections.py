@@ -59,7 +59,9 @@ def one_section(protocol: Protocol, empty: Section, records: Sequence[Record], s
         by_variant.setdefault(record.identity.variant, []).append(record)
     kept, apart = {}, []
     for variant in sorted(by_variant, key=lambda name: (place(name.partition(":")[0], ORDER), name)):
-        settings = sorted(by_settings(by_variant[variant]), key=lambda several: rank(protocol, several))
+        settings = by_settings(by_variant[variant])
+        if len(settings) > 1:  # a rank hashes the method's sources
+            settings.sort(key=lambda several: rank(protocol, several))
         best = settings.pop()
         own = own_differences(protocol, best[0])
         if own and not shared:

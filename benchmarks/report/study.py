@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.metrics import accuracy as metrics
+import pandas as pd
+
 from benchmarks.metrics.catalogue import columns, tested
 from benchmarks.metrics.statistics import ALPHA
+from benchmarks.records.failures import FailedRun
+from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
@@ -19,7 +22,7 @@ from benchmarks.report.placing import group_of, page_name, run_of
 from benchmarks.report.ranking import scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
-from benchmarks.report.tables import NONE, intervals, last_block, markdown, widths
+from benchmarks.report.tables import NONE, intervals, last_block, markdown, session_blocks, widths
 from benchmarks.report.write import backbone_lines, notes, provenance, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study
@@ -46,22 +49,45 @@ class StudySection:
         return next((variant for variant, own in self.rows.items() if own == label), None)
 
 
-def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
-    """Writes the page and its figures, and returns their paths. Raises RecordError if no variant of the study was run."""
-    store = Store(results)
+@dataclass(frozen=True)
+class StudyContent:
+    """What there is of a study: the sections of its page, those of other settings, all records of the protocol, failed runs of the study,
+    and lines about records that cannot be used."""
+
+    sections: Sequence[StudySection]
+    other: list[Section]
+    records: list[Record]
+    failed: list[FailedRun]
+    faults: list[str]
+
+
+def study_content(protocol: Protocol, study: Study, store: Store) -> StudyContent:
+    """Raises RecordError if no variant of the study was run."""
     records, faults, failures = store.load(protocol.name)
     labels = labels_of(study, records, failures)
     own = [record for record in records if record.identity.variant in labels]
     failed = [run for run in failures if run.variant in labels]
-    command = f"python run_all.py --protocol {protocol.name} --study {study.name}"
     if not (own or failed):
         why = "; ".join(unclear(study, records))
-        raise RecordError(f"{store.root / protocol.name}: {why or f'no runs of study {study.name} yet; run `{command}` first'}")
+        raise RecordError(
+            f"{store.root / protocol.name}: {why or f'no runs of study {study.name} yet; run `{command_of(protocol, study)}` first'}"
+        )
     grouped = make_sections(protocol, own, failed)
-    printed = load_published_study(study.name)
     sections = run_for(study, [in_order(study, section, labels) for section in grouped.current or grouped.other])
+    return StudyContent(sections, grouped.other if grouped.current else [], records, failed, faults)
+
+
+def command_of(protocol: Protocol, study: Study) -> str:
+    return f"python run_all.py --protocol {protocol.name} --study {study.name}"
+
+
+def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
+    """Writes the page and its figures, and returns their paths. Raises RecordError if no variant of the study was run."""
+    store = Store(results)
+    content = study_content(protocol, study, store)
+    sections, printed = content.sections, load_published_study(study.name)
     shown = [record for drawn in sections for record in drawn.section.records]
-    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command)]
+    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command_of(protocol, study))]
     paths, wanting = [], []
     for drawn in sections:
         section = drawn.section
@@ -73,13 +99,12 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
             paths += files
         wanting += material.faults
         lines += ["### What these numbers stand on", "", *provenance(section)]
-    lines += notes("Runs that failed, and are in no mean", [str(run) for run in failed])
+    lines += notes("Runs that failed, and are in no mean", [str(run) for run in content.failed])
     lines += notes("Traces that are wanting, and are in no figure", wanting)
-    if grouped.current:
-        for page, others in by_page(protocol, grouped.other).items():
-            lines += notes(f"Other settings, on [{page}.md]({page}.md)", [section.name for section in others])
-    lines += notes("Variants that are not clear, and are in no table", unclear(study, records))
-    lines += notes("Records that cannot be used, and are in no mean", faults)
+    for page, others in by_page(protocol, content.other).items():
+        lines += notes(f"Other settings, on [{page}.md]({page}.md)", [section.name for section in others])
+    lines += notes("Variants that are not clear, and are in no table", unclear(study, content.records))
+    lines += notes("Records that cannot be used, and are in no mean", content.faults)
     return [written(study_page(protocol, study.name, results), lines), *paths]
 
 
@@ -138,12 +163,9 @@ def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
 
 def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
     """Table of all variants after the last session, with the published values, which may be of another data set."""
-    section, rows = of.section, []
+    section, rows, blocks = of.section, [], last_blocks(of)
     for variant, label in of.rows.items():
-        curves = section.curves(variant)
-        drops = [metrics.performance_drop(list(curve)) for _, curve in curves.iterrows()]
-        records = section.variants[variant]
-        block = last_block(section, variant, "study").assign(Average=curves.mean(axis=1), PD=drops)
+        records, block = section.variants[variant], blocks[variant]
         value = printed.values.get(label) if printed else None
         cells = [] if printed is None else [NONE if value is None else f"{value:.2f}"]
         rows.append(
@@ -151,6 +173,12 @@ def last_table(of: StudySection, printed: PublishedStudy | None) -> str:
         )
     header = ["Variant", "Method", "Seeds", *(column.heading for _, column in columns("study")), "Average", "PD"]
     return markdown(rows, header + ([f"Printed ({printed.protocol}, all)"] if printed else []))
+
+
+def last_blocks(of: StudySection) -> dict[str, pd.DataFrame]:
+    """For every variant, one row a seed: the study's metrics after the last session, then Average and PD."""
+    ends = session_blocks(of.section)
+    return {variant: last_block(of.section, variant, "study").join(ends[variant][["Average", "PD"]]) for variant in of.rows}
 
 
 def order_line(of: StudySection, printed: PublishedStudy) -> str:

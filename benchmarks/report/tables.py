@@ -20,6 +20,8 @@ from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 
 NONE = "–"
+Interval = tuple[float, float]
+"""Mean and half-width of its 95 % interval: the latter NaN for one seed, both NaN where no seed has a number."""
 KNOWN = "‡: its base session knows in advance how many classes will come."
 
 
@@ -30,8 +32,8 @@ def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     return frame.to_markdown(index=False, disable_numparse=True, colalign=alignment)
 
 
-def intervals(variant: str, block: pd.DataFrame) -> list[str]:
-    """Cells such as `61.23 ± 0.45`, one per column of `block` [seeds, columns]; the mean alone for one seed; a dash for no numbers.
+def measured(variant: str, block: pd.DataFrame) -> dict[str, Interval]:
+    """Mean and half-width of its 95 % interval for each column of `block` [seeds, columns].
 
     Raises RecordError for a column in which only some seeds have a number.
     """
@@ -40,10 +42,18 @@ def intervals(variant: str, block: pd.DataFrame) -> list[str]:
         seeds = ", ".join(map(str, block.index[missing[column]]))
         raise RecordError(f"{variant} seed {seeds}: {column} is not a number, and is one for other seeds; a mean would hide it")
     known = block.loc[:, ~missing.any()]
-    cells = dict.fromkeys(block.columns, NONE)
-    for column, mean, width in zip(known.columns, known.mean(), half_widths(known), strict=True):
-        cells[column] = f"{mean:.2f}" if np.isnan(width) else f"{mean:.2f} ± {width:.2f}"
-    return list(cells.values())
+    found = dict.fromkeys(block.columns, (float("nan"), float("nan")))
+    return found | dict(zip(known.columns, zip(known.mean().tolist(), half_widths(known).tolist(), strict=True), strict=True))
+
+
+def intervals(variant: str, block: pd.DataFrame) -> list[str]:
+    """Cells such as `61.23 ± 0.45`, one per column of `block`; the mean alone for one seed; a dash for no numbers. Raises RecordError."""
+    return [in_text(interval) for interval in measured(variant, block).values()]
+
+
+def in_text(interval: Interval) -> str:
+    mean, width = interval
+    return NONE if np.isnan(mean) else f"{mean:.2f}" + ("" if np.isnan(width) else f" ± {width:.2f}")
 
 
 def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
@@ -56,28 +66,43 @@ def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
     return frame[[entry.name for entry, _ in shown]].rename(columns={entry.name: column.heading for entry, column in shown})
 
 
-def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Mapping[str, str]) -> dict[str, list[str]]:
-    """The cells of every variant. In each contested column, the cell of the row that is ahead of all others, if any, is bold.
+def winners(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Mapping[str, str]) -> dict[str, str]:
+    """Contested column -> the row that is ahead of all others in it, to be printed bold; columns without one are left out.
 
     `contested`: column -> whether `high` or `low` is better.
     """
-    cells = {variant: intervals(variant, block) for variant, block in blocks.items()}
     signs = {name: 1 if better == "high" else -1 for name, better in contested.items()}
-    table = {name: {variant: scores_of(sign * blocks[variant][name]) for variant in section.ranked} for name, sign in signs.items()}
-    for name, winner in ahead_of_all(table).items():
+    return ahead_of_all({name: {row: scores_of(sign * blocks[row][name]) for row in section.ranked} for name, sign in signs.items()})
+
+
+def rows_of(section: Section, blocks: Mapping[str, pd.DataFrame], contested: Mapping[str, str]) -> dict[str, list[str]]:
+    """The cells of every variant; those of `winners` are bold."""
+    cells = {variant: intervals(variant, block) for variant, block in blocks.items()}
+    for name, winner in winners(section, blocks, contested).items():
         place = list(blocks[winner].columns).index(name)
         cells[winner][place] = f"**{cells[winner][place]}**"
     return cells
 
 
-def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
-    """Table with methods in rows and sessions 0..T in columns (the layout of the paper's Tables 4, 5, 7), then average and PD."""
+def session_blocks(section: Section) -> dict[str, pd.DataFrame]:
+    """For every variant, one row per seed: accuracy after each session, then Average and PD."""
     blocks = {}
     for variant in section.variants:
         table = section.curves(variant)
         drops = [metrics.performance_drop(list(curve)) for _, curve in table.iterrows()]
         blocks[variant] = table.assign(Average=table.mean(axis=1), PD=drops)
-    sessions = list(table.columns)
+    return blocks
+
+
+def contested_last() -> dict[str, str]:
+    """Columns of the table after the last session in which a row may be bold -> whether `high` or `low` is better."""
+    return {column.heading: entry.better for entry, column in columns("last") if entry.bold}
+
+
+def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
+    """Table with methods in rows and sessions 0..T in columns (the layout of the paper's Tables 4, 5, 7), then average and PD."""
+    blocks = session_blocks(section)
+    sessions = [str(number) for number in range(len(section.records[0].sessions))]
     cells = rows_of(section, blocks, dict.fromkeys([*sessions, "Average"], "high"))
     rows: list[list[str]] = []
     for variant, records in section.variants.items():
@@ -163,7 +188,7 @@ def final_table(section: Section) -> str:
     """Table after the last session: base, novel, their harmonic mean, and what the method kept and added."""
     shown = columns("last")
     blocks = {variant: last_block(section, variant, "last") for variant in section.variants}
-    cells = rows_of(section, blocks, {column.heading: entry.better for entry, column in shown if entry.bold})
+    cells = rows_of(section, blocks, contested_last())
     rows = []
     for variant, records in section.variants.items():
         means = section.last.loc[section.last["variant"] == variant, list(KEPT)].mean()

@@ -202,12 +202,12 @@ def files(results: Path) -> Tree:
 
 def lasting(tree: Tree) -> Tree:
     """What must repeat byte for byte: seconds and memory do not."""
-    return {name: content for name, content in tree.items() if not name.endswith((".cost.json", ".costs.md"))}
+    return {name: content for name, content in tree.items() if not name.endswith((".cost.json", ".costs.md", "index.html"))}
 
 
 def leftovers(results: Path) -> list[str]:
     """Names of what a finished sweep has no use for."""
-    kept = (".safetensors", ".features", ".lock", ".json", ".npz", ".md")
+    kept = (".safetensors", ".features", ".lock", ".json", ".npz", ".md", ".html")
     return [path.name for path in results.rglob("*") if path.is_file() and (path.suffix not in kept or path.name.endswith(".failed.json"))]
 
 
@@ -224,6 +224,8 @@ def assert_whole(results: Path, undisturbed: Tree) -> None:
         elif name.endswith(".md"):  # over fewer records, as long as the sweep has not ended
             assert content.endswith(b"\n"), name
             assert content.splitlines()[0] == undisturbed[name].splitlines()[0], name
+        elif name == "index.html":
+            assert content.endswith(b"</html>\n"), name
         else:
             assert content == undisturbed[name], f"{name} differs from the undisturbed run's"
     for name in now:

@@ -103,6 +103,12 @@ def test_an_empty_word_is_not_the_default(mode: str, option: str, tmp_path: Path
     assert ask(f"{option}=", mode, "--results", str(tmp_path)).fault(option, option.strip("-")) == ""
 
 
+@pytest.mark.parametrize("value", STRINGS, ids=lambda value: repr(value[:12]))
+def test_an_option_of_export_and_compare_with_every_string(value: str, tmp_path: Path) -> None:
+    assert ask(f"--export={value}", "--protocol", str(TINY), "--results", str(tmp_path)).fault("--export") == ""
+    assert ask("--compare", str(tmp_path), value).fault("--compare", "no records to compare") == ""
+
+
 @pytest.mark.parametrize("option", ["--results", "--data-root"])
 @pytest.mark.parametrize("value", ["", "a\nb", "\x1b[31m", "\0"], ids=repr)
 def test_folders_that_are_none(option: str, value: str, tmp_path: Path) -> None:
@@ -114,6 +120,7 @@ def test_folders_that_are_links_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to(tmp_path / "a")
     answer = ask("--results", str(tmp_path / "a" / "x"), "--plan", "--protocol", str(TINY))
     assert answer.status == 0 or answer.fault("--results") == ""
+    assert ask("--compare", str(tmp_path / "a"), str(tmp_path)).fault("--compare") == ""
 
 
 def test_a_variable_that_is_empty_is_not_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 Only this package imports matplotlib, and no module imports this package at start-up, so that `--help` stays fast.
 """
 
-from benchmarks.report.figures.drawing import Drawing, save
+from benchmarks.report.figures.drawing import Drawing, save, save_pdf
 from benchmarks.report.figures.drift import drift
 from benchmarks.report.figures.evolution import gate_evolution
 from benchmarks.report.figures.gate import gate_function
@@ -20,6 +20,7 @@ __all__ = [
     "over_axis",
     "over_sessions",
     "save",
+    "save_pdf",
     "sessions_over_axis",
     "tsne",
 ]

@@ -39,6 +39,12 @@ def save(drawing: Drawing, stem: Path) -> list[Path]:
     return paths
 
 
+def save_pdf(drawing: Drawing, path: Path) -> Path:
+    """Write a figure as PDF, for a paper. Equal drawings give equal bytes. Raises StorageError."""
+    write_atomic(path, rendered(drawing.figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}))
+    return path
+
+
 @styled
 def rendered(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     target = io.BytesIO()

@@ -52,6 +52,7 @@ SETTINGS: Any = {
     "legend.fontsize": SMALL,
     "legend.frameon": False,
     "lines.linewidth": 1.4,
+    "pdf.fonttype": 42,  # whole fonts: some publishers refuse those that matplotlib draws by itself
     "svg.fonttype": "none",  # text stays searchable
     "svg.hashsalt": "fscil-bench",  # without it, ids would be random
     "text.parse_math": False,  # a label may contain a dollar sign

@@ -1,0 +1,57 @@
+"""Paired tests of a block: every pair of its rows, and every row against the leader of its page."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from benchmarks.metrics.catalogue import tested
+from benchmarks.metrics.statistics import FEWEST_TO_TEST, half_widths
+from benchmarks.report.compare import pairs_of
+from benchmarks.report.html.numbers import Number, number
+from benchmarks.report.ranking import Column, against, leader, scores_of
+from benchmarks.report.section import Section
+
+Pair = list[Number]
+"""First row minus second: mean, half-width of its 95 % interval, p of the paired test, common seeds."""
+
+
+def pairs_in(section: Section) -> dict[str, list[Pair]]:
+    """Metric -> all pairs of the section's rows in the order of `itertools.combinations`. p is that of one test, not corrected."""
+    found = {}
+    for metric in tested():
+        rows = columns(section, metric)
+        paired = [against(second, {first: rows[first], second: rows[second]})[first] for first, second in combinations(rows, 2)]
+        widths: dict[int, float] = {}
+        for count in {len(pair.differences) for pair in paired if len(pair.differences) > 1}:
+            of_count = [n for n, pair in enumerate(paired) if len(pair.differences) == count]
+            several = half_widths(np.stack([paired[n].differences for n in of_count], axis=1))
+            widths |= dict(zip(of_count, several.tolist(), strict=True))
+        found[metric] = [
+            [number(pair.mean) if len(pair.differences) else None, number(widths.get(n)), number(pair.raw, 6), len(pair.differences)]
+            for n, pair in enumerate(paired)
+        ]
+    return found
+
+
+def standing(section: Section) -> dict[str, str]:
+    """Variant -> where it stands by accuracy after the last session: `leader`, `tie` with it, `behind` it, or why it is not tested.
+
+    The tests are those of the page's table of pairs: against the leader, Holm-corrected within the column.
+    """
+    said = dict.fromkeys(section.variants, "not ranked")
+    rows = {variant: scores for variant, scores in columns(section, "accuracy").items() if variant in section.ranked}
+    first = leader(rows)
+    if first is None or len(rows) < 2:
+        return said | dict.fromkeys(rows, "no test")
+    for variant, (pair, _) in pairs_of(first, rows).items():
+        few = len(pair.differences) < FEWEST_TO_TEST
+        said[variant] = "no test" if few else "behind" if pair.separated else "tie"
+    return said | {first: "leader"}
+
+
+def columns(section: Section, metric: str) -> Column:
+    """Variant -> the metric's value after the last session, for each seed."""
+    last = section.last.set_index("seed")
+    return {variant: scores_of(last.loc[last["variant"] == variant, metric]) for variant in section.variants}
