@@ -14,7 +14,7 @@ from benchmarks.report.printed import not_run_lines, of_length, stands_beside
 from benchmarks.report.section import Section
 from benchmarks.report.sections import Sections, alike, make_sections, table_of, told_apart
 from benchmarks.report.tables import KNOWN
-from benchmarks.report.write import Page, Shown, intro, section_lines, write_own, write_page
+from benchmarks.report.write import Page, Shown, about_page, section_lines, write_own, write_page
 from protocols import load_published
 from protocols.schema import Protocol
 from protocols.study import Study, load_study, study_names
@@ -62,8 +62,8 @@ def write_group(
     rows = [row for row in of_length(published, protocol.sessions.count + 1) if not any(stands_beside(row, of) for of in shown.current)]
     lines += ["", *not_run_lines(protocol, rows)] if rows else []
     records = [record for section in (*shown.current, *shown.other) for record in section.records]
-    begin = [f"# {page.title}", "", intro(protocol, page, records), "", about(protocol, group)]
-    return write_page(protocol, page, [*begin, *lines], shown, found, results)
+    end = [*about_page(protocol, page, records), "", about(protocol, group)]
+    return write_page(protocol, page, [f"# {page.title}", *lines], shown, found, results, end)
 
 
 def with_controls(protocol: Protocol, found: Found, others: Sequence[Record]) -> Sections:

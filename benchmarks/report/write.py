@@ -17,6 +17,7 @@ from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.environments import environment_lines
 from benchmarks.report.frame import label_of
+from benchmarks.report.layout import folded, laid_out
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
 from benchmarks.report.printed import nobody_lines, of_length, origin_of, printed_lines
@@ -92,20 +93,23 @@ def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studie
         sections += [without] if without.variants else []
         of_studies |= moved
     shown_records = [record for section in (*sections, *grouped.other) for record in section.records]
-    lines = [f"# {page.title}", "", *backbone_lines(shown_records), intro(protocol, page, shown_records)]
+    lines = [f"# {page.title}"]
     for section in sections:
         lines += section_lines(section, published)
-    return write_page(protocol, page, lines, Shown(sections, grouped.other, of_studies), found, results)
+    end = about_page(protocol, page, shown_records)
+    return write_page(protocol, page, lines, Shown(sections, grouped.other, of_studies), found, results, end)
 
 
-def write_page(protocol: Protocol, page: Page, lines: Sequence[str], shown: Shown, found: Found, results: Path) -> list[Path]:
-    """Writes a page that begins with `lines`, and the pages beside it."""
+def write_page(
+    protocol: Protocol, page: Page, lines: Sequence[str], shown: Shown, found: Found, results: Path, end: Sequence[str]
+) -> list[Path]:
+    """Writes a page that begins with `lines` and closes with `end`, and the pages beside it."""
     lines = [*lines, *other_lines(shown.other)]
     lines += notes("Studies of these methods' parameters", [study_line(protocol, name) for name in sorted(shown.studies)])
     lines += notes("Runs that failed, and are in no mean", [str(failed) for failed in found.failures])
     lines += notes("Records that cannot be used, and are in no mean", found.faults)
     sections = [*shown.current, *shown.other]
-    table = written(results / f"{page.name}.md", lines)
+    table = written(results / f"{page.name}.md", [*lines, *end])
     return [table, *write_matrices(page, sections, results), *write_costs(page, sections, results)]
 
 
@@ -119,7 +123,7 @@ def study_line(protocol: Protocol, study: str) -> str:
 
 
 def written(path: Path, lines: Sequence[str]) -> Path:
-    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
+    write_atomic(path, ("\n".join(laid_out(lines)).rstrip() + "\n").encode())
     return path
 
 
@@ -128,6 +132,11 @@ def command_of(protocol: Protocol) -> str:
     if protocol.name.endswith(ENDING):
         return "python -m benchmarks.tools.search"
     return f"python run_all.py --protocol {protocol.name} --report-only"
+
+
+def about_page(protocol: Protocol, page: Page, records: Sequence[Record]) -> list[str]:
+    """What a page says of itself, below its tables."""
+    return ["", "## About this page", "", *backbone_lines(records), intro(protocol, page, records)]
 
 
 def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
@@ -153,12 +162,12 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     published = of_length(published, section.records[0].identity.sessions.count + 1)
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]
     lines += [accuracy_table(section, published), "", legend(section), ""]
-    lines += ["### After the last session", "", final_table(section), ""]
-    lines += ["### Who is ahead, paired over seeds", "", comparison(section), ""]
-    for table in log_tables(section):
-        lines += [table, ""]
-    lines += printed_lines(section, published)
-    return [*lines, "### What these numbers stand on", "", *provenance(section), ""]
+    last = ["### After the last session", "", final_table(section), ""]
+    last += ["### Who is ahead, paired over seeds", "", comparison(section)]
+    lines += folded("Base and novel classes after the last session, and who is ahead", last)
+    lines += folded("What was printed, and whether it held", printed_lines(section, published))
+    lines += folded("What the methods say of themselves", "\n\n".join(log_tables(section)).split("\n") if log_tables(section) else [])
+    return [*lines, *folded("What these numbers stand on", ["### What these numbers stand on", "", *provenance(section)])]
 
 
 def provenance(section: Section) -> list[str]:
@@ -202,10 +211,10 @@ def other_lines(sections: Sequence[Section]) -> list[str]:
     """Lines on runs with settings that the protocol's file no longer describes, or that a later version of the method replaced."""
     if not sections:
         return []
-    lines = ["", "## Other settings", "", OTHER]
+    lines = ["", "## Other settings", "", OTHER, ""]
     for section in sections:
-        lines += ["", f"### {section.name}", "", accuracy_table(section, []), "", legend(section), "", final_table(section), ""]
-        lines += provenance(section)
+        tables = [f"### {section.name}", "", accuracy_table(section, []), "", legend(section), "", final_table(section), ""]
+        lines += folded(section.name, [*tables, *provenance(section)])
     return lines
 
 
