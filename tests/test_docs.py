@@ -64,7 +64,8 @@ def test_the_example_base_kind_serves_its_method_and_others(copy: Path, data_roo
     assert len([line for line in (kind + method).splitlines() if line.strip()]) <= 40
     (copy / "methods" / "bases" / "smooth.py").write_text(kind)
     (copy / "methods" / "smooth_proto.py").write_text(method)
-    asked = ["--methods", "smooth_proto,proto@smooth,base_only,smooth_proto@linear,proto", "--seeds", "0", "--workers", "1"]
+    (copy / "methods" / "median.py").write_text(block("README.md", "python"))
+    asked = ["--methods", "smooth_proto,proto@smooth,base_only,smooth_proto@linear,proto,median", "--seeds", "0", "--workers", "1"]
     runs = {}
     for folder, share in (("a", "0.1"), ("b", "0.3")):
         line = [*places(copy / folder, data_root), *asked, "--set", f"smooth.share={share}"]
@@ -73,6 +74,7 @@ def test_the_example_base_kind_serves_its_method_and_others(copy: Path, data_roo
         records = [json.loads(path.read_text()) for path in (copy / folder / "records").rglob("seed00.json")]
         runs[folder] = {(r["identity"]["method"], r["identity"]["base"]): r["predictions_sha256"] for r in records}
     a, b = runs["a"], runs["b"]
+    assert a["median", "linear"] == b["median", "linear"] not in (a["proto", "linear"], a["base_only", "linear"])
     assert a["smooth_proto", "smooth"] == a["proto", "smooth"] != a["proto", "linear"] == a["smooth_proto", "linear"]
     assert a["proto", "linear"] == b["proto", "linear"] and a["smooth_proto", "smooth"] != b["smooth_proto", "smooth"]
 
