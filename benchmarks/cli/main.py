@@ -59,10 +59,10 @@ def command() -> int:
 def main(arguments: list[str], program: str = PROGRAM) -> int:
     """Executes a command line. Returns the exit status: 0 success; 1 a run failed, a check found faults, or the user interrupted;
     2 bad usage, missing data, or a disk error. Messages begin with the name of the program."""
+    options = parser(program).parse_args(arguments)
     from benchmarks.system.errors import USER_ERRORS, StorageError
     from protocols.reading import plain
 
-    options = parser(program).parse_args(arguments)
     try:
         status = dispatch(options)
         sys.stdout.flush()
@@ -84,9 +84,11 @@ def main(arguments: list[str], program: str = PROGRAM) -> int:
 def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.system.errors import UsageError
     from benchmarks.system.surroundings import settle
+    from protocols.own_folder import take_own_folder
 
     settle()
     refuse_without_effect(options)
+    take_own_folder(options.methods_dir)
     if options.list:
         from benchmarks.cli.listing import listing
 
