@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -90,9 +91,9 @@ def dispatch(options: argparse.Namespace) -> int:
     refuse_without_effect(options)
     take_own_folder(options.methods_dir)
     if options.list:
-        from benchmarks.cli.listing import listing
+        from benchmarks.cli.listing import OF_A_PIPE, listing
 
-        print(listing())
+        print(listing(shutil.get_terminal_size((OF_A_PIPE, 24)).columns))
         return DONE
     if not all(1 <= number <= MOST_THREADS for number in (options.threads, 1 if options.workers is None else options.workers)):
         raise UsageError(f"--threads and --workers must be at least 1 and at most {MOST_THREADS:,}")
@@ -129,7 +130,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace, protocol: Protocol) -> int:
-    from benchmarks.cli.reporting import write_pages
+    from benchmarks.cli.reporting import show_table, write_pages
     from benchmarks.planning.ledger import Ledger
     from benchmarks.records.store import Store
 
@@ -146,6 +147,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
     runs = on_images(protocol, runs, ledger, settings)
     outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger)
+    show_table(runs, ledger)
     try:
         write_pages(options, protocol)
     finally:  # also if the tables cannot be written

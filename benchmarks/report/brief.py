@@ -39,3 +39,28 @@ def brief(records: Sequence[Record]) -> pd.DataFrame:
             "Harmonic mean": last["hm"].mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("Method")
+
+
+def fitted(table: pd.DataFrame, seeds: int, width: int) -> str:
+    """The table as lines of at most `width` characters, if it can be: first and last session, average and harmonic mean, and as many of the
+    sessions between as fit. A row with fewer than `seeds` seeds says so."""
+    sessions = [name for name in table.columns if name.isdecimal()]
+    cells = table.drop(columns=["Seeds", "PD"]).map("{:.1f}".format)
+    cells.insert(0, "Seeds", [f"{count}" if count == seeds else f"{count} of {seeds}" for count in table["Seeds"]])
+    text = lines(cells)
+    for name in sessions[-2:0:-1]:
+        if len(text.partition("\n")[0]) <= width:
+            break
+        cells = cells.drop(columns=name)
+        text = lines(cells)
+    return "\n".join(line[:width] for line in text.splitlines())
+
+
+def lines(cells: pd.DataFrame) -> str:
+    """A table of text: names on the left, cells on the right, two spaces between."""
+    rows = [["Method", *cells.columns], *([name, *row] for name, row in zip(cells.index, cells.to_numpy().tolist(), strict=True))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )

@@ -30,6 +30,7 @@ from benchmarks.running.images import SessionImages
 from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
 from benchmarks.running.shared_state import left_as_it_was
+from benchmarks.running.telling import told
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiler_for, compiling_pays
 from benchmarks.system.device import environment, pick_device, resolve_precision
@@ -137,9 +138,11 @@ class Runner:
         seed_context, strategy = contender.seed_context, contender.strategy
         watching = [PROBES[name](contender, identity.seed) for name in probes]
         results, predictions, train_seconds, test_seconds = [], [], [], []
+        accuracy = ""
         for session in range(identity.sessions.count + 1):
             started = self.bases.clock()
-            contender.train(session, identity.seed)
+            with told(strategy, progress, f"session {session}/{identity.sessions.count}", accuracy):
+                contender.train(session, identity.seed)
             trained = self.bases.clock()
             evaluation = contender.test(session)
             test_seconds.append(self.bases.clock() - trained)
@@ -156,7 +159,8 @@ class Runner:
                 )
             )
             observe(watching, contender, session)
-            progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
+            accuracy = f", {micro(evaluation.correct, evaluation.total):.1f} %"
+            progress(f"session {session}/{identity.sessions.count}{accuracy}")
         packed = pack_predictions(predictions, seed_context.evaluator.labels())
         record = Record(
             title=strategy.title,

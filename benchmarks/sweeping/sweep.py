@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.planning.costs import seconds_before
 from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.preflight import precision_of
 from benchmarks.records.identity import Identity
@@ -43,7 +44,8 @@ def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, work
         missing = [run.model_copy(update={"precision": precision}) for run in missing]
     here = workers == IN_THIS_PROCESS or len(missing) == 1
     workers = max(1, min(workers, len(missing)))
-    progress.start([run.variant for run in missing], len(runs) - len(missing), workers)
+    before = seconds_before(runs, ledger).of_variants
+    progress.start([run.variant for run in missing], len(runs) - len(missing), workers, before)
     task = Task(protocol, settings, ledger, time.time(), ledger.anew or uuid.uuid4().hex)
     try:
         if here and missing:
