@@ -48,6 +48,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
+    mode.add_argument("--check", metavar="METHOD", help="run the contract's checks on one method, in about a minute")
     mode.add_argument("--list", action="store_true", help="list protocols and methods")
     return p
 
@@ -101,6 +102,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from benchmarks.cli.reporting import report_only
 
         return report_only(options)
+    if options.check is not None:
+        from benchmarks.tools.check import check
+
+        return DONE if check(options.check, Settings.of(options)) else FAILED
     from benchmarks.planning.published import check_published
     from protocols import load_protocol
 
@@ -119,7 +124,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     """Raises UsageError for options that have no effect in the chosen mode, such as --seeds with --verify."""
     from benchmarks.system.errors import UsageError
 
-    modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
+    modes = {"--list": options.list, "--check": options.check is not None, "--verify": options.verify, "--report-only": options.report_only}
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not options.report_only:
         choices["study"] = options.study
