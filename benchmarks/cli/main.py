@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import uuid
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from benchmarks.system.settings import MOST_THREADS, Settings, a_number, add_options
 
@@ -24,8 +26,18 @@ DEFAULT = "digits"
 """Protocol that runs if none is named."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Names the nearest option beside one that does not exist."""
+
+    def error(self, message: str) -> NoReturn:
+        if found := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            near = get_close_matches(found[1], self._option_string_actions, 1)
+            message += f" (did you mean {near[0]}?)" if near else ""
+        super().error(message)
+
+
 def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog=program,
         description="Run few-shot class-incremental methods on a protocol and write results/<protocol>.md. "
         "Runs that are done are not repeated.",
@@ -144,8 +156,10 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if options.force else None)
     if options.plan:
         from benchmarks.cli.listing import plan_text
+        from benchmarks.planning.preflight import check_plan
 
-        print(plan_text(runs, ledger, min(most_workers(options), len(runs))))
+        unchecked = check_plan(protocol, runs, settings) if ledger.missing(runs) else ""
+        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), unchecked))))
         return DONE
     from benchmarks.sweeping.progress import Progress
     from benchmarks.sweeping.sweep import sweep

@@ -25,7 +25,7 @@ from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol
-from protocols.study import Study
+from protocols.study import Study, load_study, study_names
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def run_for(study: Study, sections: Sequence[StudySection]) -> Sequence[StudySec
 
 
 def intro(protocol: Protocol, study: Study, command: str) -> str:
-    claim = f" What the paper says: {study.claim}" if study.claim else ""
+    whose = "What the paper says" if study.name in study_names() and load_study(study.name) == study else "Its claim"
+    claim = f" {whose}: {study.claim}" if study.claim else ""
     references = " and against ".join(f"`{label}`" for label in study.references)
     return (
         f"Written by `{command} --report-only` from the records in `records/{protocol.name}/`. {protocol.title}.{claim} "

@@ -31,7 +31,8 @@ def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
 
 
 def intervals(variant: str, block: pd.DataFrame) -> list[str]:
-    """Cells such as `61.23 ± 0.45`, one per column of `block` [seeds, columns]; the mean alone for one seed; a dash for no numbers.
+    """Cells such as `61.23 ± 0.45`, one per column of `block` [seeds, columns]; the mean alone for one seed; for two, whose interval would
+    say nothing, the mean and `(2 seeds)`; a dash for no numbers.
 
     Raises RecordError for a column in which only some seeds have a number.
     """
@@ -42,7 +43,8 @@ def intervals(variant: str, block: pd.DataFrame) -> list[str]:
     known = block.loc[:, ~missing.any()]
     cells = dict.fromkeys(block.columns, NONE)
     for column, mean, width in zip(known.columns, known.mean(), half_widths(known), strict=True):
-        cells[column] = f"{mean:.2f}" if np.isnan(width) else f"{mean:.2f} ± {width:.2f}"
+        interval = "" if np.isnan(width) else f" ± {width:.2f}" if len(block) >= FEWEST_TO_TEST else f" ({len(block)} seeds)"
+        cells[column] = f"{mean:.2f}{interval}"
     return list(cells.values())
 
 
@@ -93,10 +95,11 @@ def widths(section: Section) -> str:
     """Sentences that explain ±, and ‡ where it is, in this section."""
     counts = [len(records) for records in section.variants.values()]
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
-    if any(1 < count < FEWEST_TO_RESAMPLE for count in counts):
+    if any(FEWEST_TO_TEST <= count < FEWEST_TO_RESAMPLE for count in counts):
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
     known = " " + KNOWN if any(record.knows_all_classes for record in section.records) else ""
-    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±.") + known
+    few = "One seed" if max(counts) == 1 else f"Fewer than {FEWEST_TO_TEST} seeds"
+    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + known
 
 
 def legend(section: Section) -> str:

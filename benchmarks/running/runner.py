@@ -183,8 +183,14 @@ class Runner:
             peak_memory_mib=peak_memory_mib(self.device),
             commit=git_commit(),
             sources=source_hash(identity.method, identity.base),
+            class_names=names_in_order(self.images.class_names, seed_context.split.order),
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
+
+
+def names_in_order(names: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
+    """The classes' names in the order of their labels; empty if they are numbers."""
+    return () if all(name.isdecimal() for name in names) else tuple(names[number] for number in order)
 
 
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
