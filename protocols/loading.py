@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +53,13 @@ def load_mapping(path: Path, what: str, model: type[Model]) -> Model:
         return model.model_validate(content)
     except ValidationError as error:
         raise ProtocolError(f"{path}: {explain(error, model)}") from None
+
+
+@cache
+def for_full_data() -> frozenset[str]:
+    """Methods that every few-shot protocol of this folder leaves out: they are made for sessions with all images."""
+    few = [protocol for name in protocol_names() if (protocol := load_protocol(name)).sessions.shots != "all" and not protocol.methods]
+    return frozenset(set.intersection(*(set(protocol.without) for protocol in few)) if few else ())
 
 
 def names_in(folder: Path) -> list[str]:

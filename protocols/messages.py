@@ -67,7 +67,9 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
     if fault["type"] == "extra_forbidden":
         known = known_keys(model, fault["loc"][:-1]) if model else []
         return f"unknown key '{key}'.{nearest(str(fault['loc'][-1]), known)}"
-    got = "" if fault["type"] == "value_error" and isinstance(fault["input"], dict) else f" (got {short(fault['input'])})"
+    of_all = fault["type"] == "value_error" and isinstance(fault["input"], dict)
+    whole = of_all or fault["type"] == "missing"  # the input is all that surrounds the key
+    got = "" if whole else f" (got {short(fault['input'])})"
     return f"{key}: {said(fault)}{got}" if key else said(fault)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from benchmarks.planning.studies import study_runs
 from protocols import load_protocol
 from protocols.schema import Augment, Protocol
 from protocols.study import load_study
+from tests.conftest import TINY
 from tests.trust.harness import one_by_one, places
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,24 +61,43 @@ def test_the_example_method_appears_beside_the_others_and_changes_none(copy: Pat
         assert (copy / "beside" / name).read_bytes() == alone[name]
 
 
-def test_the_example_base_kind_serves_its_method_and_others(copy: Path, data_root: Path) -> None:
+def test_the_example_base_kind_serves_its_method_and_others(tmp_path: Path, data_root: Path) -> None:
+    """Outside the checkout, as `fscil-bench` runs where it is installed: ./methods holds the user's own."""
     kind, method = (block("docs/ADDING_A_METHOD.md", "python", number) for number in (1, 2))
     assert len([line for line in (kind + method).splitlines() if line.strip()]) <= 40
-    (copy / "methods" / "bases" / "smooth.py").write_text(kind)
-    (copy / "methods" / "smooth_proto.py").write_text(method)
-    (copy / "methods" / "median.py").write_text(block("README.md", "python"))
+    (tmp_path / "methods" / "bases").mkdir(parents=True)
+    (tmp_path / "methods" / "bases" / "smooth.py").write_text(kind)
+    (tmp_path / "methods" / "smooth_proto.py").write_text(method)
+    (tmp_path / "methods" / "median.py").write_text(block("README.md", "python"))
+    installed = [sys.executable, "-c", "import sys; from benchmarks.cli.main import command; sys.exit(command())"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     asked = ["--methods", "smooth_proto,proto@smooth,base_only,smooth_proto@linear,proto,median", "--seeds", "0", "--workers", "1"]
     runs = {}
     for folder, share in (("a", "0.1"), ("b", "0.3")):
-        line = [*places(copy / folder, data_root), *asked, "--set", f"smooth.share={share}"]
-        done = subprocess.run([sys.executable, "run_all.py", *line], cwd=copy, capture_output=True, text=True, timeout=300)
+        line = [*places(tmp_path / folder, data_root), *asked, "--set", f"smooth.share={share}"]
+        done = subprocess.run([*installed, *line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        records = [json.loads(path.read_text()) for path in (copy / folder / "records").rglob("seed00.json")]
+        records = [json.loads(path.read_text()) for path in (tmp_path / folder / "records").rglob("seed00.json")]
+        assert all(json.loads(path.read_text())["sources"] for path in (tmp_path / folder / "records").rglob("*.cost.json"))
         runs[folder] = {(r["identity"]["method"], r["identity"]["base"]): r["predictions_sha256"] for r in records}
     a, b = runs["a"], runs["b"]
     assert a["median", "linear"] == b["median", "linear"] not in (a["proto", "linear"], a["base_only", "linear"])
     assert a["smooth_proto", "smooth"] == a["proto", "smooth"] != a["proto", "linear"] == a["smooth_proto", "linear"]
     assert a["proto", "linear"] == b["proto", "linear"] and a["smooth_proto", "smooth"] != b["smooth_proto", "smooth"]
+
+
+def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a notebook would, in this process; on the tiny protocol instead of the digits."""
+    code = block("docs/PYTHON.md", "python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace('"digits"', repr(str(TINY))), "docs/PYTHON.md", "exec"), {})
+    printed, shown = capsys.readouterr().out.splitlines(), block("docs/PYTHON.md", "text").splitlines()
+    assert len(printed) == len(shown)
+    assert [line.partition("  ")[0] for line in printed[2:6]] == [line.partition("  ")[0] for line in shown[2:6]]
+    assert (
+        re.fullmatch(r"BaseOnly, seed 0: \d+\.\d\d %, 0 images kept", printed[-1]) and printed[-1].split(":")[0] == shown[-1].split(":")[0]
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "data"}
 
 
 def test_the_example_protocol_is_valid() -> None:

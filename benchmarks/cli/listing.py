@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import mean
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from methods.contract.registry import MethodError, method_names, read_entry
 from protocols import ProtocolError, load_protocol, protocol_names
+from protocols.own_folder import own_folder
 from protocols.study import load_study, study_names
 
 if TYPE_CHECKING:
@@ -16,45 +18,68 @@ if TYPE_CHECKING:
     from benchmarks.records.identity import Identity
 
 
-def listing() -> str:
-    """Text listing protocols, methods and studies, read without importing torch. An entry that cannot be read shows its error."""
-    lines = ["Protocols:"]
+WIDEST, NARROWEST, OF_A_PIPE = 48, 24, 160
+"""Columns: at most for a cell that is not the last, at least for the last, and of a line where there is no terminal."""
+
+
+def listing(width: int = OF_A_PIPE) -> str:
+    """Text listing protocols, methods and studies in lines of `width` characters, read without importing torch. An entry that cannot be
+    read shows its error."""
+    protocols = [["Protocol", "Recipes", "Splits", "What it is"]]
     for name in protocol_names():
         try:
             p = load_protocol(name)
-            lines.append(f"  {name:14} {p.title}")
-            lines.append(f"  {'':14}   recipes {', '.join(p.recipes)} (default {p.recipe}); splits {', '.join(p.splits)}")
+            recipes = [p.recipe, *(recipe for recipe in p.recipes if recipe != p.recipe)]
+            protocols.append([name, ", ".join(recipes), ", ".join(p.splits), p.title])
         except ProtocolError as error:
-            lines.append(f"  {name:14} {error}")
-    lines.append("Methods:")
+            protocols.append([name, "", "", str(error)])
+    methods = [["Method", "Presets", "What it is"]]
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in method_names():
         try:
             entry = read_entry(name)
-            lines.append(f"  {name:14} {entry.summary}")
-            lines.append(f"  {'':14}   presets {', '.join(entry.presets)}" + (f"; group {entry.group}" if entry.group else ""))
+            methods.append([name, ", ".join(entry.presets), entry.summary])
             groups[entry.group].append(name)
         except MethodError as error:
-            lines.append(f"  {name:14} {error}")
-    for group in sorted(filter(None, groups)):
-        lines.append(
-            f"Group {group}: takes part only when asked, by name or by --methods {group}; on a page of its own, {group}.<protocol>.md"
-        )
-        lines.append(f"  {', '.join(groups[group])}")
-    lines.append("Studies:")
+            methods.append([name, "", str(error)])
+    named = [["Group", "Methods"], *([group, ", ".join(groups[group])] for group in sorted(filter(None, groups)))]
+    studies = [["Study", "What it shows"]]
     for name in study_names():
         try:
-            lines.append(f"  {name:18} {load_study(name).title}")
+            studies.append([name, load_study(name).title])
         except ProtocolError as error:
-            lines.append(f"  {name:18} {error}")
-    return "\n".join(lines)
+            studies.append([name, str(error)])
+    own = own_folder()
+    parts = [grid(protocols, width), grid(methods, width)] + ([grid(named, width)] if len(named) > 1 else []) + [grid(studies, width)]
+    notes = ["Of recipes, splits and presets, the first is the default."]
+    notes += ["Methods of a group take part only when asked, by name or with --methods GROUP; their page is GROUP.<protocol>.md."] * (
+        len(named) > 1
+    )
+    notes += [f"Your own methods are in {own}."] * (own is not None)
+    return "\n\n".join([*parts, "\n".join(line for note in notes for line in textwrap.wrap(note, width))])
+
+
+def grid(rows: Sequence[Sequence[str]], width: int) -> str:
+    """A table of text, headings first. Cells are wrapped, so that no line has more than `width` characters where that can be."""
+    natural = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    room = width - 2 - natural[0] - 2 * (len(natural) - 1)
+    middle = min(WIDEST, max(NARROWEST // 2, (room - NARROWEST) // max(1, len(natural) - 2)))
+    widths = [natural[0], *(min(most, middle) for most in natural[1:-1])]
+    widths.append(max(NARROWEST, room - sum(widths[1:])))
+    text = []
+    for number, row in enumerate(rows):
+        heading = 2 if number == 0 else 0
+        cells = [textwrap.wrap(cell, own, break_on_hyphens=False) or [""] for cell, own in zip(row, widths, strict=True)]
+        for line in zip_longest(*cells, fillvalue=""):
+            first, *others = (cell.ljust(own) for cell, own in zip(line, widths, strict=True))
+            text.append("  ".join([" " * (2 - heading) + first + " " * heading, *others]).rstrip())
+    return "\n".join(text)
 
 
 def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     """Text listing the runs still to do, with a time estimate from the costs of earlier runs of the same variants."""
-    from benchmarks.planning.ledger import upgraded
-    from benchmarks.records.costs import costs_of
-    from benchmarks.sweeping.progress import readable
+    from benchmarks.planning.costs import seconds_before
+    from benchmarks.sweeping.estimate import readable
 
     missing = ledger.missing(runs)
     first, seeds = runs[0], sorted({identity.seed for identity in runs})
@@ -65,19 +90,13 @@ def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     if not missing:
         return lines[0]
     lines += [f"  {identity.variant} seed {identity.seed}" for identity in missing]
-    done = [(run, record) for run in runs if (record := ledger.store.find(run, upgraded)) is not None]
-    costs = [(run, cost) for run, record in done if (cost := costs_of(record)) is not None]
-    seconds_of = {
-        variant: mean(c.sessions_seconds for identity, c in costs if identity.variant == variant)
-        for variant in {identity.variant for identity, _ in costs}
-    }
+    before = seconds_before(runs, ledger)
+    seconds_of = before.of_variants
     unknown = {identity.variant for identity in missing} - seconds_of.keys()
     if all(identity.variant in unknown for identity in missing):
         return "\n".join([*lines, "no estimate: none of these has been run here before"])
     seconds = sum(seconds_of.get(identity.variant, 0.0) for identity in missing)
-    trained = [c.base_seconds for _, c in costs if c.base_seconds]
-    if trained:
-        seconds += mean(trained) * len({(identity.base, identity.seed) for identity in missing})
+    seconds += before.base * len({(identity.base, identity.seed) for identity in missing})
     crew = f"{workers} worker{'s' if workers > 1 else ''}"
     lines.append(f"estimate: {readable(seconds / workers)} with {crew}, if no base session is cached")
     if unknown:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import sys
 import uuid
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from benchmarks.system.settings import MOST_THREADS, Settings, a_folder, a_number, add_options
 
@@ -23,8 +26,18 @@ DEFAULT = "digits"
 """Protocol that runs if none is named."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Names the nearest option beside one that does not exist."""
+
+    def error(self, message: str) -> NoReturn:
+        if found := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            near = get_close_matches(found[1], self._option_string_actions, 1)
+            message += f" (did you mean {near[0]}?)" if near else ""
+        super().error(message)
+
+
 def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog=program,
         description="Run few-shot class-incremental methods on a protocol and write results/<protocol>.md. "
         "Runs that are done are not repeated.",
@@ -49,6 +62,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
     mode.add_argument("--export", metavar="FORMAT", help="latex, csv or parquet: write every table for a paper, and its figures as PDF")
     mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
+    mode.add_argument("--check", metavar="METHOD", help="run the contract's checks on one method, in about a minute")
     mode.add_argument("--list", action="store_true", help="list protocols and methods")
     return p
 
@@ -61,10 +75,10 @@ def command() -> int:
 def main(arguments: list[str], program: str = PROGRAM) -> int:
     """Executes a command line. Returns the exit status: 0 success; 1 a run failed, a check found faults, or the user interrupted;
     2 bad usage, missing data, or a disk error. Messages begin with the name of the program."""
+    options = parser(program).parse_args(arguments)
     from benchmarks.system.errors import USER_ERRORS, StorageError
     from protocols.reading import plain
 
-    options = parser(program).parse_args(arguments)
     try:
         status = dispatch(options)
         sys.stdout.flush()
@@ -86,13 +100,15 @@ def main(arguments: list[str], program: str = PROGRAM) -> int:
 def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.system.errors import UsageError
     from benchmarks.system.surroundings import settle
+    from protocols.own_folder import take_own_folder
 
     settle()
     refuse_without_effect(options)
+    take_own_folder(options.methods_dir)
     if options.list:
-        from benchmarks.cli.listing import listing
+        from benchmarks.cli.listing import OF_A_PIPE, listing
 
-        print(listing())
+        print(listing(shutil.get_terminal_size((OF_A_PIPE, 24)).columns))
         return DONE
     if not all(1 <= number <= MOST_THREADS for number in (options.threads, 1 if options.workers is None else options.workers)):
         raise UsageError(f"--threads and --workers must be at least 1 and at most {MOST_THREADS:,}")
@@ -104,6 +120,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from benchmarks.cli.papers import compare_folders, export_tables
 
         return compare_folders(options) if options.compare is not None else export_tables(options)
+    if options.check is not None:
+        from benchmarks.tools.check import check
+
+        return DONE if check(options.check, Settings.of(options)) else FAILED
     from benchmarks.planning.published import check_published
     from protocols import load_protocol
 
@@ -122,7 +142,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     """Raises UsageError for options that have no effect in the chosen mode, such as --seeds with --verify."""
     from benchmarks.system.errors import UsageError
 
-    modes = {"--list": options.list, "--verify": options.verify, "--report-only": options.report_only}
+    modes = {"--list": options.list, "--check": options.check is not None, "--verify": options.verify, "--report-only": options.report_only}
     modes |= {"--export": options.export is not None, "--compare": options.compare is not None}
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not (options.report_only or options.export is not None):
@@ -134,7 +154,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace, protocol: Protocol) -> int:
-    from benchmarks.cli.reporting import write_pages
+    from benchmarks.cli.reporting import show_table, write_pages
     from benchmarks.planning.ledger import Ledger
     from benchmarks.records.store import Store
 
@@ -143,14 +163,17 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if options.force else None)
     if options.plan:
         from benchmarks.cli.listing import plan_text
+        from benchmarks.planning.preflight import check_plan
 
-        print(plan_text(runs, ledger, min(most_workers(options), len(runs))))
+        unchecked = check_plan(protocol, runs, settings) if ledger.missing(runs) else ""
+        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), unchecked))))
         return DONE
     from benchmarks.sweeping.progress import Progress
     from benchmarks.sweeping.sweep import sweep
 
     runs = on_images(protocol, runs, ledger, settings)
     outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger)
+    show_table(runs, ledger)
     try:
         write_pages(options, protocol)
     finally:  # also if the tables cannot be written

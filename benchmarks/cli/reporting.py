@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.planning.ledger import Ledger
+    from benchmarks.records.identity import Identity
     from benchmarks.records.store import Store
     from protocols.schema import Protocol
     from protocols.study import Study
@@ -87,6 +90,16 @@ def index_page(results: Path, known: Sequence[Protocol]) -> Sequence[Path]:
 
     page = write_index(results, known)
     return [] if page is None else [page]
+
+
+def show_table(runs: Sequence[Identity], ledger: Ledger) -> None:
+    """Prints a short table of the runs that are done: a line a method, means over seeds in percent. Nothing if none is."""
+    from benchmarks.report.brief import brief, fitted
+
+    if records := [record for run in runs if (record := ledger.record(run)) is not None]:
+        first, seeds = runs[0], {run.seed for run in runs}
+        print(f"{first.protocol}, recipe {first.recipe}, split {first.split}: accuracy in percent, means over seeds\n")
+        print(fitted(brief(records), len(seeds), shutil.get_terminal_size().columns) + "\n")
 
 
 def study_pages(protocol: Protocol, studies: Sequence[Study], results: Path) -> Iterator[Path]:

@@ -25,7 +25,7 @@ from methods.contract.registry import (
     read_entry,
 )
 from protocols import seeds as of_seeds
-from protocols.loading import nearest, unknown
+from protocols.loading import for_full_data, nearest, unknown
 from protocols.reading import parse_yaml, short
 from protocols.schema import Protocol, Recipe
 from protocols.study import Study
@@ -63,8 +63,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
     """Parses `lecnet,icarl:original,proto@cosine`. Raises UsageError or MethodError.
 
-    None stands for the protocol's list of methods, or else for every method of no group that its `without` does not name. The name of a
-    group stands for all its methods.
+    None stands for the protocol's list of methods, or else for every method of no group that its `without` does not name; where sessions
+    have few shots, methods for full data are left out, too. The name of a group stands for all its methods.
     """
     for name in protocol.without:
         try:
@@ -72,7 +72,8 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
         except MethodError as error:
             raise MethodError(f"{protocol.name}, without: {error}") from None
     named = list(protocol.methods or ()) if text is None else text.split(",")
-    names = named or [name for name in of_group("") if name not in protocol.without]
+    without = {*protocol.without, *(() if protocol.sessions.shots == "all" else for_full_data())} if not named else ()
+    names = named or [name for name in of_group("") if name not in without]
     variants = []
     for name in chain.from_iterable((name.strip() and of_group(name.strip())) or [name] for name in names):
         entry, preset, kind = parse_variant(name)

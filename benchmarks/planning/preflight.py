@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.data.equal import equal_pictures
 from benchmarks.data.images import ImageSet, load_images
+from benchmarks.data.sources.raw import without_downloads
 from benchmarks.data.splits import make_split
 from benchmarks.data.weights import find_weights
 from benchmarks.planning.ledger import Ledger
@@ -17,11 +18,14 @@ from benchmarks.planning.single_images import refuse_single_images
 from benchmarks.records.edited import edited
 from benchmarks.records.identity import Identity
 from benchmarks.system.device import pick_device, resolve_precision
-from benchmarks.system.errors import DataError, StorageError
+from benchmarks.system.errors import DataError, NotHereError, StorageError
 from benchmarks.system.settings import Settings
 from methods.parts.backbones import build_backbone
 from protocols.messages import first_line
 from protocols.schema import Protocol
+
+RESNET18_HALVES = 32
+"""Factor between the sides of an image and of ResNet-18's last maps."""
 
 
 def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
@@ -36,14 +40,46 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
         tempfile.TemporaryFile(dir=settings.results).close()
     except OSError as error:
         raise StorageError.of(Path(error.filename or settings.results), error) from None
+    images = checked_images(protocol, runs, settings)
+    for line in (*small_maps(protocol), *images.notes, *equal_pictures(images)):
+        print(line, file=sys.stderr)
+    return images.sha256
+
+
+def check_plan(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
+    """Checks what a run would check of images, splits and weights, without fetching any. Returns a line on images or weights that are not
+    to be had yet, which says what could not be checked; else ''. Raises what a run would raise."""
+    precision_of(runs, settings)
+    with without_downloads():
+        images, why = images_or_why(protocol, settings)
+        if images is None:
+            return f"not checked: {why}"
+        try:
+            checked_images(protocol, runs, settings)
+        except NotHereError as error:
+            return f"not checked: {error}"
+    return ""
+
+
+def checked_images(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> ImageSet:
+    """The images, after a check of the splits of all runs and of the weights. Raises UsageError, DataError or StorageError."""
     images = load_images(protocol.data, settings.data_root)
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         made = make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
         refuse_single_images(protocol, [run for run in runs if (run.split, run.seed) == (split, seed)], made)
     check_fit(protocol, find_weights(protocol.backbone, settings.data_root))
-    for line in (*images.notes, *equal_pictures(images)):
-        print(line, file=sys.stderr)
-    return images.sha256
+    return images
+
+
+def small_maps(protocol: Protocol) -> list[str]:
+    """A warning for a backbone whose last maps have a single pixel on the protocol's images; empty if there is none."""
+    name, side = protocol.backbone.name, protocol.data.size
+    if name not in ("resnet18", "resnet18_2223") or side > RESNET18_HALVES:
+        return []
+    return [
+        f"backbone {name} divides the side of its maps by {RESNET18_HALVES}: of images of data.size {side} a single pixel is left; it "
+        "is made for larger images, and resnet20 or conv4 suit small ones"
+    ]
 
 
 def check_fit(protocol: Protocol, weights: Path | None) -> None:

@@ -17,6 +17,7 @@ class Costs(Strict):
     """Costs of a run, and the code that ran it. `base_seconds` is 0 if the base model came from the cache.
 
     `sources` is the hash of the method's sources (source_hash.py); `sweep` identifies the command. Both are None in older files.
+    `class_names` are those of the labels, in their order; empty where the data has numbers alone, and in older files.
     """
 
     base_seconds: Amount
@@ -26,6 +27,7 @@ class Costs(Strict):
     commit: str
     sources: str | None = None
     sweep: str | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def sessions_seconds(self) -> float:

@@ -13,10 +13,15 @@ from protocols.reading import plain
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed: a one-line error message, and the traceback (empty if its process died)."""
+    """Why a run failed: a one-line error message, the traceback (empty if its process died), and the place in a method's own code."""
 
     error: str
     trace: str
+    place: str = ""
+
+    def text(self, run: str) -> str:
+        """The failure as a page for the method's author."""
+        return "\n".join([f"{run} failed.", "", *filter(None, (self.error, self.place)), "", self.trace.rstrip(), ""])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from protocols.own_folder import own_folder
 from protocols.reading import read_yaml
 
 PACKAGE = "methods"
@@ -109,12 +110,11 @@ def module_path(name: str) -> Path | None:
 
 
 def package_folders() -> list[Path]:
-    """Folders of the package methods/, found without importing anything."""
-    loaded = sys.modules.get(PACKAGE)
-    if loaded is not None:
-        return [Path(folder) for folder in loaded.__path__]
-    spec = importlib.util.find_spec(PACKAGE)
-    return [Path(folder) for folder in (spec.submodule_search_locations or [] if spec else [])]
+    """Folders of the package methods/, the user's own last, found without importing anything."""
+    loaded, own = sys.modules.get(PACKAGE), own_folder()
+    spec = importlib.util.find_spec(PACKAGE) if loaded is None else None
+    found = loaded.__path__ if loaded is not None else (spec.submodule_search_locations or [] if spec else [])
+    return list(dict.fromkeys([*map(Path, found), *([] if own is None else [own])]))
 
 
 def hash_of_file(path: Path, known: dict[Path, str | None]) -> str | None:

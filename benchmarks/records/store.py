@@ -4,6 +4,7 @@
                                                            seed00.cost.json   seconds, memory, commit: differs between repetitions
                                                            seed00.npz         predicted labels; not in git
                                                            seed00.failed.json why a run failed, until it succeeds
+                                                           seed00.failed.txt  its traceback, for reading
                                                            <probe>/seed00.json  numbers of a probe (traces.py)
 
 The record is written last, so that a run with a record is complete. The digits are a hash of all settings except the seed, so that two
@@ -105,17 +106,25 @@ class Store:
         replaces = place.exists()
         for path, content in belongings.items():
             write_atomic(staged(path) if replaces else path, content)
-        remove(self.path(identity, ".failed.json"))
+        for suffix in (".failed.json", ".failed.txt"):
+            remove(self.path(identity, suffix))
         fields = record.model_dump(mode="json")
         write_atomic(place, to_json({**fields, "seal": seal(fields)}))
         if replaces:
             for path in belongings:
                 move(staged(path), path)
 
-    def save_failure(self, identity: Identity, failure: Failure) -> None:
-        """Writes the note of a failed run beside the path of its record. An existing record is not changed."""
+    def save_failure(self, identity: Identity, failure: Failure) -> Path | None:
+        """Writes the note of a failed run beside the path of its record, and a readable file with its traceback. An existing record is not
+        changed. Returns the path of the traceback; None if there is none."""
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
         write_atomic(self.path(identity, ".failed.json"), to_json({**content, "identity": identity.model_dump(mode="json")}))
+        trace = self.path(identity, ".failed.txt")
+        if not failure.trace:
+            remove(trace)
+            return None
+        write_atomic(trace, failure.text(f"{identity.variant} seed {identity.seed}").encode())
+        return trace
 
     def load(self, protocol: str) -> tuple[list[Record], list[str], list[FailedRun]]:
         """Usable records of a protocol, a line for each record that cannot be used, and the failed runs that have no record."""

@@ -14,10 +14,11 @@ from benchmarks.metrics.statistics import mean_and_half_width
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.source_hash import stated_presets
+from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import against, scores_of
 from benchmarks.report.section import Section
-from benchmarks.report.tables import NONE, intervals, markdown
+from benchmarks.report.tables import markdown
 
 CONTROLS = ("base_only", "proto")
 """Methods that stand beside all others on the same base: one does nothing, the other only takes class means."""

@@ -9,10 +9,11 @@ import numpy as np
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.catalogue import tested
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
+from benchmarks.report.cells import NONE
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import Column, Pair, against, leader, scores_of, seeds_needed
 from benchmarks.report.section import Section
-from benchmarks.report.tables import NONE, markdown
+from benchmarks.report.tables import markdown
 
 NOT_AMONG_COLUMNS = (
     f"Columns are not corrected among themselves, so that a table of several holds a p below {ALPHA} by chance more often than one time in "

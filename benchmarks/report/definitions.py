@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmarks.metrics.catalogue import columns
+from benchmarks.report.cells import intervals
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.section import Section
-from benchmarks.report.tables import intervals, markdown
+from benchmarks.report.tables import markdown
 
 LEFT_OUT = (
     "Means of batches (CEC, FACT, TEEN), which depend on the order of the test images, are left out: on CIFAR-100 and miniImageNet they "

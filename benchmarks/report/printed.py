@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from benchmarks.records.schema import Record
+from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
-from benchmarks.report.tables import NONE, average_and_drop, intervals, markdown, printed
+from benchmarks.report.tables import average_and_drop, markdown, printed
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, Verdict, judge, other_base, other_network
 from protocols import load_protocol, protocol_names
 from protocols.printed import PublishedRow

@@ -12,13 +12,16 @@ from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
-from benchmarks.report.settings import difference, named, own_differences, shared_differences, variant_values
+from benchmarks.report.settings import difference, flat, named, own_differences, shared_differences, variant_values
 from protocols.schema import Protocol
 
 ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "si", "lwf", "der", "lecnet", "proto")
 """Methods in the order of the paper's tables."""
 SHARED = ("suite", "data", "augment", "sessions", "backbone", "recipe_settings")
 """Fields of an identity that all rows of a table have in common."""
+
+NOT_TOLD = ("seed", "images", "precision", "defaults", "base_defaults")
+"""Fields of an identity that no heading names."""
 
 
 @dataclass(frozen=True)
@@ -134,18 +137,34 @@ def beside(section: Section, failures: Sequence[FailedRun]) -> list[FailedRun]:
 
 
 def told_apart(sections: Sequence[Section]) -> list[Section]:
-    """The sections, with the precision, the images and at last the digits of the path in the names that would be alike."""
+    """The sections, with the precision, the images, what else differs, and at last the digits of the path in the names that would be
+    alike."""
     result = list(sections)
-    for tell in (lambda one: f"computed in {one.precision}", lambda one: f"on images {images_origin(one)[:8]}", lambda one: one.digest):
+    for tell in (lambda one, _: f"computed in {one.precision}", lambda one, _: f"on images {images_origin(one)[:8]}", apart, digits):
         names = Counter(section.name for section in result)
         for name in [name for name, count in names.items() if count > 1]:
             alike = [number for number, section in enumerate(result) if section.name == name]
-            words = {number: tell(result[number].records[0].identity) for number in alike}
+            first = {number: result[number].records[0].identity for number in alike}
+            words = {number: tell(one, [other for other in first.values() if other is not one]) for number, one in first.items()}
             if len(set(words.values())) > 1:
                 for number in alike:
                     differs = " ".join(filter(None, [result[number].differs, words[number]]))
                     result[number] = replace(result[number], differs=differs)
     return result
+
+
+def apart(one: Identity, others: Sequence[Identity]) -> str:
+    """What differs between a run's settings and those of the others, such as `with lr 0.2 instead of 0.1`; '' if these are of another
+    method."""
+    if any((other.method, other.preset) != (one.method, one.preset) for other in others):
+        return ""
+    mine = flat(one.model_dump(mode="json", exclude=set(NOT_TOLD)))
+    found = [line for other in others for line in difference(mine, flat(other.model_dump(mode="json", exclude=set(NOT_TOLD))))]
+    return f"with {named(list(dict.fromkeys(found)))}" if found else ""
+
+
+def digits(one: Identity, others: Sequence[Identity]) -> str:
+    return one.digest
 
 
 def place(name: str, order: Iterable[str]) -> tuple[int, str]:

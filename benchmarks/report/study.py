@@ -14,6 +14,7 @@ from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
+from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import labels_of, unclear
@@ -22,13 +23,13 @@ from benchmarks.report.placing import group_of, page_name, run_of
 from benchmarks.report.ranking import scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
-from benchmarks.report.tables import NONE, intervals, last_block, markdown, session_blocks, widths
+from benchmarks.report.tables import last_block, markdown, session_blocks, widths
 from benchmarks.report.write import backbone_lines, notes, provenance, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol
-from protocols.study import Study
+from protocols.study import Study, load_study, study_names
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def run_for(study: Study, sections: Sequence[StudySection]) -> Sequence[StudySec
 
 
 def intro(protocol: Protocol, study: Study, command: str) -> str:
-    claim = f" What the paper says: {study.claim}" if study.claim else ""
+    whose = "What the paper says" if study.name in study_names() and load_study(study.name) == study else "Its claim"
+    claim = f" {whose}: {study.claim}" if study.claim else ""
     references = " and against ".join(f"`{label}`" for label in study.references)
     return (
         f"Written by `{command} --report-only` from the records in `records/{protocol.name}/`. {protocol.title}.{claim} "

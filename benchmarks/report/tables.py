@@ -9,19 +9,16 @@ import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.catalogue import Table, columns
-from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST, half_widths
+from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
 from benchmarks.records.costs import Costs
 from benchmarks.records.schema import Record
+from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import KEPT, label_of, run_of
 from benchmarks.report.ranking import ahead_of_all, few_seeds, scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.verdict import other_network
-from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 
-NONE = "–"
-Interval = tuple[float, float]
-"""Mean and half-width of its 95 % interval: the latter NaN for one seed, both NaN where no seed has a number."""
 KNOWN = "‡: its base session knows in advance how many classes will come."
 
 
@@ -30,30 +27,6 @@ def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     frame = pd.DataFrame([[cell.replace("|", "\\|") for cell in row] for row in rows], columns=[h.replace("|", "\\|") for h in header])
     alignment = ["left"] + ["right"] * (len(header) - 1)
     return frame.to_markdown(index=False, disable_numparse=True, colalign=alignment)
-
-
-def measured(variant: str, block: pd.DataFrame) -> dict[str, Interval]:
-    """Mean and half-width of its 95 % interval for each column of `block` [seeds, columns].
-
-    Raises RecordError for a column in which only some seeds have a number.
-    """
-    missing = block.isna()
-    for column in block.columns[missing.any() & ~missing.all()]:
-        seeds = ", ".join(map(str, block.index[missing[column]]))
-        raise RecordError(f"{variant} seed {seeds}: {column} is not a number, and is one for other seeds; a mean would hide it")
-    known = block.loc[:, ~missing.any()]
-    found = dict.fromkeys(block.columns, (float("nan"), float("nan")))
-    return found | dict(zip(known.columns, zip(known.mean().tolist(), half_widths(known).tolist(), strict=True), strict=True))
-
-
-def intervals(variant: str, block: pd.DataFrame) -> list[str]:
-    """Cells such as `61.23 ± 0.45`, one per column of `block`; the mean alone for one seed; a dash for no numbers. Raises RecordError."""
-    return [in_text(interval) for interval in measured(variant, block).values()]
-
-
-def in_text(interval: Interval) -> str:
-    mean, width = interval
-    return NONE if np.isnan(mean) else f"{mean:.2f}" + ("" if np.isnan(width) else f" ± {width:.2f}")
 
 
 def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
@@ -118,10 +91,11 @@ def widths(section: Section) -> str:
     """Sentences that explain ±, and ‡ where it is, in this section."""
     counts = [len(records) for records in section.variants.values()]
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
-    if any(1 < count < FEWEST_TO_RESAMPLE for count in counts):
+    if any(FEWEST_TO_TEST <= count < FEWEST_TO_RESAMPLE for count in counts):
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
     known = " " + KNOWN if any(record.knows_all_classes for record in section.records) else ""
-    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else "One seed: no ±.") + known
+    few = "One seed" if max(counts) == 1 else f"Fewer than {FEWEST_TO_TEST} seeds"
+    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + known
 
 
 def legend(section: Section) -> str:

@@ -37,10 +37,11 @@ _blocked: tuple[str, ...] = ()
 def folders_to_block(settings: Settings) -> tuple[str, ...]:
     """Folders to block: the data root, the base models with features of test images, and the records.
 
-    If the suite, its environment or the temporary folder lies inside the data root, only the decoded images in it are blocked.
+    If the suite, its environment, the user's own methods or the temporary folder lies inside the data root, only the decoded images in it
+    are blocked.
     """
     root, results = settings.data_root.resolve(), settings.results.resolve()
-    others = (SUITE_ROOT, Path(sys.prefix), Path(tempfile.gettempdir()))
+    others = (SUITE_ROOT, Path(sys.prefix), Path(tempfile.gettempdir()), *([settings.methods_dir] if settings.methods_dir else []))
     images = root / ".cache" if any(place.resolve().is_relative_to(root) for place in others) else root
     return tuple(str(folder) + os.sep for folder in (images, results / ".base", results / "records"))
 

@@ -19,8 +19,8 @@ SCALARS = (str, int, float, complex, bool, type(None), np.generic)
 NUMBERS = (int, float, np.number, np.bool_)
 NOTHING_HELD = (ModuleType, type, CodeType, FrameType, TracebackType, torch.device, torch.dtype)
 """Types of objects that are not searched: they hold nothing, or what all share."""
-NOT_A_METHODS = ("typing", "benchmarks.running.probes")
-"""Modules whose objects are not searched. What a study's probe notes is no method's."""
+NOT_A_METHODS = ("typing", "benchmarks.running.probes", "benchmarks.running.telling")
+"""Modules whose objects are not searched. What a study's probe notes is no method's, nor is what tells of its progress."""
 PARTS = ("_parameters", "_buffers", "_modules")
 """Attributes of a torch module that hold its parts, which are named without them."""
 

@@ -29,6 +29,7 @@ from benchmarks.running.probes import PROBES, observe
 from benchmarks.running.seed_groups import SeedGroups
 from benchmarks.running.shared_state import left_as_it_was
 from benchmarks.running.side_by_side import runs_beside, session_steps
+from benchmarks.running.telling import told
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiling_pays
 from benchmarks.system.streams import seed_generators
@@ -109,9 +110,11 @@ class Runner(SeedGroups):
         seed_context, strategy = contender.seed_context, contender.strategy
         watching = [PROBES[name](contender, identity.seed) for name in probes]
         results, predictions, train_seconds, test_seconds = [], [], [], []
+        accuracy = ""
         for session in range(identity.sessions.count + 1):
             started = self.bases.clock()
-            contender.train(session, identity.seed)
+            with told(strategy, progress, f"session {session}/{identity.sessions.count}", accuracy):
+                contender.train(session, identity.seed)
             trained = self.bases.clock()
             evaluation = contender.test(session)
             test_seconds.append(self.bases.clock() - trained)  # a run alone: the others wait for a step
@@ -128,7 +131,8 @@ class Runner(SeedGroups):
                 )
             )
             observe(watching, contender, session)
-            progress(f"session {session}/{identity.sessions.count}, {micro(evaluation.correct, evaluation.total):.1f} %")
+            accuracy = f", {micro(evaluation.correct, evaluation.total):.1f} %"
+            progress(f"session {session}/{identity.sessions.count}{accuracy}")
         packed = pack_predictions(predictions, seed_context.evaluator.labels())
         record = Record(
             title=strategy.title,
@@ -151,8 +155,14 @@ class Runner(SeedGroups):
             peak_memory_mib=peak_memory_mib(self.device),
             commit=git_commit(),
             sources=source_hash(identity.method, identity.base),
+            class_names=names_in_order(self.images.class_names, seed_context.split.order),
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
+
+
+def names_in_order(names: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
+    """The classes' names in the order of their labels; empty if they are numbers."""
+    return () if all(name.isdecimal() for name in names) else tuple(names[number] for number in order)
 
 
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:

@@ -18,6 +18,7 @@ from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import POLL_SECONDS, Task, work
 from benchmarks.system.errors import StorageError, storage_error
 from benchmarks.system.files import locked
+from protocols.own_folder import take_own_folder
 
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
@@ -26,6 +27,7 @@ def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> No
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settle()
+    take_own_folder(task.settings.methods_dir)
 
     def send(event: Event) -> None:
         try:

@@ -1,21 +1,26 @@
-"""Live progress on stderr: which run, which session, accuracy so far, estimated time left."""
+"""Live progress on stderr: which run, which session and epoch, accuracy so far, estimated time left."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, median
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from benchmarks.sweeping.estimate import AtWork, Estimate, readable
+
+if TYPE_CHECKING:
+    from benchmarks.sweeping.screen import Screen
 
 QUIET_INTERVAL = 15.0  # seconds between status lines if stderr is not a terminal
 
 
 @dataclass(frozen=True)
 class Event:
-    """A worker's report about a run. `seconds` is set for `done`; `elsewhere` means that another process did the run.
+    """A worker's report about a run. `seconds` is set for `done`; `elsewhere` means that another process did the run; `more` holds further
+    lines about a failure.
 
     `later`: the worker has put the run off, since another process trains its base. `waits`: a worker has nothing to do but to wait for
     this run, for the reason in `text`.
@@ -29,25 +34,33 @@ class Event:
     text: str = ""
     seconds: float = 0.0
     key: str = ""
+    more: tuple[str, ...] = ()
+
+
+Run = tuple[str, int]
+"""Variant and seed."""
 
 
 class Progress:
-    """Prints one line per finished run, and a status line in between."""
+    """Prints a line for each finished run. Between them, a terminal shows a bar and a line for each run at work; elsewhere a line comes now
+    and then."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stderr
-        self.live = self.out.isatty()
-        self.running: dict[tuple[str, int], str] = {}
-        self.ended_runs: set[tuple[str, int]] = set()
+        self.screen = make_screen(self.out)
+        self.running: dict[Run, str] = {}
+        self.at_work: dict[Run, AtWork] = {}
+        self.ended_runs: set[Run] = set()
         self.left: Counter[str] = Counter()
-        self.took: defaultdict[str, list[float]] = defaultdict(list)
+        self.estimate = Estimate()
         self.total = 0
         self.workers = 1
         self.printed = time.monotonic()
 
-    def start(self, variants: Sequence[str], skipped: int, workers: int) -> None:
-        """Prints the totals. `variants` holds the variant of each run to do."""
+    def start(self, variants: Sequence[str], skipped: int, workers: int, before: Mapping[str, float] | None = None) -> None:
+        """Prints the totals. `variants` holds the variant of each run to do, `before` seconds that variants took in earlier sweeps."""
         self.left, self.total, self.workers = Counter(variants), len(variants), workers
+        self.estimate = Estimate(before or {})
         self._line(f"{self.total} runs to do, {skipped} already done, {workers} worker{'s' if workers > 1 else ''}")
 
     def event(self, event: Event) -> None:
@@ -56,10 +69,13 @@ class Progress:
             return
         if event.kind in ("start", "progress"):
             self.running[run] = event.text
+            now = time.monotonic()
+            self.at_work.setdefault(run, AtWork(event.variant, now)).told(event.text, now)
             self.tick()
             return
         if event.kind == "later":
             self.running.pop(run, None)
+            self.at_work.pop(run, None)
             return
         if event.kind == "waits":
             self.running.setdefault(run, event.text)  # another worker of this sweep may be doing it, and says more
@@ -67,61 +83,75 @@ class Progress:
             return
         self.ended_runs.add(run)
         self.running.pop(run, None)
+        self.at_work.pop(run, None)
         self.left[event.variant] -= 1
         name = f"[{self.ended}/{self.total}] {event.variant} seed {event.seed}"
         if event.kind == "done":
-            self.took[event.variant].append(event.seconds)
-            self._line(f"{name}: {event.text} in {event.seconds:.1f} s · left about {self.time_left()}")
+            self.estimate.took[event.variant].append(event.seconds)
+            left = f" · left about {self.time_left()}" if self.ended < self.total else ""
+            self._line(f"{name}: {event.text} in {event.seconds:.1f} s{left}")
         elif event.kind == "failed":
             self._line(f"{name}: FAILED: {event.text}")
+            for line in event.more:
+                self._line(f"    {line}")
         else:
             self._line(f"{name}: done by another process")
+        if self.screen is not None:
+            self._draw(self.screen)
 
     def tick(self) -> None:
-        """Refreshes the status line; if stderr is not a terminal, at most every QUIET_INTERVAL seconds."""
+        """Refreshes what is shown of the runs at work; if stderr is not a terminal, at most every QUIET_INTERVAL seconds."""
         if not self.running:
             return
-        now = time.monotonic()
-        if not self.live and now - self.printed < QUIET_INTERVAL:
-            return
-        parts = [f"{variant} seed {seed}: {text or 'starting'}" for (variant, seed), text in self.running.items()]
-        status = f"({self.ended}/{self.total}) {' | '.join(parts)} · left about {self.time_left()}"
-        if self.live:
-            print(f"\r\x1b[2K{status[:160]}", end="", file=self.out, flush=True)
-        else:
-            self._line(status)
+        if self.screen is not None:
+            self._draw(self.screen)
+        elif time.monotonic() - self.printed >= QUIET_INTERVAL:
+            parts = [f"{variant} seed {seed}: {text or 'starting'}" for (variant, seed), text in self.running.items()]
+            self._line(f"({self.ended}/{self.total}) {' | '.join(parts)} · left about {self.time_left()}")
+
+    def _draw(self, screen: Screen) -> None:
+        """A line a run: name, how far it is, its own time left."""
+        now, rows = time.monotonic(), []
+        for run, text in self.running.items():
+            at_work, (variant, seed) = self.at_work.get(run), run
+            left = None if at_work is None else at_work.left(now, self.estimate.expected(variant))
+            rows.append((f"{variant} seed {seed}", text or "starting", "" if left is None else readable(left)))
+        screen.draw(self.ended, self.total, f"left about {self.time_left()}", rows)
 
     def note(self, text: str) -> None:
         """Prints a line that concerns no single run."""
         self._line(text)
 
     def stop(self) -> None:
-        if self.live:
-            print("\r\x1b[2K", end="", file=self.out, flush=True)
+        if self.screen is not None:
+            self.screen.close()
 
     @property
     def ended(self) -> int:
         return len(self.ended_runs)
 
     def time_left(self) -> str:
-        """Estimated time left, from each variant's mean time so far; '?' at the beginning.
+        """Estimated time left; '?' as long as nothing is known.
 
         Times differ: a seed's first run trains the base model, and methods differ by a factor of a hundred.
         """
-        if not self.took:
-            return "?"
-        typical = median(mean(seconds) for seconds in self.took.values())
-        seconds = sum(runs * mean(self.took.get(variant, [typical])) for variant, runs in self.left.items())
-        return readable(seconds / max(1, min(self.workers, self.total - self.ended)))
+        waiting = self.left - Counter(one.variant for one in self.at_work.values())
+        seconds = self.estimate.left(list(self.at_work.values()), list(waiting.elements()), self.workers, time.monotonic())
+        return "?" if seconds is None else readable(seconds)
 
     def _line(self, text: str) -> None:
         self.printed = time.monotonic()
-        print(("\r\x1b[2K" if self.live else "") + text, file=self.out, flush=True)
+        if self.screen is not None:
+            self.screen.print(text)
+        else:
+            print(text, file=self.out, flush=True)
 
 
-def readable(seconds: float) -> str:
-    """A duration as `42 s`, `7 min` or `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+def make_screen(out: TextIO) -> Screen | None:
+    """The live part of a terminal; None if `out` is none, or one that cannot move its cursor."""
+    if not out.isatty():
+        return None
+    from benchmarks.sweeping.screen import Screen
+
+    screen = Screen(out)
+    return screen if screen.moves else None

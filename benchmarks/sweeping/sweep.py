@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.planning.costs import seconds_before
 from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.preflight import precision_of
 from benchmarks.records.identity import Identity
@@ -15,6 +16,9 @@ from benchmarks.sweeping.progress import Progress
 from benchmarks.sweeping.worker import Task, work
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
+
+IN_THIS_PROCESS = 0
+"""Number of workers that stands for none: all runs are done in this process, one after another."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,21 @@ def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, work
     """Does the missing runs in at most `workers` processes. A run that fails leaves a note and does not stop the others.
 
     If runs are missing, all `runs` must name their images. A single missing run is done in this process. Otherwise workers are
-    spawned, so that a crash ends only one of them. Each has the same fixed number of threads, so that results do not depend on the
-    number of workers. A disk error is not a run's failure: it stops the sweep with a StorageError, and finished runs are kept.
+    spawned (unless `workers` is IN_THIS_PROCESS), so that a crash ends only one of them. Each has the same fixed number of threads, so
+    that results do not depend on the number of workers. A disk error is not a run's failure: it stops the sweep with a StorageError, and
+    finished runs are kept.
     """
     missing = ledger.missing(runs)
     if missing:
         precision = precision_of(missing, settings)
         missing = [run.model_copy(update={"precision": precision}) for run in missing]
+    here = workers == IN_THIS_PROCESS or len(missing) == 1
     workers = max(1, min(workers, len(missing)))
-    progress.start([run.variant for run in missing], len(runs) - len(missing), workers)
+    before = seconds_before(runs, ledger).of_variants
+    progress.start([run.variant for run in missing], len(runs) - len(missing), workers, before)
     task = Task(protocol, settings, ledger, time.time(), ledger.anew or uuid.uuid4().hex)
     try:
-        if len(missing) == 1:
+        if here and missing:
             work(task, missing, progress.event)
         elif missing:
             in_processes(task, missing, workers, progress)

@@ -17,11 +17,11 @@ from benchmarks.records.failures import Failure, read_failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import refuse_later
 from benchmarks.records.store import Store
+from benchmarks.sweeping.explaining import explained, place_of, shown
 from benchmarks.sweeping.progress import Event
 from benchmarks.system.errors import USER_ERRORS, BusyError, storage_error
 from benchmarks.system.files import locked
 from benchmarks.system.settings import Settings
-from protocols.loading import first_line
 from protocols.schema import Protocol
 
 if TYPE_CHECKING:
@@ -128,14 +128,6 @@ def failed_since(store: Store, identity: Identity, started: float) -> str | None
         return None
 
 
-def explained(error: BaseException) -> str:
-    """One line on why a run failed."""
-    text = first_line(error)
-    if "more than 1 value per channel" in text:  # torch; planning finds it where a session has no exemplars
-        return f"batch norm cannot train on a batch of one image; change the method's batch, or its batch_norm to eval ({text})"
-    return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
-
-
 def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send, group: Sequence[Identity] = ()) -> Path | None:
     """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised.
 
@@ -157,9 +149,10 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
             raise refused from None
-        text = explained(error)
-        store.save_failure(identity, Failure(text, traceback.format_exc()))
-        send(Event("failed", variant, seed, text))
+        text, place = explained(error), place_of(error)
+        trace = store.save_failure(identity, Failure(text, traceback.format_exc(), place))
+        more = ((place,) if place else ()) + ((f"traceback: {shown(trace)}",) if trace else ())
+        send(Event("failed", variant, seed, text, more=more))
         return None
     last = record.sessions[-1]
     send(Event("done", variant, seed, f"{micro(last.correct, last.total):.2f} %", costs.base_seconds + costs.sessions_seconds))

@@ -35,6 +35,10 @@ class DataError(RuntimeError):
     """A data set is missing, incomplete, unreadable, or not what the protocol says."""
 
 
+class NotHereError(DataError):
+    """A data set or weights are not on this disk yet, and may not be fetched now."""
+
+
 class RecordError(RuntimeError):
     """A result record or a cache cannot be used: truncated, edited, of another version or protocol."""
 

@@ -16,6 +16,8 @@ MOST_THREADS = 1024
 class Settings:
     """Folders, device, threads per run, whether long trainings are compiled, and the meaning of `precision: auto`.
 
+    `methods_dir` is the folder of the user's own methods (protocols/own_folder.py), which worker processes take, too.
+
     The record's `environment` stores the resulting device, threads, compiler and precision.
     """
 
@@ -25,11 +27,14 @@ class Settings:
     threads: int = 1
     compile: bool = True
     precision: str = "auto"
+    methods_dir: Path | None = None
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
-        """Builds the settings from the options that `add_options` declares. Raises UsageError."""
+        """Builds the settings from the options that `add_options` declares, and takes the user's own methods. Raises UsageError or
+        ProtocolError."""
         from benchmarks.system.errors import UsageError
+        from protocols.own_folder import take_own_folder
 
         if not 1 <= options.threads <= MOST_THREADS:
             raise UsageError(f"--threads must be at least 1 and at most {MOST_THREADS:,}")
@@ -41,7 +46,8 @@ class Settings:
             data_root, results = (folder.resolve() for folder in (options.data_root, options.results))
         except (OSError, RuntimeError) as error:  # circular links are a RuntimeError before Python 3.13
             raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
-        return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision)
+        taken = take_own_folder(options.methods_dir)
+        return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision, taken)
 
 
 def a_number(text: str) -> int:
@@ -74,3 +80,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--precision", default="auto", help=said)
     add("--data-root", type=a_folder, default=data_root, help="default: $FSCIL_DATA, or data")
     add("--results", type=a_folder, default=Path("results"), help="default: results")
+    add("--methods-dir", type=a_folder, help="folder of your own methods, beside the suite's (default: methods, if it holds any)")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from benchmarks.metrics.statistics import EQUAL, half_widths
 from benchmarks.records.schema import Record
 from benchmarks.records.store import stores_below
+from benchmarks.report.cells import in_text
 from benchmarks.report.frame import label_of, run_of
-from benchmarks.report.tables import in_text
 from benchmarks.system.errors import RecordError, UsageError
 from protocols.reading import short
 from protocols.seeds import in_ranges

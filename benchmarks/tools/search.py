@@ -124,8 +124,9 @@ def main(arguments: list[str]) -> int:
     add_options(p)
     o = p.parse_args(arguments)
     try:
+        settings = Settings.of(o)
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
-        table = search(request, parse_grid(o.grid), Settings.of(o))
+        table = search(request, parse_grid(o.grid), settings)
     except USER_ERRORS as error:
         print(f"search: {plain(str(error))}", file=sys.stderr)
         return 2

@@ -1,15 +1,20 @@
-"""Finds methods by name. A file `methods/<name>.py` is a method. Its source is parsed, not imported, until the method runs."""
+"""Finds methods by name. A file `methods/<name>.py`, or `<name>.py` in the user's own folder (protocols/own_folder.py), is a method. Its
+source is parsed, not imported, until the method runs."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import re
+import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from protocols.loading import first_line, unknown
+from protocols.own_folder import methods_in, own_folder
 from protocols.reading import InputError, odd_space, short
 from protocols.schema import BaseRecipe
 
@@ -23,6 +28,10 @@ GROUP = "[a-z][a-z0-9_]{0,63}"
 """Form of a group's name, which becomes part of the name of a page."""
 OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
 """Packages that a method's file may not import. The runner holds the test images; gc and ctypes give access to any object."""
+
+
+_joined: set[str] = set()
+"""Folders of the user's that stand in the paths of the packages."""
 
 
 class MethodError(InputError):
@@ -41,15 +50,31 @@ class Entry:
     group: str = ""
 
 
+def folders() -> list[Path]:
+    """Folders that hold methods: the suite's, and the user's own if there is one."""
+    own = own_folder()
+    return [FOLDER] if own is None else [FOLDER, own]
+
+
+def method_files() -> dict[str, Path]:
+    """Files of all methods, by name."""
+    return {path.stem: path for folder in reversed(folders()) for path in methods_in(folder)}
+
+
+def kind_files() -> dict[str, Path]:
+    """Files of all base kinds, by name."""
+    return {path.stem: path for folder in (*(folder / "bases" for folder in folders()[1:]), BASES) for path in methods_in(folder)}
+
+
 def method_names() -> list[str]:
-    return sorted(p.stem for p in FOLDER.glob("*.py") if not p.name.startswith(("_", ".")))
+    return sorted(method_files())
 
 
 def read_entry(name: str) -> Entry:
     """Reads the method's entry from its source without executing it. Raises MethodError."""
-    if name not in method_names():
-        raise MethodError(unknown("method", name, method_names()))
-    path = FOLDER / f"{name}.py"
+    if name not in (files := method_files()):
+        raise MethodError(unknown("method", name, sorted(files)))
+    path = files[name]
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -118,19 +143,56 @@ def load_method(name: str) -> type[SessionStrategy]:
     from methods.contract.strategy import SessionStrategy
 
     entry = read_entry(name)
-    try:
-        method = getattr(importlib.import_module(f"methods.{name}"), entry.class_name)
-    except Exception as error:  # a user's file may fail in any way
-        raise MethodError(f"methods/{name}.py cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+    method, file = getattr(imported_file("methods", name), entry.class_name, None), shown("methods", name)
     if not (isinstance(method, type) and issubclass(method, SessionStrategy)):
-        raise MethodError(f"methods/{name}.py: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
+        raise MethodError(f"{file}: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
     if tuple(method.presets) != entry.presets:
-        raise MethodError(f"methods/{name}.py: {entry.class_name} must write out its presets, even if it shares another method's")
+        raise MethodError(f"{file}: {entry.class_name} must write out its presets, even if it shares another method's")
     return method
 
 
+def imported_file(package: str, name: str) -> ModuleType:
+    """Imports a file of methods/ or methods/bases/, or of the user's own folder. Raises MethodError."""
+    own = own_folder()
+    try:
+        if own is not None:  # as a part of the same package: what watches the code of methods goes by the name of the module
+            path, folder = importlib.import_module(package).__path__, str(own if package == "methods" else own / "bases")
+            if folder not in path:
+                path.append(folder)
+                _joined.add(folder)
+        return importlib.import_module(f"{package}.{name}")
+    except Exception as error:  # a user's file may fail in any way
+        why, line = f"{type(error).__name__}: {first_line(error)}", line_of(error, name)
+        raise MethodError(f"{shown(package, name)} cannot be imported: {why}" + (f" (line {line})" if line else "")) from error
+
+
+def forget_own_files() -> None:
+    """Forgets what was imported from a folder of the user's, so that the files of the present one are read as they are now."""
+    for package in [sys.modules[name] for name in ("methods", "methods.bases") if name in sys.modules]:
+        for folder in [one for one in package.__path__ if one in _joined]:
+            package.__path__.remove(folder)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("methods.") and str(Path(getattr(module, "__file__", None) or "").parent) in _joined:
+            del sys.modules[name]
+    _joined.clear()
+    importlib.invalidate_caches()
+
+
+def line_of(error: Exception, name: str) -> int | None:
+    """The last line of this method's file that led to the error; None if the error did not come from it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == f"{name}.py"]
+    return lines[-1] if lines else None
+
+
+def shown(package: str, name: str) -> str:
+    """The file of a method or base kind as messages name it: `methods/lecnet.py`, or the path of a user's own."""
+    path = (method_files() if package == "methods" else kind_files()).get(name)
+    own = own_folder()
+    return str(path) if path is not None and own is not None and path.is_relative_to(own) else f"{package.replace('.', '/')}/{name}.py"
+
+
 def base_kind_names() -> list[str]:
-    return sorted(path.stem for path in BASES.glob("*.py") if not path.name.startswith(("_", ".")))
+    return sorted(kind_files())
 
 
 def load_base_kind(name: str) -> type[BaseKind]:
@@ -139,26 +201,23 @@ def load_base_kind(name: str) -> type[BaseKind]:
 
     if name not in (known := base_kind_names()):
         raise MethodError(unknown("base kind", name, known))
-    try:
-        module = importlib.import_module(f"methods.bases.{name}")
-    except Exception as error:  # a user's file may fail in any way
-        raise MethodError(f"methods/bases/{name}.py cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+    module, file = imported_file("methods.bases", name), shown("methods.bases", name)
     kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, BaseKind) and v.__module__ == module.__name__]
     if len(kinds) != 1:
-        raise MethodError(f"methods/bases/{name}.py: must hold one class that derives from BaseKind (has {len(kinds)})")
+        raise MethodError(f"{file}: must hold one class that derives from BaseKind (has {len(kinds)})")
     kind = kinds[0]
     if taken := sorted(set(kind.Config.model_fields) & set(BaseRecipe.model_fields)):
-        raise MethodError(f"methods/bases/{name}.py: {taken[0]} is a setting of every recipe; give the field of Config another name")
+        raise MethodError(f"{file}: {taken[0]} is a setting of every recipe; give the field of Config another name")
     return kind
 
 
 def kind_and_parents(name: str) -> list[str]:
     """The base kind and those that it goes on with, the first one last. Raises MethodError for a parent that is not there, or a circle."""
-    chain = [name]
+    chain, where = [name], "methods.bases"
     while (parent := load_base_kind(chain[-1]).parent) is not None:
         if parent not in (known := base_kind_names()):
-            raise MethodError(f"methods/bases/{chain[-1]}.py, parent: {unknown('base kind', parent, known)}")
+            raise MethodError(f"{shown(where, chain[-1])}, parent: {unknown('base kind', parent, known)}")
         if parent in chain:
-            raise MethodError(f"methods/bases/{chain[-1]}.py: its parent {parent} leads back to it ({' -> '.join([*chain, parent])})")
+            raise MethodError(f"{shown(where, chain[-1])}: its parent {parent} leads back to it ({' -> '.join([*chain, parent])})")
         chain.append(parent)
     return chain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 Row = dict[str, str]
 
 
@@ -29,3 +31,8 @@ def table_after(text: str, heading: str) -> list[Row]:
 def row_of(rows: list[Row], label: str) -> Row:
     (row,) = [row for row in rows if row["Method"] == label]
     return row
+
+
+def unbroken(text: str) -> str:
+    """A page with each paragraph and each bullet in one line."""
+    return re.sub(r"(?<=[^\n|>])\n(?: {2})?(?=[^\s|#<!`-])", " ", text)

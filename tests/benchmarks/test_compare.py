@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from benchmarks.records.schema import Record
+from benchmarks.report.cells import intervals
 from benchmarks.report.compare import comparison
 from benchmarks.report.frame import to_frame
 from benchmarks.report.section import Section
-from benchmarks.report.tables import accuracy_table, final_table, intervals, legend
+from benchmarks.report.tables import accuracy_table, final_table, legend
 from benchmarks.system.errors import RecordError
 from tests.benchmarks.reading import Row, row_of, tables
 

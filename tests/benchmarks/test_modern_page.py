@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,8 +269,8 @@ def test_a_study_names_the_page_of_its_other_settings(make_record: Make, hand: P
 
 def test_the_list_shows_groups() -> None:
     text = listing()
-    assert "; group modern" in text
-    assert "--methods modern; on a page of its own, modern.<protocol>.md\n  " in text
+    assert re.search(r"^  modern  fecam, gkeal, .*teen", text, re.MULTILINE)
+    assert "only when asked, by name or with --methods GROUP; their page is GROUP.<protocol>.md" in text
 
 
 def test_base_sessions_in_words() -> None:

@@ -20,6 +20,7 @@ from protocols import load_protocol, protocol_names
 from protocols.schema import Protocol, Recipe
 from protocols.study import Study, StudyVariant
 from tests.benchmarks.conftest import MakeIdentity
+from tests.methods.runs import SHIPPED
 
 
 def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
@@ -97,7 +98,7 @@ def test_methods_and_presets(tiny: Protocol) -> None:
 
 
 def test_without_methods_the_protocols_list_or_all(tiny: Protocol) -> None:
-    assert [name for name, *_ in parse_methods(None, tiny)] == of_group("")
+    assert [name for name, *_ in parse_methods(None, tiny)] == [name for name in of_group("") if name not in FULL_DATA]
     chosen = tiny.model_copy(update={"methods": ("proto:norm_mean", "base_only")})
     assert parse_methods(None, chosen) == (("proto", "norm_mean", None), ("base_only", "default", None))
 
@@ -111,11 +112,23 @@ def test_a_group_takes_part_when_asked(tiny: Protocol) -> None:
 
 def test_who_is_left_out_by_default_can_still_be_asked_for(tiny: Protocol) -> None:
     """Protocol.without: the methods of another protocol's table."""
-    protocol = tiny.model_copy(update={"without": ("der", "si")})
-    assert [name for name, *_ in parse_methods(None, protocol)] == [name for name in of_group("") if name not in ("der", "si")]
+    protocol = tiny.model_copy(update={"without": ("topic", "si")})
+    assert [name for name, *_ in parse_methods(None, protocol)] == [name for name in of_group("") if name not in ("topic", *FULL_DATA)]
     assert parse_methods("der,si", protocol) == (("der", "no_buffer", None), ("si", "mammoth", None))
     listed = protocol.model_copy(update={"methods": ("si", "proto")})
     assert [name for name, *_ in parse_methods(None, listed)] == ["si", "proto"], "a list says itself who takes part"
+
+
+FULL_DATA = ("der", "lwf", "si")
+
+
+def test_methods_for_full_data_take_part_in_few_shots_only_when_asked(tiny: Protocol) -> None:
+    """A user's own protocol has no `without`."""
+    everyone = of_group("")
+    assert [name for name, *_ in parse_methods(None, tiny)] == [name for name in everyone if name not in FULL_DATA]
+    whole = tiny.model_copy(update={"sessions": tiny.sessions.model_copy(update={"shots": "all"})})
+    assert [name for name, *_ in parse_methods(None, whole)] == everyone
+    assert [name for name, *_ in parse_methods("si,proto", tiny)] == ["si", "proto"]
 
 
 @pytest.mark.parametrize("methods", [None, "base_only"])
@@ -315,7 +328,7 @@ NEEDED_BY_ALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", SHIPPED)
 def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> None:
     for field, declared in load_method(method).Config.model_fields.items():
         needed = NEEDS.get((method, field)) or NEEDED_BY_ALL.get(field, {})
@@ -343,7 +356,7 @@ def test_no_two_presets_of_a_method_are_one_run(name: str) -> None:
     """A recipe's value for a method goes over the preset's: `ft_cnn: {lr: ...}` would make `slow` as fast as `topic`."""
     protocol = load_protocol(name)
     for recipe in protocol.recipes:
-        for method in method_names():
+        for method in SHIPPED:
             variants = ",".join(f"{method}:{preset}" for preset in read_entry(method).presets)
             runs = identities(make_request(protocol, recipe, None, "0", variants, []))
             seen = {(json.dumps(run.config, sort_keys=True), run.base) for run in runs}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import pytest
 
 from benchmarks.sweeping import progress
-from benchmarks.sweeping.progress import Event, Progress, readable
+from benchmarks.sweeping.estimate import AtWork, Estimate, readable, share_of
+from benchmarks.sweeping.progress import Event, Progress
+from benchmarks.sweeping.screen import INTERVAL
 
 
 class Clock:
@@ -178,12 +181,132 @@ def test_nothing_runs_nothing_shows(clock: Clock) -> None:
     assert out.getvalue().count("\n") == 1
 
 
-def test_on_a_terminal_the_status_line_is_rewritten_and_cleared(clock: Clock) -> None:
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Columns of the terminal."""
+    for name, value in {"COLUMNS": "60", "LINES": "20", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    return 60
+
+
+def frames(text: str) -> list[list[str]]:
+    """Lines of each picture that a terminal showed, without its codes."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\0", text)
+    return [[line.replace("\0", "") for line in part.split("\n")] for part in re.split(r"\r\0", plain)]
+
+
+def test_on_a_terminal_a_bar_and_a_line_a_run(clock: Clock, wide: int) -> None:
     shown, out = started(terminal=True)
     shown.event(Event("start", "lecnet:paper", 0))
+    clock.now += 1
     shown.event(Event("progress", "lecnet:paper", 0, "session 1/2, 63.3 %"))
-    assert out.getvalue().endswith("\r\x1b[2K(0/4) lecnet:paper seed 0: session 1/2, 63.3 % · left about ?")
+    last = frames(out.getvalue())[-1]
+    assert [line.split() for line in last[-2:]] == [
+        ["━" * 30, "0/4", "runs", "left", "about", "?"],
+        ["lecnet:paper", "seed", "0", "session", "1/2,", "63.3", "%"],
+    ]
+    clock.now += 1
     shown.event(Event("done", "lecnet:paper", 0, "45.00 %", 1.0))
-    assert "\r\x1b[2K[1/4] lecnet:paper seed 0: 45.00 % in 1.0 s" in out.getvalue()
+    assert "[1/4] lecnet:paper seed 0: 45.00 % in 1.0 s" in out.getvalue()
+    assert "1/4 runs" in frames(out.getvalue())[-1][-1], "its line is gone"
     shown.stop()
-    assert out.getvalue().endswith("\r\x1b[2K")
+    assert out.getvalue().endswith("\x1b[2K")
+
+
+def test_no_line_is_wider_than_the_terminal(clock: Clock, wide: int) -> None:
+    shown, out = started(["a_method_with_a_long_name:and_a_preset"] * 4, terminal=True, workers=3)
+    for seed in range(3):
+        clock.now += 1
+        shown.event(Event("progress", "a_method_with_a_long_name:and_a_preset", seed, "session 1/2, epoch 3/70, 63.3 %" * 3))
+    shown.event(Event("failed", "a_method_with_a_long_name:and_a_preset", 1, "KeyError: [red]" + "word " * 30, more=("x" * 100,)))
+    lines = [line for frame in frames(out.getvalue()) for line in frame]
+    assert max(map(len, lines)) <= wide
+    assert "[red]" in out.getvalue(), "it is text, no markup"
+
+
+def test_a_frame_that_has_not_changed_is_not_drawn_again(clock: Clock, wide: int) -> None:
+    shown, out = started(terminal=True)
+    shown.event(Event("start", "lecnet:paper", 0))
+    before = out.getvalue()
+    for _ in range(9):
+        clock.now += INTERVAL
+        shown.tick()
+    assert out.getvalue() == before
+    for number in range(9):
+        clock.now += INTERVAL / 10
+        shown.event(Event("progress", "lecnet:paper", 0, f"session 1/2, epoch {number}/9"))
+    assert len(frames(out.getvalue())) <= len(frames(before)) + 6, "at most one in an interval"
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    shown, out = started(terminal=True)
+    shown.event(Event("start", "lecnet:paper", 0))
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue() == "4 runs to do, 2 already done, 1 worker\n"
+
+
+def test_a_failure_says_where(clock: Clock) -> None:
+    shown, out = started()
+    shown.event(Event("failed", "ft_cnn:topic", 0, "KeyError: 'x'", more=("methods/x.py, line 2, in scores: a[x]", "traceback: there.txt")))
+    assert out.getvalue().splitlines()[1:] == [
+        "[1/4] ft_cnn:topic seed 0: FAILED: KeyError: 'x'",
+        "    methods/x.py, line 2, in scores: a[x]",
+        "    traceback: there.txt",
+    ]
+
+
+# Estimates --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("base session", 0),
+        ("base session, epoch 3/30, loss 0.123", 0.1),
+        ("session 0/8, 70.0 %", 0),
+        ("session 3/8, epoch 35/70, 70.0 %", 2.5 / 8),
+        ("session 3/8, 70.0 %", 3 / 8),
+        ("session 8/8, 70.0 %", 1),
+        ("waits for another process", 0),
+    ],
+)
+def test_how_far_a_progress_text_says_a_run_is(text: str, share: float) -> None:
+    assert share_of(text) == pytest.approx(share)
+
+
+def test_a_long_run_that_is_left_decides_when_the_sweep_ends() -> None:
+    """Nine short runs are done; the tenth has gone a third of its way in 30 s. The others' 2 s say nothing of it."""
+    estimate = Estimate()
+    estimate.took["base_only:default"] += [2.0] * 9
+    joint = AtWork("joint_cnn:topic", 0.0)
+    joint.told("session 0/6, 70.0 %", 0.0)
+    joint.told("session 2/6, 60.0 %", 30.0)
+    assert estimate.left([joint], [], 2, 30.0) == pytest.approx(60)
+    assert estimate.left([joint], ["base_only:default"], 2, 30.0) == pytest.approx(60), "the other worker does it meanwhile"
+    assert estimate.left([joint], ["base_only:default"], 1, 30.0) == pytest.approx(62)
+
+
+def test_the_first_run_says_what_the_others_will_take() -> None:
+    first = AtWork("lecnet:paper", 0.0)
+    assert Estimate().left([first], ["lecnet:paper"], 1, 10.0) is None
+    first.told("session 0/2, 70.0 %", 10.0)
+    first.told("session 1/2, 60.0 %", 20.0)
+    assert Estimate().left([first], ["lecnet:paper", "proto:raw_mean"], 1, 20.0) == pytest.approx(10 + 30 + 30)
+
+
+def test_a_run_that_takes_longer_than_expected_is_not_called_nearly_done() -> None:
+    late = AtWork("lecnet:paper", 0.0)
+    assert late.left(10.0, 40.0) == 30
+    assert late.left(80.0, 40.0) == 40
+    assert late.left(10.0, None) is None
+    late.told("base session, epoch 5/10", 50.0)
+    assert late.left(50.0, 60.0) == pytest.approx(50), "half of the base took 50 s"
+
+
+def test_earlier_sweeps_say_what_to_expect() -> None:
+    estimate = Estimate({"lecnet:paper": 100.0, "proto:raw_mean": 1.0})
+    assert estimate.left([], ["lecnet:paper"] * 4, 2, 0.0) == 200
+    estimate.took["lecnet:paper"].append(50.0)
+    assert estimate.left([], ["lecnet:paper"] * 4, 2, 0.0) == 100
+    assert Estimate().left([], ["lecnet:paper"], 1, 0.0) is None

@@ -25,7 +25,7 @@ from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
 from tests.benchmarks.conftest import CONFIG, SETTINGS
-from tests.benchmarks.reading import row_of, table_after, tables
+from tests.benchmarks.reading import row_of, table_after, tables, unbroken
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden_tiny.md"
 ACCURACY = "### Accuracy after each session"
@@ -96,10 +96,6 @@ def text_of(protocol: Protocol, results: Path) -> str:
     return unbroken(write_report(protocol, results)[0].read_text(encoding="utf-8"))
 
 
-def unbroken(text: str) -> str:
-    return re.sub(r"(?<=[^\n|>])\n(?: {2})?(?=[^\s|#<!`-])", " ", text)
-
-
 def test_golden(hand: Protocol, story: Path) -> None:
     assert write_report(hand, story)[0].read_bytes() == GOLDEN.read_bytes()
 
@@ -133,9 +129,9 @@ def test_a_missing_seed_is_named_and_the_mean_is_over_the_others(hand: Protocol,
     text = text_of(hand, story)
     row = row_of(table_after(text, ACCURACY), "Ft-CNN (topic)")
     assert row["Seeds"] == "2 of 3, 1 failed"
-    assert row["0"] == "82.50 ± 31.77"  # 80, 85: sd 3.53553; 12.7062 * 2.5
-    assert row["1"] == "60.00 ± 0.00"
-    assert row["2"] == "37.50 ± 31.77"  # 14, 16 of 40
+    assert row["0"] == "82.50 (2 seeds)"  # 80, 85: Student's interval would be ± 31.77
+    assert row["1"] == "60.00 (2 seeds)"
+    assert row["2"] == "37.50 (2 seeds)"  # 14, 16 of 40
     assert "Ft-CNN (topic) lacks seed 2" in text
     assert "LEC-Net (paper) lacks" not in text
     assert "BaseOnly lacks" not in text
@@ -171,7 +167,7 @@ def test_after_the_last_session(hand: Protocol, story: Path) -> None:
     assert lecnet["Harmonic mean"] == "36.04 ± 14.91"  # 30, 36.1111, 42: sd 6.00034; p .009 is not enough for twelve tests
     assert lecnet["All"] == lecnet["All, class-count"] == "45.00 ± 12.42"  # equally many images a class
     assert lecnet["Forgetting"] == "13.33 ± 7.17"  # base 20, 20, 20 and session 1's class 10, 10, 0: means 15, 15, 10
-    assert row_of(rows, "Ft-CNN (topic)")["Forgetting"].startswith("62.50 ±")  # 80 - 15, 80 - 30; 85 - 20, 90 - 20: means 57.5, 67.5
+    assert row_of(rows, "Ft-CNN (topic)")["Forgetting"].startswith("62.50 (2")  # 80 - 15, 80 - 30; 85 - 20, 90 - 20: means 57.5, 67.5
     assert (lecnet["Images kept"], lecnet["Parameters added"], lecnet["Other numbers kept"]) == ("0", "2,000", "0")
     assert base_only["Novel"] == base_only["Harmonic mean"] == base_only["Forgetting"] == "0.00 ± 0.00"
     assert base_only["Base"] == "85.00 ± 12.42"
@@ -281,7 +277,7 @@ def test_failed_and_damaged_runs_are_named(hand: Protocol, story: Path) -> None:
     assert "seed02.json" in unusable
     row = row_of(table_after(text, ACCURACY), "LEC-Net (paper, gamma=0.6)")
     assert row["Seeds"] == "2 of 3"
-    assert row["2"] == "42.50 ± 31.77"  # 40, 45; with the damaged one it would be 45.00
+    assert row["2"] == "42.50 (2 seeds)"  # 40, 45; with the damaged one it would be 45.00
     assert str(story) not in text, "the same records must give the same bytes wherever they lie"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from benchmarks.records.store import Store
 from benchmarks.running import runner as running
 from benchmarks.sweeping import sweep as sweeping
 from benchmarks.sweeping import worker
+from benchmarks.sweeping.explaining import place_of
 from benchmarks.sweeping.processes import rotated
 from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import Task, one_run
@@ -66,6 +68,29 @@ def test_a_run_that_fails_in_any_way_is_noted_and_does_not_stop_the_worker(
     assert type(error).__name__ in events[-1].text
     assert "\n" not in events[-1].text
     assert task.store.path(identity, ".failed.json").exists()
+    (trace,) = [line.removeprefix("traceback: ") for line in events[-1].more if line.startswith("traceback: ")]
+    text = Path(trace).read_text()
+    assert text.startswith(f"{identity.variant} seed {identity.seed} failed.\n") and "Traceback (most recent call last)" in text
+
+
+def test_the_place_of_a_failure_is_the_methods_own(tmp_path: Path, methods_in: Callable[[Path], None]) -> None:
+    """Its last line that led there, not that of the library below; of an error that was raised from another, the first's."""
+    methods_in(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from methods.parts.heads import DotHead\n\n\ndef deep():\n    return DotHead('wide')\n\n\ndef outer():\n    try:\n        deep()\n"
+        "    except TypeError as error:\n        raise ValueError('no') from error\n"
+    )
+    mine = importlib.import_module("methods.mine")
+    for call, said in (
+        (mine.deep, "line 5, in deep: return DotHead('wide')"),
+        (mine.outer, "line 12, in outer: raise ValueError('no') from"),
+    ):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            call()
+        assert place_of(caught.value).startswith(f"{tmp_path}/mine.py, {said}")
+    with pytest.raises(ZeroDivisionError) as caught:
+        _ = 1 / 0
+    assert place_of(caught.value) == ""
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG])

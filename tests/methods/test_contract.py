@@ -1,13 +1,14 @@
 """What every method must keep to, whatever it does: one test a promise, run for every file in methods/.
 
-On a method's first preset; on all of them with `--all-presets` (make test-all).
+On a method's first preset; on all of them with `--all-presets` (make test-all). The checks of benchmarks/tools/contract.py ask what the
+contract says, so that an honest new method passes them. What is asked of the suite's own methods beyond it follows.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,113 +16,67 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.base.features import state_sha256
 from benchmarks.records.identity import Identity
-from benchmarks.records.reading import to_json
-from benchmarks.running import evaluate
-from benchmarks.running.runner import Contender, Runner
+from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
+from benchmarks.tools.check import check
+from benchmarks.tools.contract import CHECKS, Bench, BrokenError, Bytes, batch_norm_state
 from methods.contract import SessionStrategy, TrainConfig
-from methods.contract.registry import load_method
+from methods.contract.hooks import Hooks
+from methods.contract.registry import forget_own_files, load_method
+from protocols.own_folder import take_own_folder
 from protocols.schema import Protocol
 from tests.methods.runs import SHIPPED, identity_of
 
-
-def record_bytes(runner: Runner, identity: Identity) -> tuple[bytes, bytes]:
-    record, _, predictions = runner.run(identity)
-    return to_json(record.model_dump(mode="json")), predictions
-
-
-def through_sessions(runner: Runner, identity: Identity) -> Iterator[tuple[int, Contender]]:
-    """The contender after each session."""
-    contender = runner.enter(identity)
-    for session in range(identity.sessions.count + 1):
-        contender.train(session, identity.seed)
-        yield session, contender
+MakeBench = Callable[[str], Bench]
 
 
 @pytest.fixture(scope="module")
-def done() -> dict[str, tuple[bytes, bytes]]:
+def done() -> dict[str, Bytes]:
     """What `alone` has run, by variant."""
     return {}
 
 
 @pytest.fixture
-def alone(each_method: str, tiny: Protocol, runner: Runner, done: dict[str, tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
-    """Record and predictions of the method's run of seed 0."""
-    if each_method not in done:
-        done[each_method] = record_bytes(runner, identity_of(tiny, each_method))
-    return done[each_method]
+def bench(tiny: Protocol, runner: Runner, tmp_path: Path, done: dict[str, Bytes]) -> MakeBench:
+    """bench(variant): that method on the tiny protocol."""
+
+    def bench(variant: str) -> Bench:
+        return Bench(tiny, variant, lambda of, seed: identity_of(tiny, of, seed=seed), runner, tmp_path, done)
+
+    return bench
 
 
-def test_runs_through_all_sessions(each_method: str, tiny: Protocol, runner: Runner) -> None:
-    record, costs, _ = runner.run(identity_of(tiny, each_method))
+@pytest.mark.parametrize("promise", CHECKS.values(), ids=list(CHECKS))
+def test_promise(promise: Callable[[Bench], None], each_method: str, bench: MakeBench) -> None:
+    promise(bench(each_method))
+
+
+def test_a_run_has_every_session_and_its_costs(bench: MakeBench) -> None:
+    of_one = bench("lecnet:paper")
+    record, costs, _ = of_one.runner.run(of_one.identity)
     assert [len(s.correct) for s in record.sessions] == [6, 8, 10]
-    assert sum(record.sessions[0].correct) > 0.5 * sum(record.sessions[0].total), "the base model is lost"
     assert len(costs.session_seconds) == len(costs.evaluation_seconds) == 3
 
 
-def test_same_seed_same_bytes_with_a_cached_or_a_fresh_base(
-    each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, runner: Runner, data_root: Path, tmp_path: Path
-) -> None:
-    identity = identity_of(tiny, each_method)
-    assert record_bytes(runner, identity) == alone
-    fresh = Runner(tiny, Settings(data_root, tmp_path, "cpu", 1))
-    assert record_bytes(fresh, identity) == alone
-
-
-def test_independent_of_what_ran_before(each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, runner: Runner) -> None:
-    runner.run(identity_of(tiny, "ft_cnn", seed=1))
-    runner.run(identity_of(tiny, "lecnet"))
-    torch.manual_seed(12345)
-    assert record_bytes(runner, identity_of(tiny, each_method)) == alone
-
-
-def test_another_seed_is_another_run(each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, runner: Runner) -> None:
-    first, second = json.loads(alone[0]), json.loads(record_bytes(runner, identity_of(tiny, each_method, seed=1))[0])
+def test_another_seed_is_another_run(each_method: str, bench: MakeBench) -> None:
+    of_one = bench(each_method)
+    first, second = json.loads(of_one.alone[0]), json.loads(of_one.bytes_of(of_one.runner, seed=1)[0])
     assert first["order"] != second["order"]
     assert first["sessions"] != second["sessions"]
 
 
-def test_predictions_do_not_depend_on_the_evaluation_batch(
-    each_method: str, alone: tuple[bytes, bytes], tiny: Protocol, data_root: Path, results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Traps 5 and 15: a transductive gate or batch norm over test batches would show here."""
-    monkeypatch.setattr(evaluate, "BATCH", 7)
-    _, small = record_bytes(Runner(tiny, Settings(data_root, results, "cpu", 1)), identity_of(tiny, each_method))
-    assert small == alone[1]
+def own(variant: str) -> bool:
+    return variant.partition(":")[0] in SHIPPED
 
 
-def test_evaluation_changes_nothing(each_method: str, tiny: Protocol, runner: Runner) -> None:
-    """Evaluated after every session, or never: the same model."""
-    identity = identity_of(tiny, each_method)
-    evaluated = []
-    for session, contender in through_sessions(runner, identity):
-        contender.seed_context.evaluator.evaluate(contender.strategy, session)
-        evaluated.append(state_sha256(contender.strategy.model))
-    undisturbed = [state_sha256(contender.strategy.model) for _, contender in through_sessions(runner, identity)]
-    assert evaluated == undisturbed
-
-
-def batch_norm_state(module: nn.Module) -> list[Tensor]:
-    return [b.clone() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for b in m.buffers()]
-
-
-def test_batch_norm_statistics_stay_where_they_are_declared_frozen(each_method: str, tiny: Protocol, runner: Runner) -> None:
-    """Trap 1. And they do move where a method declares that they train."""
-    identity = identity_of(tiny, each_method)
-    states = [batch_norm_state(contender.strategy.model) for _, contender in through_sessions(runner, identity)]
-    assert states[0], "the tiny network has batch norm"
-    same = all(torch.equal(a, b) for a, b in zip(states[0], states[-1], strict=True))
-    assert same == (identity.config.get("batch_norm", "eval") == "eval")
-
-
-def test_memory_is_within_its_declared_budget(each_method: str, tiny: Protocol, runner: Runner) -> None:
-    for session, contender in through_sessions(runner, identity_of(tiny, each_method)):
-        budget = contender.memory.budget
-        assert budget is None or len(contender.memory.indices) <= budget
-        seen = torch.cat([torch.from_numpy(rows) for rows in contender.seed_context.split.train[: session + 1]])
-        assert bool(torch.isin(contender.memory.indices, seen).all())
+def test_batch_norm_moves_where_the_suites_own_methods_say_so(each_method: str, bench: MakeBench) -> None:
+    """Trap 1, the other way round."""
+    of_one = bench(each_method)
+    if own(each_method) and of_one.identity.config.get("batch_norm", "eval") != "eval":
+        states = [batch_norm_state(contender.strategy.model) for _, contender in of_one.through_sessions()]
+        assert states[0], "the tiny network has batch norm"
+        assert not all(torch.equal(a, b) for a, b in zip(states[0], states[-1], strict=True))
 
 
 def tensors_within(value: Any, depth: int = 4) -> Iterator[Tensor]:
@@ -138,18 +93,20 @@ def tensors_within(value: Any, depth: int = 4) -> Iterator[Tensor]:
         yield from tensors_within(vars(value), depth - 1)
 
 
-def test_keeps_no_image_but_in_its_memory(each_method: str, tiny: Protocol, runner: Runner) -> None:
-    for _, contender in through_sessions(runner, identity_of(tiny, each_method)):
+def test_keeps_no_image_but_in_its_memory(each_method: str, bench: MakeBench) -> None:
+    if not own(each_method):
+        return
+    for _, contender in bench(each_method).through_sessions():
         held = {name: value for name, value in vars(contender.strategy).items() if name != "context"}
         images = [t for t in tensors_within(held) if t.shape[1:] == (1, 8, 8)]
         assert not images, "a batch of images outlives its session"
 
 
-def test_frozen_parameters_are_bit_equal_and_trained_ones_move(
-    each_method: str, tiny: Protocol, runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Trap 13: weight decay or momentum on parameters that are declared frozen."""
-    identity = identity_of(tiny, each_method)
+def test_frozen_parameters_are_bit_equal_and_trained_ones_move(each_method: str, bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap 13: weight decay or momentum on parameters that are declared frozen. Over whole sessions, hooks and all."""
+    if not own(each_method):
+        return
+    identity = bench(each_method).identity
     before: dict[str, Tensor] = {}
     chosen: dict[int, tuple[nn.Parameter, Tensor]] = {}  # and what they were, before anything trained
     trainable = load_method(identity.method).trainable
@@ -162,7 +119,7 @@ def test_frozen_parameters_are_bit_equal_and_trained_ones_move(
         return parameters
 
     monkeypatch.setattr(load_method(identity.method), "trainable", note)
-    for session, contender in through_sessions(runner, identity):
+    for session, contender in bench(each_method).through_sessions():
         model = contender.strategy.model
         now = {name: p.detach().clone() for name, p in model.named_parameters()}
         if session and before:
@@ -189,4 +146,69 @@ def grown_from(old: Tensor, new: Tensor) -> Tensor:
 def test_docstring_names_a_source(name: str) -> None:
     """Of the methods that come with the suite; a user's own may come from anywhere."""
     doc = importlib.import_module(f"methods.{name}").__doc__ or ""
-    assert "docs/methods.md" in doc, "say where the method comes from"
+    assert "docs/methods.md" in doc or "docs/modern.md" in doc, "say where the method comes from"
+
+
+# Methods that do not keep to it ------------------------------------------------------------------------------------------
+
+HONEST = '''"""An honest method of the user's own: no docstring that names a page, a preset of no epochs, another's preset that trains."""
+from methods.contract import SessionStrategy
+
+
+class Honest(SessionStrategy):
+    title = "Honest"
+    presets = {"nothing": {"epochs": 0, "milestones": []}, "some": {"epochs": 2, "milestones": []}}
+'''
+
+
+@pytest.fixture
+def small(tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str, str], tuple[bool, str]]]:
+    """small(name, source): what --check says of a method in a folder of the user's own."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+
+    def small(name: str, source: str) -> tuple[bool, str]:
+        (folder / "honest.py").write_text(source)
+        forget_own_files()
+        take_own_folder(folder)
+        return check(name, Settings(data_root, tmp_path / "results", "cpu", 1)), capsys.readouterr().out
+
+    yield small
+    forget_own_files()
+    take_own_folder(None)
+
+
+def test_an_honest_method_passes(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    passed, said = small("honest", HONEST)
+    assert passed, said
+    assert f"{len(CHECKS)} of {len(CHECKS)} checks passed" in said
+
+
+def test_a_method_that_loses_the_base_is_told_what_to_do(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    source = HONEST + "\n    def adopt(self, network):\n        for rows in network.head.class_tensors():\n            rows.data.zero_()\n"
+    passed, said = small("honest", source)
+    assert not passed
+    assert "FAIL  runs through all sessions" in said and "adopt() should preserve its accuracy" in said
+
+
+def test_a_method_that_fails_is_told_where(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    passed, said = small("honest", HONEST + "\n    def before_session(self):\n        return 1 / self.session\n")
+    assert not passed
+    assert "ZeroDivisionError" in said and "honest.py, line 10, in before_session: return 1 / self.session" in said
+    assert said.splitlines()[-1].startswith(f"0 of {len(CHECKS)}")
+
+
+def test_what_moves_unsaid_is_named(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parameter that no optimiser has, changed in the loss."""
+    method = load_method("ft_cnn")
+    monkeypatch.setattr(method, "trainable", lambda self: self.model.head.parameters())
+    loss = method.session_loss
+
+    def session_loss(self: Any) -> Tensor:
+        next(self.model.backbone.parameters()).data += 1e-3
+        return loss(self)
+
+    monkeypatch.setattr(method, "session_loss", session_loss)
+    with pytest.raises(BrokenError, match=r"backbone\.\S+ in session 1 moves while the session trains, and trainable\(\) does not name it"):
+        CHECKS["only what trainable() names moves in training"](bench("ft_cnn:topic"))
+    assert method.trainable is not Hooks.trainable and "after_session" not in vars(method), "what was replaced is put back"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_reading_runs_nothing(write: Write, tmp_path: Path) -> None:
     assert method_names() == ["loud"]
     assert read_entry("loud").presets == ("plain", "fancy")
     assert parse_variant("loud:fancy")[1] == "fancy"
-    assert "presets plain, fancy" in listing()
+    assert re.search(r"^  loud +plain, fancy +Mine: a method", listing(), re.MULTILINE)
     assert not trace.exists()
     assert "methods.loud" not in sys.modules
 
@@ -125,7 +126,7 @@ def test_the_suites_own_methods() -> None:
         entry, method = read_entry(name), load_method(name)
         assert entry.title == method.title
         assert entry.presets == tuple(method.presets), "what is listed is what runs"
-        assert entry.summary
+        assert entry.summary or name not in SHIPPED
 
 
 # Files that are no methods ----------------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def test_the_suites_own_methods() -> None:
 def test_syntax_error(write: Write) -> None:
     write("mine.py", "class Mine(\n")
     refused(lambda: read_entry("mine"), "mine.py", "not valid Python")
-    assert "not valid Python" in listing(), "the others are still listed"
+    assert "not valid Python" in listing(1000), "the others are still listed"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"title = 'a\x00b'\n"], ids=["not text", "null byte"])

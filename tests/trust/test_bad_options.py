@@ -13,9 +13,10 @@ from benchmarks.cli.main import parser
 from benchmarks.planning.validation import effective
 from benchmarks.system.errors import UsageError
 from benchmarks.tools import search
-from methods.contract.registry import load_method, method_names
+from methods.contract.registry import load_method
 from protocols.schema import Protocol
 from tests.conftest import TINY
+from tests.methods.runs import SHIPPED
 from tests.trust.asking import ask
 from tests.trust.bad_protocols import LONG
 
@@ -34,10 +35,10 @@ NEVER |= {
     "list of negative": [-1],
 }
 MAY_BE_NEGATIVE = {"tau_init", "lowest", "highest"}  # the last two are powers of ten
-FIELDS = [(name, field) for name in method_names() for field in load_method(name).Config.model_fields]
+FIELDS = [(name, field) for name in SHIPPED for field in load_method(name).Config.model_fields]
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", SHIPPED)
 def test_every_parameter_of_every_method(method: str, tiny: Protocol) -> None:
     cls = load_method(method)
     preset = next(iter(cls.presets))

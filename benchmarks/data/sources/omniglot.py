@@ -39,7 +39,7 @@ def locate(data: Data, root: Path) -> Found:
         for alphabet in sorted((folder / part).glob("*"))
         for character in sorted(alphabet.glob("character*"))
     ]
-    drawings = [sorted(character.glob("*.png")) for character in characters]
+    drawings = [sorted(character.glob("[!.]*.png")) for character in characters]  # a Mac leaves ._0001.png beside each
     for character, of_character in zip(characters, drawings, strict=True):
         if len(of_character) != DRAWINGS:
             raise DataError(f"omniglot: {character} holds {len(of_character)} drawings instead of {DRAWINGS}")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.system.errors import DataError
+from benchmarks.system.errors import DataError, NotHereError
 from benchmarks.system.files import locked
 from protocols.loading import first_line
 
@@ -78,11 +79,26 @@ def whole(name: str, folder: Path, read: Callable[[], RawSet]) -> Callable[[], R
     return guarded
 
 
+_refused: list[bool] = []
+
+
+@contextmanager
+def without_downloads() -> Iterator[None]:
+    """In this context, what would be downloaded raises NotHereError."""
+    _refused.append(True)
+    try:
+        yield
+    finally:
+        _refused.pop()
+
+
 def fetch(name: str, root: Path, download: Callable[[], object], advice: str) -> None:
     """Run a download, one process at a time. Raises DataError that says what to fetch and where to put it.
 
     A process that had to wait finds the files present: `download` must skip files that are complete.
     """
+    if _refused:
+        raise NotHereError(f"{name}: not in {root} yet; a run would try to fetch it. {advice}")
     try:
         with locked(root / ".cache" / f"{name}.fetch.lock".replace(" ", "-"), wait=True):
             download()

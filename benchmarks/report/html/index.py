@@ -15,10 +15,10 @@ import jinja2
 from benchmarks.metrics.catalogue import tested
 from benchmarks.records.store import Store
 from benchmarks.report.blocks import Block, Content, content_of
+from benchmarks.report.cells import NONE, in_text
 from benchmarks.report.html.numbers import Number
 from benchmarks.report.html.pairs import pairs_in
 from benchmarks.report.html.rows import DRAWN, Row, headings, rows_of, shared_settings
-from benchmarks.report.tables import NONE, in_text
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols.pseudo import find_protocol

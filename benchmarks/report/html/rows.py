@@ -14,12 +14,13 @@ from benchmarks.records.predictions import are_of, kept_predictions, origin_conf
 from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.blocks import Block
+from benchmarks.report.cells import measured
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.html.command import command_of
 from benchmarks.report.html.numbers import Number, number
 from benchmarks.report.html.pairs import standing
 from benchmarks.report.printed import notes_on
-from benchmarks.report.tables import contested_last, last_block, measured, printed, session_blocks, winners
+from benchmarks.report.tables import contested_last, last_block, printed, session_blocks, winners
 from benchmarks.report.verdict import judge
 from protocols.printed import PublishedRow
 

@@ -10,12 +10,13 @@ import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import FEWEST_TO_TEST, mean_and_half_width
+from benchmarks.report.cells import Interval, measured
 from benchmarks.report.compare import LEGEND, compared
 from benchmarks.report.definitions import definitions_blocks, definitions_legend
 from benchmarks.report.frame import KEPT, label_of
 from benchmarks.report.section import Section
 from benchmarks.report.study import StudySection, last_blocks
-from benchmarks.report.tables import Interval, contested_last, last_block, legend, measured, printed, session_blocks, widths, winners
+from benchmarks.report.tables import contested_last, last_block, legend, printed, session_blocks, widths, winners
 from protocols.printed import PublishedRow
 
 NOTHING: Interval = (float("nan"), float("nan"))

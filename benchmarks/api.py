@@ -1,0 +1,114 @@
+"""The Python interface: `load_protocol`, `run`, `records`, `table`. Example: docs/PYTHON.md.
+
+It does what the command line does, with the same records in the same folders, so that each finds the other's runs done.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.records.schema import Record
+from benchmarks.system.surroundings import settle
+from protocols import load_protocol
+from protocols.schema import Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RunError", "load_protocol", "records", "run", "table"]
+
+
+class RunError(RuntimeError):
+    """Some of the runs failed. The message names the first of them; the others are done."""
+
+
+def run(
+    protocol: Protocol | str,
+    methods: str | Sequence[str] | None = None,
+    *,
+    seeds: str | int | Iterable[int] | None = None,
+    recipe: str | None = None,
+    split: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    results: Path | str = "results",
+    data_root: Path | str | None = None,
+    methods_dir: Path | str | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    force: bool = False,
+) -> list[Record]:
+    """Does the runs that are not done yet, one after another in this process, and returns the records of all that were asked for.
+
+    Arguments are the command line's options: `methods` such as `["proto", "lecnet:code"]`, `seeds` such as `"0-4"` or `range(5)`, `changes`
+    such as `{"lecnet.gamma": 0.6}` for `--set`. Files of `methods_dir` are read anew. Progress goes to stderr. Sets torch to `threads`
+    threads and to deterministic algorithms.
+
+    Raises UsageError, MethodError, ProtocolError, DataError or StorageError as the command line would say; RunError if a run failed.
+    """
+    settle()
+    from benchmarks.cli.main import asked_for, on_images, parser
+    from benchmarks.planning.ledger import Ledger
+    from benchmarks.planning.published import check_published
+    from benchmarks.records.store import Store
+    from benchmarks.sweeping.progress import Progress
+    from benchmarks.sweeping.sweep import IN_THIS_PROCESS, sweep
+    from benchmarks.system.settings import Settings
+    from methods.contract.registry import forget_own_files
+
+    named = {
+        "methods": methods if methods is None or isinstance(methods, str) else ",".join(methods),
+        "seeds": seeds if seeds is None or isinstance(seeds, str | int) else ",".join(map(str, seeds)),
+        "recipe": recipe,
+        "split": split,
+        "results": results,
+        "data-root": data_root,
+        "methods-dir": methods_dir,
+        "device": device,
+        "threads": threads,
+    }
+    arguments = [f"--{name}={value}" for name, value in named.items() if value is not None]
+    arguments += [f"--set={key}={json.dumps(value)}" for key, value in (changes or {}).items()]
+    options = parser().parse_args([*arguments, *(["--force"] if force else [])])
+    settings = Settings.of(options)
+    forget_own_files()
+    asked = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    check_published(asked.name)
+    runs, probes = asked_for(options, asked, settings)
+    ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if force else None)
+    runs = on_images(asked, runs, ledger, settings)
+    outcome = sweep(asked, runs, settings, IN_THIS_PROCESS, Progress(), ledger)
+    if outcome.failed:
+        failures = ledger.store.load(asked.name)[2]
+        raise RunError(f"{outcome.failed} of {len(runs)} runs failed: {failures[0] if failures else 'see the lines above'}")
+    return [record for wanted in runs if (record := ledger.record(wanted)) is not None]
+
+
+def records(
+    protocol: Protocol | str, results: Path | str = "results", *, recipe: str | None = None, split: str | None = None
+) -> list[Record]:
+    """The records in a results folder whose settings are those of the protocol's file, of one recipe or split if it is named.
+
+    Records of other settings, and damaged ones, are left out. Raises ProtocolError.
+    """
+    from benchmarks.records.store import Store
+    from benchmarks.report.sections import make_sections
+
+    asked = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    found, _, failures = Store(Path(results)).load(asked.name)
+    of_section = [section for section in make_sections(asked, found, failures).current if recipe in (None, section.recipe)]
+    return [record for section in of_section if split in (None, section.split) for record in section.records]
+
+
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """Means over seeds, in percent: a row per method and preset, columns `Seeds`, one for each session, `Average`, `PD` (first minus last
+    accuracy) and `Harmonic mean` (of base and novel accuracy, after the last session).
+
+    Raises RecordError for records of several protocols, recipes or splits, or for two records of one run.
+    """
+    from benchmarks.report.brief import brief
+
+    return brief(records)

@@ -1,0 +1,27 @@
+"""What runs of the same variants have cost before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import NamedTuple
+
+from benchmarks.planning.ledger import Ledger, upgraded
+from benchmarks.records.costs import costs_of
+from benchmarks.records.identity import Identity
+
+
+class Seconds(NamedTuple):
+    """Mean seconds of a run by variant, without its base session, and those of a base session; 0 where none was trained here."""
+
+    of_variants: dict[str, float]
+    base: float
+
+
+def seconds_before(runs: Sequence[Identity], ledger: Ledger) -> Seconds:
+    """Means over those of the runs that are done."""
+    done = [(run, record) for run in runs if (record := ledger.store.find(run, upgraded)) is not None]
+    costs = [(run.variant, cost) for run, record in done if (cost := costs_of(record)) is not None]
+    of_variants = {name: mean(c.sessions_seconds for variant, c in costs if variant == name) for name, _ in costs}
+    trained = [c.base_seconds for _, c in costs if c.base_seconds]
+    return Seconds(of_variants, mean(trained) if trained else 0.0)

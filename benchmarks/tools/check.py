@@ -1,0 +1,58 @@
+"""`run_all.py --check METHOD`: the contract's checks for one method, on a small protocol, with messages for its author."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.records.identity import Identity
+from benchmarks.running.runner import Runner
+from benchmarks.sweeping.explaining import explained, place_of
+from benchmarks.system.device import make_deterministic
+from benchmarks.system.errors import USER_ERRORS
+from benchmarks.system.settings import Settings
+from benchmarks.tools.contract import CHECKS, Bench, BrokenError
+from methods.contract.registry import parse_variant
+from protocols import load_protocol
+from protocols.schema import Protocol
+
+
+def small_protocol() -> Protocol:
+    """The digits, with a base trained for two epochs and two sessions of two classes."""
+    digits = load_protocol("digits")
+    recipe = digits.recipes[digits.recipe].model_copy(update={"epochs": 2, "schedule": "constant", "milestones": ()})
+    sessions = digits.sessions.model_copy(update={"way": 2, "count": 2})
+    return digits.model_copy(update={"name": "check", "sessions": sessions, "recipes": {digits.recipe: recipe}})
+
+
+def check(variant: str, settings: Settings) -> bool:
+    """Prints a line for each check of METHOD[:PRESET][@KIND], and says whether all have passed. Raises MethodError for an unknown one."""
+    entry, preset, kind = parse_variant(variant)
+    named = f"{entry.name}:{preset}" + (f"@{kind}" if kind else "")
+    protocol = small_protocol()
+    make_deterministic(settings.threads)
+
+    def make(of: str, seed: int) -> Identity:
+        return identities(make_request(protocol, None, None, str(seed), of, []))[0]
+
+    print(f"{named} on digits: {protocol.sessions.base} base classes, then {protocol.sessions.count} sessions of 2", flush=True)
+    passed, started = 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        own = Settings(settings.data_root, Path(scratch) / "shared", settings.device, settings.threads, False, "fp32", settings.methods_dir)
+        bench = Bench(protocol, named, make, Runner(protocol, own), Path(scratch) / "fresh")
+        for name, of_contract in CHECKS.items():
+            try:
+                of_contract(bench)
+            except Exception as error:  # a method may fail in any way
+                print(f"  FAIL  {name}", f"        {error if isinstance(error, BrokenError) else explained(error)}", sep="\n", flush=True)
+                if place := place_of(error):
+                    print(f"        {place}", flush=True)
+                if isinstance(error, USER_ERRORS) or name == next(iter(CHECKS)):
+                    break  # the others would say the same
+            else:
+                passed += 1
+                print(f"  ok    {name}", flush=True)
+    print(f"{passed} of {len(CHECKS)} checks passed in {time.monotonic() - started:.0f} s", flush=True)
+    return passed == len(CHECKS)

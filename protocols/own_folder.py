@@ -1,0 +1,79 @@
+"""The folder of the user's own methods and base kinds (--methods-dir), used beside the suite's.
+
+It stands here because both methods/ and the report ask for it, and the report loads no method. It holds `<name>.py` for a method,
+`bases/<name>.py` for a base kind; files that begin with `_` are helpers, which the others import as `methods._helper`.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from protocols.reading import ProtocolError, plain
+
+DEFAULT = Path("methods")
+"""Folder that is taken without being asked for, if it holds a method."""
+SHIPPED = Path(__file__).resolve().parent.parent / "methods"
+
+_taken: list[Path] = []
+
+
+def own_folder() -> Path | None:
+    """The folder of the user's own methods; None if there is none."""
+    return _taken[0] if _taken else None
+
+
+def take_own_folder(asked: Path | None) -> Path | None:
+    """Uses this folder of methods from now on in this process; None stands for ./methods where that holds a method. Returns the folder.
+
+    Raises ProtocolError if it is no folder, holds no method, or holds one under a name that the suite uses.
+    """
+    _taken.clear()
+    folder = (DEFAULT if asked is None else asked).absolute()
+    found = methods_in(folder)
+    if asked is None and not any(is_method(path) for path in found):
+        return None
+    if not folder.is_dir():
+        raise ProtocolError(f"--methods-dir {plain(str(asked))}: no such folder")
+    own = [path for path in found if not is_shipped(path, SHIPPED / path.name)]
+    kinds = [path for path in methods_in(folder / "bases") if not is_shipped(path, SHIPPED / "bases" / path.name)]
+    if asked is None and (folder / "contract").is_dir() and any((SHIPPED / path.name).exists() for path in own):
+        raise ProtocolError(f"{folder}: of another release of the suite; call python run_all.py there, or name your own with --methods-dir")
+    for path in own:
+        if (SHIPPED / path.name).exists() or (SHIPPED / path.stem).is_dir():
+            raise ProtocolError(f"{path}: the suite has methods/{path.stem} already; give the file another name")
+    for path in kinds:
+        if (SHIPPED / "bases" / path.name).exists():
+            raise ProtocolError(f"{path}: the suite has a base kind {path.stem} already; give the file another name")
+    if not found and not kinds:
+        raise ProtocolError(f"--methods-dir {plain(str(asked))}: holds neither a method (NAME.py) nor a base kind (bases/NAME.py)")
+    if own or kinds:
+        _taken.append(folder)
+    return own_folder()
+
+
+def methods_in(folder: Path) -> list[Path]:
+    """Files of methods (or of base kinds) in a folder, sorted; empty if there is no such folder."""
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+
+
+def is_shipped(path: Path, shipped: Path) -> bool:
+    """Whether this is the suite's own file or an equal copy of it, as in a checkout beside an installation."""
+    return shipped.is_file() and shipped.read_bytes() == path.read_bytes()
+
+
+def is_method(path: Path) -> bool:
+    """Whether a file defines a class with a title. The file is parsed, not run."""
+    try:
+        module = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return False
+    classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
+    return any(isinstance(target, ast.Name) and target.id == "title" for one in classes for line in one.body for target in targets(line))
+
+
+def targets(statement: ast.stmt) -> list[ast.expr]:
+    """What a statement assigns to."""
+    if isinstance(statement, ast.Assign):
+        return statement.targets
+    return [statement.target] if isinstance(statement, ast.AnnAssign) else []

@@ -1,0 +1,147 @@
+"""The user's own folder of methods: found beside the suite's, in any working directory, and never in the place of the suite's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli.listing import listing
+from benchmarks.records.source_hash import source_hash, stated_version
+from methods.contract.registry import (
+    MethodError,
+    base_kind_names,
+    forget_own_files,
+    load_base_kind,
+    load_method,
+    method_names,
+    read_entry,
+)
+from protocols import ProtocolError
+from protocols.own_folder import SHIPPED, own_folder, take_own_folder
+
+MINE = '''"""Mine: a method of the user's own."""
+from methods._helper import TWO
+from methods.contract import MethodConfig, SessionStrategy
+
+
+class Mine(SessionStrategy):
+    title = "Mine"
+    version = TWO and 2
+    Config = MethodConfig
+'''
+SOFT = '''"""A base kind."""
+from methods.contract import BaseKind
+
+
+class Soft(BaseKind):
+    version = 3
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """./methods of a user who works in another folder than the suite's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "methods" / "bases").mkdir(parents=True)
+    yield tmp_path / "methods"
+    forget_own_files()
+    monkeypatch.undo()
+    take_own_folder(None)
+    assert own_folder() is None
+
+
+def filled(folder: Path) -> None:
+    (folder / "mine.py").write_text(MINE)
+    (folder / "_helper.py").write_text("TWO = 2\n")
+    (folder / "bases" / "soft.py").write_text(SOFT)
+
+
+@pytest.mark.parametrize("asked", [None, Path("methods")])
+def test_own_methods_and_kinds_stand_beside_the_shipped(asked: Path | None, folder: Path) -> None:
+    filled(folder)
+    before = len(method_names())
+    assert take_own_folder(asked) == folder
+    assert len(method_names()) == before + 1
+    assert {"mine", "lecnet"} <= set(method_names())
+    assert {"soft", "linear"} <= set(base_kind_names())
+    assert read_entry("mine").summary == "Mine: a method of the user's own."
+    assert "  mine " in listing()
+    assert load_method("mine").version == 2
+    assert load_base_kind("soft").version == 3
+
+
+def test_the_source_hash_covers_own_files(folder: Path) -> None:
+    filled(folder)
+    take_own_folder(None)
+    hashes = [source_hash("mine", "soft")]
+    for name in ("mine.py", "_helper.py", "bases/soft.py"):
+        (folder / name).write_text((folder / name).read_text() + "\nMORE = 1\n")
+        os.utime(folder / name, (0, len(hashes)))
+        hashes.append(source_hash("mine", "soft"))
+    assert None not in hashes and len(set(hashes)) == 4
+    assert stated_version("mine") is None, "it is no literal"
+
+
+def test_an_edited_file_is_read_anew(folder: Path) -> None:
+    filled(folder)
+    take_own_folder(None)
+    assert load_method("mine").title == "Mine"
+    (folder / "mine.py").write_text(MINE.replace('"Mine"', '"Other"'))
+    forget_own_files()
+    assert load_method("mine").title == "Other"
+    assert sys.modules["methods"].__path__[0] == str(SHIPPED)
+
+
+def test_a_failing_import_names_the_file_and_the_line(folder: Path) -> None:
+    (folder / "mine.py").write_text(MINE)
+    take_own_folder(None)
+    with pytest.raises(MethodError, match=rf"{folder}/mine.py cannot be imported: ModuleNotFoundError: .*_helper.* \(line 2\)"):
+        load_method("mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lecnet.py", "lecnet.py: the suite has methods/lecnet already; give the file another name"),
+        ("parts.py", "parts.py: the suite has methods/parts already"),
+        ("bases/cosine.py", "cosine.py: the suite has a base kind cosine already"),
+    ],
+)
+def test_a_name_that_exists_is_refused(name: str, said: str, folder: Path) -> None:
+    filled(folder)
+    (folder / name).write_text(MINE)
+    for asked in (None, folder):
+        with pytest.raises(ProtocolError) as caught:
+            take_own_folder(asked)
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert own_folder() is None
+
+
+def test_a_checkout_of_another_release_is_not_mixed_in_unasked(folder: Path) -> None:
+    (folder / "contract").mkdir()
+    (folder / "lecnet.py").write_text(MINE)
+    with pytest.raises(ProtocolError, match=r"of another release of the suite; call python run_all\.py there"):
+        take_own_folder(None)
+
+
+def test_a_copy_of_the_suites_own_file_is_the_suites(folder: Path) -> None:
+    (folder / "proto.py").write_bytes((SHIPPED / "proto.py").read_bytes())
+    assert take_own_folder(None) is None
+    filled(folder)
+    assert take_own_folder(None) == folder
+    assert method_names().count("proto") == 1
+
+
+def test_a_folder_of_other_code_is_not_taken_unasked(folder: Path) -> None:
+    (folder / "tools.py").write_text("def grind() -> None: ...\n")
+    assert take_own_folder(None) is None
+    with pytest.raises(ProtocolError, match="no such folder"):
+        take_own_folder(folder / "nowhere")
+    (folder / "tools.py").unlink()
+    with pytest.raises(ProtocolError, match="holds neither a method"):
+        take_own_folder(folder)
