@@ -23,6 +23,7 @@ import pytest
 
 from benchmarks.cli.listing import listing
 from benchmarks.cli.main import main
+from tests.benchmarks.reading import unbroken
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "data" / "tiny.yaml"
