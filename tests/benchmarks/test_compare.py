@@ -197,7 +197,7 @@ def test_one_seed_is_never_bold(rows: Rows) -> None:
         ((3, 3), "±: 95 % interval by Student-t for rows of fewer than 6 seeds. Bold:"),
         ((6, 5), "±: 95 % interval by bootstrap over seeds; Student-t for rows of fewer than 6 seeds. Bold:"),
         ((6, 1), "±: 95 % interval by bootstrap over seeds. Bold:"),
-        ((2, 1), "±: 95 % interval by Student-t for rows of fewer than 6 seeds. Nothing is bold:"),
+        ((2, 1), "Fewer than 3 seeds: no ±. Nothing is bold:"),
     ],
 )
 def test_the_legend_says_which_interval(seeds: tuple[int, int], text: str, rows: Rows) -> None:

@@ -95,6 +95,11 @@ def row_named(data: Any, variant: str, block: int = 0) -> Any:
 # Its figures --------------------------------------------------------------------------------------------------------------
 
 
+def cell_of(mean: float, width: float | None) -> str:
+    """What a protocol's page shows; in these stories, rows without an interval are of two seeds."""
+    return f"{mean:.2f} (2 seeds)" if width is None else f"{mean:.2f} ± {width:.2f}"
+
+
 def test_its_figures_are_those_of_the_protocols_page(hand: Protocol, story: Path) -> None:
     data, text = data_of(page_of(story, hand)), write_report(hand, story)[0].read_text(encoding="utf-8")
     for variant, label in {
@@ -106,10 +111,10 @@ def test_its_figures_are_those_of_the_protocols_page(hand: Protocol, story: Path
         last = row_of(table_after(text, "### After the last session"), label)
         for heading, pair in row["last"].items():
             if heading in last:
-                shown = f"{pair[0]:.2f} ± {pair[1]:.2f}"
+                shown = cell_of(*pair)
                 assert last[heading] == (f"**{shown}**" if heading in row["bold"] else shown), heading
         sessions = row_of(table_after(text, "### Accuracy after each session"), label)
-        assert [sessions[str(t)].strip("*") for t in range(3)] == [f"{mean:.2f} ± {width:.2f}" for mean, width in row["curves"]["accuracy"]]
+        assert [sessions[str(t)].strip("*") for t in range(3)] == [cell_of(*pair) for pair in row["curves"]["accuracy"]]
         assert sessions["Seeds"] == row["seeds"]
     assert row_named(data, "base_only:default")["seeds"] == "3 of 4, 1 failed"
     assert row_named(data, "lecnet:paper")["matrix"][0] == [85.0], "17 of 20, 17 and 18 of 20, 90 %"
@@ -286,13 +291,13 @@ def test_clicking_through_it(hand: Protocol, story: Path, tmp_path: Path) -> Non
         assert browser.js("return document.querySelector('tr.opened')") is None
         browser.js(CLICK, "#rows tbody button", "Proto (norm_mean)")
         assert "taken for 2" in browser.js(TEXT, "tr.opened")
-        # Curves: a band and a dot a session for what is ticked; none, two, another metric.
+        # Curves: a dot a session for what is ticked, and a band from three seeds on; none, two, another metric.
         browser.js(CLICK, "button", "draw none")
         assert browser.js(TEXT, "#chart") == "No row is ticked."
         browser.js(CLICK.replace("textContent.trim()", "name"), "#filters input", "others")
         browser.js(TICK, ["BaseOnly", hostile])
         assert browser.js("return document.querySelectorAll('#chart [aria-label=dot] *').length") == 6
-        assert browser.js("return document.querySelectorAll('#chart [aria-label=area] path').length") == 2
+        assert browser.js("return document.querySelectorAll('#chart [aria-label=area] path').length") == 1
         assert len(browser.js("return [...document.querySelectorAll('#legend li')].map(e => e.textContent)")) == 2
         browser.js(HOVER)
         assert "session 0: 85.00" in browser.js("return document.querySelector('#chart [aria-label=tip]').textContent")

@@ -269,7 +269,7 @@ def test_a_study_names_the_page_of_its_other_settings(make_record: Make, hand: P
 
 def test_the_list_shows_groups() -> None:
     text = listing()
-    assert re.search(r"^  modern  fecam, gkeal, .*teen", text, re.MULTILINE)
+    assert re.search(r"^  modern +.*fecam, gkeal, .*teen", text, re.MULTILINE)
     assert "only when asked, by name or with --methods GROUP; their page is GROUP.<protocol>.md" in text
 
 

@@ -320,7 +320,10 @@ NEEDS: dict[tuple[str, str], dict[str, Any]] = {  # parameters that are refused 
     ("eeil", "replay"): {"anchor_weight": 0.0},
     ("ncm", "margin_weight"): {"replay": "within"},
     ("topic", "batch_norm"): {"train": "all"},
+    ("adbs", "nesterov"): {"dampening": 0.0},
+    ("adbs", "optimizer"): {"dampening": 0.0},
 }
+OTHERS: dict[str, Any] = {"augment": {"pad": 0}}
 NEEDED_BY_ALL: dict[str, dict[str, Any]] = {
     "dampening": {"nesterov": False},
     "floor": {"schedule": "cosine", "milestones": []},
@@ -334,7 +337,7 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
         needed = NEEDS.get((method, field)) or NEEDED_BY_ALL.get(field, {})
         (plain,) = runs_of(with_recipe(tiny, methods={method: needed}), method)
         before = plain.config[field]
-        value = other(before)
+        value = OTHERS.get(field, other(before))
         if value is None:  # a choice by name: any other of those declared
             choices = [choice for choice in declared.annotation.__args__ if choice != before]  # type: ignore[union-attr]
             if not choices:  # a subclass that leaves one choice only: there is nothing to change
@@ -385,8 +388,8 @@ def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, va
         runs_of(tiny, variant, [text])
 
 
-RUNTIME = {"data_root", "results", "device", "threads", "compile", "precision"}  # what the last four come to is in the environment
-PRESENTATION = {"title", "notes"}
+RUNTIME = {"data_root", "results", "methods_dir", "device", "threads", "compile", "precision"}  # what the last four come to is in the environment
+PRESENTATION = {"title", "notes", "printed"}
 # The chosen recipe, split, seed and method are in the identity.
 CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
 CHECKED_NOT_CHOSEN = {"canonical"}  # facts that the data must show; they change no number
