@@ -91,7 +91,7 @@ def test_one_seed_alone_and_three_together_give_the_same_bytes(settings: str, ti
 def test_every_kind_is_recorded_or_says_why_not(kind: str, tiny: Protocol, tmp_path: Path) -> None:
     train, steps = Training(tiny, tmp_path, kind_of(kind), epochs=2), Captured(StandIn())
     if kind_of(kind).parent is not None:
-        pytest.skip("goes on with another kind's network: test_model_together trains through both")
+        pytest.skip("goes on with another kind's network: test_together trains through both")
     found = train.together((0, 1), steps)
     assert same(found[1], train.alone(1))
     assert bool(steps.recordings) != bool(steps.reason)
