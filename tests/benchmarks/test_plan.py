@@ -388,7 +388,8 @@ def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, va
         runs_of(tiny, variant, [text])
 
 
-RUNTIME = {"data_root", "results", "methods_dir", "device", "threads", "compile", "precision"}  # what the last four come to is in the environment
+# What the last four come to is in the environment.
+RUNTIME = {"data_root", "results", "methods_dir", "device", "threads", "compile", "precision"}
 PRESENTATION = {"title", "notes", "printed"}
 # The chosen recipe, split, seed and method are in the identity.
 CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
