@@ -50,7 +50,8 @@ def run(
     Raises UsageError, MethodError, ProtocolError, DataError or StorageError as the command line would say; RunError if a run failed.
     """
     settle()
-    from benchmarks.cli.main import asked_for, on_images, parser
+    from benchmarks.cli.main import asked_for, on_images
+    from benchmarks.cli.options import parser
     from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.published import check_published
     from benchmarks.records.store import Store

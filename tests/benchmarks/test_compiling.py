@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch._inductor.exc import InductorError
 
-from benchmarks.cli.main import parser
+from benchmarks.cli.options import parser
 from benchmarks.records.reading import to_json
 from benchmarks.running.runner import Runner
 from benchmarks.system import compiling

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cli.main import asked_for, parser
+from benchmarks.cli.main import asked_for
+from benchmarks.cli.options import parser
 from benchmarks.metrics.statistics import mean_and_half_width, paired_p
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import Failure

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli.main import parser
+from benchmarks.cli.options import parser
 from benchmarks.planning.validation import effective
 from benchmarks.system.errors import UsageError
 from benchmarks.tools import search

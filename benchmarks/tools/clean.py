@@ -1,0 +1,93 @@
+"""`run_all.py clean` lists and removes caches, notes of failed runs, and records of settings that no protocol has any more."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.records.store import Store, stores_below
+from benchmarks.report.sections import make_sections
+from benchmarks.system.errors import UsageError
+from benchmarks.system.settings import Settings, add_options
+from protocols.pseudo import find_protocol
+from protocols.reading import InputError
+
+KINDS = ("caches", "failures", "records")
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog=f"{program} clean",
+        description="Remove what may be removed. Name what: nothing is removed by default.",
+        allow_abbrev=False,
+    )
+    p.add_argument("--caches", action="store_true", help="base models and features; decoded images and kernels in the data root")
+    p.add_argument("--failures", action="store_true", help="notes of failed runs")
+    p.add_argument("--records", action="store_true", help="records and predictions of settings that no protocol has any more")
+    p.add_argument("--dry-run", action="store_true", help="list them only")
+    add_options(p)
+    return p
+
+
+def clean(arguments: Sequence[str], program: str) -> int:
+    """Executes a command line. Returns the exit status 0. Raises UsageError or StorageError."""
+    options = parser(program).parse_args(arguments)
+    kinds = [kind for kind in KINDS if getattr(options, kind)]
+    if not kinds:
+        raise UsageError(f"clean: say what, with {', '.join(f'--{kind}' for kind in KINDS)}; --dry-run lists it only")
+    settings = Settings.of(options)
+    found = {kind: sorted({"caches": caches, "failures": failures, "records": records}[kind](settings)) for kind in kinds}
+    for kind, paths in found.items():
+        for path in paths:
+            print(f"{'would remove' if options.dry_run else 'removes'} {path} ({size_of(path) / 2**20:,.1f} MiB)")
+            if not options.dry_run:
+                remove(path)
+        print(f"{kind}: {len(paths)} {'found' if options.dry_run else 'removed'}")
+    return 0
+
+
+def caches(settings: Settings) -> Iterator[Path]:
+    """What is computed or decoded again when it is missed. Base models taken from another machine are not: they stay. So do locks, which
+    a sweep may hold."""
+    bases = settings.results / ".base"
+    if bases.is_dir():
+        yield from (path for path in bases.iterdir() if path.name != "taken" and path.suffix != ".lock")
+    yield from (path for name in (".cache", ".compiled") if (path := settings.data_root / name).is_dir())
+
+
+def failures(settings: Settings) -> Iterator[Path]:
+    for store in stores_below(settings.results):
+        yield from (path for ending in (".failed.json", ".failed.txt") for path in store.root.rglob(f"*{ending}"))
+
+
+def records(settings: Settings) -> Iterator[Path]:
+    """Files of the records under "Other settings" on their page. Damaged records stay, and those of protocols that are not the suite's."""
+    for store in stores_below(settings.results):
+        for name in store.protocols():
+            yield from files_of(store, name)
+
+
+def files_of(store: Store, name: str) -> Iterator[Path]:
+    try:
+        protocol = find_protocol(name)
+    except InputError:  # perhaps a user's own file
+        return
+    found, _, failed = store.load(name)
+    for section in make_sections(protocol, found, failed).other:
+        for record in section.records:
+            yield from record.path.parent.glob(f"{record.path.stem}.*")
+
+
+def size_of(path: Path) -> int:
+    return sum(part.stat().st_size for part in ([path] if path.is_file() else path.rglob("*")) if part.is_file())
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        return
+    path.unlink(missing_ok=True)
+    if path.suffix in (".json", ".npz", ".txt") and path.parent.name != ".base" and not any(path.parent.iterdir()):
+        path.parent.rmdir()
