@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from protocols.fields import Name, Share, Strict
+from protocols.fields import Deviation, Name, Sha256, Share, Strict
 
 
 class Weights(Strict):
@@ -18,9 +18,9 @@ class Weights(Strict):
     """
 
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     mean: tuple[Share, ...] | None = None
-    std: tuple[float, ...] | None = None
+    std: tuple[Deviation, ...] | None = None
 
     @field_validator("file")
     @classmethod

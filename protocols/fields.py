@@ -41,7 +41,16 @@ def once_each(items: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return items
 
 
+def a_sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("must be a SHA-256, 64 hexadecimal digits in lower case")
+    return text
+
+
 Name = Annotated[str, AfterValidator(a_name)]
+
+
+Sha256 = Annotated[str, AfterValidator(a_sha256)]
 
 
 Line = Annotated[str, Field(max_length=200), AfterValidator(one_line)]
@@ -57,6 +66,10 @@ Milestones = Annotated[tuple[Epoch, ...], Field(max_length=100)]
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+Deviation = Annotated[float, Field(ge=1e-3, le=10)]
+"""Standard deviation of a channel, of pixel values from 0 to 1."""
 
 
 class Strict(BaseModel):

@@ -5,7 +5,6 @@ It imports neither torch nor the suite's other packages, so that `--list` and `-
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -14,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from protocols.augment import Augment
 from protocols.backbones import Backbone
-from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Share, Strict, Text, once_each
+from protocols.fields import MOST, MOST_CLASSES, Deviation, Epoch, Line, Name, Sha256, Share, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
 from protocols.training import Training
@@ -40,7 +39,7 @@ class Data(Strict):
     train_size: int | None = Field(None, ge=4, le=512)
     channels: Literal[1, 3] = 3
     mean: tuple[Share, ...]
-    std: tuple[Annotated[float, Field(ge=1e-3, le=10)], ...]
+    std: tuple[Deviation, ...]
 
     @field_validator("path")
     @classmethod
@@ -171,14 +170,7 @@ class Canonical(Strict):
 
     base_train: int = Field(ge=1, le=10**9)
     base_test: int = Field(ge=1, le=10**9)
-    shots_sha256: str | None = None
-
-    @field_validator("shots_sha256")
-    @classmethod
-    def _is_a_hash(cls, text: str | None) -> str | None:
-        if text is not None and not re.fullmatch("[0-9a-f]{64}", text):
-            raise ValueError("must be a SHA-256, 64 hexadecimal digits in lower case")
-        return text
+    shots_sha256: Sha256 | None = None
 
 
 class TitledFile(Strict):

@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 RECORDS = sorted(path for path in RESULTS.glob("**/records/*/*/*/seed*.json") if path.name.count(".") == 1)
 STORES = {store.root.parent.relative_to(RESULTS): store for store in stores_below(RESULTS)}
 PAGES = [(folder, name) for folder, store in STORES.items() for name in store.protocols()]
-UNTRIED = [(Path(), name) for name in ("cub200", "miniimagenet")]
+UNTRIED = [(Path(), name) for name in ("cub200", "cub200-resnet18b", "miniimagenet")]
 STUDIES = sorted(path.stem for path in RESULTS.glob("*.study-*.md"))
 QUICK = ("digits.study-components", "cifar100.study-drift")
 """Studies whose pages are written in every run of the tests; the others, with their figures, by `make test-all`."""
@@ -70,3 +70,8 @@ def test_a_page_does_not_hang_on_other_pages(tmp_path: Path) -> None:
     (place / "digits.study-trained.md").write_text("a page of a study of which digits has two variants of five")
     [page, *_] = write_report(load_protocol("digits"), place)
     assert page.read_text() == (RESULTS / page.name).read_text()
+
+
+def test_pages_have_no_very_long_lines() -> None:
+    for page in RESULTS.rglob("*.md"):
+        assert max(map(len, page.read_text().splitlines())) < 400, page

@@ -72,6 +72,7 @@ EFFECT: dict[str, tuple[str, tuple[str, ...]]] = {  # field: another value, and 
     "ramp_epochs": ("2", ()),
     "ramp_from": ("0.5", ("ramp_epochs=2",)),
     "weight_decay": ("0.1", ()),
+    "augment": ("{pad: 0}", ()),
     "batch_norm": ("train", ()),
     "new_row_std": ("0.001", ()),
     "selection": ("oracle_test", ()),

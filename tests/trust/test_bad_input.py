@@ -18,6 +18,7 @@ from benchmarks.planning.published import check_published
 from benchmarks.system.errors import USER_ERRORS
 from benchmarks.system.settings import Settings
 from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading
+from protocols.backbones import Weights
 from protocols.printed import PublishedRow, PublishedStudy
 from protocols.reading import parse_yaml
 from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
@@ -63,7 +64,7 @@ def test_the_complete_protocol_is_complete_and_right(tmp_path: Path) -> None:
     """A new key of the schema must be added to it, and so is tried below."""
     content = yaml.safe_load(COMPLETE.read_text(encoding="utf-8"))
     sections = {(): Protocol, ("data",): Data, ("augment",): Augment, ("sessions",): Sessions, ("backbone",): Backbone}
-    sections |= {("recipes", "paper"): Recipe, ("canonical",): Canonical}
+    sections |= {("backbone", "weights"): Weights, ("recipes", "paper"): Recipe, ("canonical",): Canonical}
     for path, model in sections.items():
         section = content
         for part in path:
