@@ -23,7 +23,7 @@ from tests.trust.harness import Chain, Command, Forked, Nursery, files, one_by_o
 
 SINGLE = ("--methods", "si", "--seeds", "0")
 SEVERAL = ("--methods", "proto,ft_cnn", "--seeds", "0-1", "--workers", "2")
-EVERYWHERE, AT_RANDOM = 30, 3
+EVERYWHERE, AT_RANDOM = 30, 2
 
 
 @pytest.fixture(scope="module")
