@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,15 @@ def command() -> int:
 def main(arguments: list[str], program: str = PROGRAM) -> int:
     """Executes a command line. Returns the exit status: 0 success; 1 a run failed, a check found faults, or the user interrupted;
     2 bad usage, missing data, or a disk error. Messages begin with the name of the program."""
-    cleaning = arguments[:1] == ["clean"]
-    options = parser(program).parse_args([] if cleaning else arguments)
+    if arguments[:1] == ["clean"]:
+        task = partial(clean_up, arguments[1:], program)
+    else:
+        task = partial(dispatch, parser(program).parse_args(arguments))
     from benchmarks.system.errors import USER_ERRORS, StorageError
     from protocols.reading import plain
 
     try:
-        status = clean_up(arguments[1:], program) if cleaning else dispatch(options)
+        status = task()
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # `| head` has read enough

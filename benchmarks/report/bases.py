@@ -16,7 +16,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.source_hash import stated_presets
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import label_of
-from benchmarks.report.ranking import against, scores_of
+from benchmarks.report.ranking import against
 from benchmarks.report.section import Section
 from benchmarks.report.tables import markdown
 
@@ -105,10 +105,8 @@ def gains_over(reference: str | None, section: Section, metric: str) -> dict[str
     """Cells such as `+1.20 ± 0.41`, each row minus the reference; the mean alone for one seed."""
     if reference is None:
         return {}
-    last = section.last.set_index("seed")
-    scores = {variant: scores_of(last.loc[last["variant"] == variant, metric]) for variant in section.variants}
     cells = {}
-    for variant, pair in against(reference, scores).items():
+    for variant, pair in against(reference, section.scores(metric)).items():
         if len(pair.differences):
             mean, width = mean_and_half_width(list(pair.differences))
             cells[variant] = f"{mean:+.2f}" + ("" if np.isnan(width) else f" ± {width:.2f}")

@@ -11,7 +11,7 @@ from benchmarks.metrics.catalogue import tested
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_TEST, MOST_SEEDS, mean_and_half_width
 from benchmarks.report.cells import NONE
 from benchmarks.report.frame import label_of
-from benchmarks.report.ranking import Column, Pair, against, leader, scores_of, seeds_needed
+from benchmarks.report.ranking import Column, Pair, against, leader, seeds_needed
 from benchmarks.report.section import Section
 from benchmarks.report.tables import markdown
 
@@ -56,10 +56,9 @@ def comparison(section: Section) -> str:
 def compared(section: Section) -> Iterator[tuple[str, str, bool, dict[str, tuple[Pair, int | None]]]]:
     """For each tested metric, and for the leader in it and BaseOnly: heading, that row, whether it is the leader, and every other ranked
     row paired with it."""
-    last = {variant: section.last[section.last["variant"] == variant].set_index("seed") for variant in section.ranked}
     controls = [variant for variant in section.ranked if section.variants[variant][0].identity.method == "base_only"]
     for metric, title in tested().items():
-        rows = {variant: scores_of(last[variant][metric]) for variant in section.ranked}
+        rows = section.scores(metric, section.ranked)
         first = leader(rows)
         for reference in dict.fromkeys(([first] if first else []) + controls[:1]):
             yield title, reference, reference == first, pairs_of(reference, rows)

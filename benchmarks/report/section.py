@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.report.frame import to_frame
-from benchmarks.report.ranking import is_ranked
+from benchmarks.report.ranking import Column, is_ranked, scores_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ class Section:
     def curves(self, variant: str) -> pd.DataFrame:
         """Accuracy of a variant: one row per seed, one column per session."""
         return self.frame[self.frame["variant"] == variant].pivot(index="seed", columns="session", values="accuracy").rename(columns=str)
+
+    def scores(self, metric: str, variants: Iterable[str] | None = None) -> Column:
+        """Variant -> the metric's value after the last session, for each seed. `variants`: those of the section, if not all."""
+        last = self.last.set_index("seed")
+        named = self.variants if variants is None else variants
+        return {variant: scores_of(last.loc[last["variant"] == variant, metric]) for variant in named}
 
     def failed(self, variant: str) -> int:
         """Number of failed runs of a variant."""

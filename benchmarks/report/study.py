@@ -20,7 +20,6 @@ from benchmarks.report.frame import label_of
 from benchmarks.report.matching import labels_of, unclear
 from benchmarks.report.pictures import Material, draw, slug
 from benchmarks.report.placing import group_of, page_name, run_of
-from benchmarks.report.ranking import scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
 from benchmarks.report.tables import last_block, markdown, session_blocks, widths
@@ -202,11 +201,9 @@ def paired_table(of: StudySection, against: str) -> str:
     """Table of each variant minus the one labelled `against`, in accuracy and harmonic mean."""
     if (reference := of.variant(against)) is None:
         return f"`{against}` was not run here."
-    last = of.section.last
     columns = {}
     for metric, title in tested().items():
-        scores = {variant: scores_of(last[last["variant"] == variant].set_index("seed")[metric]) for variant in of.rows}
-        columns[title] = {variant: cell(*pair) for variant, pair in pairs_of(reference, scores).items()}
+        columns[title] = {variant: cell(*pair) for variant, pair in pairs_of(reference, of.section.scores(metric, of.rows)).items()}
     lines = [
         [label, *("reference" if variant == reference else column.get(variant) or NONE for column in columns.values())]
         for variant, label in of.rows.items()

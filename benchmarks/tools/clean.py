@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.records.store import Store, stores_below
@@ -13,8 +13,6 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings, add_options
 from protocols.pseudo import find_protocol
 from protocols.reading import InputError
-
-KINDS = ("caches", "failures", "records")
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -38,7 +36,7 @@ def clean(arguments: Sequence[str], program: str) -> int:
     if not kinds:
         raise UsageError(f"clean: say what, with {', '.join(f'--{kind}' for kind in KINDS)}; --dry-run lists it only")
     settings = Settings.of(options)
-    found = {kind: sorted({"caches": caches, "failures": failures, "records": records}[kind](settings)) for kind in kinds}
+    found = {kind: sorted(KINDS[kind](settings)) for kind in kinds}
     for kind, paths in found.items():
         for path in paths:
             print(f"{'would remove' if options.dry_run else 'removes'} {path} ({size_of(path) / 2**20:,.1f} MiB)")
@@ -78,6 +76,9 @@ def files_of(store: Store, name: str) -> Iterator[Path]:
     for section in make_sections(protocol, found, failed).other:
         for record in section.records:
             yield from record.path.parent.glob(f"{record.path.stem}.*")
+
+
+KINDS: dict[str, Callable[[Settings], Iterator[Path]]] = {"caches": caches, "failures": failures, "records": records}
 
 
 def size_of(path: Path) -> int:

@@ -18,7 +18,7 @@ from benchmarks.sweeping.progress import Progress
 from benchmarks.sweeping.sweep import sweep
 from benchmarks.system.errors import RecordError
 from benchmarks.system.settings import Settings
-from benchmarks.tools.compare import counted
+from benchmarks.tools.compare import counted, same_settings
 from protocols.schema import Protocol
 
 RULE = (
@@ -63,9 +63,7 @@ def run_of_record(record: Record, runs: Sequence[Identity]) -> Identity:
 
 def of_row(record: Record, done: Sequence[Record]) -> list[Record]:
     """The records that are averaged with this one."""
-    return [
-        other for other in done if other.identity.same_settings(record.identity) and other.identity.precision == record.identity.precision
-    ]
+    return [other for other in done if same_settings(record, other) and other.identity.precision == record.identity.precision]
 
 
 def agreement(record: Record, again: Record, row: Sequence[Record]) -> tuple[str, bool]:

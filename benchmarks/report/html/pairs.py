@@ -10,7 +10,7 @@ from benchmarks.metrics.catalogue import tested
 from benchmarks.metrics.statistics import FEWEST_TO_TEST, half_widths
 from benchmarks.report.compare import pairs_of
 from benchmarks.report.html.numbers import Number, number
-from benchmarks.report.ranking import Column, against, leader, scores_of
+from benchmarks.report.ranking import against, leader
 from benchmarks.report.section import Section
 
 Pair = list[Number]
@@ -21,7 +21,7 @@ def pairs_in(section: Section) -> dict[str, list[Pair]]:
     """Metric -> all pairs of the section's rows in the order of `itertools.combinations`. p is that of one test, not corrected."""
     found = {}
     for metric in tested():
-        rows = columns(section, metric)
+        rows = section.scores(metric)
         paired = [against(second, {first: rows[first], second: rows[second]})[first] for first, second in combinations(rows, 2)]
         widths: dict[int, float] = {}
         for count in {len(pair.differences) for pair in paired if len(pair.differences) > 1}:
@@ -41,7 +41,7 @@ def standing(section: Section) -> dict[str, str]:
     The tests are those of the page's table of pairs: against the leader, Holm-corrected within the column.
     """
     said = dict.fromkeys(section.variants, "not ranked")
-    rows = {variant: scores for variant, scores in columns(section, "accuracy").items() if variant in section.ranked}
+    rows = section.scores("accuracy", section.ranked)
     first = leader(rows)
     if first is None or len(rows) < 2:
         return said | dict.fromkeys(rows, "no test")
@@ -49,9 +49,3 @@ def standing(section: Section) -> dict[str, str]:
         few = len(pair.differences) < FEWEST_TO_TEST
         said[variant] = "no test" if few else "behind" if pair.separated else "tie"
     return said | {first: "leader"}
-
-
-def columns(section: Section, metric: str) -> Column:
-    """Variant -> the metric's value after the last session, for each seed."""
-    last = section.last.set_index("seed")
-    return {variant: scores_of(last.loc[last["variant"] == variant, metric]) for variant in section.variants}

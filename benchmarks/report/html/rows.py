@@ -15,6 +15,7 @@ from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.blocks import Block
 from benchmarks.report.cells import measured
+from benchmarks.report.environments import environment_of
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.html.command import command_of
 from benchmarks.report.html.numbers import Number, number
@@ -122,8 +123,7 @@ def origin(block: Block, records: Sequence[Record]) -> dict[str, Any]:
     identity = records[0].identity
     environments: dict[str, list[int]] = {}
     for record in records:
-        text = ", ".join(f"{key} {value}" for key, value in record.environment.items())
-        environments.setdefault(text, []).append(record.identity.seed)
+        environments.setdefault(environment_of(record), []).append(record.identity.seed)
     return {
         "settings": identity.config,
         "changed": identity.overrides,
