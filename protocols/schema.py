@@ -16,7 +16,7 @@ from protocols.backbones import Backbone
 from protocols.fields import MOST, MOST_CLASSES, Deviation, Epoch, Line, Name, Sha256, Share, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
-from protocols.training import Training
+from protocols.training import Training, Trains
 
 SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 DRAWN_ORDERS: tuple[SplitName, ...] = ("paper", "lec")
@@ -100,7 +100,8 @@ class Sessions(Strict):
 class BaseRecipe(Training):
     """Settings for the training of one base model.
 
-    `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 if the processor supports it.
+    `precision` is that of the backbone's arithmetic, in every session; `auto` is bf16 if the processor supports it. With `stored_views`,
+    outputs of the part that `trains` leaves frozen are computed once for all seeds: of each image as it is, and of so many augmented views.
     """
 
     without_effect: ClassVar[tuple[str, ...]] = ("onecycle", "constant")  # older records may have milestones beside these
@@ -111,6 +112,14 @@ class BaseRecipe(Training):
     gamma: float = Field(0.1, gt=0, le=1, description="step: factor on the rate at each milestone")
     head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
     precision: Precision = "fp32"
+    trains: Trains = Field("all", description="of the backbone, in the base session; the sessions after it train no more of it")
+    stored_views: int | None = Field(None, ge=1, le=100, description="augmented views of an image, the same for all seeds, shown in turn")
+
+    @model_validator(mode="after")
+    def _views_of_what_is_frozen(self) -> Self:
+        if self.stored_views and self.trains == "all":
+            raise ValueError("stored_views: outputs of a frozen part are stored, and trains is all; say none or last_block")
+        return self
 
     @model_validator(mode="after")
     def _ramp_ends(self) -> Self:

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from protocols.fields import MOST_EPOCHS, Bounded, Milestones, Share
 
+Trains = Literal["none", "last_block", "all"]
+"""How much of the backbone is trained."""
 Schedule = Literal["step", "onecycle", "cosine", "constant"]
 """Course of the learning rate (methods/parts/schedules.py)."""
 

@@ -15,6 +15,7 @@ from benchmarks.base.cache import CachedBase, Checkpoint, cached_base
 from benchmarks.base.features import BaseFeatures, base_features
 from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import kind_of, to_fast_layout, untrained, without
+from benchmarks.base.outputs import Outputs, stored_outputs
 from benchmarks.base.taken import find_taken
 from benchmarks.base.tensors import fits
 from benchmarks.base.training import BaseTraining, train_base, train_together
@@ -36,12 +37,13 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True)
 class BaseModel:
     """A base model and its features; the seconds spent on training it (0 if it came from the cache; its share, if several seeds trained
-    together); and, for one that another machine trained, the environment there, else ''."""
+    together); for one that another machine trained, the environment there, else ''; and what is stored of its frozen part."""
 
     network: Network
     features: BaseFeatures
     seconds: float
     origin: str
+    outputs: Outputs | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class BaseSession:
     recipe: BaseRecipe
     batches: Batches
     said: str
+    outputs: Callable[[Network, Progress], Outputs] | None = None
+    """Reads or computes the outputs of the part that stays frozen, if the recipe stores them."""
 
     @property
     def stem(self) -> str:
@@ -76,6 +80,8 @@ class BaseSession:
             slow = f" (step by step: {steps.reason})" if steps.reason else ""
             progress(f"{self.said}{slow}, epoch {epoch}/{self.recipe.epochs}, loss {loss:.3f}")
 
+        if self.outputs is not None:
+            self.batches.stored = self.outputs(network.eval(), progress).views
         return BaseTraining(network, self.kind, self.batches, self.recipe, checkpoint, report)
 
 
@@ -124,7 +130,16 @@ class BaseSessions:
         indices = torch.from_numpy(split.train[0])
         batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
         said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
-        return BaseSession(CachedBase(self.folder, key, fresh, of_kind.drop), of_kind, recipe, batches, said)
+        outputs = partial(self.outputs, seed, recipe, transform) if recipe.stored_views else None
+        check_frozen(of_kind, recipe, any(other != transform for other in more))
+        return BaseSession(CachedBase(self.folder, key, fresh, of_kind.drop), of_kind, recipe, batches, said, outputs)
+
+    def outputs(self, seed: Seed, recipe: BaseRecipe, transform: Transform, network: Network, progress: Progress) -> Outputs:
+        """What is stored of the part of the network that the recipe leaves frozen."""
+        to_fast_layout(network, self.device)
+        views = recipe.stored_views or 0
+        of = (recipe.trains, views, seed.images, seed.tensors, transform, seed.env)
+        return stored_outputs(self.folder, network, *of, self.wait, progress)
 
     def model(self, seed: Seed, progress: Progress) -> BaseModel:
         """A copy of the run's base model.
@@ -152,8 +167,13 @@ class BaseSessions:
         assert key is not None and network is not None
         to_fast_layout(network, self.device)
         plain = Transform(self.protocol.data, self.protocol.augment)
-        features = base_features(self.folder, key, network, seed.tensors, seed.split, plain, self.wait)
-        return BaseModel(network, features, sum(seconds), "; ".join(origins))
+        recipe = seed.identity.base_recipe
+        outputs = self.outputs(seed, recipe, plain, network, progress) if recipe.stored_views else None
+        if outputs is not None and recipe.trains == "none":
+            features = outputs.features(seed.split)
+        else:
+            features = base_features(self.folder, key, network, seed.tensors, seed.split, plain, self.wait)
+        return BaseModel(network, features, sum(seconds), "; ".join(origins), outputs)
 
     def _train(
         self, session: BaseSession, compiled: bool, progress: Progress, seconds: list[float], network: Network, checkpoint: Checkpoint
@@ -198,6 +218,14 @@ class BaseSessions:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def check_frozen(kind: BaseKind, recipe: BaseRecipe, differ: bool) -> None:
+    """Raises ValueError where a kind needs images, and the recipe hands it outputs of a frozen part. `differ`: whether views do."""
+    if recipe.trains != "all" and type(kind).expand is not BaseKind.expand:
+        raise ValueError(f"base kind {kind.name} changes images; it goes with trains all only, and the recipe says trains {recipe.trains}")
+    if recipe.stored_views and differ:
+        raise ValueError(f"base kind {kind.name} has views with augmentations of their own; leave stored_views out")
 
 
 def of_several(progress: Progress, count: int, text: str) -> None:

@@ -21,7 +21,7 @@ from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind, BaseStep
 from methods.contract.base_kind import RecordedStep
 from methods.parts.capture import Branch, CaptureError, Eager, Steps
-from methods.parts.network import Network, begin_step
+from methods.parts.network import Network, begin_step, freeze_all_but, plain_embed
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import learning_rate
 from methods.parts.step import train_step
@@ -75,6 +75,7 @@ def train_together(trainings: Sequence[BaseTraining], device: torch.device, step
         one_epoch([seed for seed in left if seed.epoch == epoch], steps, device)
     for training in trainings:
         training.network.eval()
+        training.network.given = "images"
     return [seed.error for seed in seeds]
 
 
@@ -85,6 +86,10 @@ class SeedTraining:
         self.training, self.device = training, device
         network, kind, recipe = training.network, training.kind, training.recipe
         to_fast_layout(network, device).train()
+        freeze_all_but(network, recipe.trains)
+        if recipe.trains != "all":
+            training.batches.frozen_part = partial(plain_embed, network) if recipe.trains == "none" else network.embed_lower
+            network.given = "features" if recipe.trains == "none" else "maps"
         groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
         self.optimizer = optimizer_for(groups, recipe, recipe.lr, device)
         self.epoch = training.batches.epoch = training.checkpoint.resume(network, self.optimizer)

@@ -25,7 +25,8 @@ class Batches:
     Epoch e of the stream `name` draws from its own generator, so an interrupted training can resume at any epoch. `frozen_part`
     is a part of the network that does not change while these batches are used; if given, batches hold its outputs instead of
     images. `views` epochs are drawn once and repeated in turn (not in one batch, as `more` are); None draws every epoch anew.
-    `epochs` is the maximum number of epochs, if known.
+    `epochs` is the maximum number of epochs, if known. `stored` [V, N, ...] holds outputs of the frozen part that were computed for V
+    augmented views of every image; they are shown in turn, and nothing else is drawn than the order.
 
     Images are prepared in pieces of many batches, or of many epochs if these are short. The augmentation of an image does not
     depend on the other images, so the piece size does not change it (`frozen_part` may round differently in another batch).
@@ -45,11 +46,13 @@ class Batches:
         views: int | None = None,
         epochs: int | None = None,
         more: Sequence[Transform] = (),
+        stored: Tensor | None = None,
     ) -> None:
         self.images, self.labels, self.indices = images, labels, indices
         self.transform, self.batch_size, self.seed, self.name = transform, batch_size, seed, name
         self.frozen_part, self.views, self.last = frozen_part, views, views or epochs
         self.more = tuple(more)
+        self.stored = stored
         self.epoch = 0
         self._ready: dict[int, list[list[Tensor]]] = {}
 
@@ -78,6 +81,10 @@ class Batches:
     def _prepared(self, epochs: Sequence[int]) -> Iterator[list[Tensor]]:
         """Yields the batches of these epochs, one epoch after the other."""
         count, most, device = len(self.indices), self._most, self.images.device
+        if self.stored is not None:
+            for epoch in epochs:
+                yield from self._looked_up(self.stored, epoch)
+            return
         drawn = [self._draw(epoch) for epoch in epochs]
         indices = sent(torch.cat([own for own, _ in drawn]), device)
         draws = [Draws.cat(view).to(device) for view in zip(*(own for _, own in drawn), strict=True)]
@@ -91,6 +98,14 @@ class Batches:
             pieces = [tensor.split(min(piece, count)) for tensor in (*shown, y, torch.zeros_like(y))]  # each within one epoch
             for whole in zip(*pieces, strict=True):
                 yield from map(list, zip(*(tensor.split(self.batch_size) for tensor in whole), strict=True))
+
+    def _looked_up(self, stored: Tensor, epoch: int) -> Iterator[list[Tensor]]:
+        """Yields the batches of an epoch from stored outputs; the views of one batch are consecutive ones."""
+        order = torch.randperm(len(self.indices), generator=self._generator(f"{self.name}/epoch{epoch}"))
+        indices, views = sent(self.indices[order], stored.device), range(1 + len(self.more))
+        for part in indices.split(self.batch_size):
+            y = self.labels[part]
+            yield [*(stored[(epoch + view) % len(stored)][part] for view in views), y, torch.zeros_like(y)]
 
     def _stand_in(self, frozen_part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         with torch.no_grad():

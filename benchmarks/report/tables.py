@@ -99,8 +99,8 @@ def widths(section: Section) -> str:
 
 
 def legend(section: Section) -> str:
-    """Sentences that explain ± and bold in this section."""
-    width = widths(section)
+    """Sentences that explain ± and bold in this section, and what no row of it trains."""
+    width = widths(section) + held_back(section)
     if max(len(records) for records in section.variants.values()) < FEWEST_TO_TEST:
         return f"{width} Nothing is bold: a test needs {FEWEST_TO_TEST} seeds."
     unranked = ["rows marked †"] if any(record.selection == "oracle_test" for record in section.records) else []
@@ -111,6 +111,16 @@ def legend(section: Section) -> str:
         + untested(section)
         + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
     )
+
+
+def held_back(section: Section) -> str:
+    """Sentence on what the recipe keeps every row from training; empty if that is nothing."""
+    recipe = section.records[0].identity.base_recipe
+    if recipe.trains == "all":
+        return ""
+    part = "the backbone" if recipe.trains == "none" else "the backbone below its last block"
+    views = f" (outputs stored for {recipe.stored_views} augmented views an image)" if recipe.stored_views else ""
+    return f" **No session trains {part}**, in any row: the recipe keeps it as it came{views}. What trains more of it elsewhere does not here."
 
 
 def untested(section: Section) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.base.features import TrainFeatures
+from benchmarks.base.outputs import Outputs
 from benchmarks.data.images import ImageSet
 from benchmarks.data.splits import Indices, Split
 from benchmarks.data.tensors import Tensors
@@ -67,6 +68,8 @@ class Contender:
     base_parameters: int
     base_seconds: float
     most_numbers: int | None = None
+    outputs: Outputs | None = None
+    """What is stored of the part of the backbone that no session trains."""
     find_epochs: Callable[[Contender, int, int], int] | None = None
     """Under selection val: the number of epochs of a session, by session and seed (benchmarks/running/validation.py)."""
     shown: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
@@ -76,8 +79,12 @@ class Contender:
         """Gives the method access to the session's images and to its exemplars, and to no others."""
         own = torch.from_numpy(self.seed_context.split.train[session])
         self.shown = torch.unique(torch.cat([own, self.memory.indices]))
-        self.images.show(self.shown, self.seed_context.tensors, self.base if session == 0 else None)
+        self.show(self.images, self.shown, self.base if session == 0 else None)
         self.memory.open(own)
+
+    def show(self, images: SessionImages, shown: Tensor, base: TrainFeatures | None = None) -> None:
+        """Puts the images of these indices, and what is stored for them, in place of others."""
+        images.show(shown, self.seed_context.tensors, base, None if self.outputs is None else self.outputs.shown(shown))
 
     def train(self, session: int, seed: int) -> None:
         """Trains the strategy on a session. Its random numbers depend only on the seed and the session.

@@ -20,6 +20,7 @@ from methods.parts.network import Network
 
 if TYPE_CHECKING:
     from benchmarks.base.features import TrainFeatures
+    from benchmarks.base.outputs import ShownOutputs
 
 
 class SessionImages:
@@ -31,9 +32,12 @@ class SessionImages:
     def __init__(self, transform: Transform, memory: Memory, seed: int) -> None:
         self._transform, self._memory, self._seed = transform, memory, seed
 
-    def show(self, indices: Tensor, tensors: Tensors, base: TrainFeatures | None = None) -> None:
-        """Replaces the images by those of `indices` (sorted). The runner calls it when a session begins; `base` is for session 0 only."""
-        self._indices, self._base = indices, base
+    def show(self, indices: Tensor, tensors: Tensors, base: TrainFeatures | None = None, outputs: ShownOutputs | None = None) -> None:
+        """Replaces the images by those of `indices` (sorted). The runner calls it when a session begins; `base` is for session 0 only.
+
+        `outputs` are what is stored of a frozen part for these images.
+        """
+        self._indices, self._base, self._outputs = indices, base, outputs
         here = indices.to(tensors.labels.device)
         self._train = tensors.train[here]
         self._plain = self._train if tensors.plain is tensors.train else tensors.plain[here]
@@ -50,7 +54,10 @@ class SessionImages:
 
     def stored_features(self, indices: Tensor, network: Network) -> Tensor | None:
         indices = self._memory.check(indices)
-        return None if self._base is None else self._base.of(indices, network)
+        found = None if self._base is None else self._base.of(indices, network)
+        if found is None and self._outputs is not None:
+            found = self._outputs.features(self._places(indices), network)
+        return found
 
     def batches(
         self,
@@ -62,10 +69,11 @@ class SessionImages:
         views: int | None = None,
         epochs: int | None = None,
     ) -> Batches:
-        places = self._places(indices)
-        return Batches(
-            self._train, self._labels, places, self._transform, batch, self._seed, name, frozen_part=frozen_part, views=views, epochs=epochs
-        )
+        places, stored = self._places(indices), None
+        if frozen_part is not None and self._outputs is not None:
+            stored = self._outputs.views_under(frozen_part)
+        of = (self._train, self._labels, places, self._transform, batch, self._seed, name)
+        return Batches(*of, frozen_part=frozen_part, views=views, epochs=epochs, stored=stored)
 
     def _places(self, indices: Tensor) -> Tensor:
         """Positions of these image indices among those shown. Raises LeakError for one that is not shown."""

@@ -77,13 +77,17 @@ class Runner(SeedGroups):
         oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))
-        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays, session_steps)
+        most_trained = identity.base_recipe.trains
+        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays, session_steps, most_trained)
         seed_generators(identity.seed, "adopt")
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)
         most = cls.most_numbers(config, identity.sessions, network.feature_dim)
         find = None if seed_context.held is None else epochs_by_validation
-        return Contender(strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds, most, find)
+        # A method with an augmentation of its own gets its images anew: the stored views are of the protocol's.
+        outputs = base.outputs if augment is None else None
+        of_run = (strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds, most, outputs, find)
+        return Contender(*of_run)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""

@@ -83,6 +83,6 @@ def copy_of(contender: Contender, own: Tensor, seed: int) -> SessionStrategy:
     memory = copy.deepcopy(contender.memory)
     memory.open(own)
     images = SessionImages(contender.seed_context.evaluator.transform, memory, seed)
-    images.show(torch.unique(torch.cat([own, memory.indices])), contender.seed_context.tensors)
+    contender.show(images, torch.unique(torch.cat([own, memory.indices])))
     shared = {id(thing): thing for thing in (context.untrained_network, context.compiling_pays, context.sessions, strategy.experience)}
     return copy.deepcopy(strategy, {**shared, id(contender.memory): memory, id(contender.images): images})

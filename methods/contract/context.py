@@ -15,6 +15,7 @@ from methods.contract.selection import Measured
 from methods.parts.capture import Recorder, Steps, steps_with
 from methods.parts.network import Network
 from protocols.schema import Sessions
+from protocols.training import Trains
 
 FrozenPart = Callable[[Tensor], Tensor]
 """A frozen part of the network: maps images [N, C, S, S] to the input of the remaining part."""
@@ -60,8 +61,9 @@ Oracle = Callable[[Any], Measured]
 class MethodContext:
     """Everything that a strategy gets: a copy of the base model, training images, memory, the layout of the sessions.
 
-    `untrained_network()` builds the network as it was before the base session. `compiling_pays(n)` says
-    whether a training that processes n images is long enough to be worth compiling. `steps(recorder)` does training steps.
+    `untrained_network()` builds the network as it was before the base session. `compiling_pays(n)` says whether a training that
+    processes n images is long enough to be worth compiling. `steps(recorder)` does training steps. `trains` is the most of the backbone
+    that the recipe lets a session train.
     """
 
     network: Network
@@ -73,3 +75,4 @@ class MethodContext:
     oracle: Oracle | None = None
     compiling_pays: Callable[[int], bool] = lambda images: False
     steps: Callable[[Recorder | None], Steps] = steps_with
+    trains: Trains = "all"

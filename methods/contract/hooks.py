@@ -19,8 +19,9 @@ from methods.contract.context import FrozenPart, MethodContext
 from methods.contract.selection import Measured
 from methods.parts.network import Network
 from protocols.schema import Sessions
+from protocols.training import Trains
 
-Trains = Literal["none", "last_block", "all"]
+AMOUNTS: tuple[Trains, ...] = ("none", "last_block", "all")
 
 
 class Hooks:
@@ -105,35 +106,40 @@ class Hooks:
         """How much of the backbone this session trains. Override it where `trains` depends on parameters."""
         return self.trains
 
+    @property
+    def part(self) -> Trains:
+        """How much of the backbone this session trains in fact: `trained_part`, but no more than the recipe allows."""
+        return min(self.trained_part(), self.context.trains, key=AMOUNTS.index)
+
     def trainable(self) -> Iterable[nn.Parameter]:
         """Parameters that this session's optimiser gets; all others get no gradient. `self.clock` still holds last session's counts.
 
-        Default: those of `trained_part`, the neck, the parts and the head.
+        Default: those of `part`, the neck, the parts and the head.
         """
-        part = self.trained_part()
+        part = self.part
         if part == "all":
             return self.model.parameters()
         of_backbone = self.model.backbone.last_block.parameters() if part == "last_block" else ()
         return [*of_backbone, *self.model.neck.parameters(), *self.model.parts.parameters(), *self.model.head.parameters()]
 
     def frozen_part(self) -> FrozenPart | None:
-        """Frozen part of the network whose outputs `self.mb_x` holds instead of images, or None. Default: what `trained_part` leaves.
+        """Frozen part of the network whose outputs `self.mb_x` holds instead of images, or None. Default: what `part` leaves.
 
         It runs on many batches at once, and once per view under `views`, with batch norm in evaluation mode. This hook is called
         whenever training images are loaded, the first time before the head grows. Never write into `self.mb_x`: under `views`, the
         same batch is used again. A method that returns another part overrides `embed_batch` to continue from its outputs.
         """
-        part = self.trained_part()
-        if part == "last_block":
+        if self.part == "last_block":
             return self.model.embed_lower  # type: ignore[no-any-return]
-        return self.model.embed if part == "none" and self.config.batch_norm == "eval" else None
+        still = self.context.trains == "none" or self.config.batch_norm == "eval"
+        return self.model.embed if self.part == "none" and still else None
 
     def embed_batch(self, network: Network) -> Tensor:
         """Features [N, d] of the batch under `network`: the current one, or a teacher, which has the same frozen part."""
         if not self.has_frozen_part:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained_part() != "none"):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.part != "none"):
                 return network.embed(self.mb_x)
-        return self.mb_x if self.trained_part() == "none" else network.embed_upper(self.mb_x)
+        return self.mb_x if self.part == "none" else network.embed_upper(self.mb_x)
 
     def forward(self) -> Tensor:
         """Logits [N, classes seen] of the batch. `self.now.features` holds its features."""

@@ -22,7 +22,7 @@ from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
 from methods.parts.capture import Branch, CaptureError, recorder_for
-from methods.parts.network import begin_step, set_batch_norm
+from methods.parts.network import begin_step, hold_still, set_batch_norm
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import is_flat, learning_rate
 from methods.parts.step import train_step
@@ -144,6 +144,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":
             set_batch_norm(self.model.backbone.last_block, True)
+        hold_still(self.model, self.context.trains)
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Avalanche's loop, with the suite's own step: the same as in the base session."""

@@ -61,16 +61,25 @@ class RehearsalStrategy(SessionStrategy):
             return
         # Anchors are not augmented and the lower layers are frozen, so their outputs are computed once.
         indices = self.context.memory.indices
-        images = [self.context.images.plain(part) for part in self.context.images.pieces(indices)]
-        below = [self.model.embed_lower(part) if self.config.train == "last_block" else part for part in images]
-        self.now.anchors = torch.cat(below) if below else torch.empty(0)
+        self.now.anchors = self.below(indices)
         self.now.anchor_labels = self.context.images.labels(indices)
         self.now.old_features = self.embed_anchors()
         self.now.old_logits = self.model.classify(self.now.old_features)
 
+    def below(self, indices: Tensor) -> Tensor:
+        """The images `indices`, un-augmented, or outputs of the part of the backbone that is not trained for them."""
+        if self.part == "none":
+            return self.embed_indices(indices) if len(indices) else torch.empty(0)
+        images = [self.context.images.plain(part) for part in self.context.images.pieces(indices)]
+        below = [self.model.embed_lower(part) if self.part == "last_block" else part for part in images]
+        return torch.cat(below) if below else torch.empty(0)
+
     def embed_anchors(self) -> Tensor:
         """Features [n, d] of the anchors under the current network."""
-        return self.model.embed_upper(self.now.anchors) if self.config.train == "last_block" else self.model.embed(self.now.anchors)
+        anchors: Tensor = self.now.anchors
+        if self.part == "none":
+            return anchors
+        return self.model.embed_upper(anchors) if self.part == "last_block" else self.model.embed(anchors)
 
     def old_and_now(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features and logits of the old network, then of the current one: on the anchors, or on the batch if it contains the exemplars."""

@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone
+from protocols.training import Trains
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -24,7 +25,8 @@ class Network(nn.Module):
     features; a method may replace it in `adopt`. `parts` hold what a base kind or a method adds. Training batches of
     `compiled_batch` images go through the compiled backbone (0: none does). Its results differ in their last bits from those of
     the plain one, so the caller that sets it must record it. If `recorded`, the caller records whole steps (capture.py), so that
-    compiled passes bring no CUDA graphs of their own; that changes no bit.
+    compiled passes bring no CUDA graphs of their own; that changes no bit. `embed` gets what `given` says: images, or outputs of the
+    part that a base session leaves frozen: those of `embed_lower` (maps), or its own (features).
     """
 
     def __init__(self, backbone: Backbone, precision: str) -> None:
@@ -36,12 +38,15 @@ class Network(nn.Module):
         self.pool: Callable[[Tensor], Tensor] = mean_over_positions
         self.compiled_batch = 0
         self.recorded = False
+        self.given: Literal["images", "maps", "features"] = "images"
         self.neck: nn.Module = nn.Identity()
         self.head: Any = backbone.head(d)
         self.parts = nn.ModuleDict()
 
     def embed(self, images: Tensor) -> Tensor:
-        """Maps images to backbone features [N, d], float32."""
+        """Maps images, or what is `given`, to backbone features [N, d], float32."""
+        if self.given != "images":
+            return images if self.given == "features" else self.embed_upper(images)
         if 0 < self.compiled_batch == len(images) and torch.is_grad_enabled():
             return compiled_embed(images.device.type == "cuda" and not self.recorded)(self, images)
         return plain_embed(self, images)
@@ -92,6 +97,24 @@ def mean_over_positions(maps: Tensor) -> Tensor:
 def frozen_copy(module: M) -> M:
     """A copy of the module in its current state, in evaluation mode and without gradients, for use as a teacher."""
     return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+def hold_still(network: Network, trains: Trains) -> None:
+    """Set the batch-norm layers of what `trains` leaves frozen to evaluation mode; those of the last block stay as they are under
+    `last_block`."""
+    last = set(network.backbone.last_block.modules()) if trains == "last_block" else set()
+    for part in network.backbone.modules() if trains != "all" else ():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part not in last:
+            part.eval()
+
+
+def freeze_all_but(network: Network, trains: Trains) -> None:
+    """Keep all of the backbone but what `trains` names from changing: no gradients, and batch norm in evaluation mode."""
+    if trains != "all":
+        network.backbone.requires_grad_(False)
+        if trains == "last_block":
+            network.backbone.last_block.requires_grad_(True)
+    hold_still(network, trains)
 
 
 def set_batch_norm(module: nn.Module, training: bool) -> None:

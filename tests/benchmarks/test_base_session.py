@@ -36,6 +36,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.1, "schedule": "onecycle"},
     "adam": {"lr": 0.003, "optimizer": "adam", "schedule": "cosine", "floor": 0.1, "ramp_epochs": 2.5},
     "no momentum": {"lr": 0.1, "momentum": 0.0, "nesterov": False, "schedule": "constant"},
+    "last block": {"lr": 0.1, "trains": "last_block"},
+    "head": {"lr": 0.1, "trains": "none"},
     "dampening": {"lr": 0.1, "nesterov": False, "dampening": 0.9, "milestones": (2, 3)},
 }
 
