@@ -118,7 +118,7 @@ class BaseRecipe(Training):
     @model_validator(mode="after")
     def _views_of_what_is_frozen(self) -> Self:
         if self.stored_views and self.trains == "all":
-            raise ValueError("stored_views: outputs of a frozen part are stored, and trains is all; say none or last_block")
+            raise ValueError("stored_views goes with a part that stays frozen: trains must be none or last_block, and is all")
         return self
 
     @model_validator(mode="after")

@@ -120,7 +120,7 @@ def held_back(section: Section) -> str:
         return ""
     part = "the backbone" if recipe.trains == "none" else "the backbone below its last block"
     views = f" (outputs stored for {recipe.stored_views} augmented views an image)" if recipe.stored_views else ""
-    return f" **No session trains {part}**, in any row: the recipe keeps it as it came{views}. What trains more of it elsewhere does not here."
+    return f" **No session trains {part}**, in any row: the recipe keeps it as it came{views}."
 
 
 def untested(section: Section) -> str:

@@ -43,7 +43,7 @@ def folders_to_block(settings: Settings) -> tuple[str, ...]:
     root, results = settings.data_root.resolve(), settings.results.resolve()
     others = (SUITE_ROOT, Path(sys.prefix), Path(tempfile.gettempdir()), *([settings.methods_dir] if settings.methods_dir else []))
     images = root / ".cache" if any(place.resolve().is_relative_to(root) for place in others) else root
-    return tuple(str(folder) + os.sep for folder in (images, results / ".base", results / "records"))
+    return tuple(str(folder) + os.sep for folder in (images, settings.bases.resolve(), results / "records"))
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class SeedGroups:
         self.images = images or load_images(protocol.data, settings.data_root, verified)
         self.on_device = to_device(self.images, self.device)
         weights = find_weights(protocol.backbone, settings.data_root)
-        self.bases = BaseSessions(protocol, settings.results / ".base", self.device, weights, wait)
+        self.bases = BaseSessions(protocol, settings.bases, self.device, weights, wait)
         self._prepared: set[str] = set()
 
     def split(self, split_name: str, seed: int, val: bool = False) -> tuple[Split, Indices | None]:

@@ -28,6 +28,12 @@ class Settings:
     compile: bool = True
     precision: str = "auto"
     methods_dir: Path | None = None
+    own_bases: Path | None = None
+
+    @property
+    def bases(self) -> Path:
+        """Folder of base models, checkpoints and stored outputs: `.base` among the results unless another is named."""
+        return self.own_bases or self.results / ".base"
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
@@ -47,7 +53,8 @@ class Settings:
         except (OSError, RuntimeError) as error:  # circular links are a RuntimeError before Python 3.13
             raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
         taken = take_own_folder(options.methods_dir)
-        return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision, taken)
+        bases = None if options.bases is None else options.bases.resolve()
+        return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision, taken, bases)
 
 
 def a_number(text: str) -> int:
@@ -80,4 +87,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--precision", default="auto", help=said)
     add("--data-root", type=a_folder, default=data_root, help="default: $FSCIL_DATA, or data")
     add("--results", type=a_folder, default=Path("results"), help="default: results")
+    add("--bases", type=a_folder, help="folder of base models and stored outputs, which may be large (default: .base in the results)")
     add("--methods-dir", type=a_folder, help="folder of your own methods, beside the suite's (default: methods, if it holds any)")

@@ -49,7 +49,7 @@ def clean(arguments: Sequence[str], program: str) -> int:
 def caches(settings: Settings) -> Iterator[Path]:
     """What is computed or decoded again when it is missed. Base models taken from another machine are not: they stay. So do locks, which
     a sweep may hold."""
-    bases = settings.results / ".base"
+    bases = settings.bases
     if bases.is_dir():
         yield from (path for path in bases.iterdir() if path.name != "taken" and path.suffix != ".lock")
     yield from (path for name in (".cache", ".compiled") if (path := settings.data_root / name).is_dir())

@@ -44,7 +44,7 @@ def reproduce(
     check_before_training(protocol, wanted, settings)
     with tempfile.TemporaryDirectory(prefix="fscil-reproduce-") as folder:
         store = Store(Path(folder))
-        sweep(protocol, wanted, replace(settings, results=Path(folder)), workers, Progress(), Ledger(store))
+        sweep(protocol, wanted, replace(settings, results=Path(folder), own_bases=None), workers, Progress(), Ledger(store))
         lines, faults = [], 0
         for record, run in zip(drawn, wanted, strict=True):
             again = store.find(run)

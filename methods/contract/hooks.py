@@ -64,8 +64,7 @@ class Hooks:
         return None
 
     trains: ClassVar[Trains] = "all"
-    """How much of the backbone a session trains; neck, parts and head are trained with it. Freezing, what is computed once, and
-    the forward pass follow from it."""
+    """How much of the backbone a session trains, beside neck, parts and head. Freezing, what is computed once, and forward follow."""
     trains_rows: ClassVar[Literal["all", "new"]] = "all"
     """Whether a session trains the head's weights of all classes, or only those of its new ones."""
 
@@ -125,9 +124,9 @@ class Hooks:
     def frozen_part(self) -> FrozenPart | None:
         """Frozen part of the network whose outputs `self.mb_x` holds instead of images, or None. Default: what `part` leaves.
 
-        It runs on many batches at once, and once per view under `views`, with batch norm in evaluation mode. This hook is called
-        whenever training images are loaded, the first time before the head grows. Never write into `self.mb_x`: under `views`, the
-        same batch is used again. A method that returns another part overrides `embed_batch` to continue from its outputs.
+        It runs on many batches at once, with batch norm in evaluation mode. It is asked for whenever training images are loaded, first
+        before the head grows. Never write into `self.mb_x`: under `views`, the same batch comes again. A method that returns another
+        part overrides `embed_batch` to continue from its outputs.
         """
         if self.part == "last_block":
             return self.model.embed_lower  # type: ignore[no-any-return]

@@ -203,6 +203,8 @@ OTHER_RECIPE = {
     "ramp_from": 0.2,
     "head_gain": 2.0,
     "precision": "bf16",
+    "trains": "none",
+    "stored_views": 2,
 }
 
 

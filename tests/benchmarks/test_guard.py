@@ -26,6 +26,12 @@ def places(tmp_path: Path) -> tuple[str, ...]:
     return folders_to_block(Settings(tmp_path / "data", tmp_path / "results"))
 
 
+def test_base_models_are_blocked_where_they_lie(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "data", tmp_path / "results", own_bases=tmp_path / "elsewhere")
+    assert settings.bases == tmp_path / "elsewhere"
+    assert f"{tmp_path / 'elsewhere'}{os.sep}" in folders_to_block(settings)
+
+
 @pytest.mark.parametrize("name", ["results/.base/a.features", "results/records/r.json", "data/cifar/train", "data/.cache/x/test.npy"])
 def test_what_is_blocked(name: str, tmp_path: Path, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / name

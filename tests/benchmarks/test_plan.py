@@ -328,6 +328,7 @@ NEEDED_BY_ALL: dict[str, dict[str, Any]] = {
     "dampening": {"nesterov": False},
     "floor": {"schedule": "cosine", "milestones": []},
     "schedule": {"milestones": []},
+    "stored_views": {"trains": "none"},
 }
 
 
@@ -390,7 +391,7 @@ def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, va
 
 
 # What the last four come to is in the environment.
-RUNTIME = {"data_root", "results", "methods_dir", "device", "threads", "compile", "precision"}
+RUNTIME = {"data_root", "results", "methods_dir", "own_bases", "device", "threads", "compile", "precision"}
 PRESENTATION = {"title", "notes", "printed"}
 # The chosen recipe, split, seed and method are in the identity.
 CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
@@ -423,6 +424,7 @@ def test_changing_what_is_measured_changes_the_run(field: str, tiny: Protocol) -
 @pytest.mark.parametrize("field", [name for name in Recipe.model_fields if name not in ("methods", "bases")])
 def test_changing_any_field_of_the_recipe_changes_the_run(field: str, tiny: Protocol) -> None:
     by_name = {"schedule": "constant", "optimizer": "adam", "precision": "bf16", "momentum": 0.5, "warmup": 0.5}
+    by_name |= {"trains": "none", "stored_views": 2}
     value = by_name.get(field, other(tiny.recipes["fast"].model_dump(mode="json")[field]))
     needed = NEEDED_BY_ALL.get(field, {})
     assert runs_of(with_recipe(tiny, **needed, **{field: value}), "base_only") != runs_of(with_recipe(tiny, **needed), "base_only")

@@ -1,4 +1,4 @@
-"""What a recipe's `trains` leaves frozen stays as it came, in the base session and after it; `stored_views` changes where outputs come from."""
+"""What a recipe's `trains` leaves frozen stays as it came, in the base session and after it; `stored_views` stores its outputs once."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_key_of_a_part_follows_what_it_depends_on(frozen: Frozen) -> None:
 
 
 def test_a_recipe_that_stores_nothing_that_is_frozen_is_refused() -> None:
-    with pytest.raises(ValidationError, match="outputs of a frozen part are stored, and trains is all"):
+    with pytest.raises(ValidationError, match="trains must be none or last_block, and is all"):
         BaseRecipe(epochs=1, lr=0.1, stored_views=2)
 
 

@@ -70,6 +70,8 @@ VALID: dict[str, Any] = {  # every key there is
             "ramp_from": 0.1,
             "head_gain": 1.0,
             "precision": "fp32",
+            "trains": "last_block",
+            "stored_views": 2,
             "bases": {"projected": {"lr": 0.2}},
             "methods": {"ft_cnn": {"lr": 0.1}},
         }
@@ -283,6 +285,7 @@ def test_wrong_choice_is_answered_with_the_right_ones(path: Path_, value: Any, r
         (("recipes", "paper", "schedule"), "cosine"),  # has no milestones
         (("recipes", "paper", "schedule"), "onecycle"),  # has a warm-up of its own
         (("recipes", "paper", "ramp_epochs"), 10.5),
+        (("recipes", "paper", "trains"), "all"),  # nothing is frozen whose outputs could be stored
         (("splits",), []),
     ],
     ids=label,

@@ -49,6 +49,8 @@ SENSIBLE: dict[str, set[str]] = {
     "recipes.paper.ramp_from": OPTIONAL | {"zero"},
     "recipes.paper.head_gain": OPTIONAL | AS_TEXT | {"fraction", "million"},
     "recipes.paper.precision": OPTIONAL,
+    "recipes.paper.trains": AS_TEXT,
+    "recipes.paper.stored_views": OR_NONE | AS_TEXT,
     "recipes.paper.bases": OPTIONAL | {"empty mapping"},
     "recipes.paper.bases.projected": OPTIONAL | {"empty mapping"},
     "recipes.paper.bases.projected.lr": OPTIONAL | AS_TEXT | {"fraction", "million"},
