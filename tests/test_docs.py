@@ -132,6 +132,8 @@ def test_every_measured_figure_of_a_claim_stands_in_the_page_it_links_to() -> No
         there = "\n".join(page.read_text(encoding="utf-8") for page in pages)
         for number in re.findall(r"[+−-]?\d+\.\d+", re.sub(r"\]\([^)]+\)", "", measured)):
             assert number.replace("−", "-") in there, f"{row[0]}: {number} stands in none of {[page.name for page in pages]}"
+        figures = re.findall(r"[+−]?\d+\.\d+(?: ± \d+\.\d+)?(?:, p <?\d?\.\d+)?", re.sub(r"\]\([^)]+\)|\(\.\d+, \.\d+\)", "", measured))
+        assert 0 <= len(figures) <= 3, f"{row[0]}: {len(figures)} figures in one cell; one row a claim and data set keeps it readable"
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.base.key import BaseKey
-from benchmarks.base.tensors import read_tensors, write_tensors
+from benchmarks.base.tensors import read_tensors, same_bits, write_tensors
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
@@ -35,13 +35,31 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+class LastHash:
+    """The hash of the module that was hashed last. While its state is the same bit by bit, it is compared, which is ten times as fast."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Tensor] = {}
+        self.sha256 = ""
+
+    def of(self, module: nn.Module) -> str:
+        state = module.state_dict()
+        if state.keys() != self.state.keys() or not all(same_bits(value, self.state[name]) for name, value in state.items()):
+            self.sha256 = state_sha256(module)
+            self.state = {name: value.clone() for name, value in state.items()}
+        return self.sha256
+
+
+last_hash = LastHash()
+
+
 def embedding_key(network: Network) -> str:
     """Everything that a network's features depend on except the images."""
     pool = network.pool
     named = getattr(pool, "__qualname__", "<") if getattr(pool, "__closure__", None) is None else "<"
     # A pooling that its name does not describe, such as a closure, is never found again.
     which = f"{pool.__module__}.{named}" if "<" not in named else uuid.uuid4().hex
-    return f"{state_sha256(network.backbone)} {network.precision} {which}"
+    return f"{last_hash.of(network.backbone)} {network.precision} {which}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -22,6 +23,20 @@ def fits(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> bool:
     return state.keys() == network.keys() and all(
         state[name].shape == value.shape and state[name].dtype == value.dtype for name, value in network.items()
     )
+
+
+WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Whole numbers of so many bytes."""
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape and type hold the same bits: NaN equals NaN, and -0 does not equal 0."""
+    if (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
+        return False
+    if a.is_complex():
+        a, b = torch.view_as_real(a), torch.view_as_real(b)
+    whole = WHOLE[a.element_size()] if a.is_floating_point() else a.dtype
+    return torch.equal(a.detach().view(whole), b.detach().view(whole))
 
 
 def finite(state: dict[str, Tensor]) -> bool:

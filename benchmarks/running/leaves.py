@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.base.tensors import same_bits
+
 SCALARS = (str, int, float, complex, bool, type(None), np.generic)
 NUMBERS = (int, float, np.number, np.bool_)
 NOTHING_HELD = (ModuleType, type, CodeType, FrameType, TracebackType, torch.device, torch.dtype)
@@ -179,8 +181,7 @@ def snapshot(value: Any) -> Any:
 def same(before: Any, after: Any) -> bool:
     """Whether two snapshots are equal bit by bit: NaN equals NaN, and -0 does not equal 0."""
     if isinstance(before, Tensor) and isinstance(after, Tensor):
-        alike = before.shape == after.shape and before.dtype == after.dtype
-        return alike and torch.equal(*(value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (before, after)))
+        return same_bits(before, after)
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return before.shape == after.shape and before.dtype == after.dtype and before.tobytes() == after.tobytes()
     return type(before) is type(after) and bool(before == after)
