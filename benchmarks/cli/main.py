@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.options import DEFAULT, PROGRAM, parser
 from benchmarks.system.settings import MOST_THREADS, Settings
+from benchmarks.system.surroundings import cores
 
 if TYPE_CHECKING:
     from benchmarks.planning.ledger import Ledger
@@ -122,16 +123,19 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.cli.reporting import show_table, write_pages
     from benchmarks.planning.ledger import Ledger
     from benchmarks.records.store import Store
+    from benchmarks.sweeping.executors.choosing import executor_of
 
     settings = Settings.of(options)
     runs, probes = asked_for(options, protocol, settings)
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if options.force else None)
+    executor = executor_of(options)
     if options.plan:
         from benchmarks.cli.listing import plan_text
         from benchmarks.planning.preflight import check_plan
 
         unchecked = check_plan(protocol, runs, settings) if ledger.missing(runs) else ""
-        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), unchecked))))
+        elements = executor.plan_text(runs, ledger) if executor is not None else ""
+        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), elements, unchecked))))
         return DONE
     if options.reproduce is not None:
         from benchmarks.tools.reproduce import reproduce
@@ -143,7 +147,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.sweeping.sweep import sweep
 
     runs = on_images(protocol, runs, ledger, settings)
-    outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger)
+    outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger, executor)
     show_table(runs, ledger)
     try:
         write_pages(options, protocol)
@@ -213,9 +217,3 @@ def most_workers(options: argparse.Namespace) -> int:
     device = pick_device(options.device)
     most = max(1, cores() // options.threads)
     return most if device.type == "cpu" else min(most, gpu_workers(device))
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
