@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +17,6 @@ from benchmarks.base.tensors import fits
 from benchmarks.system.errors import BusyError
 from benchmarks.system.files import locked
 from methods.parts.network import Network
-
-LOCK = "together.lock"
 
 
 @dataclass
@@ -32,12 +32,13 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
     """Trains the base sessions of seeds of one kind, recipe and number of images, as many at once as the device's memory holds.
 
     Left out are base models that are stored, or that another process is training. A seed that fails is noted in `bases.errors`, and does
-    not stop the others. One process of a results folder does this at a time; another waits, or gets a BusyError. Raises StorageError.
+    not stop the others. One process of a results folder and a machine does this at a time; another waits, or gets a BusyError. Raises
+    StorageError.
     """
     lines = [Line(seed) for seed in seeds]
     if all(is_stored(bases, seed) for seed in seeds):
         return
-    lock = bases.folder / LOCK
+    lock = bases.folder / lock_name()
     with locked(lock, bases.wait) as mine:
         if not mine:
             raise BusyError(lock)
@@ -47,6 +48,11 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
             lines = [line for line, session in zip(lines, sessions, strict=True) if gone_on(bases, line, session)]
             if not lines:
                 return
+
+
+def lock_name() -> str:
+    """Of the lock that keeps two processes of one machine from training groups at the same time. Other machines have cards of their own."""
+    return f"together-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}.lock"
 
 
 def is_stored(bases: BaseSessions, seed: Seed) -> bool:

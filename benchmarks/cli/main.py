@@ -99,6 +99,12 @@ def dispatch(options: argparse.Namespace) -> int:
         text, faults = verify(load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
         print(text)
         return FAILED if faults else DONE
+    if options.merge is not None:
+        from benchmarks.tools.merge import merge
+
+        text, faults = merge(options.merge, load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
+        print(text)
+        return FAILED if faults else DONE
     protocol = load_protocol(DEFAULT if options.protocol is None else options.protocol)
     check_published(protocol.printed_on)
     return run(options, protocol)
@@ -109,7 +115,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     from benchmarks.system.errors import UsageError
 
     modes = {"--list": options.list, "--check": options.check is not None, "--verify": options.verify, "--report-only": options.report_only}
-    modes |= {"--export": options.export is not None, "--compare": options.compare is not None}
+    modes |= {"--merge": options.merge is not None, "--export": options.export is not None, "--compare": options.compare is not None}
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not (options.report_only or options.export is not None):
         choices["study"] = options.study

@@ -25,8 +25,9 @@ from benchmarks.system.files import locked
 
 RETRIES = 3
 """How often a group is submitted again after its element ended unfinished."""
-TOLD_SECONDS, LONGEST_LOOK, FULL_SECONDS = 0.5, 15.0, 30.0
-"""Between two looks at what elements tell; at most between two at the scheduler; before a full scheduler is asked again."""
+TOLD_SECONDS, LONGEST_LOOK, FULL_SECONDS, ENDING_SECONDS = 0.5, 15.0, 30.0, 15.0
+"""Between two looks at what elements tell; at most between two at the scheduler; before a full scheduler is asked again; for which an
+element that has done its runs may take to end."""
 
 
 @dataclass
@@ -227,11 +228,18 @@ class Launcher:
                     self.progress.event(Event("failed", run.variant, run.seed, why))
         group.runs = []
 
+    def ended(self) -> Mapping[Element, str]:
+        """What is alive once the scheduler knows that the elements of this launcher have ended, or after ENDING_SECONDS."""
+        end, own = time.monotonic() + ENDING_SECONDS, self.readers.keys()
+        while own & (alive := self.scheduler.alive()).keys() and time.monotonic() < end:
+            time.sleep(1)
+        return alive
+
     def prune(self) -> None:
         """Removes plans, and the output of their elements, if these have ended and all their runs are done."""
         ledger = Ledger(self.task.store)
         with locked(self.folder / "submitting.lock", wait=True):
-            alive = {name for name, _ in self.scheduler.alive()}
+            alive = {name for name, _ in self.ended()}
             for folder in self.folder.glob("*/"):
                 plan = self.plan(folder.name)
                 if folder.name not in alive and plan is not None and not any(ledger.missing(group) for group in plan.groups):
