@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
 
 
 def lock_name() -> str:
-    """Of the lock that keeps two processes of one machine from training groups at the same time. Other machines have cards of their own."""
-    return f"together-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}.lock"
+    """Of the lock that keeps two processes of one machine from training groups at the same time. Other machines and other jobs of a cluster
+    have cards of their own."""
+    card = (platform.node(), *(os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")))
+    return f"together-{hashlib.sha256(repr(card).encode()).hexdigest()[:8]}.lock"
 
 
 def is_stored(bases: BaseSessions, seed: Seed) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import ASKED, RUNS, asked, wait_for
+from benchmarks.planning.ledger import Ledger
+from benchmarks.records.store import Store
+from benchmarks.sweeping.executors.plans import Plan
+from benchmarks.sweeping.executors.scheduler import FullError
+from benchmarks.sweeping.executors.slurm import Slurm
+from benchmarks.sweeping.worker import Task
+from benchmarks.system.settings import Settings
+from protocols.schema import Protocol
+from tests.cluster.conftest import ASKED, RUNS, Start, asked, wait_for
 from tests.trust.harness import KILLED, Command, Ended, Running, Tree, assert_finished
 
 SCRIPT = Path(__file__).parent / "slurm.sh"
@@ -36,6 +45,7 @@ def slurm() -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["bash", str(SCRIPT), "stop", str(folder)], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
         del os.environ["SLURM_CONF"]
         if before is not None:
             os.environ["SLURM_CONF"] = before
@@ -94,22 +104,22 @@ def assert_done(site: Site, ended: Ended, alone: Tree) -> None:
     assert site.plans() == [], "nothing is left of what is done"
 
 
-def test_two_nodes_give_the_bytes_of_one_process(site: Site, alone: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In two parts, since an array of this Slurm holds two; from within another job, whose variables change nothing."""
+def test_two_nodes_give_the_bytes_of_one_process(site: Site, start: Start, alone: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From within another job, whose variables change nothing."""
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     monkeypatch.setenv("SBATCH_PARTITION", "nowhere")
     monkeypatch.setenv("SLURM_CPU_BIND", "map_cpu:999")
-    running = site.command().start()
+    running = start(site.command())
     nodes = wait_for(lambda: {node for _, node in site.running()} >= {"n1", "n2"}, "both nodes are at work")
     ended = running.end()
     assert nodes
-    assert site.submissions == 2
+    assert site.submissions == 1
     assert len(ended.done) == RUNS
     assert_done(site, ended, alone)
 
 
-def test_a_killed_element_and_a_node_that_goes_down_go_on(site: Site, alone: Tree) -> None:
-    running = site.command().start()
+def test_a_killed_element_and_a_node_that_goes_down_go_on(site: Site, start: Start, alone: Tree) -> None:
+    running = start(site.command())
     job, _ = site.one_at_work()
     asked("scancel", "--signal=KILL", job)
     wait_for(lambda: job not in dict(site.running()), "the element is dead")
@@ -124,40 +134,41 @@ def test_a_killed_element_and_a_node_that_goes_down_go_on(site: Site, alone: Tre
     assert_done(site, ended, alone)
 
 
-def test_an_interrupted_element_is_queued_again_and_nothing_has_failed(site: Site, alone: Tree) -> None:
+def test_an_interrupted_element_is_queued_again_and_nothing_has_failed(site: Site, start: Start, alone: Tree) -> None:
     """USR2 is what Slurm sends before a time limit, and where the cluster says so before a preemption."""
-    running = site.command().start()
+    running = start(site.command())
     job, _ = site.one_at_work()
     asked("scancel", "--signal=USR2", job)
     ended = running.end()
     assert "interrupted; what it was doing is done again" in ended.err
     assert "FAILED" not in ended.err
-    assert site.submissions == 2, "Slurm has queued it again by itself"
+    assert site.submissions == 1, "Slurm has queued it again by itself"
     assert_done(site, ended, alone)
 
 
-def test_a_launcher_killed_straight_after_sbatch(site: Site, alone: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launcher_killed_straight_after_sbatch(site: Site, start: Start, alone: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its elements wait for a file that it did not write, and fail after a minute; the next launcher sees to them."""
     monkeypatch.setenv("KILL_LAUNCHER", "1")
     assert site.command().run().status == KILLED
     assert site.submissions == 1
     assert site.began() == []
     monkeypatch.delenv("KILL_LAUNCHER")
-    second = site.command().start()
-    wait_for(lambda: site.submissions == 2, "the group that nobody has is submitted")
-    assert len(asked("squeue", "--noheader", "--array").splitlines()) == 3, "the other two are queued once"
+    second = start(site.command())
+    wait_for(lambda: "Slurm: 2 elements" in second.err.read_text(), "the second launcher has begun")
     ended = second.end()
+    assert ended.err.count("its element ended before it was done (Slurm: FAILED); submitted") == 2
+    assert site.submissions == 2, "nothing while they are queued, and both groups at once afterwards"
     assert_done(site, ended, alone)
 
 
-def test_a_launcher_is_killed_while_another_looks_on(site: Site, alone: Tree) -> None:
-    first = site.command().start()
+def test_a_launcher_is_killed_while_another_looks_on(site: Site, start: Start, alone: Tree) -> None:
+    first = start(site.command())
     site.one_at_work()
-    second = site.command().start()
-    wait_for(lambda: "seeds" in second.err.read_text() or "Slurm:" in second.err.read_text(), "the second has begun")
+    second = start(site.command())
+    wait_for(lambda: "Slurm: 2 elements" in second.err.read_text(), "the second launcher has begun")
     first.kill()
     ended = second.end()
-    assert site.submissions == 2, "each group is submitted once"
+    assert site.submissions == 1, "each group is submitted once"
     assert_done(site, ended, alone)
 
 
@@ -168,8 +179,17 @@ def end_of(running: Running) -> Ended:
     return ended
 
 
-def test_no_such_partition(site: Site) -> None:
-    ended = end_of(site.command(",partition=nowhere").start())
+def test_an_array_that_is_too_large_can_be_submitted_in_parts(site: Site, tiny: Protocol, tmp_path: Path) -> None:
+    scheduler = Slurm({"time": "20"}, 1)
+    assert scheduler.most == 2
+    task = Task(tiny, Settings(tmp_path, site.results, "cpu", 1), Ledger(Store(site.results)), 0.0, "a sweep")
+    plan = Plan(task, ((), (), ()), 1, "sources")
+    with pytest.raises(FullError, match="array"):
+        scheduler.submit(plan.write(), plan)
+
+
+def test_no_such_partition(site: Site, start: Start) -> None:
+    ended = end_of(start(site.command(",partition=nowhere")))
     said = ended.err.strip().splitlines()[-1]
     assert said.startswith("run_all.py: --executor slurm: nothing was submitted: invalid partition specified: nowhere"), said
     assert site.plans() == []
