@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -27,7 +30,7 @@ from benchmarks.sweeping.executors.options import minutes, parsed
 from benchmarks.sweeping.executors.plans import Plan, groups_of, named, read_plan, sources_now
 from benchmarks.sweeping.executors.ray import Ray, is_cluster
 from benchmarks.sweeping.executors.scheduler import QUEUED, Element, FullError
-from benchmarks.sweeping.executors.slurm import Slurm, said_by_sbatch, without_slurms
+from benchmarks.sweeping.executors.slurm import Slurm, flags, said_by_sbatch, without_slurms
 from benchmarks.sweeping.executors.supervising import supervise
 from benchmarks.sweeping.executors.telling import CHANGED, Reader, Teller, events_path
 from benchmarks.sweeping.progress import Event, Progress
@@ -129,6 +132,62 @@ def test_sources_are_those_of_the_suite_and_of_own_methods(tmp_path: Path) -> No
     assert len({before, after, sources_now(tmp_path)}) == 3
 
 
+STUB = """
+import os, subprocess, sys, time
+child = subprocess.Popen(["sleep", "600"])
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid} {os.getpgid(0)}")
+time.sleep(600 * int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    """A folder that holds an element which starts a child, and then ends (number 0) or goes on (number 1)."""
+    folder = tmp_path / "benchmarks" / "sweeping" / "executors"
+    folder.mkdir(parents=True)
+    (folder / "element.py").write_text(STUB)
+    return tmp_path
+
+
+def end_of(*processes: int) -> bool:
+    """Whether all of these end: a signal that has been sent takes a moment."""
+    for _ in range(500):
+        states = [Path(f"/proc/{pid}/stat") for pid in processes]
+        with suppress(FileNotFoundError):
+            if any(path.read_text().rpartition(")")[2].split()[0] not in ("Z", "X") for path in states if path.exists()):
+                time.sleep(0.02)
+                continue
+            return True
+    return False
+
+
+def test_nothing_of_an_element_outlives_it(stub: Path, tmp_path: Path) -> None:
+    assert supervise(str(tmp_path / "said"), 0, str(stub)) == 0
+    element, child, group = map(int, (tmp_path / "said").read_text().split())
+    assert element == group != os.getpgid(0), "a signal to the supervisor's group does not reach it"
+    assert end_of(element, child)
+
+
+def test_an_element_ends_with_an_interrupted_supervisor(stub: Path, tmp_path: Path) -> None:
+    """As submitit interrupts it: by an exception out of a signal's handler."""
+
+    def interrupt(*_: object) -> None:
+        if not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            return
+        raise SystemExit(-1)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(SystemExit):
+            supervise(str(tmp_path / "said"), 1, str(stub))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    element, child, _ = map(int, (tmp_path / "said").read_text().split())
+    assert end_of(element, child)
+
+
 # The launcher -------------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +202,7 @@ class Fake:
     now: dict[Element, str] = field(default_factory=dict)
     submitted: list[list[str]] = field(default_factory=list)
     refusal: str = ""
+    last: str = "NODE_FAIL"
 
     def alive(self) -> Mapping[Element, str]:
         return dict(self.now)
@@ -158,7 +218,7 @@ class Fake:
                 self.now[folder.name, number] = f"{QUEUED} (Priority)"
 
     def ended(self, element: Element) -> str:
-        return "NODE_FAIL"
+        return self.last
 
     def how_to_stop(self, elements: Iterable[Element]) -> str:
         return "scancel"
@@ -264,6 +324,13 @@ def test_what_ends_unfinished_is_submitted_three_times_again_and_then_failed(
     assert len(plans(task)) == 4, "their output is kept"
 
 
+@pytest.mark.parametrize("state", ["OUT_OF_MEMORY", "OutOfMemoryError"])
+def test_what_runs_out_of_memory_is_submitted_again_once(state: str, launch: Callable[..., str]) -> None:
+    fake = Fake(lambda *_: False, last=state)
+    assert launch(fake).count(f"FAILED: its element ended before it was done (Slurm: {state}), 2 times") == 6
+    assert len(fake.submitted) == 2
+
+
 def test_a_run_that_fails_is_not_submitted_again(task: Task, launch: Callable[..., str], do: Callable[[Identity], None]) -> None:
     def work(element: Element, group: Sequence[Identity]) -> bool:
         do(group[0])
@@ -356,6 +423,7 @@ def test_time_limits_are_read_as_sbatch_reads_them(text: str, value: int) -> Non
         (["--executor", "slurm", "--slurm", "time=60,seeds=none"], "--slurm: seeds must be a whole number from 1 to 1000, not 'none'"),
         (["--executor", "slurm", "--slurm", "time=60,gpus=1"], "--executor slurm with gpus: say --precision fp32 or bf16;"),
         (["--executor", "slurm", "--slurm", "time=60,gres=gpu:1"], "--executor slurm with gpus: say --precision fp32 or bf16;"),
+        (["--executor", "slurm", "--slurm", "time=60", "--reproduce", "3"], "--reproduce runs on this machine; leave --executor out"),
         (["--executor", "ray", "--ray", "gpu=1"], "--ray: there is no 'gpu'; write address, cpus, gpus, seeds or patience"),
         (["--executor", "ray", "--ray", "gpus=-1"], "--ray: gpus must be a number from 0 to 64, not '-1'"),
     ],
@@ -474,6 +542,10 @@ def test_what_another_job_left_in_the_environment_is_not_handed_on(monkeypatch: 
     with without_slurms():
         assert sorted(name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SQUEUE_"))) == ["SLURM_CONF"]
     assert os.environ["SLURM_CPU_BIND"] == "x"
+
+
+def test_yes_is_an_option_without_a_value() -> None:
+    assert flags({"exclusive": "yes", "partition": "gpu"}) == {"exclusive": True, "partition": "gpu"}
 
 
 def test_the_words_of_sbatch_are_taken_out_of_submitits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,8 @@ class Executor:
 
         groups = groups_of(missing, self.seeds)
         self.check_limit(missing, task.ledger, progress)
-        progress.note(
-            f"{self.name}: {len(groups)} elements of {self.seeds} seed{'s' if self.seeds > 1 else ''}, {self.workers} runs at a time"
-        )
+        each = f"of {count(self.seeds, 'seed')}, {count(self.workers, 'run')} at a time"
+        progress.note(f"{self.name}: {count(len(groups), 'element')} {each}")
         if self.gpus:
             task = replace(task, settings=replace(task.settings, device="cuda"))
         Launcher(self.connect(), task, groups, self.workers, progress, self.patience).launch()
@@ -82,8 +81,12 @@ class Executor:
             lines.append(f"  element {index}: {named(group)}, {len(group)} runs of {len(counted)} variants: {took}{rest}")
         if known:
             lines.append(f"  together {readable(sum(known))}; the longest {readable(max(known))}, if no base session is cached")
-        each = f"{self.cpus} core{'s' if self.cpus > 1 else ''}{' and a GPU' if self.gpus else ''}"
-        return "\n".join([f"{self.name}: {len(groups)} elements, {each} each", *lines])
+        each = f"{count(self.cpus, 'core')}{' and a GPU' if self.gpus else ''}"
+        return "\n".join([f"{self.name}: {count(len(groups), 'element')}, {each} each", *lines])
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def executor_of(options: argparse.Namespace) -> Executor | None:
@@ -95,6 +98,8 @@ def executor_of(options: argparse.Namespace) -> Executor | None:
             raise UsageError(f"--{name} has no effect with --executor {options.executor}; write --executor {name}")
     if options.executor == "local":
         return None
+    if options.reproduce is not None:
+        raise UsageError("--reproduce runs on this machine; leave --executor out")
     values = parsed(f"--{options.executor}", getattr(options, options.executor))
     executor = (slurm if options.executor == "slurm" else ray)(values, options.workers, options.threads)
     if executor.gpus and options.precision == "auto":

@@ -6,6 +6,7 @@ holds, its plan says. So it may be killed and started again, and two of them may
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ from benchmarks.system.files import locked
 
 RETRIES = 3
 """How often a group is submitted again after its element ended unfinished."""
+OF_MEMORY = re.compile("out_?of_?memory", re.IGNORECASE)
+"""In a state of Slurm or an error of Ray. Such a group is submitted again once."""
 TOLD_SECONDS, LONGEST_LOOK, FULL_SECONDS, ENDING_SECONDS = 0.5, 15.0, 30.0, 15.0
 """Between two looks at what elements tell; at most between two at the scheduler; before a full scheduler is asked again; for which an
 element that has done its runs may take to end."""
@@ -136,13 +139,12 @@ class Launcher:
             self.forget(group)
         if time.monotonic() - group.since < self.patience:
             return False
-        ended = f"its element ended before it was done ({self.scheduler.name}: {self.scheduler.ended(group.held)})"
-        if group.submitted > RETRIES:
+        state = self.scheduler.ended(group.held)
+        ended = f"its element ended before it was done ({self.scheduler.name}: {state})"
+        if group.submitted > (retries := 1 if OF_MEMORY.search(state) else RETRIES):
             self.give_up(group, ended)
             return False
-        self.progress.note(
-            f"{group.name}: {ended}; {f'submitted again, {group.submitted} of {RETRIES}' if group.submitted else 'submitted'}"
-        )
+        self.progress.note(f"{group.name}: {ended}; submitted" + (f" again, {group.submitted} of {retries}" if group.submitted else ""))
         return True
 
     def is_settled(self, run: Identity) -> bool:

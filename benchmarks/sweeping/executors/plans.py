@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from protocols.schema import Protocol
 
 FOLDER = ".cluster"
 """Folder below the results folder that holds plans, what elements tell, and their logs."""
+FOLDERS = [field.name for field in fields(Settings) if "Path" in str(field.type)]
 SOURCES = ("benchmarks", "methods", "protocols")
 DIGITS = 16
 
@@ -58,7 +59,7 @@ def read_plan(folder: Path) -> Plan:
     try:
         content: dict[str, Any] = json.loads(read_bytes(folder / "plan.json"))
         said = content["settings"]
-        folders = {name: None if said[name] is None else Path(said[name]) for name in ("data_root", "results", "methods_dir")}
+        folders = {name: Path(said[name]) for name in FOLDERS if said[name] is not None}
         settings = Settings(**{**said, **folders})
         probes = {variant: tuple(names) for variant, names in content["probes"].items()}
         ledger = Ledger(Store(settings.results), probes, content["anew"])

@@ -90,10 +90,10 @@ class Slurm:
             job_name=f"{PREFIX}{folder.name}",
             time=self.minutes,
             signal_delay_s=min(LONGEST_NOTICE, 60 * self.minutes // 4),
-            setup=[f"export PYTHONPATH={shlex.quote(path)}"],
+            setup=[f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(path)}"],
             srun_args=[f"--cpus-per-task={self.cpus}"],  # srun does not take it from sbatch since 22.05
             array_parallelism=len(plan.groups),
-            additional_parameters={"cpus-per-task": self.cpus, "requeue": True, **self.options},
+            additional_parameters={"cpus-per-task": self.cpus, "requeue": True, **flags(self.options)},
         )
         jobs: list[Any] = []
         try:
@@ -115,6 +115,11 @@ class Slurm:
 
     def close(self) -> None:
         """Elements go on."""
+
+
+def flags(options: Mapping[str, str]) -> dict[str, str | bool]:
+    """The options as submitit takes them: `yes` stands for an option without a value, such as exclusive."""
+    return {key: True if value == "yes" else value for key, value in options.items()}
 
 
 @contextmanager

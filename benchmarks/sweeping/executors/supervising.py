@@ -25,6 +25,7 @@ def supervise(plan: str, number: int, root: str, environment: Mapping[str, str] 
     What is left of its processes is killed at the end, also if this process is interrupted.
     """
     changed = {**os.environ, **(environment or {})}
+    changed["PYTHONSAFEPATH"] = "1"  # the working folder may hold packages of the same names
     changed["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     line = [sys.executable, "-W", "ignore", "-m", MODULE, plan, str(number)]
     process = subprocess.Popen(line, env=changed, stdin=subprocess.PIPE, start_new_session=True)
