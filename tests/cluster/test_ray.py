@@ -67,12 +67,13 @@ def test_two_nodes_give_the_bytes_of_one_process(second: Any, start: Start, tmp_
 def test_a_node_goes_and_the_launcher_too(cluster: Any, second: Any, start: Start, tmp_path: Path, data_root: Path, alone: Tree) -> None:
     """What the node had goes to the other; what the killed launcher had ends with it, and the next launcher begins with the rest."""
     results = tmp_path / "results"
-    first = start(command(results, data_root))
+    same = command(results, data_root)
+    first = start(same)
     wait_for(lambda: begun(results) >= 2, "both nodes are at work")
     cluster.remove_node(second, allow_graceful=False)
     wait_for(lambda: "submitted again, 1 of 3" in first.err.read_text(), "the lost element is submitted again")
     first.kill()
-    assert_done(results, command(results, data_root).run(), alone)
+    assert_done(results, same.run(), alone)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ RETRIES = 3
 """How often a group is submitted again after its element ended unfinished."""
 OF_MEMORY = re.compile("out_?of_?memory", re.IGNORECASE)
 """In a state of Slurm or an error of Ray. Such a group is submitted again once."""
-TOLD_SECONDS, LONGEST_LOOK, FULL_SECONDS, ENDING_SECONDS = 0.5, 15.0, 30.0, 15.0
+TOLD_SECONDS, LONGEST_LOOK, FULL_SECONDS, ENDING_SECONDS = 1.0, 15.0, 30.0, 60.0
 """Between two looks at what elements tell; at most between two at the scheduler; before a full scheduler is asked again; for which an
 element that has done its runs may take to end."""
 

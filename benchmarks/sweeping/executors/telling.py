@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.sweeping.progress import Event
-from benchmarks.system.files import read_bytes
 
 INTERVAL = 2.0  # seconds between two lines about the progress of one run
 CHANGED = "the suite's files have changed since this element was submitted"
@@ -57,19 +56,22 @@ class Reader:
     """The launcher's end: yields each whole line once."""
 
     def __init__(self, path: Path, from_now: bool = False) -> None:
-        self.path = path
-        self.offset = len(self._content()) if from_now else 0
+        self.path, self.offset = path, 0
+        self.offset = len(self._more()) if from_now else 0
         self.began = self.offset > 0
 
-    def _content(self) -> bytes:
+    def _more(self) -> bytes:
+        """What stands in the file after what has been read."""
         try:
-            return read_bytes(self.path)
+            with self.path.open("rb") as source:
+                source.seek(self.offset)
+                return source.read()
         except OSError:  # not begun, or not to be seen yet
             return b""
 
     def read(self) -> Iterator[Event | str]:
         """Events of runs, and lines that concern no single run."""
-        content = self._content()[self.offset :]
+        content = self._more()
         whole = content[: content.rfind(b"\n") + 1]
         self.offset += len(whole)
         for line in filter(None, whole.split(b"\n")):
