@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,7 +29,7 @@ from benchmarks.sweeping.executors.choosing import Executor, executor_of
 from benchmarks.sweeping.executors.launching import Launcher
 from benchmarks.sweeping.executors.options import minutes, parsed
 from benchmarks.sweeping.executors.plans import Plan, groups_of, named, read_plan, sources_now
-from benchmarks.sweeping.executors.ray import Ray, is_cluster
+from benchmarks.sweeping.executors.ray import QUIET, Ray, is_cluster
 from benchmarks.sweeping.executors.scheduler import QUEUED, Element, FullError
 from benchmarks.sweeping.executors.slurm import Slurm, flags, said_by_sbatch, without_slurms
 from benchmarks.sweeping.executors.supervising import supervise
@@ -560,3 +561,81 @@ def test_an_address_where_nothing_answers_is_named() -> None:
     for address, said in (("127.0.0.1:9", "nothing answers there"), ("nowhere", "write HOST:PORT"), ("x:99999", "write HOST:PORT")):
         with pytest.raises(UsageError, match=said):
             is_cluster(address)
+
+
+class FakeRay:
+    """As much of Ray as the launcher asks for: nodes of two cores and half of a cluster's tasks that crash."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, object] = {}
+        self.began: list[tuple[object, ...]] = []
+        self.ready: set[int] = set()
+
+    def init(self, **options: object) -> None:
+        self.asked |= options
+
+    def nodes(self) -> list[dict[str, object]]:
+        dead = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+        return [dead, {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}, {"Alive": True, "Resources": {"CPU": 8.0}}]
+
+    def remote(self, **options: object) -> Callable[[Callable[..., int]], FakeRay]:
+        self.asked |= options
+        return lambda function: SimpleNamespace(remote=self.begin)  # type: ignore[return-value]
+
+    def begin(self, *arguments: object) -> int:
+        self.began.append(arguments)
+        return len(self.began) - 1
+
+    def wait(self, tasks: list[int], timeout: float) -> tuple[list[int], list[int]]:
+        return [task for task in tasks if task in self.ready], [task for task in tasks if task not in self.ready]
+
+    def get(self, task: int) -> int:
+        if task == 1:
+            raise MemoryError("killed")
+        return 3
+
+    def shutdown(self) -> None:
+        self.asked["shut"] = True
+
+
+@pytest.fixture
+def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    fake = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    for name in QUIET:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, QUIET[name])  # is put back afterwards
+    return fake
+
+
+def test_ray_runs_a_task_once_in_a_process_of_its_own(fake_ray: FakeRay, task: Task, runs: list[Identity]) -> None:
+    """Ray's own retries are off, and without `gpus` an element sees no card. What Ray starts here is quiet."""
+    scheduler = Ray(None, 2, 0.0)
+    assert {key: fake_ray.asked[key] for key in ("num_cpus", "num_gpus", "max_retries", "max_calls")} == {
+        "num_cpus": 2,
+        "num_gpus": 0.0,
+        "max_retries": 0,
+        "max_calls": 1,
+    }
+    assert (fake_ray.asked["address"], fake_ray.asked["include_dashboard"]) == ("local", False)
+    folder = Path(str(fake_ray.asked["_temp_dir"]))
+    assert folder.is_dir() and len(str(folder)) < 30, "sockets need a short path"
+    plan = Plan(task, tuple(map(tuple, groups_of(runs, 1))), 1, "s")
+    place = plan.write()
+    scheduler.submit(place, plan)
+    assert [arguments[1:] for arguments in fake_ray.began] == [(n, str(SUITE_ROOT), {"CUDA_VISIBLE_DEVICES": ""}) for n in range(3)]
+    Teller(events_path(place, 0))
+    fake_ray.ready = {1, 2}
+    name = place.name
+    assert scheduler.alive() == {(name, 0): "at work"}
+    assert (scheduler.ended((name, 1)), scheduler.ended((name, 2))) == ("MemoryError", "ended with status 3")
+    scheduler.close()
+    assert fake_ray.asked["shut"] and not folder.exists()
+
+
+def test_what_no_node_of_ray_can_run_is_refused(fake_ray: FakeRay) -> None:
+    """Ray would wait in silence. A node that is gone counts for nothing."""
+    assert Ray(None, 8, 0.0).name == "Ray"
+    for cpus, gpus in ((9, 0.0), (4, 0.5), (1, 2.0)):
+        with pytest.raises(UsageError, match=rf"an element needs {cpus} cores and {gpus:g} GPUs, which no node has \(2 cores, 1 GPUs; 8"):
+            Ray(None, cpus, gpus)

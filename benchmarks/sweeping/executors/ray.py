@@ -69,7 +69,8 @@ class Ray:
             raise
         except Exception as error:  # many kinds, some of them Ray's own
             self.close()
-            raise UsageError(f"--executor ray: {short(str(address))}: no cluster to be had there ({first_line(error)})") from None
+            where = f"{short(str(address))}: no cluster to be had there" if self.own_folder is None else "no cluster could be started here"
+            raise UsageError(f"--executor ray: {where} ({first_line(error)})") from None
         self.remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(element_task())
 
     def refuse_too_large(self, cpus: int, gpus: float) -> None:
