@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.base.key import BaseKey
 from benchmarks.system.errors import StorageError
-from benchmarks.system.files import write_atomic
+from benchmarks.system.files import read_bytes, write_atomic
 
 
 def fits(state: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> bool:
@@ -80,7 +80,7 @@ def read_tensors(path: Path, key: BaseKey) -> dict[str, Tensor] | None:
     Raises StorageError if the file exists but cannot be read.
     """
     try:
-        body = unsealed(path.read_bytes())
+        body = unsealed(read_bytes(path))
     except FileNotFoundError:
         return None
     except OSError as error:

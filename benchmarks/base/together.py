@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +18,6 @@ from benchmarks.base.tensors import fits
 from benchmarks.system.errors import BusyError
 from benchmarks.system.files import locked
 from methods.parts.network import Network
-
-LOCK = "together.lock"
 
 
 @dataclass
@@ -32,12 +33,13 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
     """Trains the base sessions of seeds of one kind, recipe and number of images, as many at once as the device's memory holds.
 
     Left out are base models that are stored, or that another process is training. A seed that fails is noted in `bases.errors`, and does
-    not stop the others. One process of a results folder does this at a time; another waits, or gets a BusyError. Raises StorageError.
+    not stop the others. One process of a results folder and a machine does this at a time; another waits, or gets a BusyError. Raises
+    StorageError.
     """
     lines = [Line(seed) for seed in seeds]
     if all(is_stored(bases, seed) for seed in seeds):
         return
-    lock = bases.folder / LOCK
+    lock = bases.folder / lock_name()
     with locked(lock, bases.wait) as mine:
         if not mine:
             raise BusyError(lock)
@@ -47,6 +49,13 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
             lines = [line for line, session in zip(lines, sessions, strict=True) if gone_on(bases, line, session)]
             if not lines:
                 return
+
+
+def lock_name() -> str:
+    """Of the lock that keeps two processes of one machine from training groups at the same time. Other machines and other jobs of a cluster
+    have cards of their own."""
+    card = (platform.node(), *(os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")))
+    return f"together-{hashlib.sha256(repr(card).encode()).hexdigest()[:8]}.lock"
 
 
 def is_stored(bases: BaseSessions, seed: Seed) -> bool:

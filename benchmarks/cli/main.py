@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.options import DEFAULT, PROGRAM, parser
 from benchmarks.system.settings import MOST_THREADS, Settings
+from benchmarks.system.surroundings import cores
 
 if TYPE_CHECKING:
     from benchmarks.planning.ledger import Ledger
@@ -98,6 +99,12 @@ def dispatch(options: argparse.Namespace) -> int:
         text, faults = verify(load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
         print(text)
         return FAILED if faults else DONE
+    if options.merge is not None:
+        from benchmarks.tools.merge import merge
+
+        text, faults = merge(options.merge, load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
+        print(text)
+        return FAILED if faults else DONE
     protocol = load_protocol(DEFAULT if options.protocol is None else options.protocol)
     check_published(protocol.printed_on)
     return run(options, protocol)
@@ -108,7 +115,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     from benchmarks.system.errors import UsageError
 
     modes = {"--list": options.list, "--check": options.check is not None, "--verify": options.verify, "--report-only": options.report_only}
-    modes |= {"--export": options.export is not None, "--compare": options.compare is not None}
+    modes |= {"--merge": options.merge is not None, "--export": options.export is not None, "--compare": options.compare is not None}
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not (options.report_only or options.export is not None):
         choices["study"] = options.study
@@ -122,16 +129,19 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.cli.reporting import show_table, write_pages
     from benchmarks.planning.ledger import Ledger
     from benchmarks.records.store import Store
+    from benchmarks.sweeping.executors.choosing import executor_of
 
     settings = Settings.of(options)
     runs, probes = asked_for(options, protocol, settings)
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if options.force else None)
+    executor = executor_of(options)
     if options.plan:
         from benchmarks.cli.listing import plan_text
         from benchmarks.planning.preflight import check_plan
 
         unchecked = check_plan(protocol, runs, settings) if ledger.missing(runs) else ""
-        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), unchecked))))
+        elements = executor.plan_text(runs, ledger) if executor is not None else ""
+        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), elements, unchecked))))
         return DONE
     if options.reproduce is not None:
         from benchmarks.tools.reproduce import reproduce
@@ -143,7 +153,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     from benchmarks.sweeping.sweep import sweep
 
     runs = on_images(protocol, runs, ledger, settings)
-    outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger)
+    outcome = sweep(protocol, runs, settings, most_workers(options), Progress(), ledger, executor)
     show_table(runs, ledger)
     try:
         write_pages(options, protocol)
@@ -213,9 +223,3 @@ def most_workers(options: argparse.Namespace) -> int:
     device = pick_device(options.device)
     most = max(1, cores() // options.threads)
     return most if device.type == "cpu" else min(most, gpu_workers(device))
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

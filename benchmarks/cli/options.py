@@ -43,6 +43,11 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
     p.add_argument("--force", action="store_true", help="run again what is done; a record stays until the new one is whole")
     p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 6 GiB, up to twelve)")
+    p.add_argument("--executor", default="local", help="where runs are done: local, slurm or ray (default: local; docs/CLUSTER.md)")
+    p.add_argument(
+        "--slurm", action="append", default=[], metavar="KEY=VALUE,...", help="options of sbatch, such as partition=gpu,time=60,gpus=1"
+    )
+    p.add_argument("--ray", action="append", default=[], metavar="KEY=VALUE,...", help="such as address=HOST:6379,cpus=2,gpus=0.5")
     add_options(p)
     mode = p.add_mutually_exclusive_group()
     mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
@@ -51,6 +56,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument("--export", metavar="FORMAT", help="latex, csv or parquet: write every table for a paper, and its figures as PDF")
     mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
     mode.add_argument("--check", metavar="METHOD", help="run the contract's checks on one method, in about a minute")
+    mode.add_argument("--merge", type=a_folder, metavar="OTHER_RESULTS", help="take over the records of another folder that verify")
     mode.add_argument("--reproduce", type=a_number, metavar="N", help="do N of the finished runs again, beside, and say whether they agree")
     mode.add_argument("--list", action="store_true", help="list protocols and methods")
     return p

@@ -25,3 +25,18 @@ def seconds_before(runs: Sequence[Identity], ledger: Ledger) -> Seconds:
     of_variants = {name: mean(c.sessions_seconds for variant, c in costs if variant == name) for name, _ in costs}
     trained = [c.base_seconds for _, c in costs if c.base_seconds]
     return Seconds(of_variants, mean(trained) if trained else 0.0)
+
+
+def longest_before(runs: Sequence[Identity], ledger: Ledger) -> tuple[str, float]:
+    """The longest of what these variants have taken on any seed that is done: a base session, or the sessions of a run. Its name and its
+    seconds; 0 if nothing is known."""
+    variants = {run.variant for run in runs}
+    found = [("nothing", 0.0)]
+    if runs:
+        first = runs[0]
+        for record in ledger.store.load(first.protocol)[0]:
+            cost = costs_of(record) if record.identity.group == first.group and record.identity.variant in variants else None
+            if cost is not None:
+                found += [(f"the base session of {record.identity.variant}", cost.base_seconds)]
+                found += [(f"a run of {record.identity.variant}", cost.sessions_seconds)]
+    return max(found, key=lambda one: one[1])

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from benchmarks.records.migrations import migrated
 from benchmarks.records.schema import SCHEMA_VERSION, Record
 from benchmarks.system.errors import RecordError
+from benchmarks.system.files import read_bytes
 from protocols.loading import explain
 
 
@@ -51,7 +52,7 @@ def read_record(path: Path) -> Record:
 def _read_record(path: Path, *state: int) -> Record:
     """Cached by path and `state` (inode, time, size), since a sweep reads every record at its beginning and for its report."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: not a whole JSON file ({error}); remove it and run again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
-from benchmarks.sweeping.progress import Event, Progress
+from benchmarks.sweeping.progress import Event, Listener
 from benchmarks.sweeping.worker import POLL_SECONDS, Task, work
 from benchmarks.system.errors import StorageError, storage_error
 from benchmarks.system.files import locked
@@ -65,7 +65,7 @@ class Worker:
         return event
 
 
-def in_processes(task: Task, runs: list[Identity], workers: int, progress: Progress) -> None:
+def in_processes(task: Task, runs: list[Identity], workers: int, progress: Listener) -> None:
     """Spawns workers, forwards their reports, and replaces dead workers. A dead worker's run is marked as failed and not repeated.
 
     Raises StorageError if a worker reports a disk error.

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from benchmarks.sweeping.estimate import AtWork, Estimate, readable
 
@@ -41,6 +41,18 @@ Run = tuple[str, int]
 """Variant and seed."""
 
 
+class Listener(Protocol):
+    """Who is told how the runs of a sweep go: the terminal (Progress), or the launcher on another machine."""
+
+    def event(self, event: Event) -> None: ...
+
+    def tick(self) -> None:
+        """Called now and then while nothing happens."""
+
+    def note(self, text: str) -> None:
+        """Told a line that concerns no single run."""
+
+
 class Progress:
     """Prints a line for each finished run. Between them, a terminal shows a bar and a line for each run at work; elsewhere a line comes now
     and then."""
@@ -58,10 +70,14 @@ class Progress:
         self.printed = time.monotonic()
 
     def start(self, variants: Sequence[str], skipped: int, workers: int, before: Mapping[str, float] | None = None) -> None:
-        """Prints the totals. `variants` holds the variant of each run to do, `before` seconds that variants took in earlier sweeps."""
-        self.left, self.total, self.workers = Counter(variants), len(variants), workers
+        """Prints the totals. `variants` holds the variant of each run to do, `before` seconds that variants took in earlier sweeps.
+
+        `workers` is 0 where others decide how many there are.
+        """
+        self.left, self.total, self.workers = Counter(variants), len(variants), max(1, workers)
         self.estimate = Estimate(before or {})
-        self._line(f"{self.total} runs to do, {skipped} already done, {workers} worker{'s' if workers > 1 else ''}")
+        crew = f", {workers} worker{'s' if workers > 1 else ''}" if workers else ""
+        self._line(f"{self.total} runs to do, {skipped} already done{crew}")
 
     def event(self, event: Event) -> None:
         run = (event.variant, event.seed)

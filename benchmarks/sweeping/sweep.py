@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.planning.costs import seconds_before
@@ -14,11 +13,14 @@ from benchmarks.records.identity import Identity
 from benchmarks.sweeping.processes import in_processes
 from benchmarks.sweeping.progress import Progress
 from benchmarks.sweeping.worker import Task, work
+from benchmarks.system.files import has_locks, time_of
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
 
 IN_THIS_PROCESS = 0
 """Number of workers that stands for none: all runs are done in this process, one after another."""
+Executor = Callable[[Task, Sequence[Identity], Progress], None]
+"""Does missing runs elsewhere (benchmarks/sweeping/executors), and returns when each is done or has failed."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,40 @@ class Outcome:
     failed: int
 
 
-def sweep(protocol: Protocol, runs: Sequence[Identity], settings: Settings, workers: int, progress: Progress, ledger: Ledger) -> Outcome:
+def sweep(
+    protocol: Protocol,
+    runs: Sequence[Identity],
+    settings: Settings,
+    workers: int,
+    progress: Progress,
+    ledger: Ledger,
+    executor: Executor | None = None,
+) -> Outcome:
     """Does the missing runs in at most `workers` processes. A run that fails leaves a note and does not stop the others.
 
     If runs are missing, all `runs` must name their images. A single missing run is done in this process. Otherwise workers are
     spawned (unless `workers` is IN_THIS_PROCESS), so that a crash ends only one of them. Each has the same fixed number of threads, so
     that results do not depend on the number of workers. A disk error is not a run's failure: it stops the sweep with a StorageError, and
-    finished runs are kept.
+    finished runs are kept. An `executor` does them elsewhere.
     """
     missing = ledger.missing(runs)
     if missing:
+        settings.results.mkdir(parents=True, exist_ok=True)
         precision = precision_of(missing, settings)
         missing = [run.model_copy(update={"precision": precision}) for run in missing]
     here = workers == IN_THIS_PROCESS or len(missing) == 1
     workers = max(1, min(workers, len(missing)))
+    if missing and not has_locks(settings.results):
+        progress.note(f"{settings.results}: its file system has no locks; start one command at a time on it")
+        workers = 1
     before = seconds_before(runs, ledger).of_variants
-    progress.start([run.variant for run in missing], len(runs) - len(missing), workers, before)
-    task = Task(protocol, settings, ledger, time.time(), ledger.anew or uuid.uuid4().hex)
+    progress.start([run.variant for run in missing], len(runs) - len(missing), 0 if executor else workers, before)
+    started = time_of(settings.results) if missing else 0.0
+    task = Task(protocol, settings, ledger, started, ledger.anew or uuid.uuid4().hex)
     try:
-        if here and missing:
+        if executor is not None and missing:
+            executor(task, missing, progress)
+        elif here and missing:
             work(task, missing, progress.event)
         elif missing:
             in_processes(task, missing, workers, progress)

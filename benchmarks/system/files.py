@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +18,10 @@ from benchmarks.system.errors import StorageError
 
 SUITE_ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds benchmarks/, methods/ and protocols/."""
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
+"""Errors of a file system that has no locks (Lustre without flock, NFS without its lock service)."""
+STALE_READS = 3
+"""How often a file is read whose handle has gone stale, because another node has replaced it on NFS."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -21,7 +29,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     scratch = scratch_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with owned(scratch) as target:
+        target, scratch = owned(scratch)
+        with target:
             try:
                 target.truncate(0)  # discard what a killed writer left
                 target.write(content)
@@ -58,14 +67,23 @@ def scratch_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def owned(scratch: Path) -> BinaryIO:
-    """Opens and locks the temporary file for one writer. Others wait until it is renamed or its owner has died."""
+def owned(scratch: Path) -> tuple[BinaryIO, Path]:
+    """Opens and locks the temporary file for one writer, and returns it with its path. Others wait until it is renamed or its owner has
+    died. Where there are no locks, each writer has a temporary file of its own."""
     while True:
         target = scratch.open("ab")
-        fcntl.flock(target, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(target, fcntl.LOCK_EX)
+        except OSError as error:
+            target.close()
+            if error.errno not in NO_LOCKS:
+                raise
+            scratch.unlink(missing_ok=True)
+            own = scratch.with_name(f"{scratch.stem}.{uuid.uuid4().hex[:8]}.tmp")
+            return own.open("ab"), own
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(target.fileno()), scratch.stat()):
-                return target
+                return target, scratch
         target.close()  # the previous owner has renamed this file, so open a new one
 
 
@@ -74,7 +92,7 @@ def locked(path: Path, wait: bool) -> Iterator[bool]:
     """Hold a lock on the file `path`. If `wait` is False and another process holds it, yields False at once. Raises StorageError.
 
     The kernel releases the lock when its owner dies, so a killed run never blocks the next one. The lock file is not removed,
-    because two processes could then hold locks on two files of the same name.
+    because two processes could then hold locks on two files of the same name. Where there are no locks, everybody holds it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +109,43 @@ def acquired(handle: int, path: Path, wait: bool) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            return True
         raise StorageError.of(path, error, "locked") from None
     return True
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether files in this folder can be locked. Locks of NFS that are local to a node are not told from others. Raises StorageError."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            fcntl.flock(probe, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return False
+        raise StorageError.of(folder, error) from None
+    return True
+
+
+def time_of(folder: Path) -> float:
+    """The time (Unix, in seconds) at which a file written into this folder now is dated. The clock of another machine may keep it."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
+    except OSError as error:
+        raise StorageError.of(folder, error) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file that another node may just replace: a stale handle is opened again. Raises OSError."""
+    for _ in range(STALE_READS - 1):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            time.sleep(0.1)
+    return path.read_bytes()
 
 
 def sha256_file(path: Path) -> str:

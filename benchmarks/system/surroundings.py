@@ -36,6 +36,12 @@ def settle() -> None:
         sys.meta_path.insert(0, HomeKeeper())
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 class HomeKeeper(importlib.abc.MetaPathFinder):
     """Imports the module of Avalanche that writes ~/.avalanche/config.json with a temporary home folder."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.system.errors import StorageError, storage_error
-from benchmarks.system.files import locked, remove, scratch_of, sha256_file, write_atomic
+from benchmarks.system.files import has_locks, locked, read_bytes, remove, scratch_of, sha256_file, time_of, write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
@@ -119,7 +119,7 @@ def test_a_file_is_removed_with_what_a_killed_writer_of_it_left(tmp_path: Path) 
         (errno.EROFS, "make it writable"),
         (errno.EIO, "see to the disk"),
         (errno.EACCES, "give yourself access to it"),
-        (errno.ENOLCK, "see to it"),
+        (errno.EDEADLK, "see to it"),
     ],
 )
 def test_a_disk_that_refuses_is_named_with_its_mend(code: int, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,3 +234,53 @@ def test_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "x").write_bytes(content)
     assert sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+# File systems that nodes share ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_files_are_whole_all_the_same(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each writer has a temporary file of its own, and the last one to rename it wins."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(code, "no locks")
+
+    assert has_locks(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert not has_locks(tmp_path)
+    with locked(tmp_path / "run.lock", wait=False) as mine, locked(tmp_path / "run.lock", wait=False) as also_mine:
+        assert mine and also_mine
+    path, contents = tmp_path / "record.json", [bytes([number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for content in pool.map(lambda number: (write_atomic(path, contents[number % 8]), path.read_bytes())[1], range(100)):
+            assert content in contents
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["record.json", "run.lock"]
+
+
+def test_a_stale_handle_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS says ESTALE to the reader of a file that another node has replaced; any other error is one."""
+    path, answers = tmp_path / "record.json", [errno.ESTALE, errno.ESTALE]
+    path.write_bytes(b"new")
+    read = Path.read_bytes
+
+    def stale(self: Path) -> bytes:
+        if answers:
+            raise OSError(answers.pop(), "stale")
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    assert read_bytes(path) == b"new"
+    for codes in ([errno.EIO], [errno.ESTALE] * 3):
+        answers[:] = codes
+        with pytest.raises(OSError, match="stale"):
+            read_bytes(path)
+        assert answers == []
+
+
+def test_the_time_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
+    """A failure's note is dated by the file system, whose clock may be another machine's."""
+    before = time_of(tmp_path)
+    (tmp_path / "note").touch()
+    assert before <= (tmp_path / "note").stat().st_mtime <= time_of(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["note"]

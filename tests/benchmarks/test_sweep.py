@@ -246,6 +246,26 @@ def test_a_record_that_another_process_replaced_is_named(
     assert "lecnet:paper seed 0: another process has replaced or removed its record; run" in capsys.readouterr().err
 
 
+def test_a_file_system_without_locks_is_named(
+    make_record: MakeRecord, costs: Costs, task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Several workers would do each run several times: there is one."""
+    records = [make_record(seed=seed) for seed in range(3)]
+    crew: list[int] = []
+
+    def in_processes(task: Task, runs: Sequence[Identity], workers: int, progress: Progress) -> None:
+        crew.append(workers)
+        for record in records:
+            task.store.save(record, costs, b"")
+
+    monkeypatch.setattr(sweeping, "has_locks", lambda folder: False)
+    monkeypatch.setattr(sweeping, "in_processes", in_processes)
+    runs = [record.identity for record in records]
+    assert sweeping.sweep(task.protocol, runs, task.settings, 8, Progress(), task.ledger) == sweeping.Outcome(0, 3, 0)
+    assert crew == [1]
+    assert capsys.readouterr().err.startswith(f"{task.settings.results}: its file system has no locks; start one command at a time on it\n")
+
+
 # What is done: the ledger ------------------------------------------------------------------------------------------------
 
 

@@ -236,3 +236,14 @@ def test_memory_grows_with_the_batch_and_its_views(tiny: Protocol) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert isinstance(kind, BaseKind)
     assert BaseSessions(tiny, Path(), torch.device("cpu"), None).groups_seeds is False
+
+
+def test_groups_of_other_machines_and_jobs_train_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the results folder, but no card."""
+    names = {together.lock_name()}
+    assert names == {together.lock_name()}
+    for variable, value in (("CUDA_VISIBLE_DEVICES", "3"), ("SLURM_JOB_ID", "17")):
+        monkeypatch.setenv(variable, value)
+        names.add(together.lock_name())
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert len({*names, together.lock_name()}) == 4
