@@ -22,7 +22,6 @@ from protocols.training import Schedule
 class NcFscil(SessionStrategy):
     """The backbone is frozen. Each session trains the neck, from where the last one left it, on its shots and one mean feature of each old
     class, both under the test transform. Defaults are the source's on CIFAR-100; `steps` by session, the last one holds on ((): `epochs`).
-
     The source drops an epoch's last batch and ends with five steps at .001 of the rate; here all are shown and the cosine ends at .01.
     """
 

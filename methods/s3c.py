@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from methods.bases.rotations import TURNS, StochasticHead, all_turns, joint_labels
 from methods.contract import FrozenPart, SessionStrategy, TrainConfig
 from methods.parts.features import class_means
-from protocols.augment import Augment
-from protocols.fields import Milestones
+from protocols.schema import Augment
 
 
 class S3c(SessionStrategy):
@@ -28,7 +27,6 @@ class S3c(SessionStrategy):
 
     class Config(TrainConfig):
         lr: float = Field(0.01, gt=0)  # .003 on CUB-200
-        milestones: Milestones = ()
         nesterov: bool = False
         dampening: float = Field(0.9, ge=0, le=1)
         augment: Augment | None = Augment()

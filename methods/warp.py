@@ -11,8 +11,8 @@ from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.features import class_means
 from methods.parts.heads import unit
 from methods.parts.rotated import freeze_most_important, rotate, rotated
-from protocols.augment import Augment
 from protocols.fields import MOST_EPOCHS, Share
+from protocols.schema import Augment
 
 
 class Warp(SessionStrategy):

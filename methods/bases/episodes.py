@@ -15,9 +15,8 @@ from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.attention import Attention
 from methods.parts.heads import unit
 from methods.parts.network import Network
-from protocols.augment import Augment
 from protocols.fields import Share
-from protocols.schema import Sessions
+from protocols.schema import Augment, Sessions
 
 
 class Episodes(BaseKind):
