@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from methods.bases.etf import dot_regression
 from methods.contract import SessionStrategy, TrainConfig
-from methods.parts.features import class_means, one_hot
+from methods.parts.features import class_means
 from methods.parts.projected import ProjectedHead
 from protocols.fields import MOST_EPOCHS, Epoch, Share
 from protocols.schema import Augment
@@ -67,8 +67,8 @@ class NcFscil(SessionStrategy):
         head, labels = self.model.head, self.mb_y
         x, lengths = head.project(self.now.features), torch.ones(len(labels), device=labels.device)
         if self.config.balance_lengths:
-            counts = one_hot(labels, self.classes_seen).sum(dim=0)
-            lengths = (len(labels) / (counts > 0).sum() / counts[labels]).sqrt()
+            counts = (labels[:, None] == labels).sum(dim=1)
+            lengths = (len(labels) / (1 / counts).sum() / counts).sqrt()  # batch / classes in it / images of the class
         order = torch.randperm(len(labels)).to(labels.device)
         if random.random() >= self.config.mix:
             return self.config.factor * dot_regression(x, head.targets[labels], lengths)  # type: ignore[no-any-return]

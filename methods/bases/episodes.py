@@ -67,13 +67,11 @@ class Episodes(BaseKind):
 
 def episode(labels: Tensor, way: int, queries: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Positions of the support [w] and the queries [q] in a batch with these labels [B], and the queries' classes [q], from 0 to w - 1.
-    Raises ValueError for a batch without two images of one class."""
+    In a batch without two images of one class, the support is asked for itself."""
     classes = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
-    classes = [positions for positions in classes if len(positions) > 1]
-    if not classes:
-        raise ValueError("base kind episodes: no class has two images in a batch; raise bases.episodes.batch of the recipe")
+    classes = [positions for positions in classes if len(positions) > 1] or classes
     chosen = [classes[number] for number in torch.randperm(len(classes), generator=generator)[:way].tolist()]
-    asked = [positions[1 : 1 + queries] for positions in chosen]
+    asked = [positions[1 : 1 + queries] if len(positions) > 1 else positions for positions in chosen]
     targets = torch.cat([torch.full((len(own),), number) for number, own in enumerate(asked)])
     return torch.stack([positions[0] for positions in chosen]), torch.cat(asked), targets
 
