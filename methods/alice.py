@@ -30,7 +30,8 @@ class Alice(FeatureMethod):
     def adopt(self, network: Any) -> None:
         super().adopt(network)
         if isinstance(network.head, ProjectedHead):
-            rows, network.head = network.head.weight, CosineHead(network.feature_dim, scale=16.0, learns=False)
+            rows = network.head.weight
+            network.head = CosineHead(network.feature_dim, scale=16.0, learns=False).to(rows.device)
             network.head.weight = rows
 
     def learn(self, features: Tensor, labels: Tensor) -> None:

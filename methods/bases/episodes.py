@@ -62,7 +62,8 @@ class Episodes(BaseKind):
         way = len(support)
         rows, x = torch.cat([plain[:way], other[:way]]), torch.cat([plain[way:], other[way:]])
         wanted = torch.cat([targets, way + targets]).to(labels.device)
-        return F.cross_entropy(c.scale * attended_cosines(network.parts["attention"], rows, x), wanted)
+        drop = None if c.evaluation else step.generator
+        return F.cross_entropy(c.scale * attended_cosines(network.parts["attention"], rows, x, drop), wanted)
 
 
 def episode(labels: Tensor, way: int, queries: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,8 +77,8 @@ def episode(labels: Tensor, way: int, queries: int, generator: torch.Generator) 
     return torch.stack([positions[0] for positions in chosen]), torch.cat(asked), targets
 
 
-def attended_cosines(attention: torch.nn.Module, rows: Tensor, features: Tensor) -> Tensor:
-    """Cosines [N, classes] after self-attention over [all rows; one feature], for each of the features [N, d] alone."""
+def attended_cosines(attention: torch.nn.Module, rows: Tensor, features: Tensor, drop: torch.Generator | None = None) -> Tensor:
+    """Cosines [N, classes] after self-attention over [all rows; one feature], for each of the features [N, d] alone; dropout by `drop`."""
     tokens = torch.cat([rows.expand(len(features), *rows.shape), features[:, None]], dim=1)
-    out = unit(attention(tokens))
+    out = unit(attention(tokens, drop))
     return (out[:, :-1] @ out[:, -1:].mT)[:, :, 0]

@@ -48,9 +48,9 @@ class StochasticHead(GrowingHead):
         """Means [classes, 4, d] of all turns, the upright one first."""
         return torch.cat([self.weight[:, None], self.turned], dim=1)
 
-    def attended(self, features: Tensor) -> Tensor:
-        """Features [N, d] after the attention, which sees one of them at a time."""
-        out: Tensor = self.attention(features[:, None])[:, 0]
+    def attended(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Features [N, d] after the attention, which sees one of them at a time; with a generator, dropout acts."""
+        out: Tensor = self.attention(features[:, None], generator)[:, 0]
         return out
 
     def joint(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -83,7 +83,7 @@ class Rotations(BaseKind):
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         head = network.head
         noise = torch.randn(head.sigma.shape, generator=step.generator).to(head.sigma) if self.config.stochastic else None
-        return F.cross_entropy(head.joint(head.attended(network.embed(views[0])), noise), labels)
+        return F.cross_entropy(head.joint(head.attended(network.embed(views[0]), step.generator), noise), labels)
 
 
 def all_turns(images: Tensor) -> Tensor:

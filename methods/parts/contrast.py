@@ -35,3 +35,25 @@ def between_classes(vectors: Tensor, labels: Tensor) -> Tensor:
     """Mean cosine of all pairs of unit vectors [n, d] whose labels [n] differ; 0 if there is none."""
     differ = labels[:, None] != labels
     return ((vectors @ vectors.T) * differ).sum() / differ.sum().clamp(min=1)
+
+
+def contrast_inside(similarities: Tensor, positives: Tensor, counted: Tensor) -> Tensor:
+    """Like `contrast`, with each anchor's positives summed inside the logarithm: -log(sum over p of exp(s_p) / sum over counted k)."""
+    positives = positives & counted
+    whole = similarities.masked_fill(~counted, -torch.inf).logsumexp(dim=1)
+    has = positives.any(dim=1)
+    own = similarities.masked_fill(~positives & has[:, None], -torch.inf).logsumexp(dim=1)
+    return ((whole - own) * has).sum() / has.sum().clamp(min=1)
+
+
+def spread_out(vectors: Tensor, counted: Tensor) -> Tensor:
+    """Mean over the counted unit vectors i of log of the sum over the counted j of exp(cos_ij), for vectors [n, d] and `counted` [n]."""
+    sums = (vectors @ vectors.T).masked_fill(~counted, -torch.inf).logsumexp(dim=1)
+    return (sums * counted).sum() / counted.sum().clamp(min=1)
+
+
+def batch_means(vectors: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Mean of the vectors [n, d] of each class, [classes, d], and which classes have any, [classes]."""
+    sums = vectors.new_zeros(classes, vectors.shape[1]).index_add(0, labels, vectors)
+    counts = vectors.new_zeros(classes).index_add(0, labels, torch.ones_like(vectors[:, 0]))
+    return sums / counts.clamp(min=1)[:, None], counts > 0

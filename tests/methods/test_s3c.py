@@ -11,14 +11,15 @@ from torch.nn import functional as F
 
 from methods.bases.rotations import Rotations, StochasticHead, all_turns, joint_labels
 from methods.contract import BaseStep
-from methods.parts.attention import Attention
+from methods.parts.attention import Attention, dropped
 from methods.s3c import S3c
 from tests.methods.conftest import Enter
 
 
 def head_of(classes: int = 2, d: int = 2) -> StochasticHead:
     torch.manual_seed(0)
-    head = StochasticHead(d, 16.0, torch.nn.Identity())
+    head = StochasticHead(d, 16.0, Attention(d))
+    head.attention.forward = lambda x, generator=None: x  # type: ignore[method-assign]
     head.grow(classes)
     return head
 
@@ -59,6 +60,17 @@ def test_the_base_draws_its_rows_once_a_step() -> None:
     assert torch.allclose(found, F.cross_entropy(head.joint(x, noise), labels))
     still = Rotations(Rotations.Config(stochastic=False)).loss(network, [x], labels, BaseStep(0, 1, 0.0, torch.Generator()))
     assert torch.allclose(still, F.cross_entropy(head.joint(x), labels))
+
+
+def test_dropout_is_drawn_from_the_generator_alone() -> None:
+    """Or a base session that is interrupted, or trained beside others, would be another one."""
+    torch.manual_seed(0)
+    attention, x = Attention(3), torch.randn(50, 1, 3)
+    one, other = (attention(x, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(one, other) and not torch.equal(one, attention(x))
+    assert torch.equal(attention(x), attention.eval()(x)), "a mode changes nothing"
+    kept = dropped(torch.ones(2000), 0.5, torch.Generator().manual_seed(0))
+    assert set(kept.tolist()) == {0.0, 2.0} and 0.9 < float(kept.mean()) < 1.1
 
 
 def test_attention_of_one_token_is_its_value() -> None:
