@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.contrast import batch_means, between_views, contrast_inside, not_itself
 from methods.parts.heads import CosineHead, unit
 from methods.parts.network import Network
+from methods.parts.projected import all_but_rows
 from protocols.fields import Share
 from protocols.schema import Augment, Sessions
 
@@ -43,6 +46,9 @@ class Contrast(BaseKind):
         network.head = CosineHead(d, scale=16.0, learns=False)
         network.parts["projector"] = projector(d, c.hidden, c.width)
         network.parts["means"] = RunningMeans(sessions.base, d)
+
+    def groups(self, network: Network) -> list[dict[str, Any]]:
+        return all_but_rows(network)
 
     def other_views(self, own: Augment) -> list[tuple[Augment, int | None]]:
         return [(own, None)] * (self.config.crops - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.mixing import beta, shuffled
 from methods.parts.network import Network
-from methods.parts.projected import ProjectedHead
+from methods.parts.projected import ProjectedHead, all_but_rows
 from protocols.schema import Sessions
 
 NARROW = (0.4, 0.6)  # a share of a pair beyond these becomes 1/2
@@ -40,6 +42,9 @@ class CosFace(BaseKind):
         pairs = sessions.base * (sessions.base - 1) // 2 if c.pairs else 0
         columns = nn.init.xavier_uniform_(torch.empty(sessions.base + pairs + c.idle, c.width))
         network.head = ProjectedHead(d, projector(d, c.width), columns, scale=c.scale, learns=True)
+
+    def groups(self, network: Network) -> list[dict[str, Any]]:
+        return all_but_rows(network)
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         if self.config.pairs:

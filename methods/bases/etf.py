@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import unit
 from methods.parts.mixing import beta, cut_and_mixed, shuffled
 from methods.parts.network import Network
-from methods.parts.projected import ProjectedHead
+from methods.parts.projected import ProjectedHead, all_but_rows
 from protocols.fields import Share
 from protocols.schema import Sessions
 
@@ -51,6 +53,9 @@ class Etf(BaseKind):
     def build(self, network: Network, sessions: Sessions) -> None:
         c, d = self.config, network.feature_dim
         network.head = ProjectedHead(d, Neck(d, c.width, c.hidden_factor * d), simplex(sessions.classes, c.width))
+
+    def groups(self, network: Network) -> list[dict[str, Any]]:
+        return all_but_rows(network)
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         c, images = self.config, views[0]

@@ -16,7 +16,7 @@ from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.contrast import batch_means, contrast, not_itself, spread_out
 from methods.parts.heads import unit
 from methods.parts.network import Network
-from methods.parts.projected import ProjectedHead
+from methods.parts.projected import ProjectedHead, all_but_rows
 from protocols.schema import Sessions
 
 
@@ -48,8 +48,7 @@ class Targets(BaseKind):
         network.head = ProjectedHead(d, project, targets[order])
 
     def groups(self, network: Network) -> list[dict[str, Any]]:
-        trained = network if self.config.backbone else network.head.project
-        return [{"params": list(trained.parameters())}]
+        return all_but_rows(network) if self.config.backbone else [{"params": list(network.head.project.parameters())}]
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         c, head = self.config, network.head

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.parts.heads import GrowingHead, unit
+from methods.parts.network import Network
 
 
 class ProjectedHead(GrowingHead):
@@ -31,3 +34,9 @@ class ProjectedHead(GrowingHead):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.scale * self.cosines(features)[:, : len(self.weight)]
+
+
+def all_but_rows(network: Network) -> list[dict[str, Any]]:
+    """One group for the optimiser: all parameters but the head's `weight`, which gets no gradient where the head does not read it. (A
+    checkpoint is resumed only if each parameter of the optimiser has its state.)"""
+    return [{"params": [parameter for parameter in network.parameters() if parameter is not network.head.weight]}]
