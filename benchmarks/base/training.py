@@ -25,6 +25,7 @@ from methods.parts.network import Network, begin_step, freeze_all_but, plain_emb
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import learning_rate
 from methods.parts.step import train_step
+from protocols.messages import first_line
 from protocols.schema import BaseRecipe
 
 Report = Callable[[int, float], None]
@@ -126,7 +127,7 @@ class SeedTraining:
         *views, labels = batch
         loss_of = partial(loss_of_batch, network, kind, views, labels, RecordedStep() if recorded else self.at)
         if self.unchecked:
-            loss_of, self.unchecked = partial(checked_loss, kind, loss_of), False
+            loss_of, self.unchecked = partial(checked_loss, kind, network.given, loss_of), False
         return train_step(loss_of, self.optimizer, partial(kind.before_update, network), partial(kind.after_update, network))
 
     def end_epoch(self) -> None:
@@ -161,9 +162,16 @@ def loss_of_batch(network: Network, kind: BaseKind, views: list[Tensor], labels:
     return kind.loss(network, views, labels, step)
 
 
-def checked_loss(kind: BaseKind, loss_of: Callable[[], Tensor]) -> Tensor:
-    """The first step's loss. Raises ValueError unless it is one finite number with a gradient."""
-    loss = loss_of()
+def checked_loss(kind: BaseKind, given: str, loss_of: Callable[[], Tensor]) -> Tensor:
+    """The first step's loss. Raises ValueError unless it is one finite number with a gradient, and for a kind that cannot read what it is
+    `given` in place of images."""
+    try:
+        loss = loss_of()
+    except (RuntimeError, IndexError, ValueError) as error:
+        if given == "images":
+            raise
+        said = f"it cannot go on from {given} of a frozen part ({first_line(error)})"
+        raise ValueError(f"base kind {kind.name}: {said}; use a recipe that says trains: all") from None
     if not isinstance(loss, Tensor) or loss.dim() or not loss.requires_grad:
         what = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"base kind {kind.name}: loss must return one number with a gradient, and returned {what}")

@@ -433,14 +433,21 @@ def test_changing_any_field_of_the_recipe_changes_the_run(field: str, tiny: Prot
 @pytest.mark.parametrize("base", base_kind_names())
 def test_a_recipe_changes_one_base_alone(base: str, tiny: Protocol) -> None:
     """Recipe.bases: in the identity of the runs that start from it, and of no other."""
-    methods = "base_only,lecnet:code,ncm:original,si"  # one of each kind
-    plain, changed = runs_of(tiny, methods), runs_of(with_recipe(tiny, bases={base: {"epochs": 9, "lr": 0.7}}), methods)
+    own = ["base_only", "lecnet:code", "ncm:original", "si"]  # one of each of these kinds
+    methods = ",".join(
+        [*own, *(f"base_only@{kind}" for kind in base_kind_names() if kind not in ("linear", "projected", "cosine", "path"))]
+    )
+    others = tiny.recipes["fast"].bases
+    changes = {**others, base: {**others.get(base, {}), "epochs": 9, "lr": 0.7}}
+    plain, changed = runs_of(tiny, methods), runs_of(with_recipe(tiny, bases=changes), methods)
     assert {run.base for run in plain} == set(base_kind_names())
     for before, after in zip(plain, changed, strict=True):
         assert before.base_settings == {}
         assert after.base_settings == ({"epochs": 9, "lr": 0.7} if before.base == base else {})
-        assert after.model_copy(update={"base_settings": {}}) == before, "the recipe's own settings stay what they are"
-        assert (placed(after) == placed(before)) == (before.base != base)
+        unchanged = {"base_settings": {}, "base_parents": before.base_parents}
+        assert after.model_copy(update=unchanged) == before, "the recipe's own settings stay what they are"
+        stands_on = {before.base, *(parent.base for parent in before.base_parents)}
+        assert (placed(after) == placed(before)) == (base not in stands_on)
 
 
 def test_an_unknown_base_is_answered_with_the_nearest(tiny: Protocol) -> None:

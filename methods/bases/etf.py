@@ -1,0 +1,96 @@
+"""Base model of NC-FSCIL: an MLP neck towards a fixed simplex of all classes (Yang et al., ICLR 2023; docs/methods.md 6.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.contract import BaseKind, BaseStep, KindConfig
+from methods.parts.heads import unit
+from methods.parts.mixing import beta, cut_and_mixed, shuffled
+from methods.parts.network import Network
+from methods.parts.projected import ProjectedHead, all_but_rows
+from protocols.fields import Share
+from protocols.schema import Sessions
+
+
+class Neck(nn.Module):
+    """Two layers of 2d (linear, LayerNorm, leaky ReLU), then a bias-free linear one, plus a bias-free linear skip: [N, d] to [N, width]."""
+
+    def __init__(self, d: int, width: int, hidden: int) -> None:
+        super().__init__()
+        first, second = (nn.Sequential(nn.Linear(width_in, hidden), nn.LayerNorm(hidden), nn.LeakyReLU(0.1)) for width_in in (d, hidden))
+        self.layers = nn.Sequential(first, second, nn.Linear(hidden, width, bias=False))
+        self.skip = nn.Linear(d, width, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.layers(features) + self.skip(features)
+        return out
+
+
+class Etf(BaseKind):
+    """Dot regression on simplex targets for all classes, those to come included. `mix` is the source's on CIFAR-100: of the batches, a
+    share `mixup_share` is mixed by a draw of Beta(.8, .8), `cutmix_share` by CutMix. `first_label_too` adds the loss on the first label at
+    full weight to that of the mixture, as the released code does."""
+
+    knows_all_classes = True
+
+    class Config(KindConfig):
+        width: int = Field(512, ge=2, le=100_000)
+        hidden_factor: int = Field(2, ge=1, le=64)  # the neck's layers have this times d
+        factor: float = Field(10.0, gt=0)
+        mix: bool = False
+        mixup_share: Share = 0.4
+        mixup_alpha: float = Field(0.8, gt=0)
+        cutmix_share: Share = 0.4
+        cutmix_alpha: float = Field(1.0, gt=0)
+        first_label_too: bool = True
+
+    def build(self, network: Network, sessions: Sessions) -> None:
+        c, d = self.config, network.feature_dim
+        network.head = ProjectedHead(d, Neck(d, c.width, c.hidden_factor * d), simplex(sessions.classes, c.width))
+
+    def groups(self, network: Network) -> list[dict[str, Any]]:
+        return all_but_rows(network)
+
+    def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
+        c, images = self.config, views[0]
+        if not c.mix:
+            return self.regression(network, network.embed(images), labels)
+        kind = float(torch.rand((), generator=step.generator))
+        order = shuffled(len(images), step.generator, images.device)
+        share = 1.0
+        if kind < c.mixup_share:
+            share = float(beta(c.mixup_alpha, 1, step.generator))
+            images = share * images + (1 - share) * images[order]
+        elif kind < c.mixup_share + c.cutmix_share:
+            images, share = cut_and_mixed(images, order, float(beta(c.cutmix_alpha, 1, step.generator)), step.generator)
+        features = network.embed(images)
+        first = self.regression(network, features, labels)
+        if share == 1:
+            return first
+        mixed = share * first + (1 - share) * self.regression(network, features, labels[order])
+        return mixed + first if c.first_label_too else mixed
+
+    def regression(self, network: Network, features: Tensor, labels: Tensor) -> Tensor:
+        factor: float = self.config.factor
+        return factor * dot_regression(network.head.project(features), network.head.targets[labels])
+
+
+def dot_regression(x: Tensor, targets: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Mean of (length * cos(x, target) - length)^2 / 2 over vectors [N, width]; lengths [N], 1 if not given."""
+    off = (unit(x) * targets).sum(dim=1) - 1
+    return 0.5 * (off if lengths is None else lengths * off).square().mean()
+
+
+def simplex(classes: int, width: int) -> Tensor:
+    """Unit vectors [classes, width] of a simplex equiangular tight frame: all cosines are -1 / (classes - 1). Directions are drawn from
+    torch's global generator. Raises ValueError if there is no room for them."""
+    if classes > width:
+        raise ValueError(f"base kind etf: {classes} classes need a width of {classes} or more, and etf.width is {width}")
+    frame, _ = torch.linalg.qr(torch.rand(width, classes))
+    return F.normalize(frame - frame.mean(dim=1, keepdim=True), dim=0).T.contiguous()

@@ -1,0 +1,19 @@
+"""CLOSER: prototypes on a base that draws classes together and spreads instances (Oh et al., ECCV 2024; docs/modern.md 2.1)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from methods.contract import FeatureMethod
+from methods.parts.features import class_means
+
+
+class Closer(FeatureMethod):
+    """Means of raw features, compared by cosine: Proto's rule on base kind `closer`, which is all of the method."""
+
+    title = "CLOSER"
+    group = "modern"
+    base = "closer"
+
+    def learn(self, features: Tensor, labels: Tensor) -> None:
+        self.add_rows(class_means(features, labels))

@@ -1,0 +1,90 @@
+"""OrCo: shots and a few base images draw a projector to targets that lie far apart (Ahmed et al., CVPR 2024; docs/modern.md 2.3)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.bases.targets import assigned, drawn_together
+from methods.contract import SessionStrategy, TrainConfig
+from methods.parts.contrast import batch_means, spread_out
+from methods.parts.features import class_means
+from methods.parts.heads import unit
+from methods.parts.projected import ProjectedHead
+from protocols.fields import MOST_EPOCHS
+from protocols.schema import Sessions
+from protocols.training import Schedule
+
+
+class OrCo(SessionStrategy):
+    """New classes get the free targets that fit the means of their shots best. Each session trains the base's projector anew, on all shots
+    so far and `kept` images a base class: contrast with the targets of no base class as anchors, spread of the novel classes' means, and
+    cross-entropy to the targets. An image is shown twice an epoch, augmented; the source has both views in one batch."""
+
+    title = "OrCo"
+    group = "modern"
+    base = "targets"
+    trains = "none"
+
+    class Config(TrainConfig):
+        lr: float = Field(0.1, gt=0)  # .05 on CUB-200
+        batch: int | None = Field(64, ge=1)  # 32 on CUB-200
+        weight_decay: float = Field(1e-4, ge=0)
+        nesterov: bool = False
+        dampening: float = Field(0.9, ge=0, le=1)
+        schedule: Schedule = "cosine"
+        ramp_epochs: float = Field(10.0, ge=0, le=MOST_EPOCHS)
+        kept: int = Field(5, ge=1, le=1_000_000)
+        epsilon: float = Field(1e-2, ge=0, le=2)  # 9e-5 on CIFAR-100
+        temperature: float = Field(0.07, gt=0)
+        novel_weight: float = Field(0.5, ge=0)  # of the cross-entropy of novel images
+        base_weight: float = Field(0.0, ge=0)  # .6 on CUB-200
+
+    @classmethod
+    def budget(cls, config: Any, sessions: Sessions) -> int | None:
+        if not isinstance(sessions.shots, int):
+            return None
+        return int(config.kept * sessions.base + sessions.shots * sessions.way * sessions.count)
+
+    def adopt(self, network: Any) -> None:
+        super().adopt(network)
+        if not isinstance(network.head, ProjectedHead) or len(network.head.targets) < self.context.sessions.classes:
+            raise ValueError("orco: its base must have a projector and a target for each class, as base kind targets has")
+        self.first_projector = copy.deepcopy(network.head.project.state_dict())
+
+    def before_session(self) -> None:
+        if self.session:
+            head, labels = self.model.head, self.context.images.labels(self.own_indices)
+            head.project.load_state_dict(self.first_projector)
+            means = unit(class_means(unit(head.project(self.embed_indices(self.own_indices))), labels))
+            head.targets.copy_(head.targets[assigned(means, head.targets, self.old_classes).to(labels.device)])
+
+    def session_indices(self) -> Tensor:
+        return torch.cat([self.context.memory.indices, self.own_indices]).repeat(2)
+
+    def trainable(self) -> list[nn.Parameter]:
+        return list(self.model.head.project.parameters())
+
+    def session_loss(self) -> Tensor:
+        c, targets, labels = self.config, self.model.head.targets, self.mb_y
+        base, x = self.context.sessions.base, unit(self.model.head.project(self.now.features))
+        anchors = unit(targets[base:] + c.epsilon * (torch.rand(targets[base:].shape).to(x) - 0.5))
+        own = torch.arange(base, len(targets), device=labels.device)
+        pulled = F.cross_entropy(x @ targets[: self.classes_seen].T, labels, reduction="none")
+        novel = (labels >= base).float()
+        pulled = (novel * c.novel_weight + (1 - novel) * c.base_weight) * pulled
+        means, present = batch_means(x, labels, self.classes_seen)
+        everybody = torch.cat([present[base:], torch.ones(len(targets) - self.classes_seen, dtype=torch.bool, device=labels.device)])
+        apart = spread_out(torch.cat([unit(means[base:]), targets[self.classes_seen :]]), everybody)
+        return pulled.mean() + apart + drawn_together(x, labels, anchors, own, c.temperature)
+
+    def after_session(self) -> None:
+        indices, labels = self.own_indices, self.context.images.labels(self.own_indices).cpu()
+        if not self.session:
+            indices = torch.cat([indices[labels == label][: self.config.kept] for label in labels.unique()])
+        self.context.memory.keep(indices)

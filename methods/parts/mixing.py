@@ -1,0 +1,56 @@
+"""Mixing the images or features of a batch, with draws from a seeded generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from methods.parts.backbone import Backbone
+from methods.parts.network import Network, plain_embed
+from methods.parts.resnets import ResNet12, ResNet18, ResNet20
+
+
+def beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
+    """`count` draws of Beta(alpha, alpha), float32 [count], on the CPU."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, count)).float()
+
+
+def shuffled(count: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """A random order of `count` items, int64 [count], on the device."""
+    return torch.randperm(count, generator=generator).to(device)
+
+
+def cut_and_mixed(images: Tensor, order: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """CutMix: a box of each image [N, C, S, S] comes from the one at `order`; it covers 1 - `share` of it, cut off at the border. Returns
+    the images, and the share that is left of each."""
+    side = images.shape[-1]
+    half = int(side * sqrt(1 - share)) // 2
+    middle = torch.randint(0, side, (2,), generator=generator).tolist()
+    (top, bottom), (left, right) = ((max(0, at - half), min(side, at + half)) for at in middle)
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = images[order, :, top:bottom, left:right]
+    return mixed, 1 - (bottom - top) * (right - left) / side**2
+
+
+def third_stage(backbone: Backbone) -> nn.Module:
+    """The first layer after a backbone's second stage ("layer 2" of residual networks); of small networks, that of the last block."""
+    if isinstance(backbone, ResNet18):
+        return backbone.net.layer3[0]
+    if isinstance(backbone, ResNet20 | ResNet12):
+        third = backbone.stages[2]
+        return third[0] if isinstance(third, nn.Sequential) else third
+    return next(iter(backbone.last_block.children()))
+
+
+def embed_changed(network: Network, images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Features [N, d] of images whose maps are changed after the backbone's second stage."""
+    hook = third_stage(network.backbone).register_forward_pre_hook(lambda _, inputs: (change(inputs[0]),))
+    try:
+        return plain_embed(network, images)
+    finally:
+        hook.remove()

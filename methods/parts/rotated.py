@@ -1,0 +1,79 @@
+"""Convolutions whose weights are stored in the eigenvectors of their inputs' covariance, for WaRP (docs/modern.md 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from methods.parts.backbone import Backbone
+from methods.parts.network import Network
+from methods.parts.resnets import ResNet12, ResNet18, ResNet20
+
+
+class RotatedConv(nn.Module):
+    """The convolution with weights `coefficients` V', for eigenvectors V [k, k] of its inputs and coefficients [out, k]. `frozen` [out, k]
+    says which coefficients stay."""
+
+    basis: Tensor
+    frozen: Tensor
+
+    def __init__(self, conv: nn.Conv2d, basis: Tensor) -> None:
+        super().__init__()
+        self.shape, self.stride, self.padding = conv.weight.shape, conv.stride, conv.padding
+        self.register_buffer("basis", basis)
+        self.coefficients = nn.Parameter(conv.weight.data.flatten(1) @ basis)
+        self.register_buffer("frozen", torch.zeros_like(self.coefficients, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = (self.coefficients @ self.basis.T).view(self.shape)
+        return F.conv2d(x, weight, None, self.stride, self.padding)  # type: ignore[arg-type]
+
+
+def late_convolutions(backbone: Backbone) -> dict[str, nn.Conv2d]:
+    """Convolutions after the second stage, 1x1 shortcuts too, by their names; of small networks, those of the last block."""
+    parts: Sequence[nn.Module] = [backbone.last_block]
+    if isinstance(backbone, ResNet18):
+        parts = [backbone.net.layer3, backbone.net.layer4]
+    elif isinstance(backbone, ResNet20 | ResNet12):
+        parts = list(backbone.stages)[2:]
+    late = {id(module) for part in parts for module in part.modules()}
+    return {name: module for name, module in backbone.named_modules() if id(module) in late and isinstance(module, nn.Conv2d)}
+
+
+def rotate(network: Network, batches: Iterable[Tensor]) -> None:
+    """Replaces the late convolutions by rotated ones, in the eigenvectors of the mean over batches of images of X X', X being the
+    convolution's input as columns (im2col), not centred. The network computes what it did, up to rounding."""
+    convolutions, sums = late_convolutions(network.backbone), dict[str, Tensor]()
+
+    def note(name: str, conv: nn.Conv2d, x: Tensor) -> None:
+        columns = F.unfold(x.float(), conv.kernel_size, padding=conv.padding, stride=conv.stride)  # type: ignore[arg-type]
+        own = torch.einsum("nkl,nml->km", columns, columns)
+        sums[name] = sums[name] + own if name in sums else own
+
+    hooks = [
+        conv.register_forward_pre_hook(lambda module, inputs, name=name: note(name, module, inputs[0]))  # type: ignore[misc]
+        for name, conv in convolutions.items()
+    ]
+    for images in batches:
+        network.embed(images)
+    for hook in hooks:
+        hook.remove()
+    for name, conv in convolutions.items():
+        parent, _, own_name = name.rpartition(".")
+        setattr(network.backbone.get_submodule(parent), own_name, RotatedConv(conv, torch.linalg.eigh(sums[name])[1]))
+
+
+def rotated(network: Network) -> Iterator[RotatedConv]:
+    """The rotated convolutions of a network."""
+    return (module for module in network.backbone.modules() if isinstance(module, RotatedConv))
+
+
+def freeze_most_important(layers: Sequence[RotatedConv], importance: Sequence[Tensor], share: float) -> None:
+    """Freezes, beside what is frozen, the `share` of all coefficients with the largest importance, by one threshold over all layers."""
+    values = torch.cat([own.flatten() for own in importance])
+    threshold = values.topk(max(1, round(share * len(values)))).values[-1] if share else torch.tensor(torch.inf)
+    for layer, own in zip(layers, importance, strict=True):
+        layer.frozen |= (own >= threshold) & (own > 0)

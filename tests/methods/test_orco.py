@@ -1,0 +1,122 @@
+"""OrCo's losses, targets and their assignment by hand, and what its sessions keep and train."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from methods.bases.contrast import Contrast, projector
+from methods.bases.targets import Targets, assigned, drawn_together, repelled
+from methods.contract import BaseStep
+from methods.orco import OrCo
+from methods.parts.contrast import batch_means, contrast_inside, not_itself, spread_out
+from methods.parts.projected import ProjectedHead
+from protocols.schema import Sessions
+from tests.methods.conftest import Enter
+
+AXES = torch.eye(3)
+
+
+def test_positives_stand_inside_the_logarithm() -> None:
+    """Similarities 1 and 0 of two positives, 2 of a negative: -log((e + 1) / (e + 1 + e^2)); the second anchor has no positive."""
+    similarities = torch.tensor([[9.0, 1.0, 0.0, 2.0], [1.0, 9.0, 1.0, 1.0]])
+    positives = torch.tensor([[True, True, True, False], [False, False, False, False]])
+    counted = torch.tensor([[False, True, True, True], [True, False, True, True]])
+    expected = -math.log((math.e + 1) / (math.e + 1 + math.exp(2)))
+    assert float(contrast_inside(similarities, positives, counted)) == pytest.approx(expected)
+    x = similarities.clone().requires_grad_()
+    contrast_inside(x, positives, counted).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None and torch.isfinite(x.grad).all() and not x.grad[1].any()
+
+
+def test_spread_by_hand() -> None:
+    """Two orthogonal vectors: log(e + 1) each; a third that does not count changes nothing."""
+    vectors = torch.cat([AXES[:2], AXES[:1]])
+    assert float(spread_out(vectors, torch.tensor([True, True, False]))) == pytest.approx(math.log(math.e + 1))
+
+
+def test_means_of_a_batch() -> None:
+    means, present = batch_means(torch.tensor([[1.0, 3.0], [3.0, 5.0], [7.0, 7.0]]), torch.tensor([2, 2, 0]), 3)
+    assert means.tolist() == [[7.0, 7.0], [0.0, 0.0], [2.0, 4.0]]
+    assert present.tolist() == [True, False, True]
+
+
+def test_a_target_is_an_anchor_of_its_class_and_of_nobody_else() -> None:
+    """x at e_0 under label 0, anchors e_0 and e_1 under 0 and 1, temperature 1: two anchors have a positive at 1 and a negative at 0."""
+    loss = drawn_together(AXES[:1], torch.tensor([0]), AXES[:2], torch.tensor([0, 1]), 1.0)
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(-1)))
+
+
+def test_targets_repel_each_other() -> None:
+    targets = repelled(5, 8, 1000, 0)
+    off = (targets @ targets.T)[not_itself(5, targets.device)]
+    assert float(off.max()) < -0.2, "near the simplex's -1/4"
+    assert torch.allclose(targets.norm(dim=1), torch.ones(5))
+
+
+def test_the_assignment_is_the_best_one_and_leaves_old_targets() -> None:
+    """Both means are nearest to axis 1; together they fit best as (1, 2). The target before `first` stays."""
+    means = torch.tensor([[0.0, 0.9, 0.2], [0.0, 0.8, 0.7]])
+    assert assigned(means, AXES, 0).tolist() == [1, 2, 0]
+    means = torch.tensor([[0.9, 0.0, 0.1]])
+    assert assigned(means, AXES, 1).tolist() == [0, 2, 1]
+
+
+def test_the_first_phase_by_hand_and_its_running_means() -> None:
+    """Features are the images; one class, two images at right angles: all others are positives, so the supervised part is 0."""
+    kind = Contrast(Contrast.Config(temperature=1.0, self_share=0.25, mean_momentum=0.5))
+    rows = torch.zeros(2, 2)
+    network: Any = SimpleNamespace(
+        embed=lambda images: images, parts={"projector": torch.nn.Identity(), "means": SimpleNamespace(rows=rows)}
+    )
+    x = torch.eye(2)
+    loss = kind.loss(network, [x, x], torch.tensor([1, 1]), BaseStep(0, 1, 0.0, torch.Generator()))
+    assert float(loss) == pytest.approx(0.25 * (math.log(math.e + 2) - 1))
+    assert rows.tolist() == [[0.0, 0.0], [0.25, 0.25]]
+
+
+def test_the_projector_has_no_batch_norm_and_is_carried_over(enter: Enter) -> None:
+    assert not any(isinstance(layer, torch.nn.BatchNorm1d) for layer in projector(4, 8, 2))
+    network: Any = SimpleNamespace(parts=torch.nn.ModuleDict(), feature_dim=4, head=None)
+    Contrast(Contrast.Config(hidden=8, width=6)).build(network, Sessions(base=2, way=1, count=1, shots=1))
+    own = network.parts["projector"]
+    Targets(Targets.Config(steps=3)).build(network, Sessions(base=2, way=1, count=1, shots=1))
+    assert network.head.project is own and not len(network.parts)
+    assert network.head.targets.shape == (3, 6)
+    with pytest.raises(ValueError, match=r"3 classes need as many targets, and targets\.number is 2"):
+        Targets(Targets.Config(number=2, steps=3)).build(network, Sessions(base=2, way=1, count=1, shots=1))
+    assert Targets.knows_all_classes and Targets.parent == "contrast"
+
+
+def test_cross_entropy_of_base_images_counts_as_the_config_says() -> None:
+    """Two images at their targets, one base and one novel: each has -log(e / (e + 1))."""
+    made: Any = object.__new__(OrCo)
+    made.context, made.session = SimpleNamespace(sessions=Sessions(base=1, way=1, count=1, shots=1)), 1
+    made.model = SimpleNamespace(head=ProjectedHead(2, torch.nn.Identity(), torch.eye(2)))
+    made.mbatch, made.now = [None, torch.tensor([0, 1])], SimpleNamespace(features=torch.eye(2))
+    losses = []
+    for weight in (0.0, 0.6):
+        made.config = OrCo.Config(epsilon=0.0, base_weight=weight)
+        losses.append(float(made.session_loss()))
+    assert losses[1] - losses[0] == pytest.approx(0.3 * math.log(1 + math.exp(-1)))
+
+
+def test_a_session_keeps_five_images_a_base_class_and_all_shots(enter: Enter) -> None:
+    contender = enter("orco", "epochs=2")
+    s: Any = contender.strategy
+    first = {name: value.clone() for name, value in s.model.head.project.state_dict().items()}
+    for session, kept in enumerate((30, 40, 50)):
+        targets = s.model.head.targets.clone()
+        contender.train(session, 0)
+        assert len(contender.memory.indices) == kept
+        seen = s.context.sessions.span(session).start
+        assert torch.equal(s.model.head.targets[:seen], targets[:seen])
+        assert sorted(s.model.head.targets[:, 0].tolist()) == sorted(targets[:, 0].tolist()), "one order of the same targets"
+    assert contender.budget == 50
+    assert all(torch.equal(value, first[name]) for name, value in s.first_projector.items())
+    assert not torch.equal(s.model.head.project[0].weight, first["0.weight"])
+    assert len(contender.test(2).predictions) > 0
