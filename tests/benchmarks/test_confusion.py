@@ -16,7 +16,7 @@ from benchmarks.tools.confusion import confusion
 from protocols.schema import Protocol
 from tests.benchmarks.conftest import MakeRecord
 
-TABLE = """proto (norm_mean), recipe quick, split paper: images after the last session, summed over 2 of 3 seeds, those with predictions
+TABLE = """Proto (norm_mean), recipe quick, split paper: images after the last session, summed over 2 of 3 seeds, those with predictions
 
 of session  as 0  as 1  as 2  right origin
          0     4     0     0       100.0 %
