@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.records.schema import Record
 from benchmarks.system.surroundings import settle
 from protocols import load_protocol
+from protocols.loading import with_source
 from protocols.schema import Protocol
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run(
     from benchmarks.sweeping.progress import Progress
     from benchmarks.sweeping.sweep import IN_THIS_PROCESS, sweep
     from benchmarks.system.settings import Settings
-    from methods.contract.registry import forget_own_files
+    from methods.parts.own_files import forget_own_files
 
     named = {
         "methods": methods if methods is None or isinstance(methods, str) else ",".join(methods),
@@ -76,7 +77,7 @@ def run(
     options = parser().parse_args([*arguments, *(["--force"] if force else [])])
     settings = Settings.of(options)
     forget_own_files()
-    asked = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    asked = load_protocol(protocol) if isinstance(protocol, str) else with_source(protocol)
     check_published(asked.name)
     runs, probes = asked_for(options, asked, settings)
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if force else None)
@@ -98,7 +99,7 @@ def records(
     from benchmarks.records.store import Store
     from benchmarks.report.sections import make_sections
 
-    asked = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    asked = load_protocol(protocol) if isinstance(protocol, str) else with_source(protocol)
     found, _, failures = Store(Path(results)).load(asked.name)
     of_section = [section for section in make_sections(asked, found, failures).current if recipe in (None, section.recipe)]
     return [record for section in of_section if split in (None, section.split) for record in section.records]

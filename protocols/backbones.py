@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
-from protocols.fields import Deviation, Name, Sha256, Share, Strict
+from protocols.fields import Deviation, Sha256, Share, Strict, a_name
+
+FOREIGN = ("torchvision", "timm", "module")
+"""Where networks come from that are not ours: `torchvision:NAME`, `timm:NAME`, and `module:NAME`, a file of the folder of methods."""
+
+
+def a_backbone(text: str) -> str:
+    kind, colon, name = text.partition(":")
+    if not colon:
+        return a_name(text)
+    if kind not in FOREIGN:
+        raise ValueError(f"must be one of ours, or {', '.join(f'{kind}:NAME' for kind in FOREIGN)}")
+    form, said = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", "letters, 0-9, _, - and ."
+    if kind == "module":
+        form, said = r"[a-z][a-z0-9_]{0,63}", "a-z, 0-9 and _"
+    if not re.fullmatch(form, name):
+        raise ValueError(f"{kind}:NAME needs a name of {said}, never a path")
+    return text
 
 
 class Weights(Strict):
@@ -31,19 +48,32 @@ class Weights(Strict):
 
 
 class Backbone(Strict):
-    """A network of methods/parts/backbones.py, and the weights it starts from.
+    """A network of methods/parts/backbones.py, or one that is not ours (`FOREIGN`), and the weights it starts from.
 
     `pretrained` says which images the weights have seen. The file is `weights`; without that entry, torchvision's for the backbone.
+    `source` is the hash of the file behind `module:NAME` and is filled in when the protocol is loaded. A protocol that states it holds
+    for that file alone.
     """
 
-    name: Name
+    name: Annotated[str, AfterValidator(a_backbone)]
     pretrained: Literal["imagenet"] | None = None
     weights: Weights | None = None
+    source: Sha256 | None = None
+
+    @property
+    def module(self) -> str:
+        """NAME of `module:NAME`, else ''."""
+        kind, _, name = self.name.partition(":")
+        return name if kind == "module" else ""
 
     @model_validator(mode="after")
     def _says_what_its_weights_have_seen(self) -> Self:
         if self.weights is not None and self.pretrained is None:
             raise ValueError("weights: say with pretrained which images they have seen, such as pretrained: imagenet")
+        if self.weights is not None and ":" in self.name and (self.weights.mean is None or self.weights.std is None):
+            raise ValueError(f"weights: {self.name} needs mean and std of the images that they were trained on; networks differ in them")
+        if self.source is not None and not self.module:
+            raise ValueError("source: is for module:NAME alone")
         return self
 
 

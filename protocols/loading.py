@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from protocols.fields import Strict
 from protocols.messages import explain, first_line, nearest, unknown
+from protocols.own_folder import backbone_file, source_of
 from protocols.reading import ProtocolError, read_yaml
 from protocols.schema import Protocol, TitledFile
 
@@ -29,7 +30,16 @@ def load_protocol(name: str) -> Protocol:
 
     Raises ProtocolError with the nearest known name, or with file and key.
     """
-    return load_named(name, FOLDER, "protocol", Protocol)
+    return with_source(load_named(name, FOLDER, "protocol", Protocol))
+
+
+def with_source(protocol: Protocol) -> Protocol:
+    """The protocol with the hash of its backbone's file filled in, if that is a `module:NAME` which the folder of methods holds."""
+    backbone = protocol.backbone
+    path = backbone_file(backbone.module) if backbone.module and backbone.source is None else None
+    if path is None:
+        return protocol
+    return protocol.model_copy(update={"backbone": backbone.model_copy(update={"source": source_of(path)})})
 
 
 def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Titled:

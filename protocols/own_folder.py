@@ -1,12 +1,15 @@
 """The folder of the user's own methods and base kinds (--methods-dir), used beside the suite's.
 
 It stands here because both methods/ and the report ask for it, and the report loads no method. It holds `<name>.py` for a method,
-`bases/<name>.py` for a base kind; files that begin with `_` are helpers, which the others import as `methods._helper`.
+`bases/<name>.py` for a base kind; files that begin with `_` are helpers, which the others import as `methods._helper`. A file that
+defines a function `backbone` is the network `module:<name>` of a protocol, and no method.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import re
 from pathlib import Path
 
 from protocols.reading import ProtocolError, plain
@@ -31,7 +34,7 @@ def take_own_folder(asked: Path | None) -> Path | None:
     _taken.clear()
     folder = (DEFAULT if asked is None else asked).absolute()
     found = methods_in(folder)
-    if asked is None and not any(is_method(path) for path in found):
+    if asked is None and not any(is_method(path) or is_backbone(path) for path in found):
         return None
     if not folder.is_dir():
         raise ProtocolError(f"--methods-dir {plain(str(asked))}: no such folder")
@@ -55,6 +58,29 @@ def take_own_folder(asked: Path | None) -> Path | None:
 def methods_in(folder: Path) -> list[Path]:
     """Files of methods (or of base kinds) in a folder, sorted; empty if there is no such folder."""
     return sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+
+
+def is_backbone(path: Path) -> bool:
+    """Whether a file defines a function `backbone`. The file is read, not run."""
+    try:
+        return re.search(rb"^def backbone\(", path.read_bytes(), re.M) is not None
+    except OSError:
+        return False
+
+
+def backbone_file(name: str) -> Path | None:
+    """The file behind `module:<name>`, in the user's folder or beside the suite's methods; None if there is none."""
+    places = [folder / f"{name}.py" for folder in (own_folder(), SHIPPED) if folder is not None]
+    return next((path for path in places if is_backbone(path)), None)
+
+
+def source_of(path: Path, known: frozenset[Path] = frozenset()) -> str:
+    """SHA-256 of a file and of the helpers beside it that it imports as `methods._helper`. Raises OSError."""
+    content = path.read_bytes()
+    named = sorted({path.with_name(f"{name.decode()}.py") for name in re.findall(rb"\b(_[A-Za-z0-9_]+)", content)})
+    helpers = [helper for helper in named if helper not in known and helper.is_file()]
+    parts = [source_of(helper, known | {path, *helpers}) for helper in helpers]
+    return hashlib.sha256("\n".join([hashlib.sha256(content).hexdigest(), *parts]).encode()).hexdigest()
 
 
 def is_shipped(path: Path, shipped: Path) -> bool:

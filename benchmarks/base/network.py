@@ -38,7 +38,8 @@ def build_network(
     """
     torch.manual_seed(torch_seed(seed, "init" if parent is None else f"init/{kind.name}"))
     if parent is None:
-        network = Network(build_backbone(protocol.backbone.name, protocol.data.channels, weights), precision)
+        spec, data = protocol.backbone, protocol.data
+        network = Network(build_backbone(spec.name, data.channels, weights, data.size, spec.source), precision)
     else:
         network = copy.deepcopy(parent)
     head = network.head if parent is not None else None

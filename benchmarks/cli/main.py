@@ -86,6 +86,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from benchmarks.cli.papers import compare_folders, export_tables
 
         return compare_folders(options) if options.compare is not None else export_tables(options)
+    if options.confusion is not None:
+        from benchmarks.cli.papers import show_confusion
+
+        return show_confusion(options)
     if options.check is not None:
         from benchmarks.tools.check import check
 
@@ -116,6 +120,7 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
 
     modes = {"--list": options.list, "--check": options.check is not None, "--verify": options.verify, "--report-only": options.report_only}
     modes |= {"--merge": options.merge is not None, "--export": options.export is not None, "--compare": options.compare is not None}
+    modes["--confusion"] = options.confusion is not None
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not (options.report_only or options.export is not None):
         choices["study"] = options.study

@@ -55,6 +55,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
     mode.add_argument("--export", metavar="FORMAT", help="latex, csv or parquet: write every table for a paper, and its figures as PDF")
     mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
+    mode.add_argument("--confusion", metavar="METHOD", help="which sessions' classes a method takes for which, from kept predictions")
     mode.add_argument("--check", metavar="METHOD", help="run the contract's checks on one method, in about a minute")
     mode.add_argument("--merge", type=a_folder, metavar="OTHER_RESULTS", help="take over the records of another folder that verify")
     mode.add_argument("--reproduce", type=a_number, metavar="N", help="do N of the finished runs again, beside, and say whether they agree")

@@ -1,5 +1,5 @@
-"""`--export` and `--compare`: existing records as tables for a paper, and two results folders held against each other. Neither loads torch
-or a method."""
+"""`--export`, `--compare` and `--confusion`: existing records as tables for a paper, two results folders held against each other, and a
+method's confusion by session. None loads torch or a method."""
 
 from __future__ import annotations
 
@@ -37,3 +37,13 @@ def compare_folders(options: argparse.Namespace) -> int:
     text, faults = compare(first, second, None if options.protocol is None else load_protocol(options.protocol).name)
     print(text)
     return 1 if faults else 0
+
+
+def show_confusion(options: argparse.Namespace) -> int:
+    """Prints a method's confusion by session. Returns the exit status 0. Raises RecordError without records or predictions."""
+    from benchmarks.cli.options import DEFAULT
+    from benchmarks.tools.confusion import confusion
+    from protocols import load_protocol
+
+    print(confusion(load_protocol(options.protocol or DEFAULT), options.confusion, options.results))
+    return 0

@@ -15,6 +15,7 @@ from benchmarks.data.splits import make_split
 from benchmarks.data.weights import find_weights
 from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.single_images import refuse_single_images
+from benchmarks.planning.validation import check_last_block
 from benchmarks.records.edited import edited
 from benchmarks.records.identity import Identity
 from benchmarks.system.device import pick_device, resolve_precision
@@ -63,6 +64,7 @@ def check_plan(protocol: Protocol, runs: Sequence[Identity], settings: Settings)
 
 def checked_images(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> ImageSet:
     """The images, after a check of the splits of all runs and of the weights. Raises UsageError, DataError or StorageError."""
+    check_last_block(protocol, runs)
     images = load_images(protocol.data, settings.data_root)
     for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
         made = make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
@@ -87,7 +89,7 @@ def check_fit(protocol: Protocol, weights: Path | None) -> None:
     if weights is None:
         return
     try:
-        build_backbone(protocol.backbone.name, protocol.data.channels, weights)
+        build_backbone(protocol.backbone.name, protocol.data.channels, weights, protocol.data.size, protocol.backbone.source)
     except ValueError as error:
         raise DataError(f"{protocol.name}, backbone.weights: {first_line(error)}") from None
 

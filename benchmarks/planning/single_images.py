@@ -13,7 +13,7 @@ from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from methods.contract.hooks import Hooks
 from methods.contract.registry import load_method
-from methods.parts.backbones import BACKBONES
+from methods.parts.backbones import BACKBONES, build_backbone
 from methods.parts.network import set_batch_norm
 from protocols.schema import Protocol
 
@@ -84,8 +84,9 @@ def needs_two_images(backbone: str, channels: int, size: int, batch_norm: str) -
     """Whether the backbone cannot train on one image under this `batch_norm` of a method's parameters. Computes nothing."""
     if batch_norm == "eval":
         return False
+    foreign = build_backbone(backbone, channels, size=size).to("meta") if ":" in backbone else None
     with torch.device("meta"):
-        network = BACKBONES[backbone](channels).eval()
+        network = (BACKBONES[backbone](channels) if foreign is None else foreign).eval()
         set_batch_norm(network if batch_norm == "train" else network.last_block, True)
         try:
             network(torch.zeros(1, channels, size, size))

@@ -11,12 +11,13 @@ import torch
 from pydantic import ValidationError
 
 from benchmarks.data.weights import check_known
+from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from benchmarks.system.process_settings import ProcessSettings
 from methods.contract import KindConfig, MethodConfig
 from methods.contract.config import OwnConfig
 from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, parse_variant
-from methods.parts.backbones import BACKBONES
+from methods.parts.backbones import BACKBONES, build_backbone
 from protocols.loading import explain, first_line, unknown
 from protocols.schema import Augment, Protocol
 
@@ -51,19 +52,35 @@ def checked_variant(name: str, where: str) -> tuple[str, str, str | None]:
 
 
 def check_backbone(protocol: Protocol) -> None:
-    """Raises UsageError if the backbone is unknown, cannot take the protocol's images, or has no such weights. Computes nothing."""
+    """Raises UsageError if the backbone is unknown, cannot take the protocol's images, or has no such weights."""
     name, size, channels = protocol.backbone.name, protocol.data.size, protocol.data.channels
-    if name not in BACKBONES:
+    if ":" not in name and name not in BACKBONES:
         raise UsageError(f"{protocol.name}: {unknown('backbone', name, sorted(BACKBONES))}")
     try:
-        with torch.device("meta"):
-            BACKBONES[name](channels).eval()(torch.zeros(1, channels, size, size))
+        if ":" in name:
+            build_backbone(name, channels, size=size, source=protocol.backbone.source)
+        else:
+            with torch.device("meta"):
+                BACKBONES[name](channels).eval()(torch.zeros(1, channels, size, size))
     except (RuntimeError, ValueError) as error:
         reason = first_line(error)
+        if ":" in name:
+            raise UsageError(f"{protocol.name}, backbone: {reason}") from None
         raise UsageError(
             f"{protocol.name}: backbone {name} cannot take images of data.size {size} with data.channels {channels} ({reason})"
         ) from None
     check_known(protocol.backbone)
+
+
+def check_last_block(protocol: Protocol, runs: Sequence[Identity]) -> None:
+    """Raises UsageError if a run trains the last block of a backbone that names none."""
+    spec, data = protocol.backbone, protocol.data
+    asking = [run for run in runs if "last_block" in (load_method(run.method).trains, *run.config.values())]
+    if asking and ":" in spec.name:
+        try:
+            _ = build_backbone(spec.name, data.channels, size=data.size, source=spec.source).last_block
+        except ValueError as error:
+            raise UsageError(f"{protocol.name}, {asking[0].variant}: {error}") from None
 
 
 def effective(protocol: Protocol, recipe: str, method: str, preset: str, overrides: dict[str, Any], said_by: str = "--set") -> MethodConfig:

@@ -196,7 +196,8 @@ def provenance(section: Section) -> list[str]:
             changed = ", ".join(f"{key} {value}" for key, value in own.items())
             lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
     backbone = records[0].identity.backbone
-    lines.append(f"- Backbone: {backbone.name}, {origin_of(backbone, section.records[0].identity.data.source)}.")
+    of_file = f" (source {backbone.source[:16]})" if backbone.source else ""
+    lines.append(f"- Backbone: {backbone.name}{of_file}, {origin_of(backbone, section.records[0].identity.data.source)}.")
     lines += environment_lines(records)
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
     kept = sum(are_of(kept_predictions(record), record) for record in records)

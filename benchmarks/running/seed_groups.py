@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import TypeVar
 
 from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
@@ -67,7 +68,10 @@ class SeedGroups:
         """Hardware and software on which the exact bytes of a run depend, beside its identity."""
         shown, compiled = len(split.train[0]), self.settings.compile
         compiler = compiler_for(self.protocol, identity.recipe_settings, shown, self.device) if compiled else None
-        return environment(self.device, str(identity.precision), compiler)
+        facts = environment(self.device, str(identity.precision), compiler)
+        if identity.backbone.name.startswith("timm:"):
+            facts["timm"] = version("timm")
+        return facts
 
     def peers(self, identity: Identity, runs: Sequence[Identity]) -> list[Identity]:
         """Those of other seeds among `runs` that may go on side by side with this run: none on a CPU, and none of a method whose steps are

@@ -6,15 +6,15 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from methods.parts.own_files import join_own_folder
 from protocols.loading import first_line, unknown
-from protocols.own_folder import methods_in, own_folder
+from protocols.own_folder import is_backbone, methods_in, own_folder
 from protocols.reading import InputError, odd_space, short
 from protocols.schema import BaseRecipe
 
@@ -28,10 +28,6 @@ GROUP = "[a-z][a-z0-9_]{0,63}"
 """Form of a group's name, which becomes part of the name of a page."""
 OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
 """Packages that a method's file may not import. The runner holds the test images; gc and ctypes give access to any object."""
-
-
-_joined: set[str] = set()
-"""Folders of the user's that stand in the paths of the packages."""
 
 
 class MethodError(InputError):
@@ -58,7 +54,7 @@ def folders() -> list[Path]:
 
 def method_files() -> dict[str, Path]:
     """Files of all methods, by name."""
-    return {path.stem: path for folder in reversed(folders()) for path in methods_in(folder)}
+    return {path.stem: path for folder in reversed(folders()) for path in methods_in(folder) if not is_backbone(path)}
 
 
 def kind_files() -> dict[str, Path]:
@@ -153,29 +149,12 @@ def load_method(name: str) -> type[SessionStrategy]:
 
 def imported_file(package: str, name: str) -> ModuleType:
     """Imports a file of methods/ or methods/bases/, or of the user's own folder. Raises MethodError."""
-    own = own_folder()
     try:
-        if own is not None:  # as a part of the same package: what watches the code of methods goes by the name of the module
-            path, folder = importlib.import_module(package).__path__, str(own if package == "methods" else own / "bases")
-            if folder not in path:
-                path.append(folder)
-                _joined.add(folder)
+        join_own_folder(package)
         return importlib.import_module(f"{package}.{name}")
     except Exception as error:  # a user's file may fail in any way
         why, line = f"{type(error).__name__}: {first_line(error)}", line_of(error, name)
         raise MethodError(f"{shown(package, name)} cannot be imported: {why}" + (f" (line {line})" if line else "")) from error
-
-
-def forget_own_files() -> None:
-    """Forgets what was imported from a folder of the user's, so that the files of the present one are read as they are now."""
-    for package in [sys.modules[name] for name in ("methods", "methods.bases") if name in sys.modules]:
-        for folder in [one for one in package.__path__ if one in _joined]:
-            package.__path__.remove(folder)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("methods.") and str(Path(getattr(module, "__file__", None) or "").parent) in _joined:
-            del sys.modules[name]
-    _joined.clear()
-    importlib.invalidate_caches()
 
 
 def line_of(error: Exception, name: str) -> int | None:

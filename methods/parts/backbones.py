@@ -1,4 +1,4 @@
-"""Backbones, by their names in protocols: those of resnets.py, and small ones.
+"""Backbones, by their names in protocols: those of resnets.py, small ones, and those of others (foreign.py).
 
 "ResNet18" means three different networks in this field (docs/methods.md 1.6), so the names here are exact, and
 tests check each parameter count (protocols/backbones.py lists it).
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone, conv3x3, run
+from methods.parts.foreign import build_foreign
 from methods.parts.heads import PlainHead
 from methods.parts.resnets import ResNet12, ResNet18, ResNet18WithOneMoreBlock, ResNet18WithSmallStem, ResNet20
 from protocols.messages import first_line
@@ -84,22 +85,28 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
 }
 
 
-def build_backbone(name: str, channels: int, weights: Path | None = None) -> Backbone:
+def build_backbone(name: str, channels: int, weights: Path | None = None, size: int = 0, source: str | None = None) -> Backbone:
     """Builds a backbone; initial values come from torch's global generator.
 
-    `weights` is a file of its tensors, .safetensors or .pth: under torchvision's names for a ResNet-18, whose classifier is left out, else
-    under the backbone's own. It is loaded as tensors only, never unpickled as code. Raises ValueError for an unknown name, or for tensors
-    that do not fit.
+    `weights` is a file of its tensors, .safetensors or .pth: under torchvision's names for a ResNet-18, under its own names for a network
+    that is not ours, both with or without the classifier, else under the backbone's own. It is loaded as tensors only, never unpickled as
+    code. A network that is not ours is tried on images of side `size`; `source` is the hash that a module's file must have. Raises
+    ValueError for an unknown name, for a network that cannot be a backbone, or for tensors that do not fit.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"backbone {name!r} is not one of {', '.join(sorted(BACKBONES))}")
-    backbone = BACKBONES[name](channels)
-    if weights is not None:
-        state = tensors_of(weights)
+    target: nn.Module
+    if ":" in name:
+        backbone, target, classifier = build_foreign(name, channels, size, source)
+    elif name in BACKBONES:
+        target = backbone = BACKBONES[name](channels)
+        classifier = ()
         if isinstance(backbone, ResNet18):
-            state = {f"net.{key}": value for key, value in state.items() if not key.startswith("fc.")}
+            target, classifier = backbone.net, ("fc.",)
+    else:
+        raise ValueError(f"backbone {name!r} is not one of {', '.join(sorted(BACKBONES))}")
+    if weights is not None:
+        state = {key: value for key, value in tensors_of(weights).items() if not key.startswith(classifier)}
         try:
-            backbone.load_state_dict(state)
+            target.load_state_dict(state)
         except RuntimeError as error:
             lines = [line.strip() for line in str(error).splitlines()[1:]]
             raise ValueError(f"{weights.name} does not fit {name}: {' '.join(lines)[:300]}") from None

@@ -119,7 +119,7 @@ def test_who_is_left_out_by_default_can_still_be_asked_for(tiny: Protocol) -> No
     assert [name for name, *_ in parse_methods(None, listed)] == ["si", "proto"], "a list says itself who takes part"
 
 
-FULL_DATA = ("der", "lwf", "si")
+FULL_DATA = ("avalanche", "der", "lwf", "si")
 
 
 def test_methods_for_full_data_take_part_in_few_shots_only_when_asked(tiny: Protocol) -> None:

@@ -47,9 +47,10 @@ VALID: dict[str, Any] = {  # every key there is
     },
     "sessions": {"base": 6, "way": 2, "count": 3, "shots": 5},
     "backbone": {
-        "name": "conv4",
+        "name": "module:own",
         "pretrained": "imagenet",
         "weights": {"file": "own.pth", "sha256": "0" * 64, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
+        "source": "0" * 64,
     },
     "recipes": {
         "paper": {
