@@ -635,7 +635,7 @@ def test_ray_runs_a_task_once_in_a_process_of_its_own(fake_ray: FakeRay, task: T
 
 def test_what_no_node_of_ray_can_run_is_refused(fake_ray: FakeRay) -> None:
     """Ray would wait in silence. A node that is gone counts for nothing."""
-    assert Ray(None, 8, 0.0).name == "Ray"
+    Ray(None, 8, 0.0).close()
     for cpus, gpus in ((9, 0.0), (4, 0.5), (1, 2.0)):
         with pytest.raises(UsageError, match=rf"an element needs {cpus} cores and {gpus:g} GPUs, which no node has \(2 cores, 1 GPUs; 8"):
             Ray(None, cpus, gpus)

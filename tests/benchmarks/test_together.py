@@ -133,11 +133,11 @@ def test_one_process_trains_a_group_at_a_time(card: StandIn, groups: list[int], 
     runs, folder = runs_of(tiny, "base_only"), settings.results / ".base"
     folder.mkdir(parents=True)
     runner = Runner(tiny, settings, wait=False)
-    with (folder / together.LOCK).open("a") as other:
+    with (folder / together.lock_name()).open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(BusyError) as caught:
             runner.watch(runs[0], (), group=runs)
-    assert caught.value.lock == folder / together.LOCK
+    assert caught.value.lock == folder / together.lock_name()
     assert groups == []
 
 

@@ -184,7 +184,7 @@ def test_an_array_that_is_too_large_can_be_submitted_in_parts(site: Site, tiny: 
     scheduler = Slurm({"time": "20"}, 1)
     assert scheduler.most == 2
     task = Task(tiny, Settings(tmp_path, site.results, "cpu", 1), Ledger(Store(site.results)), 0.0, "a sweep")
-    plan = Plan(task, ((), (), ()), 1, "sources")
+    plan = Plan(task, ((),) * 4, 1, "sources")
     with pytest.raises(FullError, match="array"):
         scheduler.submit(plan.write(), plan)
 
