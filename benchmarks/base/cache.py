@@ -33,7 +33,7 @@ class Checkpoint:
         if time.monotonic() - self.written < CHECKPOINT_SECONDS:
             return
         state = {f"network.{name}": value for name, value in network.state_dict().items()}
-        for name, parameter in trained(network).items():
+        for name, parameter in trained(network, optimizer).items():
             of_parameter = optimizer.state[parameter]
             kept = {key: of_parameter.get(inside) for key, inside in OPTIMIZER_STATE.items()}
             state |= {f"{key}.{name}": value for key, value in kept.items() if value is not None}
@@ -46,7 +46,7 @@ class Checkpoint:
         state = read_tensors(self.path, self.key)
         if state is None:
             return 0
-        parameters = trained(network)
+        parameters = trained(network, optimizer)
         parts = {prefix: below(prefix, state) for prefix in ("network", *OPTIMIZER_STATE)}
         expected = {"network": network.state_dict(), **state_of(optimizer, parameters)}
         if "epoch" not in state or not all(fits(part, expected.get(prefix, {})) for prefix, part in parts.items()):
@@ -62,8 +62,10 @@ class Checkpoint:
         remove(self.path)
 
 
-def trained(network: Network) -> dict[str, torch.nn.Parameter]:
-    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+def trained(network: Network, optimizer: torch.optim.Optimizer) -> dict[str, torch.nn.Parameter]:
+    """The parameters that the optimiser has a state for after a step: those it was given that are not frozen."""
+    given = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad and id(parameter) in given}
 
 
 def below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
