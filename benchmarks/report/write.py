@@ -46,7 +46,7 @@ OTHER = (
     "Records whose settings differ from those above: of a recipe or a method that was changed since, or of older versions. Each table is "
     "of one setting, headed by what differs; none of them is held against the tables above."
 )
-NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from"}
+NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from", "stored_views", "trains"}
 """Settings of a base session that a page names only if they are not at their defaults."""
 CLEAN = "The last epoch is used everywhere: the test set chooses nothing."
 VAL = (
