@@ -182,9 +182,9 @@ def only_what_trains_moves(bench: Bench) -> None:
         for name, p in strategy.model.named_parameters():
             if name in before and id(p) not in trained and not torch.equal(before[name], p):
                 moved.append(f"{name} in session {strategy.session}")
+        after_session(strategy)  # may train with a loop of its own, and ask for trainable() there
         trained.clear()
         before.clear()
-        after_session(strategy)
 
     with replaced(method, trainable=note, after_session=look):
         for _ in bench.through_sessions():
