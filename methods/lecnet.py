@@ -113,7 +113,7 @@ class LecNet(SessionStrategy):
             chosen.append(head.indicators[-1])
         if self.has_tau and c.tau_learns:
             chosen.append(head.tau)
-        if self.part != "none":
+        if c.train_backbone and self.part != "none":
             chosen += self.model.backbone.parameters()
         return chosen
 
@@ -145,7 +145,8 @@ class LecNet(SessionStrategy):
         with torch.no_grad():
             self.right += (self.mb_output.argmax(1) == self.mb_y).sum()
             self.shown += len(self.mb_y)
-            old = self.now.features if self.part == "none" else self.embed_batch(self.now.teacher)
+            moved = c.train_backbone and self.part != "none"
+            old = self.embed_batch(self.now.teacher) if moved else self.now.features
             teacher = self.now.teacher.classify(old)
         loss = F.cross_entropy(self.mb_output, self.mb_y) + c.distill_weight * distillation(self.mb_output, teacher, c.distill_temperature)
         if self.has_tau:

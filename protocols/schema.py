@@ -5,7 +5,6 @@ It imports neither torch nor the suite's other packages, so that `--list` and `-
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -155,9 +154,9 @@ class Recipe(BaseRecipe):
                 raise ValueError(f"bases.{base}.{explain(error)}") from None
         return self
 
-    @cached_property
+    @property
     def shared(self) -> BaseRecipe:
-        """The settings of all base kinds that `bases` does not name."""
+        """The settings of all base kinds that `bases` does not name. Never kept: a changed copy of a recipe would keep it, too."""
         return BaseRecipe.model_validate(self.model_dump(exclude={"bases", "methods"}))
 
     def changes(self, base: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from methods.contract.registry import method_names
+from methods.contract.registry import method_names, read_entry
 from tests.test_cli import ROOT, call
 from tests.trust.asking import ask
 
@@ -41,14 +41,15 @@ PROTOCOL = ROOT / "tests" / "data" / "cifar_slice.yaml"
 
 
 def test_every_method_on_real_images(cifar_root: Path, tmp_path: Path) -> None:
-    everybody = ",".join(method_names())
+    names = [name for name in method_names() if not read_entry(name).group and name != "avalanche"] + ["teen", "closer"]
+    everybody = ",".join(names)
     done = call(
         "--protocol", str(PROTOCOL), "--methods", everybody, "--data-root", str(cifar_root), "--results", str(tmp_path), timeout=600
     )
     assert done.status == 0, done.err
     assert "Warning" not in done.err
     records = [json.loads(path.read_text()) for path in (tmp_path / "records").rglob("seed00.json")]
-    assert sorted(record["identity"]["method"] for record in records) == method_names()
+    assert sorted(record["identity"]["method"] for record in records) == sorted(names)
     tables = {group: (tmp_path / f"{group}cifar_slice.md").read_text() for group in ("", "modern.")}
     for record in records:
         first = record["sessions"][0]

@@ -45,6 +45,8 @@ def test_every_parameter_of_every_method(method: str, tiny: Protocol) -> None:
     for field in cls.Config.model_fields:
         values = dict(NEVER) if field in MAY_BE_NEGATIVE else {**NEVER, "negative": -1, "small negative": -1e-9}
         for what, value in values.items():
+            if field == "options" and isinstance(value, dict):  # what a stock strategy takes is its own affair
+                continue
             with pytest.raises(UsageError) as caught:
                 effective(tiny, "fast", method, preset, {field: value})
             message = str(caught.value)

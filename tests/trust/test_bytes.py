@@ -134,6 +134,8 @@ def one_way(protocol: Protocol, count: int) -> Protocol:
 
 def test_another_session_shifts_none_before_it(each_method: str, tiny: Protocol, data_root: Path, results: Path) -> None:
     """Orders, shots, augmentations and initial rows of sessions 0 to 2 are the same with two sessions as with four."""
+    if any(registry.load_base_kind(stage.base).knows_all_classes for stage in identity_of(tiny, each_method).stages):
+        return  # its base session is another one where there are more classes to come, and its table says so
 
     def run(count: int) -> Record:
         protocol = one_way(tiny, count)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from benchmarks.data.images import load_images
 from benchmarks.report.tables import markdown
@@ -25,7 +26,7 @@ def shortened(protocol: Protocol, recipe: str, folder: Path) -> Path:
     content = protocol.model_dump(mode="json", exclude_unset=True)
     content["recipes"][recipe] |= {"epochs": SHORT, "milestones": []}
     path = folder / f"{protocol.name}.yaml"
-    path.write_text(json.dumps(content), encoding="utf-8")  # which is YAML
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")  # not JSON, whose 9e-05 is a text in YAML
     return path
 
 
