@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from benchmarks.data.transforms import Transform, embedding_size
 from benchmarks.system.errors import BusyError
 from benchmarks.system.files import locked
 from benchmarks.system.streams import torch_seed
-from methods.parts.network import Network
+from methods.parts.network import Network, plain_embed
 from protocols.training import Trains
 
 Say = Callable[[str], None]
@@ -82,7 +83,7 @@ def part_key(network: Network, trains: Trains) -> str:
 
 def part_of(network: Network, trains: Trains) -> Callable[[Tensor], Tensor]:
     """The frozen part: maps images [N, C, S, S] to features, or to the input of the last block."""
-    return network.embed if trains == "none" else network.embed_lower
+    return partial(plain_embed, network) if trains == "none" else network.embed_lower
 
 
 def stored_outputs(

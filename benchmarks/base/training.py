@@ -16,12 +16,13 @@ from torch import Tensor
 
 from benchmarks.base.cache import Checkpoint
 from benchmarks.base.network import to_fast_layout
+from benchmarks.base.outputs import part_of
 from benchmarks.data.batches import Batches
 from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind, BaseStep
 from methods.contract.base_kind import RecordedStep
 from methods.parts.capture import Branch, CaptureError, Eager, Steps
-from methods.parts.network import Network, begin_step, freeze_all_but, plain_embed
+from methods.parts.network import Network, begin_step, freeze_all_but
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import learning_rate
 from methods.parts.step import train_step
@@ -89,7 +90,7 @@ class SeedTraining:
         to_fast_layout(network, device).train()
         freeze_all_but(network, recipe.trains)
         if recipe.trains != "all":
-            training.batches.frozen_part = partial(plain_embed, network) if recipe.trains == "none" else network.embed_lower
+            training.batches.frozen_part = part_of(network, recipe.trains)
             network.given = "features" if recipe.trains == "none" else "maps"
         groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
         self.optimizer = optimizer_for(groups, recipe, recipe.lr, device)

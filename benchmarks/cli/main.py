@@ -97,16 +97,13 @@ def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.planning.published import check_published
     from protocols import load_protocol
 
-    if options.verify:
+    if options.verify or options.merge is not None:
+        from benchmarks.tools.merge import merge
         from benchmarks.tools.verify import verify
 
-        text, faults = verify(load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
-        print(text)
-        return FAILED if faults else DONE
-    if options.merge is not None:
-        from benchmarks.tools.merge import merge
-
-        text, faults = merge(options.merge, load_protocol(options.protocol) if options.protocol is not None else None, Settings.of(options))
+        given = load_protocol(options.protocol) if options.protocol is not None else None
+        settings = Settings.of(options)
+        text, faults = verify(given, settings) if options.verify else merge(options.merge, given, settings)
         print(text)
         return FAILED if faults else DONE
     protocol = load_protocol(DEFAULT if options.protocol is None else options.protocol)

@@ -86,8 +86,8 @@ class Runner(SeedGroups):
         find = None if seed_context.held is None else epochs_by_validation
         # A method with an augmentation of its own gets its images anew: the stored views are of the protocol's.
         outputs = base.outputs if augment is None else None
-        of_run = (strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds, most, outputs, find)
-        return Contender(*of_run)
+        of_run = (strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds)
+        return Contender(*of_run, most_numbers=most, outputs=outputs, find_epochs=find)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from methods.parts.own_files import join_own_folder
+from methods.parts.own_files import join_own_folder, out_of_bounds
 from protocols.loading import first_line, unknown
 from protocols.own_folder import is_backbone, methods_in, own_folder
 from protocols.reading import InputError, odd_space, short
@@ -26,8 +26,6 @@ FOLDER = Path(__file__).resolve().parent.parent
 BASES = FOLDER / "bases"
 GROUP = "[a-z][a-z0-9_]{0,63}"
 """Form of a group's name, which becomes part of the name of a page."""
-OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
-"""Packages that a method's file may not import. The runner holds the test images; gc and ctypes give access to any object."""
 
 
 class MethodError(InputError):
@@ -75,9 +73,8 @@ def read_entry(name: str) -> Entry:
         module = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise MethodError(f"{path}: not valid Python ({error})") from None
-    for node in ast.walk(module):
-        if isinstance(node, ast.Import | ast.ImportFrom) and (reached := imported(node) & OUT_OF_BOUNDS):
-            raise MethodError(f"{path}, line {node.lineno}: imports {min(reached)}; a method gets what it may touch from its context")
+    if (reached := out_of_bounds(module)) is not None:
+        raise MethodError(f"{path}, line {reached[0]}: imports {reached[1]}; a method gets what it may touch from its context")
     for node in module.body:
         if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
             title = facts["title"]
@@ -93,13 +90,6 @@ def read_entry(name: str) -> Entry:
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
             return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name, group)
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
-
-
-def imported(node: ast.Import | ast.ImportFrom) -> set[str]:
-    """Top-level packages that the statement imports."""
-    if isinstance(node, ast.Import):
-        return {alias.name.partition(".")[0] for alias in node.names}
-    return {(node.module or "").partition(".")[0]}
 
 
 def literals(node: ast.ClassDef) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone
-from methods.parts.own_files import join_own_folder
+from methods.parts.own_files import join_own_folder, out_of_bounds
 from methods.parts.resnets import ResNet18
 from protocols.messages import first_line, nearest
 from protocols.own_folder import backbone_file, own_folder, source_of
@@ -26,8 +26,6 @@ SHOWN = 8
 """Images of the forward pass that a network is tried with."""
 ROUNDING = 1e-4
 """Largest change of an image's features, relative to their norm, when the others of its batch are left out."""
-OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
-"""As for a method (methods/contract/registry.py)."""
 
 
 class Foreign(Backbone):
@@ -123,11 +121,8 @@ def of_module(name: str, channels: int, source: str | None) -> nn.Module:
     if source is not None and source_of(path) != source:
         raise ValueError(f"{path} is not the file with the source {source[:16]}…, or has changed meanwhile; start again")
     try:
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if reached := {one.partition(".")[0] for one in named} & OUT_OF_BOUNDS:
-                raise ImportError(f"may not import {min(reached)}")
+        if (reached := out_of_bounds(ast.parse(path.read_bytes()))) is not None:
+            raise ImportError(f"may not import {reached[1]}")
         join_own_folder("methods")
         net = importlib.import_module(f"methods.{name}").backbone(channels)
     except Exception as error:  # a user's file may fail in any way

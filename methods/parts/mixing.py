@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone
 from methods.parts.network import Network, plain_embed
-from methods.parts.resnets import ResNet12, ResNet18, ResNet20
+from methods.parts.resnets import PooledBlock, late_stages
 
 
 def beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
@@ -39,12 +39,8 @@ def cut_and_mixed(images: Tensor, order: Tensor, share: float, generator: torch.
 
 def third_stage(backbone: Backbone) -> nn.Module:
     """The first layer after a backbone's second stage ("layer 2" of residual networks); of small networks, that of the last block."""
-    if isinstance(backbone, ResNet18):
-        return backbone.net.layer3[0]
-    if isinstance(backbone, ResNet20 | ResNet12):
-        third = backbone.stages[2]
-        return third[0] if isinstance(third, nn.Sequential) else third
-    return next(iter(backbone.last_block.children()))
+    third = late_stages(backbone)[0]
+    return third if isinstance(third, PooledBlock) else next(iter(third.children()))
 
 
 def embed_changed(network: Network, images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
 
 from protocols.own_folder import own_folder
 
+OUT_OF_BOUNDS = {"benchmarks", "gc", "ctypes"}
+"""Packages that a file of methods may not import. The runner holds the test images; gc and ctypes give access to any object."""
+
 _joined: set[str] = set()
 """Folders of the user's that stand in the paths of the packages."""
+
+
+def out_of_bounds(source: ast.Module) -> tuple[int, str] | None:
+    """Line and package of an import that a file of methods may not have; None if all of its imports are allowed."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Import | ast.ImportFrom) and (reached := imported(node) & OUT_OF_BOUNDS):
+            return node.lineno, min(reached)
+    return None
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Top-level packages that the statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    return {(node.module or "").partition(".")[0]}
 
 
 def join_own_folder(package: str) -> None:

@@ -153,3 +153,10 @@ class ResNet12(Backbone):
 
     def upper(self, x: Tensor) -> Tensor:
         return self.last_block(x)
+
+
+def late_stages(backbone: Backbone) -> list[nn.Module]:
+    """The stages after the second ("layer 3" on, of residual networks); of small networks, the last block."""
+    if isinstance(backbone, ResNet18):
+        return [backbone.net.layer3, backbone.net.layer4]
+    return list(backbone.stages)[2:] if isinstance(backbone, ResNet20 | ResNet12) else [backbone.last_block]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from methods.parts.backbone import Backbone
 from methods.parts.network import Network
-from methods.parts.resnets import ResNet12, ResNet18, ResNet20
+from methods.parts.resnets import late_stages
 
 
 class RotatedConv(nn.Module):
@@ -34,12 +34,7 @@ class RotatedConv(nn.Module):
 
 def late_convolutions(backbone: Backbone) -> dict[str, nn.Conv2d]:
     """Convolutions after the second stage, 1x1 shortcuts too, by their names; of small networks, those of the last block."""
-    parts: Sequence[nn.Module] = [backbone.last_block]
-    if isinstance(backbone, ResNet18):
-        parts = [backbone.net.layer3, backbone.net.layer4]
-    elif isinstance(backbone, ResNet20 | ResNet12):
-        parts = list(backbone.stages)[2:]
-    late = {id(module) for part in parts for module in part.modules()}
+    late = {id(module) for stage in late_stages(backbone) for module in stage.modules()}
     return {name: module for name, module in backbone.named_modules() if id(module) in late and isinstance(module, nn.Conv2d)}
 
 
