@@ -9,7 +9,6 @@ from torch import Tensor
 
 from methods.bases.episodes import attended_cosines
 from methods.contract import FeatureMethod
-from methods.parts.features import class_means
 
 TOKENS = 20_000  # tokens that attend to each other at once
 
@@ -26,9 +25,6 @@ class Cec(FeatureMethod):
         super().adopt(network)
         if "attention" not in network.parts:
             raise ValueError("cec: its base must have attention, as base kind episodes has")
-
-    def learn(self, features: Tensor, labels: Tensor) -> None:
-        self.add_rows(class_means(features, labels))
 
     def scores(self, features: Tensor) -> Tensor:
         parts = features.split(max(1, TOKENS // (1 + len(self.rows))))

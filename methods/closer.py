@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from methods.contract import FeatureMethod
-from methods.parts.features import class_means
 
 
 class Closer(FeatureMethod):
@@ -14,6 +11,3 @@ class Closer(FeatureMethod):
     title = "CLOSER"
     group = "modern"
     base = "closer"
-
-    def learn(self, features: Tensor, labels: Tensor) -> None:
-        self.add_rows(class_means(features, labels))

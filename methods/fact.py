@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.contract import FeatureMethod, MethodConfig
-from methods.parts.features import class_means
 from methods.parts.heads import unit
 from protocols.fields import Share
 
@@ -33,9 +32,6 @@ class Fact(FeatureMethod):
         super().adopt(network)
         if "virtual" not in network.parts:
             raise ValueError("fact: its base must have virtual classes, as base kind virtual has")
-
-    def learn(self, features: Tensor, labels: Tensor) -> None:
-        self.add_rows(class_means(features, labels))
 
     def scores(self, features: Tensor) -> Tensor:
         c, cosines = self.config, super().scores(features)

@@ -8,14 +8,15 @@ from torch import Tensor
 
 from methods.contract.config import MethodConfig
 from methods.contract.strategy import SessionStrategy
+from methods.parts.features import class_means
 from methods.parts.heads import unit
 
 
 class FeatureMethod(SessionStrategy):
     """Learns from the features of a session's images, once. Default: one row a class, compared by cosine.
 
-    A subclass overrides `learn`, and `scores` where rows and cosines are not its rule. It keeps rows with `add_rows`; other tensors
-    that it keeps between sessions are attributes. All of them are counted (docs/ADDING_A_METHOD.md).
+    A subclass overrides `learn` where means are not its rows, and `scores` where rows and cosines are not its rule. It keeps rows with
+    `add_rows`; other tensors that it keeps between sessions are attributes. All of them are counted (docs/ADDING_A_METHOD.md).
     """
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
@@ -23,9 +24,9 @@ class FeatureMethod(SessionStrategy):
     def learn(self, features: Tensor, labels: Tensor) -> None:
         """Learn from the features [n, d] of the session's training images under the test transform, with labels [n].
 
-        Called once in every session, session 0 included, without gradients.
+        Called once in every session, session 0 included, without gradients. Default: class means become the rows.
         """
-        raise NotImplementedError
+        self.add_rows(class_means(features, labels))
 
     def add_rows(self, rows: Tensor) -> None:
         """Set the rows [classes, d] of the classes that this session added, in label order. They replace trained base rows, too."""
