@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,9 +44,9 @@ class S3c(SessionStrategy):
         """Features [N, 4d] of all turns."""
         return self.model.embed(all_turns(images)).view(len(images), -1)  # type: ignore[no-any-return]
 
-    def turns(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def turns(self, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
         """Attended features [4N, d] of features [N, 4d] of all turns."""
-        return self.model.head.attended(features.view(TURNS * len(features), -1), generator)  # type: ignore[no-any-return]
+        return self.model.head.attended(features.view(TURNS * len(features), -1), dropout)  # type: ignore[no-any-return]
 
     def frozen_part(self) -> FrozenPart:
         return self.embed
@@ -63,9 +64,10 @@ class S3c(SessionStrategy):
 
     def forward(self) -> Tensor:
         """Joint logits of the shots' turns, and of the stored means after them."""
-        noise = torch.randn(self.model.head.sigma.shape).to(self.mb_x) if self.config.noise else None
-        shots = self.turns(self.mb_x, torch.default_generator)  # dropout acts here, too
-        return self.model.head.joint(torch.cat([shots, self.stored]), noise)  # type: ignore[no-any-return]
+        drawn = self.model.head.draw(TURNS * len(self.mb_x), self.config.noise, torch.default_generator)
+        *noise, of_weights, of_output = (tensor.to(self.mb_x) for tensor in drawn)
+        shots = self.turns(self.mb_x, [of_weights, of_output])  # dropout acts here, too
+        return self.model.head.joint(torch.cat([shots, self.stored]), *noise)  # type: ignore[no-any-return]
 
     def session_loss(self) -> Tensor:
         labels, old = joint_labels(self.mb_y), torch.arange(len(self.stored), device=self.mb_y.device)

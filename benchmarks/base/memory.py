@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ def memory_of(network: Network, kind: BaseKind, channels: int, sides: Sequence[i
 
     step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = loss_of_batch(tried, kind, [torch.zeros(TRIED, channels, side, side) for side in sides], torch.arange(TRIED), step)
+        views = [torch.zeros(TRIED, channels, side, side) for side in sides]
+        step = replace(step, drawn=kind.draw(tried, views[0].shape, step))
+        loss = loss_of_batch(tried, kind, views, torch.arange(TRIED), step)
     activations = sum(saved.values()) if loss.requires_grad else 0
     return 4 * weights + COPIES * activations * -(-batch // TRIED)

@@ -7,8 +7,9 @@ does not depend on who trains beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -98,7 +99,6 @@ class SeedTraining:
         if captured:
             make_capturable(self.optimizer, device)
         self.branch = Branch(self.step, self.state)
-        self.at: BaseStep = RecordedStep()
         self.unchecked = True
         self.error: FloatingPointError | None = None
 
@@ -115,18 +115,21 @@ class SeedTraining:
         self.total = torch.zeros((), device=self.device)
         self.generator = torch.Generator().manual_seed(torch_seed(batches.seed, f"{kind.name}/epoch{self.epoch}"))
 
-    def go_to(self, index: int) -> None:
-        """Sets what a step at batch `index` of the epoch depends on beside its batch."""
+    def go_to(self, index: int, batch: Sequence[Tensor]) -> list[Tensor]:
+        """Sets what a step at batch `index` of the epoch depends on, and returns the batch with what the kind draws for it."""
         recipe, steps = self.training.recipe, len(self.training.batches)
         set_rate(self.optimizer, learning_rate(recipe, self.epoch * steps + index, steps, recipe.gamma))
         self.at = BaseStep(self.epoch, recipe.epochs, (self.epoch * steps + index) / (recipe.epochs * steps), self.generator)
+        self.shown = len(batch)
+        return [*batch, *(tensor.to(self.device) for tensor in drawn(self.training.kind, self.training.network, batch[0], self.at))]
 
     def step(self, batch: Sequence[Tensor], recorded: bool) -> Tensor:
         network, kind = self.training.network, self.training.kind
         if recorded and not kind.capturable:
             raise CaptureError("it says so")
-        *views, labels = batch
-        loss_of = partial(loss_of_batch, network, kind, views, labels, RecordedStep() if recorded else self.at)
+        (*views, labels), random = batch[: self.shown], batch[self.shown :]
+        at = RecordedStep(random) if recorded else replace(self.at, drawn=random)
+        loss_of = partial(loss_of_batch, network, kind, views, labels, at)
         if self.unchecked:
             loss_of, self.unchecked = partial(checked_loss, kind, network.given, loss_of), False
         return train_step(loss_of, self.optimizer, partial(kind.before_update, network), partial(kind.after_update, network))
@@ -148,12 +151,17 @@ def one_epoch(seeds: Sequence[SeedTraining], steps: Steps, device: torch.device)
     branches = [seed.branch for seed in seeds]
     for index, batches in enumerate(zip(*(seed.training.batches for seed in seeds), strict=True)):
         begin_step(device)
-        for seed in seeds:
-            seed.go_to(index)
-        losses = steps(branches, [batch[:-1] for batch in batches])  # without Avalanche's task labels
+        given = [seed.go_to(index, batch[:-1]) for seed, batch in zip(seeds, batches, strict=True)]  # without Avalanche's task labels
+        losses = steps(branches, given)
         torch._foreach_add_([seed.total for seed in seeds], losses)
     for seed in seeds:
         seed.end_epoch()
+
+
+def drawn(kind: BaseKind, network: Network, view: Tensor, step: BaseStep) -> list[Tensor]:
+    """What the kind draws for a step that shows such a view. Raises ValueError if it cannot draw for what the network is given."""
+    with readable(kind, network.given):
+        return kind.draw(network, view.shape, step)
 
 
 def loss_of_batch(network: Network, kind: BaseKind, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
@@ -166,19 +174,26 @@ def loss_of_batch(network: Network, kind: BaseKind, views: list[Tensor], labels:
 def checked_loss(kind: BaseKind, given: str, loss_of: Callable[[], Tensor]) -> Tensor:
     """The first step's loss. Raises ValueError unless it is one finite number with a gradient, and for a kind that cannot read what it is
     `given` in place of images."""
-    try:
+    with readable(kind, given):
         loss = loss_of()
-    except (RuntimeError, IndexError, ValueError) as error:
-        if given == "images":
-            raise
-        said = f"it cannot go on from {given} of a frozen part ({first_line(error)})"
-        raise ValueError(f"base kind {kind.name}: {said}; use a recipe that says trains: all") from None
     if not isinstance(loss, Tensor) or loss.dim() or not loss.requires_grad:
         what = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ValueError(f"base kind {kind.name}: loss must return one number with a gradient, and returned {what}")
     if not math.isfinite(value := float(loss.detach())):
         raise ValueError(f"base kind {kind.name}: the loss of the first batch is {value}")
     return loss
+
+
+@contextmanager
+def readable(kind: BaseKind, given: str) -> Iterator[None]:
+    """Turns an error of a kind that is given something else than images into a ValueError that says so."""
+    try:
+        yield
+    except (RuntimeError, IndexError, ValueError) as error:
+        if given == "images":
+            raise
+        said = f"it cannot go on from {given} of a frozen part ({first_line(error)})"
+        raise ValueError(f"base kind {kind.name}: {said}; use a recipe that says trains: all") from None
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -3,11 +3,12 @@ docs/methods.md 6.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.bases.cosine import FIXED_16
@@ -62,8 +63,9 @@ class Episodes(BaseKind):
         way = len(support)
         rows, x = torch.cat([plain[:way], other[:way]]), torch.cat([plain[way:], other[way:]])
         wanted = torch.cat([targets, way + targets]).to(labels.device)
-        drop = None if c.evaluation else step.generator
-        return F.cross_entropy(c.scale * attended_cosines(network.parts["attention"], rows, x, drop), wanted)
+        attention: Attention = network.parts["attention"]  # type: ignore[assignment]
+        dropout = () if c.evaluation else attention.draw(len(x), len(rows) + 1, step.generator)
+        return F.cross_entropy(c.scale * attended_cosines(attention, rows, x, dropout), wanted)
 
 
 def episode(labels: Tensor, way: int, queries: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,8 +79,8 @@ def episode(labels: Tensor, way: int, queries: int, generator: torch.Generator) 
     return torch.stack([positions[0] for positions in chosen]), torch.cat(asked), targets
 
 
-def attended_cosines(attention: torch.nn.Module, rows: Tensor, features: Tensor, drop: torch.Generator | None = None) -> Tensor:
-    """Cosines [N, classes] after self-attention over [all rows; one feature], for each of the features [N, d] alone; dropout by `drop`."""
+def attended_cosines(attention: nn.Module, rows: Tensor, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
+    """Cosines [N, classes] after self-attention over [all rows; one feature], for each of the features [N, d] alone."""
     tokens = torch.cat([rows.expand(len(features), *rows.shape), features[:, None]], dim=1)
-    out = unit(attention(tokens, drop))
+    out = unit(attention(tokens, dropout))
     return (out[:, :-1] @ out[:, -1:].mT)[:, :, 0]

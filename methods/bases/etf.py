@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import unit
-from methods.parts.mixing import beta, cut_and_mixed, shuffled
+from methods.parts.mixing import beta, box
 from methods.parts.network import Network
 from methods.parts.projected import ProjectedHead, all_but_rows
 from protocols.fields import Share
@@ -57,24 +57,28 @@ class Etf(BaseKind):
     def groups(self, network: Network) -> list[dict[str, Any]]:
         return all_but_rows(network)
 
-    def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
-        c, images = self.config, views[0]
+    def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
+        """An order of the batch; what is kept of an image [S, S], where the rest comes from the other one; the weights of the loss on the
+        first label, on the other's, and on the first once more."""
+        c = self.config
         if not c.mix:
-            return self.regression(network, network.embed(images), labels)
+            return []
         kind = float(torch.rand((), generator=step.generator))
-        order = shuffled(len(images), step.generator, images.device)
-        share = 1.0
+        order, kept, share = torch.randperm(shape[0], generator=step.generator), torch.ones(shape[2:]), 1.0
         if kind < c.mixup_share:
             share = float(beta(c.mixup_alpha, 1, step.generator))
-            images = share * images + (1 - share) * images[order]
+            kept *= share
         elif kind < c.mixup_share + c.cutmix_share:
-            images, share = cut_and_mixed(images, order, float(beta(c.cutmix_alpha, 1, step.generator)), step.generator)
-        features = network.embed(images)
-        first = self.regression(network, features, labels)
-        if share == 1:
-            return first
-        mixed = share * first + (1 - share) * self.regression(network, features, labels[order])
-        return mixed + first if c.first_label_too else mixed
+            kept, share = box(kept, float(beta(c.cutmix_alpha, 1, step.generator)), step.generator)
+        return [order, kept, torch.tensor([share, 1 - share, float(c.first_label_too and share < 1)])]
+
+    def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
+        if not step.drawn:
+            return self.regression(network, network.embed(views[0]), labels)
+        order, kept, (first, other, again) = step.drawn
+        features = network.embed(kept * views[0] + (1 - kept) * views[0][order])
+        of_first = self.regression(network, features, labels)
+        return first * of_first + other * self.regression(network, features, labels[order]) + again * of_first
 
     def regression(self, network: Network, features: Tensor, labels: Tensor) -> Tensor:
         factor: float = self.config.factor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ class StochasticHead(GrowingHead):
     the spreads before softplus(sigma - 4).
     """
 
-    def __init__(self, feature_dim: int, scale: float, attention: nn.Module) -> None:
+    def __init__(self, feature_dim: int, scale: float, attention: Attention) -> None:
         super().__init__(feature_dim)
         self.scale, self.attention = scale, attention
         self.turned = nn.Parameter(torch.empty(0, TURNS - 1, feature_dim))
@@ -48,10 +50,15 @@ class StochasticHead(GrowingHead):
         """Means [classes, 4, d] of all turns, the upright one first."""
         return torch.cat([self.weight[:, None], self.turned], dim=1)
 
-    def attended(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Features [N, d] after the attention, which sees one of them at a time; with a generator, dropout acts."""
-        out: Tensor = self.attention(features[:, None], generator)[:, 0]
+    def attended(self, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
+        """Features [N, d] after the attention, which sees one of them at a time; `dropout` is what `draw` drew for it."""
+        out: Tensor = self.attention(features[:, None], dropout)[:, 0]
         return out
+
+    def draw(self, count: int, stochastic: bool, generator: torch.Generator) -> list[Tensor]:
+        """Noise of the class weights [classes, 4, d], if they are `stochastic`, and what decides on dropout for `count` features."""
+        noise = [torch.randn(self.sigma.shape, generator=generator)] if stochastic else []
+        return [*noise, *self.attention.draw(count, 1, generator)]
 
     def joint(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Logits [N, 4 * classes] of attended features [N, d]; column 4c + k is turn k of class c. `noise` [classes, 4, d], N(0, 1)."""
@@ -80,10 +87,13 @@ class Rotations(BaseKind):
     def expand(self, views: list[Tensor], labels: Tensor) -> tuple[list[Tensor], Tensor]:
         return [all_turns(view) for view in views], joint_labels(labels)
 
+    def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
+        return network.head.draw(TURNS * shape[0], self.config.stochastic, step.generator)  # type: ignore[no-any-return]
+
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
-        head = network.head
-        noise = torch.randn(head.sigma.shape, generator=step.generator).to(head.sigma) if self.config.stochastic else None
-        return F.cross_entropy(head.joint(head.attended(network.embed(views[0]), step.generator), noise), labels)
+        *noise, of_weights, of_output = step.drawn
+        x = network.head.attended(network.embed(views[0]), [of_weights, of_output])
+        return F.cross_entropy(network.head.joint(x, *noise), labels)
 
 
 def all_turns(images: Tensor) -> Tensor:

@@ -50,14 +50,17 @@ class Targets(BaseKind):
     def groups(self, network: Network) -> list[dict[str, Any]]:
         return all_but_rows(network) if self.config.backbone else [{"params": list(network.head.project.parameters())}]
 
+    def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
+        free = network.head.targets[len(network.head.weight) :]
+        return [torch.rand(free.shape, generator=step.generator) for _ in range(self.views)]
+
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         c, head = self.config, network.head
         network.eval()
         with torch.set_grad_enabled(c.backbone):
             features = network.embed(torch.cat(views))
         x, base = unit(head.project(features)), len(head.weight)
-        noise = [torch.rand(head.targets[base:].shape, generator=step.generator).to(x) - 0.5 for _ in views]
-        anchors = torch.cat([unit(head.targets[base:] + c.epsilon * of_view) for of_view in noise])
+        anchors = torch.cat([unit(head.targets[base:] + c.epsilon * (noise.to(x) - 0.5)) for noise in step.drawn])
         everywhere = labels.repeat(len(views))
         pulled = F.cross_entropy(x @ head.targets[:base].T, everywhere)
         own = torch.arange(base, len(head.targets), device=labels.device)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import CosineHead, unit
-from methods.parts.mixing import beta, embed_changed, shuffled
+from methods.parts.mixing import beta, embed_changed
 from methods.parts.network import Network
 from protocols.fields import MOST_EPOCHS
 from protocols.schema import Sessions
@@ -74,16 +74,21 @@ class VirtualClasses(BaseKind):
         network.head.weight.data[:] = rows[:base]
         network.parts["virtual"], network.parts["drawn"] = Virtual(rows[base:].clone()), Drawn(fixed[base:].clone(), allowed)
 
+    def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
+        """An order of the batch and the share of each image in its mixture; nothing while L1 acts alone."""
+        if step.epoch < self.config.start or not network.parts["virtual"].rows.numel():  # type: ignore[union-attr, operator]
+            return []
+        return [torch.randperm(shape[0], generator=step.generator), beta(self.config.alpha, 1, step.generator)]
+
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         c, images = self.config, views[0]
         features = network.embed(images)
         loss = F.cross_entropy(network.classify(features), labels)
-        if step.epoch < c.start or not network.parts["virtual"].rows.numel():  # type: ignore[union-attr, operator]
+        if not step.drawn:
             return loss + 0 * network.parts["virtual"].rows.sum()  # type: ignore[union-attr, operator, no-any-return]
         plain = self.virtual_loss(network, features, labels)
-        order = shuffled(len(images), step.generator, images.device)
-        share = float(beta(c.alpha, 1, step.generator))
-        mixed = embed_changed(network, images, lambda maps: share * maps + (1 - share) * maps[order])
+        order, share = step.drawn
+        mixed = embed_changed(network, images, lambda maps: (share * maps + (1 - share) * maps[order]).to(maps.dtype))
         return loss + c.weight * (plain + self.mixture_loss(network, mixed, labels != labels[order]))  # type: ignore[no-any-return]
 
     def columns(self, network: Network, features: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ A kind is found by being there. Methods that start from the same kind with the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,23 +25,25 @@ if TYPE_CHECKING:
 class BaseStep:
     """Where base training is: `epoch` (from 0) of `epochs`, and `done`, the share of all steps that are behind, in [0, 1).
 
-    `generator` draws on the CPU. It is seeded anew in every epoch, so that an interrupted training repeats the same numbers.
+    `generator` draws on the CPU. It is seeded anew in every epoch, so that an interrupted training repeats the same numbers. `drawn` is
+    what the kind's `draw` returned for this step, on the device.
     """
 
     epoch: int
     epochs: int
     done: float
     generator: torch.Generator = field(repr=False)
+    drawn: Sequence[Tensor] = field(default=(), repr=False)
 
 
 class RecordedStep(BaseStep):
-    """Stands in for `step` where a step is recorded, to be replayed in all others: reading it raises CaptureError."""
+    """Stands in for `step` where a step is recorded, to be replayed in all others: reading more than `drawn` raises CaptureError."""
 
-    def __init__(self) -> None:
-        """Holds nothing."""
+    def __init__(self, drawn: Sequence[Tensor]) -> None:
+        object.__setattr__(self, "drawn", drawn)
 
     def __getattribute__(self, name: str) -> Any:
-        if name in BaseStep.__dataclass_fields__:
+        if name in BaseStep.__dataclass_fields__ and name != "drawn":
             raise CaptureError(f"its loss reads step.{name}")
         return super().__getattribute__(name)
 
@@ -71,7 +73,7 @@ class BaseKind:
     """Whether base training uses the number of novel classes. Tables say so."""
     capturable: ClassVar[bool] = True
     """Whether a GPU may record a step once and replay it. Say False where a step depends on state that is no tensor (a counter in Python),
-    binds a buffer anew, or draws on the device. A loss that reads `step` is noticed, and done step by step without being told."""
+    binds a buffer anew, or draws on the device. A loss that reads more of `step` than `drawn` is noticed, and done step by step."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -103,6 +105,11 @@ class BaseKind:
     def expand(self, views: list[Tensor], labels: Tensor) -> tuple[list[Tensor], Tensor]:
         """The views [B, C, S, S] and labels [B] that `loss` gets, for example with rotations under joint labels. Default: as they are."""
         return views, labels
+
+    def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
+        """What `loss` needs at random in this step, as CPU tensors, from `step.generator`; it finds them in `step.drawn`. `shape` is that
+        of a view before `expand`, [B, C, S, S]. A GPU records a step again only where these tensors have other shapes. Default: nothing."""
+        return []
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         """Loss of a batch: `views` [B, C, S, S] each, `labels` [B] from 0. Returns one number. Default: cross-entropy."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,7 @@ from torch import Tensor, nn
 class Attention(nn.Module):
     """LayerNorm(x + dropout(linear(softmax(q k' / sqrt(d)) v))) over the tokens [N, tokens, d]; q, k and v are bias-free linear maps of x.
 
-    Dropout, of the weights by `of_weights` and of the output by `dropout`, is drawn from the generator that a call brings; without one
-    there is none.
+    Dropout, of the weights by `of_weights` and of the output by `dropout`, acts where a call brings what `draw` drew for it.
     """
 
     def __init__(self, d: int, dropout: float = 0.5, of_weights: float = 0.1) -> None:
@@ -22,16 +23,23 @@ class Attention(nn.Module):
         nn.init.xavier_normal_(self.out.weight)
         self.dropout, self.of_weights = dropout, of_weights
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, count: int, tokens: int, generator: torch.Generator) -> list[Tensor]:
+        """Numbers in [0, 1) that decide what is dropped of the weights and of the output, for `count` rows of `tokens`; none where nothing
+        is dropped."""
+        shapes = {(count, tokens, tokens): self.of_weights, (count, tokens, self.out.out_features): self.dropout}
+        return [torch.rand(shape if share else (0,), generator=generator) for shape, share in shapes.items()]
+
+    def forward(self, x: Tensor, drawn: Sequence[Tensor] = ()) -> Tensor:
         weights = (self.query(x) @ self.key(x).mT / x.shape[-1] ** 0.5).softmax(dim=-1)
-        values = self.out(dropped(weights, self.of_weights, generator) @ self.value(x))
-        out: Tensor = self.norm(x + dropped(values, self.dropout, generator))
+        if drawn:
+            weights = dropped(weights, self.of_weights, drawn[0].to(x.device))
+        values = self.out(weights @ self.value(x))
+        if drawn:
+            values = dropped(values, self.dropout, drawn[1].to(x.device))
+        out: Tensor = self.norm(x + values)
         return out
 
 
-def dropped(x: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
-    """`x` with a `share` of its entries set to 0 and the others scaled up; as it is without a generator."""
-    if generator is None or not share:
-        return x
-    kept = torch.rand(x.shape, generator=generator).to(x.device) >= share
-    return x * kept / max(1 - share, 1e-6)
+def dropped(x: Tensor, share: float, drawn: Tensor) -> Tensor:
+    """`x` with a `share` of its entries set to 0, where `drawn` in [0, 1) is below it, and the others scaled up."""
+    return x * (drawn >= share) / max(1 - share, 1e-6) if share else x

@@ -25,16 +25,15 @@ def shuffled(count: int, generator: torch.Generator, device: torch.device) -> Te
     return torch.randperm(count, generator=generator).to(device)
 
 
-def cut_and_mixed(images: Tensor, order: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
-    """CutMix: a box of each image [N, C, S, S] comes from the one at `order`; it covers 1 - `share` of it, cut off at the border. Returns
-    the images, and the share that is left of each."""
-    side = images.shape[-1]
+def box(kept: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """CutMix: `kept` [S, S] with 0 in a box that covers 1 - `share` of it, cut off at the border, and the share that is left. Raises
+    IndexError if `kept` has no two sides."""
+    side = kept.shape[-1]
     half = int(side * sqrt(1 - share)) // 2
     middle = torch.randint(0, side, (2,), generator=generator).tolist()
     (top, bottom), (left, right) = ((max(0, at - half), min(side, at + half)) for at in middle)
-    mixed = images.clone()
-    mixed[:, :, top:bottom, left:right] = images[order, :, top:bottom, left:right]
-    return mixed, 1 - (bottom - top) * (right - left) / side**2
+    kept[top:bottom, left:right] = 0
+    return kept, 1 - (bottom - top) * (right - left) / side**2
 
 
 def third_stage(backbone: Backbone) -> nn.Module:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.running.runner import Contender
+from methods.contract import BaseKind, BaseStep
 
 Row = list[float]
 Rows = list[Row]
@@ -67,3 +70,9 @@ def mean_row(rows: Rows) -> Row:
 
 def cosine(a: Row, b: Row) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
+
+
+def step_of(kind: BaseKind, network: Any, views: list[Tensor], seed: int = 0) -> BaseStep:
+    """The first step of base training, with what the kind draws for it."""
+    step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(seed))
+    return replace(step, drawn=kind.draw(network, views[0].shape, step))

@@ -11,10 +11,10 @@ import torch
 
 from methods.bases import etf
 from methods.bases.etf import Etf, Neck, dot_regression, simplex
-from methods.contract import BaseStep
 from methods.nc_fscil import NcFscil
-from methods.parts.mixing import cut_and_mixed
+from methods.parts.mixing import box
 from methods.parts.projected import ProjectedHead
+from tests.methods.by_hand import step_of
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all
 
@@ -46,27 +46,22 @@ def network_of(rows: torch.Tensor) -> Any:
     return SimpleNamespace(head=ProjectedHead(2, torch.nn.Identity(), rows), embed=lambda images: images.flatten(1)[:, :2])
 
 
-def step(seed: int = 0) -> BaseStep:
-    return BaseStep(0, 1, 0.0, torch.Generator().manual_seed(seed))
-
-
 def test_the_released_code_counts_the_first_label_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mixture, with share .75 of an image at (1, 0) and .25 of one at (0, 1): trap (a), the loss on the first label is added in full."""
     monkeypatch.setattr(etf, "beta", lambda *_: torch.tensor([0.75]))
-    monkeypatch.setattr(etf, "shuffled", lambda *_: torch.tensor([1, 0]))
+    monkeypatch.setattr(torch, "randperm", lambda count, generator: torch.tensor([1, 0]))
     network, images = network_of(torch.eye(2)), torch.eye(2).reshape(2, 1, 1, 2)
     first = 10 * 0.5 * (0.75 / math.hypot(0.75, 0.25) - 1) ** 2
     other = 10 * 0.5 * (0.25 / math.hypot(0.75, 0.25) - 1) ** 2
     for doubled in (False, True):
         kind = Etf(Etf.Config(mix=True, mixup_share=1.0, cutmix_share=0.0, first_label_too=doubled))
-        loss = float(kind.loss(network, [images], torch.tensor([0, 1]), step()))
+        loss = float(kind.loss(network, [images], torch.tensor([0, 1]), step_of(kind, network, [images])))
         assert loss == pytest.approx(0.75 * first + 0.25 * other + doubled * first)
 
 
 def test_cutmix_says_what_is_left() -> None:
-    images = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])
-    mixed, share = cut_and_mixed(images, torch.tensor([1, 0]), 0.75, step().generator)
-    assert float(1 - mixed[0].mean()) == pytest.approx(share) == pytest.approx(float(mixed[1].mean()))
+    kept, share = box(torch.ones(8, 8), 0.75, torch.Generator().manual_seed(0))
+    assert float(kept.mean()) == pytest.approx(share)
     assert 0.75 <= share < 1
 
 

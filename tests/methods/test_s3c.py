@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from methods.bases.rotations import Rotations, StochasticHead, all_turns, joint_labels
-from methods.contract import BaseStep
 from methods.parts.attention import Attention, dropped
 from methods.s3c import S3c
+from tests.methods.by_hand import step_of
 from tests.methods.conftest import Enter
 
 
@@ -55,21 +55,21 @@ def test_the_base_draws_its_rows_once_a_step() -> None:
     kind, head = Rotations(Rotations.Config()), head_of()
     network: Any = SimpleNamespace(head=head, embed=lambda images: images)
     x, labels = torch.tensor([[1.0, 2.0], [3.0, -1.0]]), torch.tensor([5, 2])
-    found = kind.loss(network, [x], labels, BaseStep(0, 1, 0.0, torch.Generator().manual_seed(3)))
+    found = kind.loss(network, [x], labels, step_of(kind, network, [x], seed=3))
     noise = torch.randn(2, 4, 2, generator=torch.Generator().manual_seed(3))
     assert torch.allclose(found, F.cross_entropy(head.joint(x, noise), labels))
-    still = Rotations(Rotations.Config(stochastic=False)).loss(network, [x], labels, BaseStep(0, 1, 0.0, torch.Generator()))
-    assert torch.allclose(still, F.cross_entropy(head.joint(x), labels))
+    still = Rotations(Rotations.Config(stochastic=False))
+    assert torch.allclose(still.loss(network, [x], labels, step_of(still, network, [x])), F.cross_entropy(head.joint(x), labels))
 
 
 def test_dropout_is_drawn_from_the_generator_alone() -> None:
     """Or a base session that is interrupted, or trained beside others, would be another one."""
     torch.manual_seed(0)
     attention, x = Attention(3), torch.randn(50, 1, 3)
-    one, other = (attention(x, torch.Generator().manual_seed(5)) for _ in range(2))
+    one, other = (attention(x, attention.draw(50, 1, torch.Generator().manual_seed(5))) for _ in range(2))
     assert torch.equal(one, other) and not torch.equal(one, attention(x))
     assert torch.equal(attention(x), attention.eval()(x)), "a mode changes nothing"
-    kept = dropped(torch.ones(2000), 0.5, torch.Generator().manual_seed(0))
+    kept = dropped(torch.ones(2000), 0.5, torch.rand(2000))
     assert set(kept.tolist()) == {0.0, 2.0} and 0.9 < float(kept.mean()) < 1.1
 
 
