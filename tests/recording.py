@@ -13,7 +13,10 @@ from methods.parts.capture import Recording
 
 @dataclass
 class StandIn:
-    """What a card's recorder does, seen from outside: losses lie in memory of the recording, and recording changes nothing itself."""
+    """What a card's recorder does, seen from outside: losses lie in memory of the recording, and recording changes nothing itself.
+
+    `replayed` leaves out the replay by which a recording is tried.
+    """
 
     recorded: int = 0
     replayed: int = 0
@@ -24,6 +27,7 @@ class StandIn:
 
     def record(self, steps: Sequence[Callable[[], Tensor]]) -> Recording:
         self.recorded += 1
+        self.replayed -= 1
         losses = [torch.zeros(()) for _ in steps]
 
         def replay() -> None:

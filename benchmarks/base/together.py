@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.base.cache import CachedBase, train_missing
 from benchmarks.base.key import BaseKey
@@ -37,7 +38,7 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
     StorageError.
     """
     lines = [Line(seed) for seed in seeds]
-    if all(is_stored(bases, seed) for seed in seeds):
+    if all(stored_at(bases, seed).exists() for seed in seeds):
         return
     lock = bases.folder / lock_name()
     with locked(lock, bases.wait) as mine:
@@ -58,13 +59,13 @@ def lock_name() -> str:
     return f"together-{hashlib.sha256(repr(card).encode()).hexdigest()[:8]}.lock"
 
 
-def is_stored(bases: BaseSessions, seed: Seed) -> bool:
-    """Whether the file of the seed's last base model is there; it is read later."""
+def stored_at(bases: BaseSessions, seed: Seed) -> Path:
+    """The file of the seed's last base model."""
     key = None
     for number in range(len(seed.identity.stages)):
         session = bases.session(seed, number, key, None)
         key = session.cached.key
-    return session.cached.path.exists()
+    return session.cached.path
 
 
 def train_all(bases: BaseSessions, lines: Sequence[Line], sessions: Sequence[BaseSession], progress: Progress) -> None:

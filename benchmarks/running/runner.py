@@ -77,8 +77,8 @@ class Runner(SeedGroups):
         oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False
         fresh = self.bases.fresh(identity, str(env["precision"]))
-        most_trained = identity.base_recipe.trains
-        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, pays, session_steps, most_trained)
+        how = (pays, session_steps, identity.base_recipe.trains, self.settings.record_sessions)
+        context = MethodContext(network, images, memory, identity.sessions, self.device, fresh, oracle, *how)
         seed_generators(identity.seed, "adopt")
         with blocked(seed_context.blocked_folders):
             strategy = cls(context=context, config=config)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
 from benchmarks.base.model import BaseSessions, Progress, Seed, kind
-from benchmarks.base.together import prepare_bases
+from benchmarks.base.together import prepare_bases, stored_at
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import Indices, Split, make_split
 from benchmarks.data.tensors import labelled, to_device
@@ -76,7 +76,8 @@ class SeedGroups:
     def peers(self, identity: Identity, runs: Sequence[Identity]) -> list[Identity]:
         """Those of other seeds among `runs` that may go on side by side with this run: none on a CPU, and none of a method whose steps are
         not recorded. As many as the device's memory holds."""
-        if self.bases.recorder is None or not load_method(identity.method).capturable:
+        recorded = self.bases.recorder is not None and self.settings.record_sessions
+        if not recorded or not load_method(identity.method).capturable:
             return []
         same = [run for run in runs if run.seed != identity.seed and run.same_settings(identity)]
         network = self.bases.fresh(identity, str(self.complete(identity).precision))()
@@ -91,18 +92,21 @@ class SeedGroups:
 
     def prepare(self, identity: Identity, group: Sequence[Identity], progress: Progress = lambda text: None) -> None:
         """Trains the base sessions of this run, and of other seeds' runs in `group` that stand on the same kind, together where the
-        device can (benchmarks/base/together.py). Once for each kind.
+        device can (benchmarks/base/together.py). Once for each kind, and not for a run whose base model is there.
 
         Where that fails, every run trains its own, and says what is wrong. Raises BusyError or StorageError.
         """
         if not self.bases.groups_seeds or (name := base_of(identity)) in self._prepared:
             return
+        stored = stored_at(self.bases, self.seed(self.complete(identity)))
+        if stored.exists():  # whoever trains another group must not hold this run up
+            return
         several = {other.seed: other for other in (*group, identity) if base_of(other) == name}
         try:
             seeds = [self.seed(self.complete(several[number])) for number in sorted(several)]
             prepare_bases(self.bases, seeds, progress)
-        except BusyError:
-            raise
+        except BusyError as error:
+            raise BusyError(error.lock, stored) from None
         except Exception as error:
             if (refused := storage_error(error)) is not None:
                 raise refused from None

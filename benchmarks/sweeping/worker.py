@@ -61,7 +61,7 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
     store = task.store
     runner = cache(lambda: Runner(task.protocol, task.settings, verified=runs[0].images, wait=False))
     pending = list(runs)
-    busy: dict[tuple[str, int], Path] = {}  # base sessions and seed -> lock of the base model that another process trains
+    busy: dict[tuple[str, int], BusyError] = {}  # base sessions and seed -> what another process does for them
     while pending:
         left: list[tuple[Identity, str]] = []
         done_beside: set[Path] = set()
@@ -75,14 +75,14 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                     send(Event("elsewhere", identity.variant, identity.seed))
                 elif (failure := failed_since(store, identity, task.started)) is not None:
                     send(Event("failed", identity.variant, identity.seed, f"in another process: {failure}"))
-                elif (held := busy.get(base_of(identity))) is not None and is_held(held):
+                elif (held := busy.get(base_of(identity))) is not None and still_busy(held):
                     left.append((identity, BUSY))
                 else:
                     several = [identity, *peers_of(runner, task, identity, pending, locks)]
                     done_beside.update(run.stem for run in several)
-                    for run, lock in zip(several, several_runs(runner, task, several, pending, send), strict=True):
-                        if lock is not None:
-                            busy[base_of(run)] = lock
+                    for run, error in zip(several, several_runs(runner, task, several, pending, send), strict=True):
+                        if error is not None:
+                            busy[base_of(run)] = error
                             left.append((run, BUSY))
         if len(left) == len(pending):
             first, why = left[0]
@@ -107,15 +107,17 @@ def peers_of(runner: Callable[[], Runner], task: Task, identity: Identity, pendi
 
 def several_runs(
     runner: Callable[[], Runner], task: Task, runs: Sequence[Identity], group: Sequence[Identity], send: Send
-) -> list[Path | None]:
+) -> list[BusyError | None]:
     """Does the runs, side by side if there are several. Returns for each what `one_run` returns."""
     works = [partial(one_run, runner, task, run, send, group) for run in runs]
     return [works[0]()] if len(works) == 1 else runner().side_by_side(works)
 
 
-def is_held(lock: Path) -> bool:
-    """Whether another process holds this lock."""
-    with locked(lock, wait=False) as mine:
+def still_busy(error: BusyError) -> bool:
+    """Whether the other process holds its lock, and what was waited for is not there yet."""
+    if error.awaited is not None and error.awaited.exists():
+        return False
+    with locked(error.lock, wait=False) as mine:
         return not mine
 
 
@@ -128,11 +130,11 @@ def failed_since(store: Store, identity: Identity, started: float) -> str | None
         return None
 
 
-def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send, group: Sequence[Identity] = ()) -> Path | None:
+def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: Send, group: Sequence[Identity] = ()) -> BusyError | None:
     """Does one run, stores it and reports. An error of the run is stored as a note beside the record's path; a disk error is raised.
 
     The base sessions of runs in `group` may be trained with this one's, on a GPU.
-    If another process is training the run's base model, returns the lock that it holds; the run is to be done later.
+    If another process is training the run's base model, returns the error that says so; the run is to be done later.
     """
     variant, seed, store = identity.variant, identity.seed, task.store
     probes = task.ledger.probes.get(variant, ())
@@ -145,7 +147,7 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
         store.save(record, costs.model_copy(update={"sweep": task.sweep}), predictions, traces)
     except BusyError as error:
         send(Event("later", variant, seed))
-        return error.lock
+        return error
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
             raise refused from None

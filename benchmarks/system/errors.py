@@ -55,11 +55,12 @@ class StorageError(RuntimeError):
 
 
 class BusyError(RuntimeError):
-    """Another process trains the base model that a run needs. `lock` is the file that it holds until it is done."""
+    """Another process does what a run needs. `lock` is the file that it holds until it is done; if it holds that for other work as well,
+    `awaited` is the file that the run waits for."""
 
-    def __init__(self, lock: Path) -> None:
+    def __init__(self, lock: Path, awaited: Path | None = None) -> None:
         super().__init__(f"{lock}: held by another process")
-        self.lock = lock
+        self.lock, self.awaited = lock, awaited
 
 
 def storage_error(error: BaseException) -> StorageError | None:

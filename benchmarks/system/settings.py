@@ -14,7 +14,7 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders, device, threads per run, whether long trainings are compiled, and the meaning of `precision: auto`.
+    """Folders, device, threads per run, whether long trainings are compiled and sessions recorded, and the meaning of `precision: auto`.
 
     `methods_dir` is the folder of the user's own methods (protocols/own_folder.py), which worker processes take, too.
 
@@ -29,6 +29,7 @@ class Settings:
     precision: str = "auto"
     methods_dir: Path | None = None
     own_bases: Path | None = None
+    record_sessions: bool = False
 
     @property
     def bases(self) -> Path:
@@ -54,7 +55,8 @@ class Settings:
             raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
         taken = take_own_folder(options.methods_dir)
         bases = None if options.bases is None else options.bases.resolve()
-        return cls(data_root, results, options.device, options.threads, not options.no_compile, options.precision, taken, bases)
+        how = (options.device, options.threads, not options.no_compile, options.precision)
+        return cls(data_root, results, *how, taken, bases, options.record_sessions)
 
 
 def a_number(text: str) -> int:
@@ -83,6 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     add("--threads", type=a_number, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
     add("--no-compile", action="store_true", help="do not compile long trainings, even where a compiler is found")
+    add("--record-sessions", action="store_true", help="on a GPU, record steps of sessions, too (docs/PERFORMANCE.md: not trusted yet)")
     said = "what a recipe that says auto comes to: auto (bf16 where it is fast), fp32, bf16, or tf32 on a GPU (default: auto)"
     add("--precision", default="auto", help=said)
     add("--data-root", type=a_folder, default=data_root, help="default: $FSCIL_DATA, or data")

@@ -63,7 +63,7 @@ class MethodContext:
 
     `untrained_network()` builds the network as it was before the base session. `compiling_pays(n)` says whether a training that
     processes n images is long enough to be worth compiling. `steps(recorder)` does training steps. `trains` is the most of the backbone
-    that the recipe lets a session train.
+    that the recipe lets a session train. `records_sessions`: whether a GPU may record the steps of a capturable method.
     """
 
     network: Network
@@ -76,3 +76,4 @@ class MethodContext:
     compiling_pays: Callable[[int], bool] = lambda images: False
     steps: Callable[[Recorder | None], Steps] = steps_with
     trains: Trains = "all"
+    records_sessions: bool = False

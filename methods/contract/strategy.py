@@ -106,7 +106,8 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             parameter.requires_grad_(True)
         self.optimizer = optimizer_for(self.parameter_groups(chosen), self.config, lr, self.context.device)
         watched = any(acts_within_a_step(plugin) for plugin in self.plugins)
-        recorder = recorder_for(self.context.device) if self.capturable and not watched else None
+        records = self.capturable and self.context.records_sessions and not watched
+        recorder = recorder_for(self.context.device) if records else None
         self.now.steps, self.now.branch, self.model.recorded = self.context.steps(recorder), None, recorder is not None
         self.now.phase_epochs = self.train_epochs - self.clock.train_exp_epochs if epochs is None else epochs
         self.now.phase_step, self.now.highest_rates = 0, [group["lr"] for group in self.optimizer.param_groups]
@@ -165,7 +166,9 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             if recorded and self.now.held:
                 raise CaptureError("the weights that it holds are copied anew in every epoch")
             self.mbatch = list(batch)
-            return train_step(loss_of, self.optimizer, before_update, partial(self._after_update, **kwargs))
+            self.loss = train_step(loss_of, self.optimizer, before_update, partial(self._after_update, **kwargs))
+            self.mb_output = self.mb_output.detach()  # or gradients of the next step go to this one's stream, which breaks a recording
+            return self.loss
 
         if self.now.branch is None:
             self.now.branch = Branch(step, self.state_of_step)

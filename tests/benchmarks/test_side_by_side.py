@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_a_sweep_does_seeds_side_by_side_and_stores_the_same_records(
     card: StandIn, tiny: Protocol, data_root: Path, settings: Settings, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one method, and one whose steps nobody records. The records are those of runs alone on a processor."""
+    settings = replace(settings, record_sessions=True)
     runs = identities(make_request(tiny, None, None, "0-1", "ft_cnn,base_only", []))
     runs = [Runner(tiny, settings).complete(run) for run in runs]
     sizes: list[int] = []
@@ -140,8 +142,10 @@ def test_a_sweep_does_seeds_side_by_side_and_stores_the_same_records(
 
 
 def test_who_goes_beside_whom(card: StandIn, tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = Runner(tiny, settings)
     runs = [identity_of(tiny, variant, seed=seed) for seed in range(3) for variant in ("ft_cnn", "proto", "ft_cnn:slow")]
+    assert Runner(tiny, settings).peers(runs[3], runs) == [], "nobody asked for it"
+    settings = replace(settings, record_sessions=True)
+    runner = Runner(tiny, settings)
     assert [(run.variant, run.seed) for run in runner.peers(runs[3], runs)] == [("ft_cnn:topic", 0), ("ft_cnn:topic", 2)]
     assert runner.peers(runs[1], runs) == [], "its steps are not recorded"
     monkeypatch.setattr(seed_groups, "seeds_a_group", lambda free, each, wanted: 2)

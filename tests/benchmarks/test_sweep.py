@@ -172,6 +172,18 @@ class Shared:
         return []
 
 
+def test_what_is_there_is_not_waited_for(tmp_path: Path) -> None:
+    """A process may hold one lock for the bases of many seeds, one after the other."""
+    error = BusyError(tmp_path / "lock", tmp_path / "base")
+    with error.lock.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert worker.still_busy(error)
+        (tmp_path / "base").touch()
+        assert not worker.still_busy(error)
+        assert worker.still_busy(BusyError(error.lock))
+    assert not worker.still_busy(BusyError(error.lock))
+
+
 def test_another_seed_is_done_while_a_base_is_trained_elsewhere(
     make_record: MakeRecord, costs: Costs, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,19 @@ def test_one_process_trains_a_group_at_a_time(card: StandIn, groups: list[int], 
         with pytest.raises(BusyError) as caught:
             runner.watch(runs[0], (), group=runs)
     assert caught.value.lock == folder / together.lock_name()
+    assert caught.value.awaited is not None and not caught.value.awaited.exists()
     assert groups == []
+
+
+def test_a_run_whose_base_is_there_waits_for_no_group(card: StandIn, groups: list[int], tiny: Protocol, settings: Settings) -> None:
+    """One H100 idled because of it: while a second kind was trained, nobody did the runs of the first."""
+    runs, folder = runs_of(tiny, "base_only"), settings.results / ".base"
+    Runner(tiny, settings).watch(runs[0], (), group=runs)
+    (folder / together.lock_name()).touch()
+    with (folder / together.lock_name()).open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        Runner(tiny, settings, wait=False).watch(runs[1], (), group=runs)
+    assert groups == [3]
 
 
 def test_a_seed_that_fails_fails_alone_and_is_not_trained_twice(

@@ -17,9 +17,11 @@ from benchmarks.base.network import build_network, kind_of
 from benchmarks.base.training import BaseTraining, train_base, train_together
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
+from methods.bases.etf import Etf
+from methods.bases.virtual import VirtualClasses
 from methods.contract import BaseKind, BaseStep
 from methods.contract.registry import base_kind_names
-from methods.parts.capture import Captured, Steps
+from methods.parts.capture import Captured, Recording, Steps
 from methods.parts.network import Network
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr
 from protocols.schema import Augment, Data, Protocol, Recipe, Sessions
@@ -87,6 +89,9 @@ def test_one_seed_alone_and_three_together_give_the_same_bytes(settings: str, ti
     assert same(train.alone(2, Captured(StandIn())), expected[2])
 
 
+NOT_RECORDED = {"cosface"}  # how many pairs of images differ in class is another number in every step
+
+
 @pytest.mark.parametrize("kind", base_kind_names())
 def test_every_kind_is_recorded_or_says_why_not(kind: str, tiny: Protocol, tmp_path: Path) -> None:
     train, steps = Training(tiny, tmp_path, kind_of(kind), epochs=2), Captured(StandIn())
@@ -95,6 +100,15 @@ def test_every_kind_is_recorded_or_says_why_not(kind: str, tiny: Protocol, tmp_p
     found = train.together((0, 1), steps)
     assert same(found[1], train.alone(1))
     assert bool(steps.recordings) != bool(steps.reason)
+    assert bool(steps.reason) == (kind in NOT_RECORDED), steps.reason
+
+
+@pytest.mark.parametrize("kind", [Etf(Etf.Config(mix=True)), VirtualClasses(VirtualClasses.Config(start=1))], ids=["etf", "virtual"])
+def test_what_a_step_draws_is_new_in_every_replay(kind: BaseKind, tiny: Protocol, tmp_path: Path) -> None:
+    """`virtual` draws from the second epoch on, which is another recording."""
+    train, steps = Training(tiny, tmp_path, kind, epochs=3), Captured(StandIn())
+    found = train.together((0, 1), steps)
+    assert (steps.reason, same(found[1], train.alone(1))) == ("", True)
 
 
 def test_a_ragged_last_batch_is_one_more_recording(tiny: Protocol, tmp_path: Path) -> None:
@@ -119,6 +133,19 @@ def test_a_step_that_no_recording_can_repeat_is_done_eagerly(cls: type[BaseKind]
     found = train.together((0, 1), steps)
     assert (steps.reason, steps.recordings) == (reason, 0)
     assert [same(*pair) for pair in zip(found, [train.alone(0), train.alone(1)], strict=True)] == [True, True]
+
+
+class Wrong(StandIn):
+    """Its recordings leave everything as it is."""
+
+    def record(self, steps: Any) -> Recording:
+        return Recording(lambda: None, [torch.zeros(()) for _ in steps])
+
+
+def test_a_recording_that_does_something_else_is_not_used(tiny: Protocol, tmp_path: Path) -> None:
+    train, steps = Training(tiny, tmp_path), Captured(Wrong())
+    assert same(train.together((0, 1), steps)[1], train.alone(1))
+    assert (steps.reason, steps.recordings) == ("a recorded step does something else than the same step done once", 0)
 
 
 class Failing(StandIn):

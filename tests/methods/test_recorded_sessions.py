@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from avalanche.core import SupervisedPlugin
@@ -23,7 +24,7 @@ def test_the_bytes_are_those_of_single_steps(
     variant: str, overrides: list[str], tiny: Protocol, data_root: Path, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two shapes a session, a rate that changes at every step or by milestones; every session records anew, as its head has grown."""
-    runner, identity = Runner(tiny, Settings(data_root, results, "cpu", 1)), identity_of(tiny, variant, *overrides)
+    runner, identity = Runner(tiny, Settings(data_root, results, "cpu", 1, record_sessions=True)), identity_of(tiny, variant, *overrides)
     record, _, predictions = runner.run(identity)
     recorder = StandIn()
     monkeypatch.setattr(strategy, "recorder_for", lambda device: recorder)
@@ -44,11 +45,33 @@ def test_a_plugin_sees_every_step(tiny: Protocol, data_root: Path, results: Path
 
     recorder = StandIn()
     monkeypatch.setattr(strategy, "recorder_for", lambda device: recorder)
-    contender = Runner(tiny, Settings(data_root, results, "cpu", 1)).enter(identity_of(tiny, "ft_cnn", "epochs=4"))
+    contender = Runner(tiny, Settings(data_root, results, "cpu", 1, record_sessions=True)).enter(identity_of(tiny, "ft_cnn", "epochs=4"))
     contender.strategy.plugins.append(plugin := Counts())
     contender.train(0, 0)
     contender.train(1, 0)
     assert (plugin.updates, recorder.recorded) == (4, 0)
+
+
+def test_a_step_leaves_no_graph_behind(tiny: Protocol, data_root: Path, results: Path) -> None:
+    """What gradients flow through keeps its CUDA stream as long as anything holds the graph, and a recording has streams of its own."""
+    seen = []
+
+    class Looks(SupervisedPlugin):
+        def after_training_iteration(self, strategy: Any, **kwargs: object) -> None:
+            seen.append((strategy.mb_output.grad_fn, strategy.loss.grad_fn))
+
+    contender = Runner(tiny, Settings(data_root, results, "cpu", 1)).enter(identity_of(tiny, "ft_cnn", "epochs=2"))
+    contender.strategy.plugins.append(Looks())
+    contender.train(0, 0)
+    contender.train(1, 0)
+    assert seen == [(None, None)] * 2
+
+
+def test_sessions_are_recorded_only_when_asked(tiny: Protocol, data_root: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = StandIn()
+    monkeypatch.setattr(strategy, "recorder_for", lambda device: recorder)
+    Runner(tiny, Settings(data_root, results, "cpu", 1)).run(identity_of(tiny, "ft_cnn"))
+    assert recorder.recorded == 0
 
 
 def test_a_method_is_recorded_only_if_it_says_so() -> None:
