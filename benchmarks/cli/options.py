@@ -53,7 +53,11 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument("--verify", action="store_true", help="check the records that are there against predictions, splits and images")
     mode.add_argument("--report-only", action="store_true", help="write the tables from the records that are there")
     mode.add_argument("--plan", action="store_true", help="say what would run and how long it may take")
-    mode.add_argument("--export", metavar="FORMAT", help="latex, csv or parquet: write every table for a paper, and its figures as PDF")
+    mode.add_argument(
+        "--export",
+        metavar="FORMAT",
+        help="latex, csv or parquet: write every table for a paper, and figures as PDF; tensorboard: curves of all runs",
+    )
     mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
     mode.add_argument("--confusion", metavar="METHOD", help="which sessions' classes a method takes for which, from kept predictions")
     mode.add_argument("--check", metavar="METHOD", help="run the contract's checks on one method, in about a minute")

@@ -9,12 +9,13 @@ from benchmarks.metrics.catalogue import drawn, metric
 from benchmarks.records.store import Store
 from benchmarks.report.blocks import content_of
 from benchmarks.report.frame import label_of
-from benchmarks.report.paper import FORMATS, PaperTable, check_format, encoded, tables_of_section, tables_of_study
+from benchmarks.report.paper import CURVES, FORMATS, PaperTable, check_format, encoded, tables_of_section, tables_of_study
 from benchmarks.report.pictures import Material, drawings, slug
 from benchmarks.report.section import Section
 from benchmarks.report.study import study_content
-from benchmarks.system.errors import RecordError
+from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.files import write_atomic
+from benchmarks.tools.tensorboard import write_curves
 from protocols import load_published_study
 from protocols.schema import Protocol
 from protocols.study import Study, load_study, study_names
@@ -25,7 +26,8 @@ MOST_LINES = 28
 
 
 def export_protocol(protocol: Protocol, results: Path, kind: str) -> Iterator[Path]:
-    """Writes the tables of every section of the protocol's pages, and accuracy and harmonic mean over sessions as PDF. Yields the paths.
+    """Writes the tables of every section of the protocol's pages, and accuracy and harmonic mean over sessions as PDF; or, as
+    `tensorboard`, the curves of every run. Yields the paths.
 
     Raises UsageError for a format that cannot be written, RecordError if there are no records.
     """
@@ -39,6 +41,9 @@ def export_protocol(protocol: Protocol, results: Path, kind: str) -> Iterator[Pa
         section = block.shown
         if section.variants:
             stem = stem_of(results, block.page, section, stems)
+            if kind == CURVES:
+                yield write_curves(section.frame, labels_of(section), stem.parent / CURVES / stem.name)
+                continue
             yield from written(stem, tables_of_section(section, block.published), kind)
             yield from figures_of(section, stem)
 
@@ -48,6 +53,8 @@ def export_study(protocol: Protocol, study: Study, results: Path, kind: str) -> 
     from benchmarks.report import figures
 
     check_format(kind)
+    if kind == CURVES:
+        raise UsageError(f"--export {CURVES}: has the runs of a protocol; leave out --study")
     stems: set[str] = set()
     store, printed = Store(results), load_published_study(study.name)
     for of in study_content(protocol, study, store).sections:

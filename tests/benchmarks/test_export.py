@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from benchmarks.cli.main import main
 from benchmarks.records.costs import Costs
@@ -138,6 +139,19 @@ def test_parquet_or_one_line_that_says_what_to_install(hand: Protocol, results: 
     with pytest.raises(UsageError, match=r"^--export parquet: needs pyarrow, .*`pip install pyarrow`") as caught:
         list(export_protocol(hand, results, "parquet"))
     assert "\n" not in str(caught.value)
+
+
+def test_tensorboard_gets_the_curves_of_every_run(hand: Protocol, results: Path) -> None:
+    """Twice, since a second export must not draw every point twice."""
+    for _ in range(2):
+        [folder] = export_protocol(hand, results, "tensorboard")
+    runs = sorted(path.name for path in folder.iterdir())
+    assert len(runs) == 9
+    assert "LEC-Net (paper) seed 0" in runs
+    events = EventAccumulator(str(folder / "LEC-Net (paper) seed 0")).Reload()
+    scalars = events.Scalars("accuracy")
+    assert [event.step for event in scalars] == [0, 1, 2]
+    assert [event.value for event in scalars] == pytest.approx([80.0, 76.667, 72.5], abs=1e-2)
 
 
 def test_what_cannot_be_exported_is_said(hand: Protocol, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ from benchmarks.system.errors import UsageError
 
 FORMATS = {"latex": ".tex", "csv": ".csv", "parquet": ".parquet"}
 """Names of formats, and the endings of their files."""
+CURVES = "tensorboard"
+"""No table: the curves of every run, which benchmarks/tools/tensorboard.py writes."""
 # Every character that LaTeX does not print as it stands, and the signs of our labels that a Type 1 font lacks.
 IN_LATEX = {
     "\\": r"\textbackslash{}",
@@ -62,8 +64,8 @@ def check_format(kind: str) -> None:
     """Raises UsageError for a format that there is not, or that cannot be written here."""
     from protocols.messages import unknown
 
-    if kind not in FORMATS:
-        raise UsageError(f"--export: {unknown('format', kind, list(FORMATS))}")
+    if kind not in (known := [*FORMATS, CURVES]):
+        raise UsageError(f"--export: {unknown('format', kind, known)}")
     if kind == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise UsageError("--export parquet: needs pyarrow, which is not installed; `pip install pyarrow`, or take --export csv")
 
