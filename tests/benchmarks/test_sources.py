@@ -287,6 +287,13 @@ def test_omniglot(characters: Path) -> None:
     assert loaded.keys is None
 
 
+def test_what_a_mac_leaves_beside_a_drawing_is_no_image(characters: Path) -> None:
+    expected = load_images(data_of("omniglot"), characters).sha256
+    drawing = next(characters.rglob("*.png"))
+    (drawing.parent / f"._{drawing.name}").write_bytes(b"Mac OS X")
+    assert load_images(data_of("omniglot"), characters).sha256 == expected
+
+
 def test_torchvisions_omniglot_folder_serves_too(characters: Path) -> None:
     expected = load_images(data_of("omniglot"), characters).sha256
     (characters / "omniglot").rename(characters / "omniglot-py")
