@@ -12,7 +12,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,20 @@ Imported = tuple[str, str | None, str | None]
 
 def source_hash(method: str, base: str) -> str | None:
     """Hash of the present sources of this method and of its base kind; None if they cannot be read."""
+    if own_folder() is not None:  # it may be large
+        return hash_in.__wrapped__(method, base, ())
+    return hash_in(method, base, state_of_files())
+
+
+def state_of_files() -> tuple[tuple[Path, int, int], ...]:
+    """Every file of methods/ with its time and size: equal as long as no source changes."""
+    files = (path for folder in package_folders() for path in sorted(folder.rglob("*.py")))
+    return tuple((path, facts.st_mtime_ns, facts.st_size) for path in files if path.is_file() and (facts := path.stat()))
+
+
+@lru_cache(maxsize=1024)
+def hash_in(method: str, base: str, state: tuple[tuple[Path, int, int], ...]) -> str | None:
+    """`source_hash` while files are in this `state`."""
     paths = [module_path(f"{PACKAGE}.{method}"), module_path(f"{PACKAGE}.bases.{base}")]
     known: dict[Path, str | None] = {}
     hashes = [None if path is None else hash_of_file(path, known) for path in paths]
@@ -95,8 +109,13 @@ def same_sources(method: str, version: int, one: str, other: str) -> bool:
     """Whether two hashes are equal or listed as equal under this version."""
     if one == other:
         return True
-    groups = (read_yaml(EQUAL) or {}).get(method, {}).get(version, [])
+    groups = equal_groups().get(method, {}).get(version, [])
     return any(one in group and other in group for group in groups)
+
+
+@cache
+def equal_groups() -> dict[str, dict[int, list[list[str]]]]:
+    return read_yaml(EQUAL) or {}
 
 
 def module_path(name: str) -> Path | None:
