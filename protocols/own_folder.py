@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from protocols.reading import ProtocolError, plain
@@ -63,9 +64,16 @@ def methods_in(folder: Path) -> list[Path]:
 def is_backbone(path: Path) -> bool:
     """Whether a file defines a function `backbone`. The file is read, not run."""
     try:
-        return re.search(rb"^def backbone\(", path.read_bytes(), re.M) is not None
+        facts = path.stat()
+        return defines_backbone(path, facts.st_mtime_ns, facts.st_size)
     except OSError:
         return False
+
+
+@lru_cache(maxsize=1024)
+def defines_backbone(path: Path, *state: int) -> bool:
+    """`is_backbone` while the file is in this `state` (time, size). Raises OSError."""
+    return re.search(rb"^def backbone\(", path.read_bytes(), re.M) is not None
 
 
 def backbone_file(name: str) -> Path | None:

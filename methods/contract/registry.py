@@ -8,6 +8,7 @@ import importlib
 import re
 import traceback
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,13 @@ def read_entry(name: str) -> Entry:
     """Reads the method's entry from its source without executing it. Raises MethodError."""
     if name not in (files := method_files()):
         raise MethodError(unknown("method", name, sorted(files)))
-    path = files[name]
+    facts = files[name].stat()
+    return entry_in(files[name], facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=1024)
+def entry_in(path: Path, *state: int) -> Entry:
+    """The entry of a method's file while the file is in this `state` (time, size). Raises MethodError."""
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -88,7 +95,7 @@ def read_entry(name: str) -> Entry:
             if not isinstance(group, str) or (group and not re.fullmatch(GROUP, group)):
                 raise MethodError(f"{path}: group of {node.name} must be a literal of a-z, 0-9 and _, at most 64 letters")
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
-            return Entry(name, str(facts["title"]), summary[0], tuple(presets), node.name, group)
+            return Entry(path.stem, str(facts["title"]), summary[0], tuple(presets), node.name, group)
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
 
 

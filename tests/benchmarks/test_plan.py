@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -367,11 +368,11 @@ def test_no_two_presets_of_a_method_are_one_run(name: str) -> None:
     """A recipe's value for a method goes over the preset's: `ft_cnn: {lr: ...}` would make `slow` as fast as `topic`."""
     protocol = load_protocol(name)
     for recipe in protocol.recipes:
-        for method in SHIPPED:
-            variants = ",".join(f"{method}:{preset}" for preset in read_entry(method).presets)
-            runs = identities(make_request(protocol, recipe, None, "0", variants, []))
-            seen = {(json.dumps(run.config, sort_keys=True), run.base) for run in runs}
-            assert len(seen) == len(runs), f"{method} under {recipe}"
+        variants = [f"{method}:{preset}" for method in SHIPPED for preset in read_entry(method).presets]
+        runs = identities(make_request(protocol, recipe, None, "0", ",".join(variants), []))
+        assert len(runs) == len(variants)
+        seen = Counter((run.method, json.dumps(run.config, sort_keys=True), run.base) for run in runs)
+        assert [method for (method, *_), count in seen.items() if count > 1] == [], recipe
 
 
 @pytest.mark.parametrize(
@@ -397,7 +398,7 @@ def test_what_cannot_work_together_is_refused_before_training(tiny: Protocol, va
 
 
 # What the last four come to is in the environment.
-RUNTIME = {"data_root", "results", "methods_dir", "own_bases", "device", "threads", "compile", "precision"}
+RUNTIME = {"data_root", "results", "methods_dir", "own_bases", "record_sessions", "device", "threads", "compile", "precision"}
 PRESENTATION = {"title", "notes", "printed"}
 # The chosen recipe, split, seed and method are in the identity.
 CHOSEN_PER_RUN = {"recipe", "recipes", "splits", "seeds", "methods", "without"}
