@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -424,6 +425,23 @@ def test_a_failure_is_forgotten_when_the_run_succeeds(extended: Path, copy: Path
     assert rows(text, "Flaky")
     after = hashes(copy)
     assert {name: after[name] for name in before if name != "tiny.md"} == {name: before[name] for name in before if name != "tiny.md"}
+
+
+def test_a_sweep_that_is_told_to_stop_takes_its_workers_along(data_root: Path, tmp_path: Path) -> None:
+    """SIGTERM, as `kill`, a container and a scheduler send it: to the launcher alone. The same command goes on."""
+    asked = [*of_tiny(data_root, tmp_path), "--methods", "lecnet", "--seeds", "0-3", "--workers", "2"]
+    line = [sys.executable, str(ROOT / "run_all.py"), *asked]
+    process = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not list(tmp_path.glob(".base/*.lock")):
+        time.sleep(0.05)
+    process.terminate()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, said
+    assert "interrupted; the same command goes on where it stopped" in said
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):  # the kernel may take a moment
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
 
 
 def test_runs_that_fail_are_named_and_the_others_finish(extended: Path, copy: Path, data_root: Path) -> None:

@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import FrameType
 
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
@@ -19,6 +21,8 @@ from benchmarks.sweeping.worker import POLL_SECONDS, Task, work
 from benchmarks.system.errors import StorageError, storage_error
 from benchmarks.system.files import locked
 from protocols.own_folder import take_own_folder
+
+Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
@@ -68,7 +72,7 @@ class Worker:
 def in_processes(task: Task, runs: list[Identity], workers: int, progress: Listener) -> None:
     """Spawns workers, forwards their reports, and replaces dead workers. A dead worker's run is marked as failed and not repeated.
 
-    Raises StorageError if a worker reports a disk error.
+    Raises StorageError if a worker reports a disk error, KeyboardInterrupt if this process is told to stop by Ctrl-C or SIGTERM.
     """
     context = multiprocessing.get_context("spawn")
     store = task.store
@@ -110,6 +114,7 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Liste
 
     crew = {number: spawn(number) for number in range(workers)}
     try:
+        stop_by_sigterm(interrupted)  # or workers would outlive this process until their next report
         while crew:
             ready = connection.wait([worker.events for worker in crew.values()], timeout=POLL_SECONDS)
             progress.tick()
@@ -130,6 +135,18 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Liste
     finally:
         for worker in crew.values():
             worker.process.kill()
+        stop_by_sigterm(signal.SIG_DFL)
+
+
+def stop_by_sigterm(how: Handler) -> None:
+    """What SIGTERM does from now on, where the main thread asks: another one must not set it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, how)
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """Handler of SIGTERM (`kill`, a container that stops, a scheduler): as Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def rotated(runs: list[Identity], number: int, workers: int) -> list[Identity]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.sweeping.executors.plans import read_plan, sources_now
 from benchmarks.sweeping.executors.telling import CHANGED, Teller, events_path
-from benchmarks.sweeping.processes import in_processes
+from benchmarks.sweeping.processes import in_processes, interrupted
 from benchmarks.system.errors import StorageError
 from benchmarks.system.files import has_locks
 from benchmarks.system.surroundings import cores, settle
@@ -47,10 +47,6 @@ def main(folder: Path, number: int) -> int:
         teller.note("interrupted; what it was doing is done again")
         return INTERRUPTED
     return DONE
-
-
-def interrupted(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def stop_without_supervisor() -> None:
