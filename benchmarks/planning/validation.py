@@ -117,7 +117,9 @@ def kind_config(
         (said_by, overrides),
     ]
     config = layered(load_base_kind(kind).Config, f"base kind {kind}", layers)
-    check_augment(protocol, config.augment, f"base kind {kind}")
+    for _, value in config:
+        if isinstance(value, Augment):
+            check_augment(protocol, value, f"base kind {kind}")
     return config
 
 

@@ -23,6 +23,7 @@ from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage
 from benchmarks.system.errors import BusyError, StorageError
+from methods.contract import BaseKind
 from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
 from methods.parts.schedules import learning_rate
@@ -42,11 +43,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_batches() -> Batches:
+def make_batches(kind: BaseKind) -> Batches:
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (48, 1, 8, 8), generator=generator, dtype=torch.uint8)
     data = Data(source="digits", size=8, channels=1, mean=(0.3,), std=(0.4,))
-    return Batches(images, torch.arange(48) % 6, torch.arange(48), Transform(data, Augment(pad=1)), 16, 0, "base")
+    transform, *more = (Transform(data, *view) for view in ((Augment(pad=1), None), *kind.other_views(Augment(pad=1))))
+    return Batches(images, torch.arange(48) % 6, torch.arange(48), transform, 16, 0, "base", more=more)
 
 
 def fresh(tiny: Protocol, kind: str = "linear") -> Callable[[], Network]:
@@ -61,7 +63,7 @@ def trainer(
             raise KeyboardInterrupt
 
     recipe = Recipe(epochs=epochs, batch=16, **SETTINGS[settings])
-    return lambda network, checkpoint: train_base(network, kind_of(kind), make_batches(), recipe, CPU, checkpoint, report)
+    return lambda network, checkpoint: train_base(network, kind_of(kind), make_batches(kind_of(kind)), recipe, CPU, checkpoint, report)
 
 
 def refuse(network: Network, checkpoint: Checkpoint) -> None:
@@ -178,7 +180,7 @@ def test_a_loss_that_is_no_number_is_an_error(tiny: Protocol, tmp_path: Path) ->
     wild = Recipe(epochs=3, batch=16, lr=1e6, schedule="constant")
 
     def train(network: Network, checkpoint: Checkpoint) -> None:
-        train_base(network, kind_of("linear"), make_batches(), wild, CPU, checkpoint, lambda epoch, loss: None)
+        train_base(network, kind_of("linear"), make_batches(kind_of("linear")), wild, CPU, checkpoint, lambda epoch, loss: None)
 
     with pytest.raises(FloatingPointError, match="lower the recipe's lr"):
         cached_base(tmp_path, KEY, fresh(tiny), train)

@@ -37,11 +37,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 State = Mapping[str, Tensor]
 
 
-def make_batches(seed: int, count: int = 40) -> Batches:
-    """Two whole batches and a ragged one."""
+def make_batches(kind: BaseKind, seed: int, count: int = 40) -> Batches:
+    """Two whole batches and a ragged one, in all views of the kind."""
     images = torch.randint(0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     data = Data(source="digits", size=8, channels=1, mean=(0.3,), std=(0.4,))
-    return Batches(images, torch.arange(count) % 6, torch.arange(count), Transform(data, Augment(pad=1)), 16, seed, "base")
+    transform, *more = (Transform(data, *view) for view in ((Augment(pad=1), None), *kind.other_views(Augment(pad=1))))
+    return Batches(images, torch.arange(count) % 6, torch.arange(count), transform, 16, seed, "base", more=more)
 
 
 class Training:
@@ -56,7 +57,7 @@ class Training:
         network = build_network(self.tiny, self.kind, "fp32", seed, None, 1.0)
         checkpoint = Checkpoint(self.folder / f"{seed}.checkpoint", BaseKey({"seed": seed}))
         report = report or (lambda epoch, loss: self.reports.append((seed, epoch, loss)))
-        return BaseTraining(network, self.kind, make_batches(seed, count), self.recipe, checkpoint, report)
+        return BaseTraining(network, self.kind, make_batches(self.kind, seed, count), self.recipe, checkpoint, report)
 
     def alone(self, seed: int, steps: Steps | None = None) -> State:
         one = self.of(seed)
