@@ -34,6 +34,7 @@ IN_LATEX = {
     "`": r"\textasciigrave{}",
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
+    "§": r"\S{}",
     "±": r"$\pm$",
     "−": "$-$",
     "·": r"$\cdot$",
