@@ -50,8 +50,8 @@ def label_of(record: Record) -> str:
     """Label such as `LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)` or, on another base kind, `Proto (raw_mean, on cosine)`; only the
     title for preset `default` without changes.
 
-    A dagger marks runs whose epochs were chosen on test images, a double dagger those whose base session knew all classes, § those on stored
-    features of a network that has, or may have, seen the novel classes.
+    A dagger marks runs whose epochs were chosen on test images, a double dagger those whose base session knew all classes, § those on
+    stored features of a network that has, or may have, seen the novel classes.
     """
     identity = record.identity
     details = [] if identity.preset == "default" else [identity.preset]
