@@ -79,7 +79,8 @@ def origin_of(backbone: Backbone, data: Data) -> str:
 
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
     """The whole report of a protocol that has published rows and no record."""
-    elsewhere = [name for name in protocol_names() if name != protocol.name and load_protocol(name).printed == protocol.name]
+    others = [load_protocol(name) for name in protocol_names() if name != protocol.name]
+    elsewhere = [other.name for other in others if other.printed == protocol.name and other.data.features is None]
     links = [f"On another network: {', '.join(f'[{name}.md]({name}.md)' for name in elsewhere)}.", ""] if elsewhere else []
     return [
         f"# {protocol.title}",
