@@ -21,6 +21,7 @@ class Gkeal(Ridge):
     group = "modern"
     base = "cosine"
     bases = {"cosine": FIXED_16}
+    needs = "lengths"  # sigma is in units of the features
 
     class Config(RidgeConfig):
         ridge: float | None = Field(0.1, gt=0)  # gamma

@@ -28,6 +28,7 @@ class Warp(SessionStrategy):
     group = "modern"
     base = "cosine"
     bases = {"cosine": {"rule": "dot"}}
+    needs = "network"
 
     class Config(TrainConfig):
         epochs: int = Field(30, ge=0, le=MOST_EPOCHS)

@@ -5,14 +5,14 @@ It imports neither torch nor the suite's other packages, so that `--list` and `-
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from protocols.augment import Augment
 from protocols.backbones import Backbone
-from protocols.fields import MOST, MOST_CLASSES, Deviation, Epoch, Line, Name, Sha256, Share, Strict, Text, once_each
+from protocols.data import Data
+from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Sha256, Strict, Text, once_each
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
 from protocols.training import Training, Trains
@@ -21,46 +21,6 @@ SplitName = Literal["paper", "canonical", "canonical-order", "lec"]
 DRAWN_ORDERS: tuple[SplitName, ...] = ("paper", "lec")
 """Splits whose class order depends on the seed; the others have the order of the labels."""
 Precision = Literal["auto", "fp32", "bf16"]
-
-
-class Data(Strict):
-    """Source of the images, their sizes and their normalisation.
-
-    `train_size` is the side at which training images are stored when it differs from `size`, the side the network sees
-    (CUB: stored 256, cropped to 224). Images are resized to both without keeping their aspect ratio, as in LEC-Net's loaders
-    (docs/methods.md 1.5). `mean` and `std` are per channel, for pixel values from 0 to 1.
-    """
-
-    source: Literal["cifar100", "cub200", "miniimagenet", "omniglot", "mnist", "digits", "folder"]
-    path: str | None = None
-    classes: int | None = Field(None, ge=2, le=MOST_CLASSES)
-    size: int = Field(ge=4, le=512)
-    train_size: int | None = Field(None, ge=4, le=512)
-    channels: Literal[1, 3] = 3
-    mean: tuple[Share, ...]
-    std: tuple[Deviation, ...]
-
-    @field_validator("path")
-    @classmethod
-    def _inside_the_data_root(cls, path: str | None) -> str | None:
-        if path is None:
-            return path
-        parts = PurePosixPath(path).parts
-        if PurePosixPath(path).is_absolute() or ".." in parts or not parts or path.startswith("~"):
-            raise ValueError("must be a relative path inside the data root, below it, and without ~")
-        if not path.isprintable() or not path.strip() or "\\" in path or len(path) > 500 or any(len(part.encode()) > 255 for part in parts):
-            raise ValueError("must be a relative path of printable names with / between them, at most 500 letters")
-        return path
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError(f"mean and std need {self.channels} values each, one a channel")
-        if (self.source == "folder") != (self.path is not None):
-            raise ValueError("path must be given with source: folder, and only with it")
-        if self.train_size is not None and self.train_size <= self.size:
-            raise ValueError("train_size must exceed size; leave it out where they are equal")
-        return self
 
 
 class Sessions(Strict):
@@ -225,6 +185,7 @@ class Protocol(TitledFile):
         if self.data.classes is not None and self.data.classes < self.sessions.classes:
             raise ValueError(f"data.classes is {self.data.classes}, but the sessions need {self.sessions.classes}")
         self.augment.check(self.data.size, self.data.channels)
+        self._check_features()
         if self.backbone.pretrained is not None and self.data.channels != 3:
             raise ValueError(f"backbone.pretrained: {self.backbone.pretrained} weights need data.channels: 3")
         for name in ("mean", "std"):
@@ -232,3 +193,15 @@ class Protocol(TitledFile):
             if own is not None and own != getattr(self.data, name):
                 raise ValueError(f"data.{name} must be that of backbone.weights, {list(own)}, on which they were trained")
         return self
+
+    def _check_features(self) -> None:
+        """Raises ValueError unless stored features, backbone identity and recipes that train heads alone come together."""
+        if self.data.of_vectors != (self.backbone.name == "identity"):
+            raise ValueError("backbone.name: identity goes with data.source: features, and only with it")
+        if not self.data.of_vectors:
+            return
+        if self.augment != Augment():
+            raise ValueError("augment: stored features cannot be augmented; leave it out")
+        for name, recipe in self.recipes.items():
+            if recipe.trains != "none" or recipe.stored_views is not None:
+                raise ValueError(f"recipes.{name}: on stored features a recipe says trains: none, and no stored_views")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data.images import ImageSet
+from benchmarks.data.sources.raw import Pixels
 
 SAMPLE = 64  # pixels that are compared first
 
@@ -29,12 +30,12 @@ def equal_pictures(images: ImageSet) -> tuple[str, ...]:
     return (f"{', '.join(said)}; used as they are",) if said else ()
 
 
-def equal_groups(parts: list[NDArray[np.uint8]]) -> NDArray[np.int64]:
+def equal_groups(parts: list[Pixels]) -> NDArray[np.int64]:
     """For every picture [C, S, S] of the parts, one part after the other: the number of its group of equal pictures, -1 if it is alone.
 
     Only pictures that agree in a few pixels, spread over the picture, are compared whole, by their hashes.
     """
-    flat = [np.asarray(part).reshape(len(part), -1) for part in parts]  # rows of a memory map are slow to take
+    flat = [np.asarray(part).reshape(len(part), -1).view(np.uint8) for part in parts]  # rows of a memory map are slow to take
     step = max(1, flat[0].shape[1] // SAMPLE)
     samples = np.concatenate([part[:, ::step] for part in flat]).astype(np.uint64)
     weights = np.random.default_rng(0).integers(2**63, size=samples.shape[1], dtype=np.uint64)

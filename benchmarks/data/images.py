@@ -1,4 +1,4 @@
-"""Images as uint8 arrays. They are decoded once into a cache under the data root and verified whenever they are loaded."""
+"""Images as uint8 arrays (stored features: float32). They are decoded once into a cache under the data root and verified at every load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data.sources import locate
-from benchmarks.data.sources.raw import RawPart, RawSet
+from benchmarks.data.sources.raw import Pixels, RawPart, RawSet
 from benchmarks.system.errors import DataError
 from benchmarks.system.files import locked, sha256_file
 from protocols.schema import Data
@@ -29,16 +29,17 @@ PILLOW_MODES = {1: "L", 3: "RGB"}
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A decoded data set. Images are uint8 [N, C, side, side]; classes are the data set's own class numbers, int64 [N].
+    """A decoded data set. Images are uint8 [N, C, side, side], or stored features, float32 [N, d, 1, 1]; classes are the data set's own
+    class numbers, int64 [N].
 
     `train` holds the training images at the size that augmentation crops from; `plain` holds the same images at the test size,
     and is the same array if both sizes are equal. `keys` name the training images, as in `RawSet`. `sha256` covers everything.
     """
 
     class_names: tuple[str, ...]
-    train: NDArray[np.uint8]
-    plain: NDArray[np.uint8]
-    test: NDArray[np.uint8]
+    train: Pixels
+    plain: Pixels
+    test: Pixels
     train_classes: NDArray[np.int64]
     test_classes: NDArray[np.int64]
     keys: list[str] | None
@@ -88,10 +89,13 @@ def with_notes(images: ImageSet, notes: tuple[str, ...]) -> ImageSet:
     return replace(images, notes=notes)
 
 
-def decode(part: RawPart, size: int, channels: int) -> NDArray[np.uint8]:
-    """All images of a part as uint8 [N, C, size, size], resized bilinearly without keeping the aspect ratio. Raises DataError."""
+def decode(part: RawPart, size: int, channels: int) -> Pixels:
+    """All images of a part as uint8 [N, C, size, size], resized bilinearly without keeping the aspect ratio; stored features as they are,
+    float32 [N, C, 1, 1]. Raises DataError."""
     from PIL import Image, ImageOps
 
+    if isinstance(part.images, np.ndarray) and part.images.dtype == np.float32:
+        return part.images.reshape(len(part.images), channels, 1, 1)
     result = np.empty((len(part.images), channels, size, size), dtype=np.uint8)
     for index, item in enumerate(part.images):
         try:
@@ -190,7 +194,7 @@ def consistent(images: ImageSet, data: Data) -> bool:
         (images.plain, images.train_classes, data.size),
         (images.test, images.test_classes, data.size),
     ):
-        if array.dtype != np.uint8 or array.shape != (len(classes), data.channels, side, side):
+        if array.dtype != (np.float32 if data.of_vectors else np.uint8) or array.shape != (len(classes), data.channels, side, side):
             return False
         if classes.dtype != np.int64 or classes.ndim != 1 or not (classes.min() >= 0 and classes.max() < len(images.class_names)):
             return False

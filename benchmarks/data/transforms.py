@@ -49,7 +49,10 @@ class Transform:
         return self.stored + 2 * self.augment.pad - self.side
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Converts uint8 [N, C, S, S] to float32, normalised by the protocol's mean and standard deviation, channels last in memory."""
+        """Converts uint8 [N, C, S, S] to float32, normalised by the protocol's mean and standard deviation, channels last in memory. Stored
+        features stay as they are."""
+        if self.data.of_vectors:
+            return images
         mean, std = constants(self.data.mean, images.device), constants(self.data.std, images.device)
         x = images.to(torch.float32, memory_format=torch.channels_last)
         return x.div_(255).sub_(mean).div_(std)

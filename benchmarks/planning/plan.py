@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from benchmarks import SUITE_VERSION
+from benchmarks.planning.on_features import refuse_without_images
 from benchmarks.planning.validation import check_protocol, effective, import_method, kind_config
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
@@ -169,6 +170,7 @@ def identities(request: Request) -> list[Identity]:
     for target in request.overrides:
         if target.startswith("@") and target[1:] not in stood_on:
             raise UsageError(f"--set {target[1:]}: none of the methods to run stands on base kind {target[1:]}; name one as METHOD{target}")
+    refuse_without_images(request.protocol, of_first_seed)
     return [identity.model_copy(update={"seed": seed}) for seed in request.seeds for identity in of_first_seed]
 
 

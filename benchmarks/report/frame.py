@@ -10,6 +10,7 @@ import pandas as pd
 from benchmarks.metrics.catalogue import METRICS, Run
 from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
+from protocols.data import Data
 
 KEPT = {"images_kept": "Images kept", "parameters_added": "Parameters added", "numbers_kept": "Other numbers kept"}
 """Fields that say what a method keeps, and their headings. Other numbers: e.g. prototypes and teachers outside its network (None in
@@ -40,15 +41,22 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def contaminated(data: Data) -> bool:
+    """Whether what is shown are features of a network that nobody says has not seen the novel classes."""
+    return data.features is not None and data.features.novel_seen != "no"
+
+
 def label_of(record: Record) -> str:
     """Label such as `LEC-Net (paper)`, `LEC-Net (paper, gamma=0.6)` or, on another base kind, `Proto (raw_mean, on cosine)`; only the
     title for preset `default` without changes.
 
-    A dagger marks runs whose epochs were chosen on test images, a double dagger those whose base session knew all classes.
+    A dagger marks runs whose epochs were chosen on test images, a double dagger those whose base session knew all classes, § those on
+    stored features of a network that has, or may have, seen the novel classes.
     """
     identity = record.identity
     details = [] if identity.preset == "default" else [identity.preset]
     details += [f"on {identity.asked_base}"] if identity.asked_base else []
     details += [f"{key}={value}" for key, value in sorted(identity.overrides.items())]
     marks = (" †" if record.selection == "oracle_test" else "") + (" ‡" if record.knows_all_classes else "")
+    marks += " §" if contaminated(identity.data) else ""
     return record.title + (f" ({', '.join(details)})" if details else "") + marks

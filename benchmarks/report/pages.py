@@ -13,7 +13,7 @@ from benchmarks.report.placing import OTHER_BASES, Found, page_name, placed
 from benchmarks.report.printed import not_run_lines, of_length, stands_beside
 from benchmarks.report.section import Section
 from benchmarks.report.sections import Sections, alike, make_sections, table_of, told_apart
-from benchmarks.report.tables import KNOWN
+from benchmarks.report.tables import marked
 from benchmarks.report.write import Page, Shown, about_page, section_lines, write_own, write_page
 from protocols import load_published
 from protocols.schema import Protocol
@@ -55,8 +55,8 @@ def write_group(
         if parts:
             lines += ["", f"**{whole.name}**", "", overview(parts), *lacking(protocol, parts)]
     if lines:
-        known = any(record.knows_all_classes for section in shown.current for record in section.records)
-        lines = ["", "## Which base session each row stands on", *lines, "", LEGEND + (f" {KNOWN}" if known else "")]
+        known = marked([record for section in shown.current for record in section.records])
+        lines = ["", "## Which base session each row stands on", *lines, "", " ".join([LEGEND, *known])]
     for section in shown.current:
         lines += section_lines(section, [row for row in published if stands_beside(row, section)])
     rows = [row for row in of_length(published, protocol.sessions.count + 1) if not any(stands_beside(row, of) for of in shown.current)]

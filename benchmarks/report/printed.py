@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import label_of
@@ -12,8 +13,9 @@ from benchmarks.report.section import Section
 from benchmarks.report.tables import average_and_drop, markdown, printed
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, Verdict, judge, other_base, other_network
 from protocols import load_protocol, protocol_names
+from protocols.backbones import in_words
 from protocols.printed import PublishedRow
-from protocols.schema import Backbone, Protocol
+from protocols.schema import Backbone, Data, Protocol
 
 RULE = (
     'The rule. Not comparable: another network or pre-training (these stand under "Printed elsewhere"), or base accuracies more than '
@@ -56,12 +58,20 @@ HOLDS = {"miniimagenet": "imagenet"}
 """Data source -> what its classes were taken from. Weights trained there have seen the novel classes."""
 
 
-def origin_of(backbone: Backbone, source: str) -> str:
-    """Where a backbone's first weights come from, with a warning if they have seen the classes of this data source."""
+def network_of(identity: Identity) -> str:
+    """A run's network, with width and parameters; or that whose features were stored."""
+    features = identity.data.features
+    return in_words(identity.backbone.name, identity.data.channels) if features is None else f"none, on {features.in_words}"
+
+
+def origin_of(backbone: Backbone, data: Data) -> str:
+    """Where a backbone's first weights come from, with a warning if they have seen the classes of these data."""
+    if data.features is not None:
+        return data.features.in_words
     if backbone.pretrained is None:
         return "from scratch"
     file = f" (`{backbone.weights.file}`, sha256 {backbone.weights.sha256[:16]})" if backbone.weights else ""
-    seen = HOLDS.get(source) == backbone.pretrained
+    seen = HOLDS.get(data.source) == backbone.pretrained
     return f"pre-trained on {backbone.pretrained}{file}" + (
         ", **whose images show the novel classes, too: no few-shot result**" if seen else ""
     )
@@ -69,7 +79,8 @@ def origin_of(backbone: Backbone, source: str) -> str:
 
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
     """The whole report of a protocol that has published rows and no record."""
-    elsewhere = [name for name in protocol_names() if name != protocol.name and load_protocol(name).printed == protocol.name]
+    others = [load_protocol(name) for name in protocol_names() if name != protocol.name]
+    elsewhere = [other.name for other in others if other.printed == protocol.name and other.data.features is None]
     links = [f"On another network: {', '.join(f'[{name}.md]({name}.md)' for name in elsewhere)}.", ""] if elsewhere else []
     return [
         f"# {protocol.title}",

@@ -13,7 +13,7 @@ from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_T
 from benchmarks.records.costs import Costs
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE, intervals
-from benchmarks.report.frame import KEPT, label_of, run_of
+from benchmarks.report.frame import KEPT, contaminated, label_of, run_of
 from benchmarks.report.ranking import ahead_of_all, few_seeds, scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.verdict import other_network
@@ -93,9 +93,16 @@ def widths(section: Section) -> str:
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
     if any(FEWEST_TO_TEST <= count < FEWEST_TO_RESAMPLE for count in counts):
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
-    known = " " + KNOWN if any(record.knows_all_classes for record in section.records) else ""
+    known = "".join(f" {line}" for line in marked(section.records))
     few = "One seed" if max(counts) == 1 else f"Fewer than {FEWEST_TO_TEST} seeds"
     return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + known
+
+
+def marked(records: Sequence[Record]) -> list[str]:
+    """Sentences on the marks of these rows' labels that say what a row knew before its sessions: ‡ and §."""
+    known = [KNOWN] if any(record.knows_all_classes for record in records) else []
+    features = dict.fromkeys(data.features.in_words for record in records if (data := record.identity.data).features and contaminated(data))
+    return known + [f"§: {text}. These rows rank among themselves alone." for text in features]
 
 
 def legend(section: Section) -> str:

@@ -74,6 +74,8 @@ def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word,
 
 def other_network(row: PublishedRow, backbone: Backbone) -> str:
     """Text such as `resnet12, here resnet20`; empty if network and pre-training are the same."""
+    if backbone.name == "identity":
+        return f"{row.backbone}, here stored features"
     if row.backbone != backbone.name:
         return f"{row.backbone}, here {backbone.name}"
     here, there = backbone.pretrained, row.pretrained

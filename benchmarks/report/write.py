@@ -20,14 +20,13 @@ from benchmarks.report.frame import label_of
 from benchmarks.report.layout import folded, laid_out
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
-from benchmarks.report.printed import nobody_lines, of_length, origin_of, printed_lines
+from benchmarks.report.printed import network_of, nobody_lines, of_length, origin_of, printed_lines
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols import load_published
-from protocols.backbones import in_words
 from protocols.printed import PublishedRow
 from protocols.pseudo import ENDING
 from protocols.schema import Protocol
@@ -154,7 +153,7 @@ def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
 
 def backbone_lines(records: Sequence[Record]) -> list[str]:
     """A line, and an empty one, with width and parameters of the backbones that the rows of a page stand on, usually one."""
-    found = {in_words(record.identity.backbone.name, record.identity.data.channels): None for record in records}
+    found = dict.fromkeys(network_of(record.identity) for record in records)
     return [f"Backbone{'s' if len(found) > 1 else ''}, without heads: {', '.join(found)}.", ""] if found else []
 
 
@@ -197,7 +196,7 @@ def provenance(section: Section) -> list[str]:
             lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
     backbone = records[0].identity.backbone
     of_file = f" (source {backbone.source[:16]})" if backbone.source else ""
-    lines.append(f"- Backbone: {backbone.name}{of_file}, {origin_of(backbone, section.records[0].identity.data.source)}.")
+    lines.append(f"- Backbone: {backbone.name}{of_file}, {origin_of(backbone, records[0].identity.data)}.")
     lines += environment_lines(records)
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
     kept = sum(are_of(kept_predictions(record), record) for record in records)

@@ -170,5 +170,8 @@ def names_in_order(names: Sequence[str], order: Sequence[int]) -> tuple[str, ...
 
 
 def image_shapes(protocol: Protocol) -> tuple[tuple[int, ...], ...]:
+    """Shapes in which a method may get an image; none of stored features, which a method may keep: they are counted as numbers kept."""
     data = protocol.data
+    if data.of_vectors:
+        return ()
     return tuple((data.channels, side, side) for side in sorted({data.size, data.train_size or data.size}))

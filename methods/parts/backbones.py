@@ -73,6 +73,25 @@ class Mlp(Backbone):
         return run(list(self.layers)[3:], x)[:, :, None, None]
 
 
+class Identity(Backbone):
+    """Stored features [N, d, 1, 1] as they are: `channels` is d, there is nothing to train, and the last block is empty."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.feature_dim = channels
+        self.nothing = nn.Identity()
+
+    @property
+    def last_block(self) -> nn.Module:
+        return self.nothing
+
+    def lower(self, images: Tensor) -> Tensor:
+        return images
+
+    def upper(self, x: Tensor) -> Tensor:
+        return x
+
+
 BACKBONES: dict[str, Callable[[int], Backbone]] = {
     "resnet20": ResNet20,
     "resnet18": ResNet18,
@@ -82,6 +101,7 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
     "conv4": lambda channels: ConvNet(channels, depth=4),
     "conv2": lambda channels: ConvNet(channels, depth=2),
     "mlp": Mlp,
+    "identity": Identity,
 }
 
 

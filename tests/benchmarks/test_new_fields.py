@@ -14,7 +14,8 @@ CODE = ("benchmarks", "methods", "protocols")
 MODELS = {
     "protocols/augment.py": ["Augment"],
     "protocols/backbones.py": ["Backbone"],
-    "protocols/schema.py": ["Data", "Sessions", "BaseRecipe"],
+    "protocols/data.py": ["Data"],
+    "protocols/schema.py": ["Sessions", "BaseRecipe"],
     "benchmarks/records/identity.py": ["BaseStage", "Identity"],
     "benchmarks/records/schema.py": ["SessionResult", "Record"],
     "methods/contract/config.py": ["MethodConfig", "KindConfig"],

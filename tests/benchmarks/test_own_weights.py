@@ -86,6 +86,7 @@ def test_cub_with_other_weights_differs_in_nothing_else() -> None:
 
 def test_a_page_says_what_the_weights_have_seen(weights: Weights) -> None:
     own = Backbone(name="conv2", pretrained="imagenet", weights=weights)
-    assert origin_of(Backbone(name="conv2"), "miniimagenet") == "from scratch"
-    assert origin_of(own, "cub200") == f"pre-trained on imagenet (`own.pth`, sha256 {weights.sha256[:16]})"
-    assert "show the novel classes, too: no few-shot result" in origin_of(own, "miniimagenet")
+    mini, cub = (load_protocol(name).data for name in ("miniimagenet", "cub200"))
+    assert origin_of(Backbone(name="conv2"), mini) == "from scratch"
+    assert origin_of(own, cub) == f"pre-trained on imagenet (`own.pth`, sha256 {weights.sha256[:16]})"
+    assert "show the novel classes, too: no few-shot result" in origin_of(own, mini)

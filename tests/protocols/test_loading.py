@@ -30,6 +30,7 @@ VALID: dict[str, Any] = {  # every key there is
         "channels": 3,
         "mean": [0.5, 0.5, 0.5],
         "std": [0.2, 0.2, 0.2],
+        "features": None,
     },
     "augment": {
         "pad": 4,
@@ -97,6 +98,7 @@ SECTIONS: dict[Path_, type[BaseModel]] = {
     ("canonical",): Canonical,
 }
 FIELDS = [(*section, field) for section, model in SECTIONS.items() for field in model.model_fields]
+FIELDS.remove(("data", "features"))  # stands in place of images: tests/benchmarks/test_stored_features.py
 MAY_BE_ZERO = {f"augment.{name}" for name in ("pad", "jitter", "hue", "grey", "cutout")} | {"sessions.count"}
 MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}
 ANY_NUMBER = {"data.mean", "backbone.weights.mean", "backbone.weights.std"}

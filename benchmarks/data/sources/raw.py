@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,18 @@ from benchmarks.system.errors import DataError, NotHereError
 from benchmarks.system.files import locked
 from protocols.loading import first_line
 
+Pixels = NDArray[Any]
+"""What is shown to a network: uint8 pixels, or float32 features of a network before it."""
+
 
 @dataclass(frozen=True)
 class RawPart:
-    """Images, as files or as one uint8 array [N, H, W] or [N, H, W, C], and their class numbers [N].
+    """Images, as files or as one uint8 array [N, H, W] or [N, H, W, C], and their class numbers [N]; or stored features, float32 [N, d].
 
     `inverted`: the images are dark on light. They are inverted on decoding, so that zero padding has the background's colour.
     """
 
-    images: Sequence[Path] | NDArray[np.uint8]
+    images: Sequence[Path] | Pixels
     classes: NDArray[np.int64]
     inverted: bool = False
 

@@ -36,6 +36,7 @@ IN_LATEX = {
     "`": r"\textasciigrave{}",
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
+    "§": r"\S{}",
     "±": r"$\pm$",
     "−": "$-$",
     "·": r"$\cdot$",
