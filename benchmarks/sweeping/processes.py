@@ -132,10 +132,10 @@ def in_processes(task: Task, runs: list[Identity], workers: int, progress: Liste
                 elif event.kind in ("done", "failed"):
                     worker.at, worker.tried = None, True
                 progress.event(event)
+        stop_by_sigterm(signal.SIG_DFL)
     finally:
         for worker in crew.values():
             worker.process.kill()
-        stop_by_sigterm(signal.SIG_DFL)
 
 
 def stop_by_sigterm(how: Handler) -> None:
@@ -145,7 +145,9 @@ def stop_by_sigterm(how: Handler) -> None:
 
 
 def interrupted(number: int, frame: FrameType | None) -> None:
-    """Handler of SIGTERM (`kill`, a container that stops, a scheduler): as Ctrl-C."""
+    """Handler of SIGTERM (`kill`, a container that stops, a scheduler): as Ctrl-C, once. A scheduler sends it to an element that is being
+    told to stop already, and a second one would end it before it says so."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
