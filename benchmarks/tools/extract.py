@@ -142,7 +142,7 @@ def pieces(part: RawPart, size: int, channels: int) -> Iterator[Pixels]:
         yield decode(RawPart(part.images[start : start + BATCH], part.classes[start : start + BATCH], part.inverted), size, channels)
 
 
-def extract(options: argparse.Namespace) -> tuple[Path, ...]:
+def write_features(options: argparse.Namespace) -> tuple[Path, ...]:
     """Writes the features, their sidecar and a protocol on them. Raises DataError, UsageError, ProtocolError or StorageError."""
     protocol, folder = load_protocol(options.protocol), options.out
     if protocol.data.of_vectors:
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_deterministic(options.threads)
     try:
         take_own_folder(options.methods_dir)
-        for path in extract(options):
+        for path in write_features(options):
             print(path)
     except (DataError, StorageError, UsageError, InputError) as error:
         print(f"extract: {error}", file=sys.stderr)

@@ -112,19 +112,6 @@ def test_it_writes_what_the_network_makes_of_the_pictures(made: Path, tiny: Prot
     assert (said["pillow"], said["licence"], said["ordered"]) == (PIL.__version__, "unknown", False)
 
 
-def test_rows_on_features_are_those_of_the_frozen_network(made: Path, tiny: Protocol, tmp_path: Path) -> None:
-    weights = Weights(file="conv2.safetensors", sha256=hashlib.sha256((made / "weights" / "conv2.safetensors").read_bytes()).hexdigest())
-    frozen = tiny.recipes["fast"].model_copy(update={"trains": "none"})
-    backbone = Backbone(name="conv2", pretrained="imagenet", weights=weights)
-    on_images = tiny.model_copy(update={"backbone": backbone, "recipes": {"fast": frozen}})
-    found = []
-    for protocol in (on_images, protocol_in(made)):
-        [identity] = identities(make_request(protocol, None, "paper", "0", "proto", []))
-        found.append(Runner(protocol, Settings(made, tmp_path, "cpu", 1)).run(identity)[0])
-    assert found[0].predictions_sha256 == found[1].predictions_sha256
-    assert found[1].title == "Proto" and label_of(found[1]) == "Proto (raw_mean) §"
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -356,6 +343,19 @@ HEADS = "base_only,proto,teen,ranpac,fecam,gkeal,closer@cosine,alice@cosine,adbs
 
 def test_all_others_may_run(made: Path) -> None:
     assert len(identities(make_request(protocol_in(made), None, None, "0", HEADS, []))) == len(HEADS.split(","))
+
+
+def test_rows_on_features_are_those_of_the_frozen_network(made: Path, tiny: Protocol, tmp_path: Path) -> None:
+    weights = Weights(file="conv2.safetensors", sha256=hashlib.sha256((made / "weights" / "conv2.safetensors").read_bytes()).hexdigest())
+    frozen = tiny.recipes["fast"].model_copy(update={"trains": "none"})
+    backbone = Backbone(name="conv2", pretrained="imagenet", weights=weights)
+    on_images = tiny.model_copy(update={"backbone": backbone, "recipes": {"fast": frozen}})
+    found = []
+    for protocol in (on_images, protocol_in(made)):
+        [identity] = identities(make_request(protocol, None, "paper", "0", "proto", []))
+        found.append(Runner(protocol, Settings(made, tmp_path, "cpu", 1)).run(identity)[0])
+    assert found[0].predictions_sha256 == found[1].predictions_sha256
+    assert found[1].title == "Proto" and label_of(found[1]) == "Proto (raw_mean) §"
 
 
 def test_a_page_says_whose_features_these_are(made: Path, make_record: Callable[..., Any]) -> None:
