@@ -80,8 +80,12 @@ class Site:
 
     def one_at_work(self) -> tuple[str, str]:
         """Job and node of an element that has said that it begins a run."""
-        wait_for(lambda: any('"start"' in path.read_text() for path in self.began()), "an element begins a run")
-        found: list[tuple[str, str]] = wait_for(self.running, "Slurm lists it")
+
+        def at_work() -> list[tuple[str, str]]:
+            numbers = {path.stem for path in self.began() if '"start"' in path.read_text()}
+            return [(job, node) for job, node in self.running() if job.rpartition("_")[2] in numbers]
+
+        found: list[tuple[str, str]] = wait_for(at_work, "an element begins a run")
         return found[0]
 
 
