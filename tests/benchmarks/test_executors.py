@@ -24,7 +24,7 @@ from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.sweeping.executors import launching
+from benchmarks.sweeping.executors import element, launching
 from benchmarks.sweeping.executors.choosing import Executor, executor_of
 from benchmarks.sweeping.executors.launching import Launcher
 from benchmarks.sweeping.executors.options import minutes, parsed
@@ -34,6 +34,7 @@ from benchmarks.sweeping.executors.scheduler import QUEUED, Element, FullError
 from benchmarks.sweeping.executors.slurm import Slurm, flags, said_by_sbatch, without_slurms
 from benchmarks.sweeping.executors.supervising import supervise
 from benchmarks.sweeping.executors.telling import CHANGED, Reader, Teller, events_path
+from benchmarks.sweeping.processes import interrupted
 from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import Task
 from benchmarks.system.errors import UsageError
@@ -112,6 +113,22 @@ def test_progress_of_a_run_is_told_now_and_then(tmp_path: Path) -> None:
         teller.event(Event("progress", "a:b", 0, f"epoch {number}/50"))
     teller.event(Event("done", "a:b", 0))
     assert [event.kind for event in reader.read() if isinstance(event, Event)] == ["progress", "done"]
+
+
+def test_an_element_that_is_told_to_stop_says_so(task: Task, runs: list[Identity], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(element, "in_processes", stopped)
+    monkeypatch.setattr(element, "stop_without_supervisor", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    folder = Plan(task, (tuple(runs),), 1, sources_now(None)).write()
+    try:
+        assert element.main(folder, 0) == element.INTERRUPTED
+        assert signal.getsignal(signal.SIGTERM) is interrupted
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(Reader(events_path(folder, 0)).read()) == ["interrupted; what it was doing is done again"]
 
 
 def test_an_element_refuses_other_sources_than_it_was_planned_with(task: Task, runs: list[Identity]) -> None:
