@@ -14,6 +14,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
 
@@ -178,6 +180,16 @@ class Identity(Strict):
 def same_config(mine: dict[str, Any], my_defaults: tuple[str, ...], theirs: dict[str, Any], their_defaults: tuple[str, ...]) -> bool:
     """Whether both configs are equal in their common fields, and fields that only one of them has are at their defaults."""
     common = mine.keys() & theirs.keys()
-    return all(mine[key] == theirs[key] for key in common) and all(
+    return all(same_value(mine[key], theirs[key]) for key in common) and all(
         key in defaults for config, defaults in ((mine, my_defaults), (theirs, their_defaults)) for key in config.keys() - common
     )
+
+
+def same_value(mine: object, theirs: object) -> bool:
+    """Whether two values of a config are equal. An augmentation may lack a field that was added later, as those of protocols may."""
+    if mine == theirs or not (isinstance(mine, dict) and isinstance(theirs, dict)):
+        return mine == theirs
+    try:
+        return Augment.model_validate(mine) == Augment.model_validate(theirs)
+    except ValidationError:  # some other model
+        return False

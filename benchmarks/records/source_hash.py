@@ -109,13 +109,13 @@ def same_sources(method: str, version: int, one: str, other: str) -> bool:
     """Whether two hashes are equal or listed as equal under this version."""
     if one == other:
         return True
-    groups = equal_groups().get(method, {}).get(version, [])
+    groups = equal_groups(EQUAL).get(method, {}).get(version, [])
     return any(one in group and other in group for group in groups)
 
 
 @cache
-def equal_groups() -> dict[str, dict[int, list[list[str]]]]:
-    return read_yaml(EQUAL) or {}
+def equal_groups(path: Path) -> dict[str, dict[int, list[list[str]]]]:
+    return read_yaml(path) or {}
 
 
 def module_path(name: str) -> Path | None:

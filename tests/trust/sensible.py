@@ -13,7 +13,7 @@ SENSIBLE: dict[str, set[str]] = {
     "data.path": WORDS,
     "data.classes": OR_NONE,
     "data.train_size": OR_NONE,
-    "data.channels": OPTIONAL,
+    "data.channels": OPTIONAL | AS_TEXT,
     "data.mean": {"zero"},
     "data.std": {"fraction"} | AS_TEXT,
     "augment": OPTIONAL | {"empty mapping"},
