@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.bases.rotations import TURNS, StochasticHead, all_turns, joint_labels
+from methods.bases.rotations import TURNED, TURNS, StochasticHead
 from methods.contract import FrozenPart, SessionStrategy, TrainConfig
 from methods.parts.features import class_means
 from protocols.schema import Augment
@@ -42,7 +42,7 @@ class S3c(SessionStrategy):
 
     def embed(self, images: Tensor) -> Tensor:
         """Features [N, 4d] of all turns."""
-        return self.model.embed(all_turns(images)).view(len(images), -1)  # type: ignore[no-any-return]
+        return self.model.embed(TURNED.shown(images)).view(len(images), -1)  # type: ignore[no-any-return]
 
     def turns(self, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
         """Attended features [4N, d] of features [N, 4d] of all turns."""
@@ -56,7 +56,7 @@ class S3c(SessionStrategy):
 
     def before_session(self) -> None:
         labels = self.context.images.labels(self.own_indices)
-        self.now.means = class_means(self.turns(self.embed_indices(self.own_indices)), joint_labels(labels))
+        self.now.means = class_means(self.turns(self.embed_indices(self.own_indices)), TURNED.joint_labels(labels))
 
     def head_grown(self) -> None:
         head, rows = self.model.head, self.now.means.view(-1, TURNS, self.model.feature_dim)
@@ -70,7 +70,7 @@ class S3c(SessionStrategy):
         return self.model.head.joint(torch.cat([shots, self.stored]), *noise)  # type: ignore[no-any-return]
 
     def session_loss(self) -> Tensor:
-        labels, old = joint_labels(self.mb_y), torch.arange(len(self.stored), device=self.mb_y.device)
+        labels, old = TURNED.joint_labels(self.mb_y), torch.arange(len(self.stored), device=self.mb_y.device)
         shots, stored = self.mb_output.tensor_split([len(labels)])
         return F.cross_entropy(shots, labels) + self.config.old_weight * F.cross_entropy(stored, TURNS * old)  # type: ignore[no-any-return]
 
@@ -78,5 +78,4 @@ class S3c(SessionStrategy):
         self.stored = torch.cat([self.stored.to(self.now.means), self.now.means[::TURNS]])
 
     def scores(self, features: Tensor) -> Tensor:
-        joint = self.model.head.joint(self.turns(features)).view(len(features), TURNS, -1, TURNS)
-        return joint.diagonal(dim1=1, dim2=3).mean(dim=2)
+        return TURNED.scores(self.model.head.joint(self.turns(features)))

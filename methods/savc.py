@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from methods.contract import FeatureMethod
@@ -35,6 +34,5 @@ class Savc(FeatureMethod):
         self.model.head.others.data[self.old_classes : self.classes_seen] = rows[:, 1:]
 
     def scores(self, features: Tensor) -> Tensor:
-        m = len(self.model.head.transforms)
-        joint = self.model.head.joint(features.view(m * len(features), -1)).view(len(features), m, -1, m)
-        return torch.diagonal(joint, dim1=1, dim2=3).mean(dim=2)
+        head = self.model.head
+        return head.transforms.scores(head.joint(features.view(len(head.transforms) * len(features), -1)))  # type: ignore[no-any-return]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from functools import lru_cache
 from pathlib import Path
 
 from protocols.reading import ProtocolError, plain
+from protocols.unchanged import kept_unchanged
 
 DEFAULT = Path("methods")
 """Folder that is taken without being asked for, if it holds a method."""
@@ -64,15 +64,14 @@ def methods_in(folder: Path) -> list[Path]:
 def is_backbone(path: Path) -> bool:
     """Whether a file defines a function `backbone`. The file is read, not run."""
     try:
-        facts = path.stat()
-        return defines_backbone(path, facts.st_mtime_ns, facts.st_size)
+        return defines_backbone(path)
     except OSError:
         return False
 
 
-@lru_cache(maxsize=1024)
-def defines_backbone(path: Path, *state: int) -> bool:
-    """`is_backbone` while the file is in this `state` (time, size). Raises OSError."""
+@kept_unchanged
+def defines_backbone(path: Path) -> bool:
+    """`is_backbone` of a file that is there. Raises OSError."""
     return re.search(rb"^def backbone\(", path.read_bytes(), re.M) is not None
 
 

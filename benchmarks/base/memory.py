@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from benchmarks.base.training import loss_of_batch
-from methods.contract import BaseKind, BaseStep
+from benchmarks.base.training import first_step, loss_of_batch
+from methods.contract import BaseKind
 from methods.parts.network import Network
 
 SHARE = 0.5
@@ -47,10 +46,8 @@ def memory_of(network: Network, kind: BaseKind, channels: int, sides: Sequence[i
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         views = [torch.zeros(TRIED, channels, side, side) for side in sides]
-        step = replace(step, drawn=kind.draw(tried, views[0].shape, step))
-        loss = loss_of_batch(tried, kind, views, torch.arange(TRIED), step)
+        loss = loss_of_batch(tried, kind, views, torch.arange(TRIED), first_step(kind, tried, views[0]))
     activations = sum(saved.values()) if loss.requires_grad else 0
     return 4 * weights + COPIES * activations * -(-batch // TRIED)

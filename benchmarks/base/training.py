@@ -164,6 +164,12 @@ def drawn(kind: BaseKind, network: Network, view: Tensor, step: BaseStep) -> lis
         return kind.draw(network, view.shape, step)
 
 
+def first_step(kind: BaseKind, network: Network, view: Tensor) -> BaseStep:
+    """A step by which a kind's loss is tried before any training, with what the kind draws for such a view."""
+    step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
+    return replace(step, drawn=drawn(kind, network, view, step))
+
+
 def loss_of_batch(network: Network, kind: BaseKind, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
     views, labels = kind.expand(views, labels)
     if any(len(view) != len(labels) for view in views):

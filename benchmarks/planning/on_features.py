@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.base.network import kind_of, untrained
-from benchmarks.base.training import drawn, loss_of_batch
+from benchmarks.base.training import first_step, loss_of_batch
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
-from methods.contract import BaseKind, BaseStep
+from methods.contract import BaseKind
 from methods.contract.hooks import Hooks
 from methods.contract.registry import load_method
 from protocols.schema import Augment, Protocol
@@ -66,13 +66,10 @@ def needs_of_kinds(protocol: Protocol, stages: Sequence[BaseStage]) -> str:
     for number, (kind, _) in enumerate(kinds, start=1):
         network = untrained(protocol, kinds[:number], "fp32", 0, None, torch.device("cpu"))
         network.given = "features"
-        generator = torch.Generator().manual_seed(0)
-        features = torch.randn(TRIED, network.feature_dim, generator=generator)
+        features = torch.randn(TRIED, network.feature_dim, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(TRIED) % protocol.sessions.base
-        step = BaseStep(0, 1, 0.0, generator)
         try:
-            step = BaseStep(0, 1, 0.0, generator, drawn(kind, network, features, step))
-            loss_of_batch(network, kind, [features], labels, step)
+            loss_of_batch(network, kind, [features], labels, first_step(kind, network, features))
         except Exception:  # a kind may fail in any way at what is no image
             return f"{kind.name} needs images, or maps inside of a network"
     return ""

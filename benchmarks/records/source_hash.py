@@ -12,12 +12,13 @@ import importlib.util
 import re
 import sys
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from protocols.own_folder import own_folder
 from protocols.reading import read_yaml
+from protocols.unchanged import kept_unchanged
 
 PACKAGE = "methods"
 EQUAL = Path(__file__).with_name("equal_sources.yaml")
@@ -33,8 +34,8 @@ Imported = tuple[str, str | None, str | None]
 def source_hash(method: str, base: str) -> str | None:
     """Hash of the present sources of this method and of its base kind; None if they cannot be read."""
     if own_folder() is not None:  # it may be large
-        return hash_in.__wrapped__(method, base, ())
-    return hash_in(method, base, state_of_files())
+        return hash_now(method, base)
+    return hash_in(state_of_files(), method, base)
 
 
 def state_of_files() -> tuple[tuple[Path, int, int], ...]:
@@ -44,8 +45,12 @@ def state_of_files() -> tuple[tuple[Path, int, int], ...]:
 
 
 @lru_cache(maxsize=1024)
-def hash_in(method: str, base: str, state: tuple[tuple[Path, int, int], ...]) -> str | None:
+def hash_in(state: tuple[tuple[Path, int, int], ...], method: str, base: str) -> str | None:
     """`source_hash` while files are in this `state`."""
+    return hash_now(method, base)
+
+
+def hash_now(method: str, base: str) -> str | None:
     paths = [module_path(f"{PACKAGE}.{method}"), module_path(f"{PACKAGE}.bases.{base}")]
     known: dict[Path, str | None] = {}
     hashes = [None if path is None else hash_of_file(path, known) for path in paths]
@@ -113,7 +118,7 @@ def same_sources(method: str, version: int, one: str, other: str) -> bool:
     return any(one in group and other in group for group in groups)
 
 
-@cache
+@kept_unchanged
 def equal_groups(path: Path) -> dict[str, dict[int, list[list[str]]]]:
     return read_yaml(path) or {}
 
@@ -147,8 +152,7 @@ def hash_of_file(path: Path, known: dict[Path, str | None]) -> str | None:
 
 def hash_of_content(path: Path, known: dict[Path, str | None]) -> str | None:
     try:
-        facts = path.stat()
-        body, imports = parsed(path, facts.st_mtime_ns, facts.st_size)
+        body, imports = parsed(path)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
     parts = []
@@ -161,9 +165,9 @@ def hash_of_content(path: Path, known: dict[Path, str | None]) -> str | None:
     return hashlib.sha256("\n".join([body, *sorted(parts)]).encode()).hexdigest()[:DIGITS]
 
 
-@lru_cache(maxsize=256)
-def parsed(path: Path, *state: int) -> tuple[str, tuple[Imported, ...]]:
-    """Dump of a file's syntax tree without imports, and its imports. Cached by path and `state` (time, size)."""
+@kept_unchanged
+def parsed(path: Path) -> tuple[str, tuple[Imported, ...]]:
+    """Dump of a file's syntax tree without imports, and its imports."""
     module = Bare().visit(ast.parse(path.read_text(encoding="utf-8")))
     imports = tuple(names for node in ast.walk(module) for names in names_of(node, package_of(path)))
     return ast.dump(WithoutImports().visit(module)), imports

@@ -87,6 +87,7 @@ def phases_of(protocol: Protocol, name: str, options: argparse.Namespace, settin
     others = [variant for variant in wanted if variant.partition(":")[0] not in ("base_only", "joint_cnn")]
     places = ["--results", str(settings.results), "--data-root", str(settings.data_root), "--device", settings.device]
     places += ["--threads", str(settings.threads), "--precision", settings.precision, *(() if settings.compile else ("--no-compile",))]
+    places += ["--record-sessions"] if settings.record_sessions else []
     door = (sys.executable, str(SUITE_ROOT / "run_all.py"), "--protocol", name)
     chosen = [*(("--recipe", options.recipe) if options.recipe else ()), *(("--split", options.split) if options.split else ())]
 

@@ -69,6 +69,15 @@ class Contrast(BaseKind):
         rows.copy_(torch.where(present[:, None], moved, rows))
 
 
+def left_by_contrast(network: Network, sessions: Sessions) -> tuple[nn.Sequential, Tensor]:
+    """Takes the projector and the running means [base, d] of the first phase out of the network's parts; untrained ones where a network
+    before that phase is built."""
+    parts, d = network.parts, network.feature_dim
+    project = parts.pop("projector") if "projector" in parts else projector(d, 2048, 128)
+    means = parts.pop("means") if "means" in parts else RunningMeans(sessions.base, d)
+    return project, means.rows  # type: ignore[return-value]
+
+
 def projector(d: int, hidden: int, width: int) -> nn.Sequential:
     """Linear, ReLU, linear, without batch norm: [N, d] to [N, width]."""
     return nn.Sequential(nn.Linear(d, hidden), nn.ReLU(), nn.Linear(hidden, width))

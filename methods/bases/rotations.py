@@ -11,12 +11,14 @@ from torch.nn import functional as F
 
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.attention import Attention
+from methods.parts.fantasies import Transforms
 from methods.parts.heads import GrowingHead, unit
 from methods.parts.network import Network
 from protocols.fields import Share
 from protocols.schema import Sessions
 
 TURNS = 4
+TURNED = Transforms(TURNS, 1)
 
 
 class StochasticHead(GrowingHead):
@@ -85,7 +87,7 @@ class Rotations(BaseKind):
         network.head = StochasticHead(d, c.scale, Attention(d, c.dropout, c.dropout_of_weights))
 
     def expand(self, views: list[Tensor], labels: Tensor) -> tuple[list[Tensor], Tensor]:
-        return [all_turns(view) for view in views], joint_labels(labels)
+        return [TURNED.shown(view) for view in views], TURNED.joint_labels(labels)
 
     def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
         return network.head.draw(TURNS * shape[0], self.config.stochastic, step.generator)  # type: ignore[no-any-return]
@@ -94,13 +96,3 @@ class Rotations(BaseKind):
         *noise, of_weights, of_output = step.drawn
         x = network.head.attended(network.embed(views[0]), [of_weights, of_output])
         return F.cross_entropy(network.head.joint(x, *noise), labels)
-
-
-def all_turns(images: Tensor) -> Tensor:
-    """Images [N, C, S, S] in all turns, [4N, C, S, S]: those of one image follow each other."""
-    return torch.stack([images.rot90(k, (2, 3)) for k in range(TURNS)], dim=1).flatten(0, 1)
-
-
-def joint_labels(labels: Tensor) -> Tensor:
-    """Labels 4c + k [4N] of `all_turns` of images with labels c [N]."""
-    return (TURNS * labels[:, None] + torch.arange(TURNS, device=labels.device)).flatten()

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.bases.contrast import RunningMeans, projector
+from methods.bases.contrast import left_by_contrast
 from methods.bases.targets import drawn_together
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import unit
@@ -36,13 +36,11 @@ class Structure(BaseKind):
         temperature: float = Field(0.07, gt=0)
 
     def build(self, network: Network, sessions: Sessions) -> None:
-        parts, d = network.parts, network.feature_dim
-        own = parts.pop("projector") if "projector" in parts else projector(d, 2048, 128)
-        means = parts.pop("means") if "means" in parts else RunningMeans(sessions.base, d)
+        own, means = left_by_contrast(network, sessions)
         project = nn.Sequential(Unit(), own)
         with torch.no_grad():
-            targets = nearest_simplex(project(means.rows))
-        network.head = ProjectedHead(d, project, targets)
+            targets = nearest_simplex(project(means))
+        network.head = ProjectedHead(network.feature_dim, project, targets)
 
     def groups(self, network: Network) -> list[dict[str, Any]]:
         return [{"params": list(network.head.project.parameters())}]

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods.bases.contrast import RunningMeans, projector
+from methods.bases.contrast import left_by_contrast
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.contrast import batch_means, contrast, not_itself, spread_out
 from methods.parts.heads import unit
@@ -37,14 +37,13 @@ class Targets(BaseKind):
         backbone: bool = False  # CUB-200
 
     def build(self, network: Network, sessions: Sessions) -> None:
-        parts, d, seed = network.parts, network.feature_dim, int(torch.randint(2**31, ()))
-        project = parts.pop("projector") if "projector" in parts else projector(d, 2048, 128)
-        means = parts.pop("means") if "means" in parts else RunningMeans(sessions.base, d)
+        d, seed = network.feature_dim, int(torch.randint(2**31, ()))
+        project, means = left_by_contrast(network, sessions)
         targets = repelled(self.config.number or sessions.classes, project[-1].out_features, self.config.steps, seed)  # type: ignore[index, arg-type]
         if len(targets) < sessions.classes:
             raise ValueError(f"base kind targets: {sessions.classes} classes need as many targets, and targets.number is {len(targets)}")
         with torch.no_grad():
-            order = assigned(unit(project(means.rows)), targets, 0)
+            order = assigned(unit(project(means)), targets, 0)
         network.head = ProjectedHead(d, project, targets[order])
 
     def groups(self, network: Network) -> list[dict[str, Any]]:

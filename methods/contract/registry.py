@@ -8,7 +8,6 @@ import importlib
 import re
 import traceback
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from protocols.loading import first_line, unknown
 from protocols.own_folder import is_backbone, methods_in, own_folder
 from protocols.reading import InputError, odd_space, short
 from protocols.schema import BaseRecipe
+from protocols.unchanged import kept_unchanged
 
 if TYPE_CHECKING:
     from methods.contract.base_kind import BaseKind
@@ -69,13 +69,12 @@ def read_entry(name: str) -> Entry:
     """Reads the method's entry from its source without executing it. Raises MethodError."""
     if name not in (files := method_files()):
         raise MethodError(unknown("method", name, sorted(files)))
-    facts = files[name].stat()
-    return entry_in(files[name], facts.st_mtime_ns, facts.st_size)
+    return entry_in(files[name])
 
 
-@lru_cache(maxsize=1024)
-def entry_in(path: Path, *state: int) -> Entry:
-    """The entry of a method's file while the file is in this `state` (time, size). Raises MethodError."""
+@kept_unchanged
+def entry_in(path: Path) -> Entry:
+    """The entry of a method's file. Raises MethodError."""
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:

@@ -26,8 +26,8 @@ class Attention(nn.Module):
     def draw(self, count: int, tokens: int, generator: torch.Generator) -> list[Tensor]:
         """Numbers in [0, 1) that decide what is dropped of the weights and of the output, for `count` rows of `tokens`; none where nothing
         is dropped."""
-        shapes = {(count, tokens, tokens): self.of_weights, (count, tokens, self.out.out_features): self.dropout}
-        return [torch.rand(shape if share else (0,), generator=generator) for shape, share in shapes.items()]
+        wanted = (((count, tokens, tokens), self.of_weights), ((count, tokens, self.out.out_features), self.dropout))
+        return [torch.rand(shape if share else (0,), generator=generator) for shape, share in wanted]
 
     def forward(self, x: Tensor, drawn: Sequence[Tensor] = ()) -> Tensor:
         weights = (self.query(x) @ self.key(x).mT / x.shape[-1] ** 0.5).softmax(dim=-1)

@@ -27,12 +27,18 @@ class Transforms:
         if self.channel_orders > images.shape[1]:
             raise ValueError(f"{self.channel_orders} channel_orders need as many channels, and the images have {images.shape[1]}")
         turned = (images.rot90(turn * (4 // self.turns), (2, 3)) for turn in range(self.turns))
-        shown = [image.roll(-order, 1) for image in turned for order in range(self.channel_orders)]
+        shown = [image.roll(-order, 1) if order else image for image in turned for order in range(self.channel_orders)]
         return torch.stack(shown, dim=1).flatten(0, 1)
 
     def joint_labels(self, labels: Tensor) -> Tensor:
         """Labels M * c + k [M * N] of `shown` images with labels c [N]."""
         return (len(self) * labels[:, None] + torch.arange(len(self), device=labels.device)).flatten()
+
+    def scores(self, joint: Tensor) -> Tensor:
+        """Scores [N, classes]: the mean over transforms of joint logits [M * N, M * classes] of `shown` images, each by the matching
+        columns."""
+        m = len(self)
+        return joint.view(len(joint) // m, m, -1, m).diagonal(dim1=1, dim2=3).mean(dim=2)
 
 
 class FantasyHead(GrowingHead):

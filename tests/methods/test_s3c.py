@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.bases.rotations import Rotations, StochasticHead, all_turns, joint_labels
+from methods.bases.rotations import TURNED, Rotations, StochasticHead
 from methods.parts.attention import Attention, dropped
 from methods.s3c import S3c
 from tests.methods.by_hand import step_of
@@ -26,8 +26,8 @@ def head_of(classes: int = 2, d: int = 2) -> StochasticHead:
 
 def test_an_images_turns_follow_each_other_with_labels_4c_and_k() -> None:
     images = torch.arange(8.0).reshape(2, 1, 2, 2)
-    turned = all_turns(images)
-    assert joint_labels(torch.tensor([2, 0])).tolist() == [8, 9, 10, 11, 0, 1, 2, 3]
+    turned = TURNED.shown(images)
+    assert TURNED.joint_labels(torch.tensor([2, 0])).tolist() == [8, 9, 10, 11, 0, 1, 2, 3]
     assert torch.equal(turned[0], images[0]) and torch.equal(turned[4], images[1])
     assert turned[1].flatten().tolist() == [1, 3, 0, 2], "a quarter turn against the clock"
 
@@ -60,6 +60,13 @@ def test_the_base_draws_its_rows_once_a_step() -> None:
     assert torch.allclose(found, F.cross_entropy(head.joint(x, noise), labels))
     still = Rotations(Rotations.Config(stochastic=False))
     assert torch.allclose(still.loss(network, [x], labels, step_of(still, network, [x])), F.cross_entropy(head.joint(x), labels))
+
+
+def test_weights_and_output_are_dropped_apart_where_there_are_as_many_tokens_as_features() -> None:
+    attention, x = Attention(3), torch.randn(2, 3, 3)
+    drawn = attention.draw(2, 3, torch.Generator().manual_seed(0))
+    assert [one.shape for one in drawn] == [(2, 3, 3)] * 2
+    assert not torch.equal(*drawn) and attention(x, drawn).shape == x.shape
 
 
 def test_dropout_is_drawn_from_the_generator_alone() -> None:
