@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from protocols.augment import Augment
 from protocols.backbones import Backbone
 from protocols.data import Data
 from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Sha256, Strict, Text, once_each
+from protocols.like import filled
 from protocols.messages import explain
 from protocols.seeds import parse_seeds
 from protocols.training import Training, Trains
@@ -91,9 +92,11 @@ class Recipe(BaseRecipe):
     """Settings for the training of base models, and changes of the methods' own settings.
 
     `methods` maps a method (`ft_cnn`) or one preset of it (`lecnet:code`) to values that replace the preset's.
-    `bases` maps a base kind (methods/bases/) to values that replace the recipe's for it alone, or the kind's own.
+    `bases` maps a base kind (methods/bases/) to values that replace the recipe's for it alone, or the kind's own. Its `after` names the
+    kind whose trained network this one goes on with, in place of the kind's own parent.
     """
 
+    like: Name | None = Field(None, description="recipe of the same protocol whose values this one has where it does not give its own")
     bases: dict[str, dict[str, Any]] = {}
     methods: dict[str, dict[str, Any]] = {}
 
@@ -103,6 +106,8 @@ class Recipe(BaseRecipe):
         for base, values in bases.items():
             if "precision" in values:
                 raise ValueError(f"{base}: precision is the recipe's, for all base kinds alike")
+            if "after" in values and not isinstance(values["after"], str):
+                raise ValueError(f"{base}.after: must be the name of a base kind")
         return bases
 
     @model_validator(mode="after")
@@ -117,7 +122,7 @@ class Recipe(BaseRecipe):
     @property
     def shared(self) -> BaseRecipe:
         """The settings of all base kinds that `bases` does not name. Never kept: a changed copy of a recipe would keep it, too."""
-        return BaseRecipe.model_validate(self.model_dump(exclude={"bases", "methods"}))
+        return BaseRecipe.model_validate(self.model_dump(exclude={"like", "bases", "methods"}))
 
     def changes(self, base: str) -> dict[str, Any]:
         """The recipe's settings that `bases` replaces for this base kind."""
@@ -125,7 +130,12 @@ class Recipe(BaseRecipe):
 
     def of_kind(self, base: str) -> dict[str, Any]:
         """What `bases` says of this base kind's own settings (its Config). They are checked where kinds are known."""
-        return {key: value for key, value in self.bases.get(base, {}).items() if key not in BaseRecipe.model_fields}
+        return {key: value for key, value in self.bases.get(base, {}).items() if key not in (*BaseRecipe.model_fields, "after")}
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Kind -> the kind that it goes on with here, where `bases` says so. They are checked where kinds are known."""
+        return {base: values["after"] for base, values in self.bases.items() if "after" in values}
 
     def for_base(self, base: str) -> BaseRecipe:
         """The settings under which this base kind is trained."""
@@ -155,7 +165,7 @@ class Protocol(TitledFile):
     augment: Augment = Augment(pad=0, jitter=0.0)
     sessions: Sessions
     backbone: Backbone
-    recipes: dict[Name, Recipe]
+    recipes: Annotated[dict[Name, Recipe], BeforeValidator(filled)]
     recipe: Name
     splits: Annotated[tuple[SplitName, ...], Field(min_length=1), AfterValidator(once_each)] = ("paper",)
     seeds: str = "0-9"

@@ -34,7 +34,8 @@ class Study(TitledFile):
 
     `also_against` names further references, for studies about the order of the variants.
     `axis` names the parameter whose values are the labels; a label that is not a number (a learned value) is a horizontal line.
-    `seeds` replaces the protocol's, e.g. if one is enough, as for an embedding. `claim` is what a paper says about it.
+    `seeds` replaces the protocol's, e.g. if one is enough, as for an embedding. `recipe` is one that the study is made for: it runs
+    under no other, and protocols without it do not have the study. `claim` is what a paper says about it.
     """
 
     claim: Text = ""
@@ -43,6 +44,7 @@ class Study(TitledFile):
     variants: tuple[StudyVariant, ...] = Field(min_length=1, max_length=100)
     axis: Line | None = None
     seeds: str | None = None
+    recipe: Name | None = None
     figures: Annotated[tuple[Name, ...], AfterValidator(once_each)] = ("accuracy",)
 
     @field_validator("seeds")

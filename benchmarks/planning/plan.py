@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -29,7 +29,6 @@ from protocols import seeds as of_seeds
 from protocols.loading import for_full_data, nearest, unknown
 from protocols.reading import parse_yaml, short
 from protocols.schema import Protocol, Recipe
-from protocols.study import Study
 
 Variant = tuple[str, str, str | None]
 """Method, preset, and the base kind named with @KIND (None: the method's own)."""
@@ -137,30 +136,13 @@ def make_request(
     )
 
 
-def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:
-    """Request for a study's variants on a protocol. Raises UsageError or MethodError with the name of a variant that does not fit."""
-    request = make_request(protocol, recipe, split, study.seeds if seeds is None else seeds, "base_only", [])
-    variants: list[Variant] = []
-    for variant in study.variants:
-        where = f"study {study.name}, {short(variant.label)}"
-        try:
-            entry, preset, kind = parse_variant(variant.method)
-        except MethodError as error:
-            raise UsageError(f"{where}: {error}") from None
-        own, of_kinds = parted(variant.set)
-        effective(protocol, request.recipe, entry.name, preset, own, where)
-        stages(protocol, request.recipe, load_method(entry.name), kind or load_method(entry.name).own_base(preset), of_kinds, where)
-        variants.append((entry.name, preset, kind))
-    return replace(request, variants=tuple(variants), changes=tuple(variant.set for variant in study.variants))
-
-
 def identities(request: Request) -> list[Identity]:
     """One identity per run, ordered by seed. Imports the methods. Raises UsageError or MethodError."""
     changes = request.changes or ({},) * len(request.variants)
     of_first_seed: list[Identity] = []
     for (method, preset, kind), own in zip(request.variants, changes, strict=True):
         overrides = {**request.overrides.get(method, {}), **request.overrides.get(f"{method}:{preset}", {}), **own}
-        stands_on = kind_and_parents(kind or load_method(method).own_base(preset))
+        stands_on = kind_and_parents(kind or load_method(method).own_base(preset), request.settings.parents)
         for name in stands_on:
             overrides |= {f"{name}.{key}": value for key, value in request.overrides.get(f"@{name}", {}).items()}
         identity = make_identity(request, method, preset, overrides, request.seeds[0], kind)
@@ -233,10 +215,10 @@ def stages(
     said_by: str = "--set",
 ) -> list[BaseStage]:
     """The base sessions that a method stands on, in order; the last is that of `base`. Raises UsageError or MethodError."""
-    lineage = kind_and_parents(base)
+    of_recipe, found = protocol.recipes[recipe], []
+    lineage = kind_and_parents(base, of_recipe.parents)
     if strangers := sorted(set(overrides) - set(lineage)):
         raise UsageError(f"{said_by}: {short(strangers[0])} is not the base kind of the run, {base}")
-    of_recipe, found = protocol.recipes[recipe], []
     stated: Mapping[str, Mapping[str, Any]] = cls.bases
     for name in lineage:
         kind = load_base_kind(name)

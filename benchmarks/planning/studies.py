@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.metrics.catalogue import drawn
-from benchmarks.planning.plan import identities, study_request
+from benchmarks.planning.plan import Request, Variant, identities, make_request, parted, stages
+from benchmarks.planning.validation import effective
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
+from methods.contract.registry import MethodError, load_method, parse_variant
 from protocols.messages import short, unknown
 from protocols.schema import Protocol
 from protocols.study import OWN_FIGURES, Study
@@ -37,6 +39,25 @@ def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None,
             probes[identity.variant] += study.probes
     runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # all runs of a seed share a base model and its features
     return StudyRuns(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
+
+
+def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:
+    """Request for a study's variants on a protocol. Raises UsageError or MethodError with the name of a variant that does not fit."""
+    if recipe not in (None, study.recipe or recipe):
+        raise UsageError(f"study {study.name} is made for recipe {study.recipe}; leave --recipe out")
+    request = make_request(protocol, recipe or study.recipe, split, study.seeds if seeds is None else seeds, "base_only", [])
+    variants: list[Variant] = []
+    for variant in study.variants:
+        where = f"study {study.name}, {short(variant.label)}"
+        try:
+            entry, preset, kind = parse_variant(variant.method)
+        except MethodError as error:
+            raise UsageError(f"{where}: {error}") from None
+        own, of_kinds = parted(variant.set)
+        effective(protocol, request.recipe, entry.name, preset, own, where)
+        stages(protocol, request.recipe, load_method(entry.name), kind or load_method(entry.name).own_base(preset), of_kinds, where)
+        variants.append((entry.name, preset, kind))
+    return replace(request, variants=tuple(variants), changes=tuple(variant.set for variant in study.variants))
 
 
 def check_figures(study: Study) -> None:

@@ -16,7 +16,7 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.process_settings import ProcessSettings
 from methods.contract import KindConfig, MethodConfig
 from methods.contract.config import OwnConfig
-from methods.contract.registry import MethodError, base_kind_names, load_base_kind, load_method, parse_variant
+from methods.contract.registry import MethodError, base_kind_names, kind_and_parents, load_base_kind, load_method, parse_variant
 from methods.parts.backbones import BACKBONES, build_backbone
 from protocols.loading import explain, first_line, unknown
 from protocols.schema import Augment, Protocol
@@ -40,6 +40,9 @@ def check_protocol(protocol: Protocol) -> None:
             if name not in (known := base_kind_names()):
                 raise UsageError(f"{where}, bases: {unknown('base kind', name, known)}")
             kind_config(protocol, recipe, {}, name, {})
+            if (after := settings.parents.get(name, name)) not in known:
+                raise UsageError(f"{where}, bases.{name}.after: {unknown('base kind', after, known)}")
+            kind_and_parents(name, settings.parents)
     check_backbone(protocol)
 
 

@@ -21,8 +21,12 @@ def labels_of(study: Study, records: Sequence[Record], failures: Sequence[Failed
     Variants that were not run are left out. If the study names a method without a preset, the preset that was run is taken; if several
     were run, the variant is left out, and `unclear` reports it.
     """
-    known = {record.identity.variant: record.identity for record in records}
-    known |= {failed.variant: failed.identity for failed in failures if failed.identity is not None and failed.variant not in known}
+    known = {record.identity.variant: record.identity for record in records if is_for(study, record.identity)}
+    known |= {
+        failed.variant: failed.identity
+        for failed in failures
+        if failed.identity is not None and failed.variant not in known and is_for(study, failed.identity)
+    }
     found: dict[str, str] = {}
     for variant in study.variants:
         own = [name for name, identity in known.items() if is_of(variant, identity)]
@@ -33,7 +37,7 @@ def labels_of(study: Study, records: Sequence[Record], failures: Sequence[Failed
 
 def unclear(study: Study, records: Sequence[Record]) -> list[str]:
     """A line for each variant that the study names without a preset, although several presets were run."""
-    known = {record.identity.variant: record.identity for record in records}
+    known = {record.identity.variant: record.identity for record in records if is_for(study, record.identity)}
     lines = []
     for variant in study.variants:
         own = [name for name, identity in known.items() if is_of(variant, identity)]
@@ -42,6 +46,11 @@ def unclear(study: Study, records: Sequence[Record]) -> list[str]:
                 f"{variant.label}: the study says {variant.method}, and there are {', '.join(own)}; write one of them into the study"
             )
     return lines
+
+
+def is_for(study: Study, identity: Identity) -> bool:
+    """Whether a run is under the recipe that the study is made for, if it is made for one."""
+    return study.recipe in (None, identity.recipe)
 
 
 def is_of(variant: StudyVariant, identity: Identity) -> bool:
@@ -70,7 +79,7 @@ def shows(study: Study, records: Sequence[Record]) -> bool:
     """Whether a study's page has a section of these records: its reference, another variant, and traces if the study uses probes."""
     found = labels_of(study, records)
     labels = set(found.values())
-    own = [record for record in records if record.identity.variant in found]
+    own = [record for record in records if record.identity.variant in found and is_for(study, record.identity)]
     seen = not study.probes or any(has_traces(record, study.probes) for record in own)
     return study.reference in labels and len(labels) >= min(2, len(study.variants)) and seen
 

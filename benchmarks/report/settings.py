@@ -58,6 +58,12 @@ def own_differences(protocol: Protocol, record: Record) -> list[str]:
         and f"{identity.base}.{key}" not in identity.overrides
         and not agrees(value, identity.base_config[key])
     ]
+    lineage = [stage.base for stage in identity.stages]
+    found += [
+        f"base {kind} after {lineage[at - 1] if at else 'nothing'} instead of {recipe.parents[kind]}"
+        for at, kind in enumerate(lineage)
+        if kind in recipe.parents and recipe.parents[kind] not in lineage[max(at - 1, 0) : at]
+    ]
     then, now = (settings.model_dump(mode="json") for settings in (identity.base_recipe, recipe.for_base(identity.base)))
     shared = identity.recipe_settings.model_dump(mode="json")
     now_shared = recipe.shared.model_dump(mode="json")

@@ -17,7 +17,7 @@ from benchmarks.records.traces import has_traces
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
 from benchmarks.report.frame import label_of
-from benchmarks.report.matching import labels_of, unclear
+from benchmarks.report.matching import is_for, labels_of, unclear
 from benchmarks.report.pictures import Material, draw, slug
 from benchmarks.report.placing import group_of, page_name, run_of
 from benchmarks.report.section import Section
@@ -65,8 +65,8 @@ def study_content(protocol: Protocol, study: Study, store: Store) -> StudyConten
     """Raises RecordError if no variant of the study was run."""
     records, faults, failures = store.load(protocol.name)
     labels = labels_of(study, records, failures)
-    own = [record for record in records if record.identity.variant in labels]
-    failed = [run for run in failures if run.variant in labels]
+    own = [record for record in records if record.identity.variant in labels and is_for(study, record.identity)]
+    failed = [run for run in failures if run.variant in labels and (run.identity is None or is_for(study, run.identity))]
     if not (own or failed):
         why = "; ".join(unclear(study, records))
         raise RecordError(

@@ -7,6 +7,7 @@ import ast
 import importlib
 import re
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -181,15 +182,16 @@ def load_base_kind(name: str) -> type[BaseKind]:
     if len(kinds) != 1:
         raise MethodError(f"{file}: must hold one class that derives from BaseKind (has {len(kinds)})")
     kind = kinds[0]
-    if taken := sorted(set(kind.Config.model_fields) & set(BaseRecipe.model_fields)):
+    if taken := sorted(set(kind.Config.model_fields) & {*BaseRecipe.model_fields, "after"}):
         raise MethodError(f"{file}: {taken[0]} is a setting of every recipe; give the field of Config another name")
     return kind
 
 
-def kind_and_parents(name: str) -> list[str]:
-    """The base kind and those that it goes on with, the first one last. Raises MethodError for a parent that is not there, or a circle."""
-    chain, where = [name], "methods.bases"
-    while (parent := load_base_kind(chain[-1]).parent) is not None:
+def kind_and_parents(name: str, replaced: Mapping[str, str] | None = None) -> list[str]:
+    """The base kind and those that it goes on with, the first one last. `replaced` are parents that a recipe gives to kinds. Raises
+    MethodError for a parent that is not there, or a circle."""
+    chain, where, given = [name], "methods.bases", replaced or {}
+    while (parent := given.get(chain[-1], load_base_kind(chain[-1]).parent)) is not None:
         if parent not in (known := base_kind_names()):
             raise MethodError(f"{shown(where, chain[-1])}, parent: {unknown('base kind', parent, known)}")
         if parent in chain:

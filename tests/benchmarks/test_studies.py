@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from benchmarks.planning.ledger import Ledger
-from benchmarks.planning.plan import study_request
-from benchmarks.planning.studies import study_runs
+from benchmarks.planning.studies import study_request, study_runs
 from benchmarks.records import traces as of_probes
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun
@@ -53,7 +52,14 @@ def study_of(*variants: tuple[str, str, dict[str, Any]], figures: tuple[str, ...
 @pytest.mark.parametrize("name", study_names())
 @pytest.mark.parametrize("protocol", protocol_names())
 def test_every_shipped_study_fits_every_protocol(protocol: str, name: str) -> None:
-    runs = study_runs(load_protocol(protocol), [load_study(name)], None, None, None).runs
+    """Or those alone that have the recipe it is made for."""
+    of, study = load_protocol(protocol), load_study(name)
+    if study.recipe not in (None, *of.recipes):
+        with pytest.raises(UsageError, match=f"{protocol}: no recipe named '{study.recipe}'"):
+            study_runs(of, [study], None, None, None)
+        return
+    runs = study_runs(of, [study], None, None, None).runs
+    assert {run.recipe for run in runs} == {study.recipe or of.recipe}
     seeds = {run.seed for run in runs}
     assert len(runs) == len(load_study(name).variants) * len(seeds)
     assert seeds == ({0} if name == "tsne" else set(range(10)))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.planning.plan import identities, study_request
+from benchmarks.planning.plan import identities
+from benchmarks.planning.studies import study_request
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity

@@ -74,6 +74,7 @@ VALID: dict[str, Any] = {  # every key there is
             "precision": "fp32",
             "trains": "last_block",
             "stored_views": 2,
+            "like": None,
             "bases": {"projected": {"lr": 0.2}},
             "methods": {"ft_cnn": {"lr": 0.1}},
         }
@@ -98,6 +99,7 @@ SECTIONS: dict[Path_, type[BaseModel]] = {
     ("canonical",): Canonical,
 }
 FIELDS = [(*section, field) for section, model in SECTIONS.items() for field in model.model_fields]
+FIELDS.remove(("recipes", "paper", "like"))  # names another recipe: test_like.py
 FIELDS.remove(("data", "features"))  # stands in place of images: tests/benchmarks/test_stored_features.py
 MAY_BE_ZERO = {f"augment.{name}" for name in ("pad", "jitter", "hue", "grey", "cutout")} | {"sessions.count"}
 MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}

@@ -1,0 +1,101 @@
+"""A recipe may say after which kind another one is trained: then all methods stand on one base session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.planning.studies import study_request
+from benchmarks.planning.validation import check_protocol
+from benchmarks.records.identity import Identity
+from benchmarks.report.bases import in_words
+from benchmarks.report.settings import own_differences
+from benchmarks.running.runner import Runner
+from benchmarks.system.errors import UsageError
+from methods.contract.registry import MethodError
+from protocols import load_protocol
+from protocols.schema import Protocol
+from protocols.study import load_study
+
+FROZEN = {"trains": "none", "stored_views": 1}
+COSINE = {"rule": "cosine", "scale": 16.0, "scale_learns": False}
+ONE_BASE = {
+    "cosine": COSINE,
+    "etf": {"after": "cosine", "width": 32, **FROZEN},
+    "contrast": {"after": "cosine", **FROZEN},
+    "targets": FROZEN,
+}
+
+
+def changed(tiny: Protocol, bases: dict[str, Any]) -> Protocol:
+    content = tiny.model_dump(mode="json")
+    content["recipes"]["one"] = {"like": "fast", "bases": bases}
+    return Protocol.model_validate(content)
+
+
+def runs_of(protocol: Protocol, methods: str) -> list[Identity]:
+    return identities(make_request(protocol, "one", None, "0", methods, []))
+
+
+@pytest.fixture
+def one(tiny: Protocol, runner: Runner) -> Runner:
+    return Runner(changed(tiny, ONE_BASE), runner.settings)
+
+
+def test_a_run_names_the_kinds_in_order_and_what_each_trains(one: Runner) -> None:
+    nc, orco = runs_of(one.protocol, "nc_fscil,orco")
+    assert [stage.base for stage in nc.stages] == ["cosine", "etf"]
+    assert [stage.base for stage in orco.stages] == ["cosine", "contrast", "targets"]
+    assert [nc.recipe_of(stage).trains for stage in nc.stages] == ["all", "none"]
+    assert in_words(nc).startswith("cosine") and "etf, width 32" in in_words(nc)
+
+
+def test_without_it_the_kind_has_its_own_parent(tiny: Protocol) -> None:
+    [nc, orco] = identities(make_request(tiny, None, None, "0", "nc_fscil,orco", []))
+    assert [stage.base for stage in nc.stages] == ["etf"] and [stage.base for stage in orco.stages] == ["contrast", "targets"]
+
+
+def test_all_have_the_backbone_of_the_one_base(one: Runner) -> None:
+    """Proto's predictions are the same on every kind that is trained after the cosine base, and its base model is the other recipe's."""
+    runs = runs_of(one.protocol, "proto@cosine,closer@cosine,proto@etf,proto@targets")
+    assert len({one.run(run)[0].predictions_sha256 for run in runs}) == 1
+
+
+def test_methods_on_them_learn(one: Runner) -> None:
+    for run in runs_of(one.protocol, "nc_fscil,orco"):
+        last = one.run(run)[0].sessions[-1]
+        assert sum(last.correct) > 0.2 * sum(last.total)  # chance is a tenth
+
+
+@pytest.mark.parametrize(
+    ("bases", "said"),
+    [
+        ({"etf": {"after": "cosin"}}, "bases.etf.after: no base kind named 'cosin'. Did you mean 'cosine'?"),
+        ({"cosine": {"after": "etf"}, "etf": {"after": "cosine"}}, "leads back to it"),
+    ],
+)
+def test_what_cannot_be_is_said_before_training(tiny: Protocol, bases: dict[str, Any], said: str) -> None:
+    with pytest.raises((UsageError, MethodError), match=said):
+        check_protocol(changed(tiny, bases))
+
+
+def test_a_name_is_a_name(tiny: Protocol) -> None:
+    with pytest.raises(ValueError, match=r"etf.after: must be the name of a base kind"):
+        changed(tiny, {"etf": {"after": 3}})
+
+
+def test_a_page_says_where_a_record_stands_on_another_base_than_the_file_says(tiny: Protocol, one: Runner) -> None:
+    record = one.run(runs_of(one.protocol, "nc_fscil")[0])[0]
+    assert own_differences(one.protocol, record) == []
+    other = changed(tiny, {**ONE_BASE, "etf": {**ONE_BASE["etf"], "after": "linear"}})
+    assert "base etf after cosine instead of linear" in own_differences(other, record)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar100"])
+def test_every_row_of_the_study_stands_on_the_same_base_session(name: str) -> None:
+    runs = identities(study_request(load_protocol(name), load_study("one-base"), "one-base", None, "0"))
+    first = {(stage.base, repr(stage.config), repr(stage.settings)) for stage in (run.stages[0] for run in runs)}
+    assert len(first) == 1
+    assert {stage.settings.get("trains") for run in runs for stage in run.stages[1:]} == {"none"}

@@ -1,0 +1,58 @@
+"""Recipes that begin as another one of their protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from protocols import load_protocol
+from protocols.messages import explain
+from protocols.schema import Protocol, Recipe
+
+PAPER = {"epochs": 30, "lr": 0.1, "milestones": [20], "bases": {"etf": {"width": 64}}, "methods": {"topic": {"lr": 0.01, "epochs": 5}}}
+
+
+def recipes(**more: Any) -> dict[str, Recipe]:
+    content = load_protocol("digits").model_dump(mode="json")
+    return Protocol.model_validate({**content, "recipe": "paper", "recipes": {"paper": PAPER, **more}}).recipes
+
+
+def test_what_is_not_given_is_the_other_ones() -> None:
+    short = recipes(short={"like": "paper", "epochs": 3, "milestones": []})["short"]
+    assert short == Recipe(**{**PAPER, "like": "paper", "epochs": 3, "milestones": []})
+
+
+def test_entries_of_bases_and_methods_are_merged_by_name_and_lists_replaced() -> None:
+    changed = recipes(other={"like": "paper", "bases": {"etf": {"lr": 1.0}, "closer": {}}, "methods": {"topic": {"epochs": 9}}})["other"]
+    assert changed.bases == {"etf": {"width": 64, "lr": 1.0}, "closer": {}}
+    assert changed.methods == {"topic": {"lr": 0.01, "epochs": 9}}
+    assert recipes(other={"like": "paper", "milestones": [1, 2]})["other"].milestones == (1, 2)
+
+
+def test_it_may_be_like_one_that_is_like_another_and_stand_before_it() -> None:
+    found = recipes(c={"like": "b", "epochs": 25}, b={"like": "paper", "lr": 0.2})
+    assert (found["c"].lr, found["c"].epochs, found["c"].bases) == (0.2, 25, PAPER["bases"])
+
+
+def test_the_settings_of_a_run_do_not_say_where_they_come_from() -> None:
+    found = recipes(same={"like": "paper"})
+    assert found["same"].shared == found["paper"].shared and "like" not in found["same"].shared.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"a": {"like": "papr"}}, "a.like: no recipe named 'papr'. Did you mean 'paper'?"),
+        ({"a": {"like": "b"}, "b": {"like": "a"}}, "it leads back to itself (a -> b -> a)"),
+        ({"a": {"like": "a"}}, "a.like: it leads back to itself (a -> a)"),
+        ({"a": {"like": 3, "epochs": 1, "lr": 0.1}}, "recipes.a.like"),
+        ({"a": {"like": "paper", "epoch": 3}}, "unknown key 'recipes.a.epoch'. Did you mean 'epochs'?"),
+        ({"a": [1], "b": {"like": "a"}}, "recipes.a"),
+    ],
+)
+def test_what_is_wrong_is_named(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        recipes(**more)
+    assert said in explain(error.value, Protocol)
