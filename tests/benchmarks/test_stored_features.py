@@ -33,9 +33,11 @@ from methods.parts.backbones import build_backbone
 from protocols import load_protocol
 from protocols.backbones import Backbone, Weights
 from protocols.on_features import protocol_on
+from protocols.own_folder import source_of
 from protocols.schema import Protocol
 
 NAME = "digits-features"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "lite0.py"
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -389,3 +391,13 @@ def test_cub_on_features_differs_from_its_images_in_nothing_else() -> None:
     assert here.shared == there.shared
     assert here.methods == {name: values for name, values in there.methods.items() if name in here.methods}
     assert (facts.weights, facts.preparation.mean, facts.preparation.std) == (weights.sha256, images.data.mean, images.data.std)
+
+
+def test_two_networks_see_cub_under_one_protocol() -> None:
+    """The second one differs in what is said of its features alone, and names the file of docs/examples that holds it."""
+    first, second = load_protocol("cub200-features"), load_protocol("cub200-lite0")
+    left_out = {"name", "title", "notes", "data"}
+    assert first.model_dump(exclude=left_out) == second.model_dump(exclude=left_out)
+    facts = second.data.features
+    assert facts is not None and facts.network == f"module:lite0 (source {source_of(EXAMPLE)[:16]})"
+    assert facts.novel_seen == "possible"

@@ -33,8 +33,8 @@ BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000)} | dict.
 
 
 def test_every_shipped_protocol_is_checked_here() -> None:
-    """cub200-features is what a command writes of cub200-resnet18b: tests/benchmarks/test_stored_features.py."""
-    assert protocol_names() == sorted([*SHIPPED, "cub200-features"])
+    """Two are what a command writes of cub200-resnet18b: tests/benchmarks/test_stored_features.py."""
+    assert protocol_names() == sorted([*SHIPPED, "cub200-features", "cub200-lite0"])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
