@@ -13,6 +13,7 @@ from protocols.fields import Line, Name, Strict, one_line
 from protocols.messages import explain
 from protocols.reading import ProtocolError, read_yaml, short
 from protocols.schema import Protocol, SplitName
+from protocols.unchanged import kept_unchanged
 
 
 def one_line_if_any(text: str) -> str:
@@ -73,14 +74,19 @@ def load_published(name: str, group: str = "") -> tuple[PublishedRow, ...]:
     path = published_file(name, group)
     if not path.exists():
         return ()
-    content = read_yaml(path)
-    try:
-        rows = TypeAdapter(tuple[PublishedRow, ...]).validate_python(content)
-    except ValidationError as error:
-        raise ProtocolError(f"{path}: {explain(error, PublishedRow)}") from None
+    rows = rows_in(path)
     if name in loading.protocol_names():
         check_rows(path, rows, loading.load_protocol(name))
     return rows
+
+
+@kept_unchanged
+def rows_in(path: Path) -> tuple[PublishedRow, ...]:
+    content = read_yaml(path)
+    try:
+        return TypeAdapter(tuple[PublishedRow, ...]).validate_python(content)
+    except ValidationError as error:
+        raise ProtocolError(f"{path}: {explain(error, PublishedRow)}") from None
 
 
 def published_file(name: str, group: str = "") -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Place = tuple[str | int, ...]
@@ -58,11 +59,15 @@ PLACEHOLDER = "@@@"
 
 @dataclass(frozen=True)
 class Case:
-    """One file with one fault. `key` is what a message about it must name."""
+    """One file with one fault, written when it is asked for. `key` is what a message about it must name."""
 
     place: Place
     what: str
-    text: str
+    write: Callable[[], str]
+
+    @property
+    def text(self) -> str:
+        return self.write()
 
     @property
     def key(self) -> str:
@@ -91,25 +96,40 @@ def faults(content: Any) -> Iterator[Case]:
     """Every place missing, with every bad value, and in mappings misspelt, beside a stranger, and twice."""
     for place in places(content):
         for what, text in BAD_VALUES.items():
-            yield Case(place, what, written(content, place, text))
-        changed = copy.deepcopy(content)
-        del parent_of(changed, place)[place[-1]]
-        yield Case(place, "missing", json.dumps(changed))
+            yield Case(place, what, partial(written, content, place, text))
+        yield Case(place, "missing", partial(without, content, place))
         if isinstance(place[-1], str):
             yield from of_keys(content, place, place[-1])
 
 
 def of_keys(content: Any, place: Place, key: str) -> Iterator[Case]:
     for what, name in (("stranger", "zzz"), ("misspelt", f"{key}x"), ("long key", LONG), ("strange key", "a\nb\0\u202e")):
-        changed = copy.deepcopy(content)
-        mapping = parent_of(changed, place)
-        mapping[name] = mapping.pop(key) if what == "misspelt" else 1
-        yield Case(place[:-1] if what == "strange key" else (*place[:-1], name[:60]), what, json.dumps(changed))
+        named = place[:-1] if what == "strange key" else (*place[:-1], name[:60])
+        yield Case(named, what, partial(with_key, content, place, name, instead=what == "misspelt"))
     for what, name in (("number as key", "7"), ("list as key", "[1, 2]"), ("null as key", "null"), ("twice", json.dumps(key))):
         named = {"number as key": (*place[:-1], "7"), "null as key": (*place[:-1], "None")}.get(what, place)
-        changed = copy.deepcopy(content)
-        parent_of(changed, place)[PLACEHOLDER] = 1
-        yield Case(named, what, json.dumps(changed).replace(json.dumps(PLACEHOLDER), f"? {name}\n"))
+        yield Case(named, what, partial(with_odd_key, content, place, name))
+
+
+def without(content: Any, place: Place) -> str:
+    changed = copy.deepcopy(content)
+    del parent_of(changed, place)[place[-1]]
+    return json.dumps(changed)
+
+
+def with_key(content: Any, place: Place, name: str, *, instead: bool) -> str:
+    """With another key beside that of the place, or in its stead."""
+    changed = copy.deepcopy(content)
+    mapping = parent_of(changed, place)
+    mapping[name] = mapping.pop(place[-1]) if instead else 1
+    return json.dumps(changed)
+
+
+def with_odd_key(content: Any, place: Place, name: str) -> str:
+    """With a key that JSON does not have beside that of the place."""
+    changed = copy.deepcopy(content)
+    parent_of(changed, place)[PLACEHOLDER] = 1
+    return json.dumps(changed).replace(json.dumps(PLACEHOLDER), f"? {name}\n")
 
 
 def written(content: Any, place: Place, text: str) -> str:

@@ -32,9 +32,12 @@ SENSIBLE: dict[str, set[str]] = {
     "sessions.count": AS_TEXT | {"zero"},
     "sessions.shots": {"million"},  # a data set may have them
     "backbone.pretrained": OR_NONE,
-    "recipes.paper.epochs": AS_TEXT,
+    "recipes.first.epochs": AS_TEXT,
+    "recipes.first.lr": AS_TEXT | {"fraction", "million"},
+    "recipes.paper.like": OR_NONE,
+    "recipes.paper.epochs": OPTIONAL | AS_TEXT,
     "recipes.paper.batch": OPTIONAL | AS_TEXT | {"million"},  # all of a large data set
-    "recipes.paper.lr": AS_TEXT | {"fraction", "million"},  # the run says that its loss is no number
+    "recipes.paper.lr": OPTIONAL | AS_TEXT | {"fraction", "million"},  # the run says that its loss is no number
     "recipes.paper.momentum": OPTIONAL,
     "recipes.paper.nesterov": OPTIONAL | {"true", "zero"},
     "recipes.paper.weight_decay": OPTIONAL | AS_TEXT | {"fraction", "million", "zero"},
