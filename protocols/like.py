@@ -1,11 +1,14 @@
-"""Recipes that begin as another one of their protocol: `like: paper`, and what differs."""
+"""Recipes that begin as another one: `like: paper` of their own protocol, or `like: cub200/paper` of a shipped one, and what differs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from protocols.messages import unknown
+from protocols.reading import read_yaml
 
+FOLDER = Path(__file__).parent
 BY_NAME = ("bases", "methods")
 """Keys of a recipe under which each entry is merged with the other recipe's of that name; all others are replaced."""
 
@@ -17,19 +20,31 @@ def filled(recipes: Any) -> Any:
     """
     if not isinstance(recipes, dict):
         return recipes
-    return {name: with_others(recipes, [name]) for name in recipes}
+    return {name: with_other(recipes, [str(name)], name) for name in recipes}
 
 
-def with_others(recipes: dict[Any, Any], chain: list[Any]) -> Any:
-    own = recipes[chain[-1]]
+def with_other(recipes: dict[Any, Any], chain: list[str], name: Any) -> Any:
+    """Recipe `name` with the values of the one that it is like; `chain` is how it was come to."""
+    own = recipes[name]
     if not isinstance(own, dict) or not isinstance(other := own.get("like"), str):
         return own
-    if other not in recipes:
-        raise ValueError(f"{chain[-1]}.like: {unknown('recipe', other, [str(name) for name in recipes])}")
     if other in chain:
-        raise ValueError(f"{chain[-1]}.like: it leads back to itself ({' -> '.join(map(str, [*chain, other]))})")
-    base = with_others(recipes, [*chain, other])
+        raise ValueError(f"{chain[0]}.like: it leads back to itself ({' -> '.join([*chain, other])})")
+    protocol, slash, recipe = other.rpartition("/")
+    among = of_shipped(protocol, f"{chain[0]}.like") if slash else recipes
+    if recipe not in among:
+        raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, list(map(str, among)))}")
+    base = with_other(among, [*chain, other], recipe)
     return merged(base, own) if isinstance(base, dict) else own
+
+
+def of_shipped(protocol: str, where: str) -> dict[Any, Any]:
+    """The recipes in the file of a shipped protocol."""
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if protocol not in known:
+        raise ValueError(f"{where}: {unknown('protocol', protocol, known)}")
+    found: dict[Any, Any] = read_yaml(FOLDER / f"{protocol}.yaml")["recipes"]
+    return found
 
 
 def merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

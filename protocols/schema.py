@@ -96,7 +96,7 @@ class Recipe(BaseRecipe):
     kind whose trained network this one goes on with, in place of the kind's own parent.
     """
 
-    like: Name | None = Field(None, description="recipe of the same protocol whose values this one has where it does not give its own")
+    like: Line | None = Field(None, description="recipe, or shipped PROTOCOL/RECIPE, whose values this one has where it gives none")
     bases: dict[str, dict[str, Any]] = {}
     methods: dict[str, dict[str, Any]] = {}
 

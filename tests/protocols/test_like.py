@@ -36,6 +36,13 @@ def test_it_may_be_like_one_that_is_like_another_and_stand_before_it() -> None:
     assert (found["c"].lr, found["c"].epochs, found["c"].bases) == (0.2, 25, PAPER["bases"])
 
 
+def test_it_may_be_like_one_of_a_shipped_protocol() -> None:
+    """A user's CUB on other weights: `like: cub200/paper`."""
+    theirs = load_protocol("cub200").recipes["paper"]
+    mine = recipes(mine={"like": "cub200/paper", "epochs": 5})["mine"]
+    assert mine == Recipe(**{**theirs.model_dump(), "like": "cub200/paper", "epochs": 5})
+
+
 def test_the_settings_of_a_run_do_not_say_where_they_come_from() -> None:
     found = recipes(same={"like": "paper"})
     assert found["same"].shared == found["paper"].shared and "like" not in found["same"].shared.model_dump()
@@ -47,6 +54,9 @@ def test_the_settings_of_a_run_do_not_say_where_they_come_from() -> None:
         ({"a": {"like": "papr"}}, "a.like: no recipe named 'papr'. Did you mean 'paper'?"),
         ({"a": {"like": "b"}, "b": {"like": "a"}}, "it leads back to itself (a -> b -> a)"),
         ({"a": {"like": "a"}}, "a.like: it leads back to itself (a -> a)"),
+        ({"a": {"like": "paper/paper"}}, "a.like: no protocol named 'paper'."),
+        ({"a": {"like": "cub200/papr"}}, "a.like: no recipe named 'papr'. Did you mean 'paper'?"),
+        ({"a": {"like": "../cub200/paper"}}, "a.like: no protocol named '../cub200'"),
         ({"a": {"like": 3, "epochs": 1, "lr": 0.1}}, "recipes.a.like"),
         ({"a": {"like": "paper", "epoch": 3}}, "unknown key 'recipes.a.epoch'. Did you mean 'epochs'?"),
         ({"a": [1], "b": {"like": "a"}}, "recipes.a"),
