@@ -14,7 +14,8 @@ BY_NAME = ("bases", "methods")
 
 
 def filled(recipes: Any) -> Any:
-    """The recipes of a YAML file, each with the values of the one that it is like. Raises ValueError if that is not there, or for a circle.
+    """The recipes of a YAML file, each with the values of the one that it is like, and without `like`: a protocol that was read says all
+    itself. Raises ValueError if that one is not there, or for a circle.
 
     What is not a mapping stays as it is, for the schema to refuse.
     """
@@ -35,7 +36,7 @@ def with_other(recipes: dict[Any, Any], chain: list[str], name: Any) -> Any:
     if recipe not in among:
         raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, list(map(str, among)))}")
     base = with_other(among, [*chain, other], recipe)
-    return merged(base, own) if isinstance(base, dict) else own
+    return merged(base, {key: value for key, value in own.items() if key != "like"}) if isinstance(base, dict) else own
 
 
 def of_shipped(protocol: str, where: str) -> dict[Any, Any]:

@@ -96,7 +96,9 @@ class Recipe(BaseRecipe):
     kind whose trained network this one goes on with, in place of the kind's own parent.
     """
 
-    like: Line | None = Field(None, description="recipe, or shipped PROTOCOL/RECIPE, whose values this one has where it gives none")
+    like: Line | None = Field(
+        None, description="recipe, or shipped PROTOCOL/RECIPE, whose values this one has where it gives none; None once read"
+    )
     bases: dict[str, dict[str, Any]] = {}
     methods: dict[str, dict[str, Any]] = {}
 

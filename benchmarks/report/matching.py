@@ -88,14 +88,16 @@ def without_studied(section: Section, studies: Sequence[Study], elsewhere: Seque
     """The section without the variants of changed parameters that studies show, and the names of these studies.
 
     A study shows its variants once all of them have records, here or `elsewhere`: on other pages, for this section's recipe and split,
-    images and settings. Until then they are in the protocol's own table.
+    images and settings. Until then they are in the protocol's own table. Under a recipe that is made for a study, all of its variants are
+    left to it from the first on.
     """
     moved: dict[str, str] = {}
     records = [*section.records, *elsewhere]
     for study in studies:
         labels = labels_of(study, records)
-        if set(labels.values()) == {variant.label for variant in study.variants} and shows(study, records):
-            changed = {variant.label for variant in study.variants if variant.set}
+        whole = study.recipe is not None
+        if shows(study, records) and (whole or set(labels.values()) == {variant.label for variant in study.variants}):
+            changed = {variant.label for variant in study.variants if variant.set or whole}
             for variant, label in labels.items():
                 if label in changed and variant in section.variants:
                     moved.setdefault(variant, study.name)

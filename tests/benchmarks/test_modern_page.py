@@ -261,6 +261,19 @@ def test_a_study_across_pages_shows_its_variants_once_all_are_there(make_record:
     assert (kept.variants, moved) == ({}, {"mine"})
 
 
+def test_rows_of_a_recipe_that_is_made_for_a_study_are_its_own_from_the_first_on(make_record: Make) -> None:
+    """Under this recipe alone: the same variants stand in the table of another one."""
+    variants = [{"label": label, "method": f"{label}@cosine"} for label in ("proto:raw_mean", "base_only:default", "teen:default")]
+    study = Study.model_validate({"name": "mine", "title": "Mine", "reference": "proto:raw_mean", "variants": variants, "recipe": "quick"})
+    runs = [make_record(variant, **ASKED) for variant in ("proto:raw_mean", "base_only:default")]
+    section = Section("quick", "paper", {record.identity.variant: [record] for record in runs})
+    kept, moved = without_studied(section, [study])
+    assert (kept.variants, moved) == ({}, {"mine"})
+    for other in (study.model_copy(update={"recipe": "paper"}), study.model_copy(update={"recipe": None})):
+        left, moved = without_studied(section, [other])
+        assert (left.variants, moved) == (section.variants, set())
+
+
 def test_a_study_names_the_page_of_its_other_settings(make_record: Make, hand: Protocol) -> None:
     made = (make_record("teen:default", **COSINE), make_record("base_only:default"), make_record("proto:raw_mean", **ASKED))
     found = by_page(hand, [Section("quick", "paper", {record.identity.variant: [record]}) for record in made])
