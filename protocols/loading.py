@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from protocols.messages import explain, first_line, nearest, unknown
 from protocols.own_folder import backbone_file, source_of
 from protocols.reading import ProtocolError, read_yaml
 from protocols.schema import Protocol, TitledFile
+from protocols.unchanged import kept_unchanged
 
 __all__ = ["ProtocolError", "explain", "first_line", "load_protocol", "nearest", "protocol_names", "unknown"]
 
@@ -48,15 +50,32 @@ def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Title
     path = Path(name) if is_file else folder / f"{name}.yaml"
     if not is_file and name not in (known := names_in(folder)):
         raise ProtocolError(unknown(what, name, known))
-    loaded = load_mapping(path, what, model)
+    loaded = validated(read_yaml(path) if is_file else content_of_shipped(path), path, what, model)
     if loaded.name != path.stem:
         raise ProtocolError(f"{path}: name is {loaded.name!r}, but must be {path.stem!r}, as the file is called")
     return loaded
 
 
+kept_yaml = kept_unchanged(read_yaml)
+"""Every page asks for all studies of the suite."""
+
+
+def content_of_shipped(path: Path) -> Any:
+    """What a YAML file of the suite holds, read once as long as the file stays as it is; the value is the caller's own. Raises
+    ProtocolError."""
+    try:
+        return deepcopy(kept_yaml(path))
+    except OSError:  # not even its state can be read
+        return read_yaml(path)
+
+
 def load_mapping(path: Path, what: str, model: type[Model]) -> Model:
     """Loads a YAML file that holds a mapping as an instance of `model`. Raises ProtocolError with file and key."""
-    content = read_yaml(path)
+    return validated(read_yaml(path), path, what, model)
+
+
+def validated(content: Any, path: Path, what: str, model: type[Model]) -> Model:
+    """What the file at `path` holds as an instance of `model`. Raises ProtocolError with file and key."""
     if not isinstance(content, dict):
         raise ProtocolError(f"{path}: a {what} is a mapping of keys to values")
     try:

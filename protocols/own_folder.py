@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -58,7 +59,12 @@ def take_own_folder(asked: Path | None) -> Path | None:
 
 def methods_in(folder: Path) -> list[Path]:
     """Files of methods (or of base kinds) in a folder, sorted; empty if there is no such folder."""
-    return sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+    try:
+        with os.scandir(folder) as entries:  # planning asks very often; a sorted glob takes ten times as long
+            names = sorted(entry.name for entry in entries)
+    except OSError:
+        return []
+    return [folder / name for name in names if name.endswith(".py") and not name.startswith(("_", "."))]
 
 
 def is_backbone(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -54,6 +55,13 @@ def checked_variant(name: str, where: str) -> tuple[str, str, str | None]:
     return entry.name, preset, kind
 
 
+@cache
+def try_backbone(name: str, channels: int, size: int) -> None:
+    """Raises RuntimeError or ValueError if the suite's backbone cannot take images of this shape; tried once, if it can."""
+    with torch.device("meta"):
+        BACKBONES[name](channels).eval()(torch.zeros(1, channels, size, size))
+
+
 def check_backbone(protocol: Protocol) -> None:
     """Raises UsageError if the backbone is unknown, cannot take the protocol's images, or has no such weights."""
     name, size, channels = protocol.backbone.name, protocol.data.size, protocol.data.channels
@@ -63,8 +71,7 @@ def check_backbone(protocol: Protocol) -> None:
         if ":" in name:
             build_backbone(name, channels, size=size, source=protocol.backbone.source)
         else:
-            with torch.device("meta"):
-                BACKBONES[name](channels).eval()(torch.zeros(1, channels, size, size))
+            try_backbone(name, channels, size)
     except (RuntimeError, ValueError) as error:
         reason = first_line(error)
         if ":" in name:

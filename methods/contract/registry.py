@@ -57,9 +57,25 @@ def method_files() -> dict[str, Path]:
     return {path.stem: path for folder in reversed(folders()) for path in methods_in(folder) if not is_backbone(path)}
 
 
+def method_file(name: str) -> Path | None:
+    """The file of this method alone, of which the others need not be looked at; None if there is none."""
+    found = (path for folder in folders() for path in methods_in(folder) if path.stem == name)
+    return next((path for path in found if not is_backbone(path)), None)
+
+
 def kind_files() -> dict[str, Path]:
     """Files of all base kinds, by name."""
-    return {path.stem: path for folder in (*(folder / "bases" for folder in folders()[1:]), BASES) for path in methods_in(folder)}
+    return {path.stem: path for folder in reversed(kind_folders()) for path in methods_in(folder)}
+
+
+def kind_file(name: str) -> Path | None:
+    """The file of this base kind; None if there is none."""
+    return next((path for folder in kind_folders() for path in methods_in(folder) if path.stem == name), None)
+
+
+def kind_folders() -> list[Path]:
+    """Folders that hold base kinds: the suite's, and the user's own if there is one."""
+    return [BASES, *(folder / "bases" for folder in folders()[1:])]
 
 
 def method_names() -> list[str]:
@@ -68,9 +84,10 @@ def method_names() -> list[str]:
 
 def read_entry(name: str) -> Entry:
     """Reads the method's entry from its source without executing it. Raises MethodError."""
-    if name not in (files := method_files()):
-        raise MethodError(unknown("method", name, sorted(files)))
-    return entry_in(files[name])
+    path = method_file(name)
+    if path is None:
+        raise MethodError(unknown("method", name, method_names()))
+    return entry_in(path)
 
 
 @kept_unchanged
@@ -136,11 +153,11 @@ def load_method(name: str) -> type[SessionStrategy]:
     from methods.contract.strategy import SessionStrategy
 
     entry = read_entry(name)
-    method, file = getattr(imported_file("methods", name), entry.class_name, None), shown("methods", name)
+    method = getattr(imported_file("methods", name), entry.class_name, None)
     if not (isinstance(method, type) and issubclass(method, SessionStrategy)):
-        raise MethodError(f"{file}: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
+        raise MethodError(f"{shown('methods', name)}: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
     if tuple(method.presets) != entry.presets:
-        raise MethodError(f"{file}: {entry.class_name} must write out its presets, even if it shares another method's")
+        raise MethodError(f"{shown('methods', name)}: {entry.class_name} must write out its presets, even if it shares another method's")
     return method
 
 
@@ -162,7 +179,7 @@ def line_of(error: Exception, name: str) -> int | None:
 
 def shown(package: str, name: str) -> str:
     """The file of a method or base kind as messages name it: `methods/lecnet.py`, or the path of a user's own."""
-    path = (method_files() if package == "methods" else kind_files()).get(name)
+    path = method_file(name) if package == "methods" else kind_file(name)
     own = own_folder()
     return str(path) if path is not None and own is not None and path.is_relative_to(own) else f"{package.replace('.', '/')}/{name}.py"
 
@@ -175,15 +192,15 @@ def load_base_kind(name: str) -> type[BaseKind]:
     """Imports a base kind's class. Raises MethodError if there is none of that name or its file cannot be imported."""
     from methods.contract.base_kind import BaseKind
 
-    if name not in (known := base_kind_names()):
-        raise MethodError(unknown("base kind", name, known))
-    module, file = imported_file("methods.bases", name), shown("methods.bases", name)
+    if kind_file(name) is None:
+        raise MethodError(unknown("base kind", name, base_kind_names()))
+    module = imported_file("methods.bases", name)
     kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, BaseKind) and v.__module__ == module.__name__]
     if len(kinds) != 1:
-        raise MethodError(f"{file}: must hold one class that derives from BaseKind (has {len(kinds)})")
+        raise MethodError(f"{shown('methods.bases', name)}: must hold one class that derives from BaseKind (has {len(kinds)})")
     kind = kinds[0]
     if taken := sorted(set(kind.Config.model_fields) & {*BaseRecipe.model_fields, "after"}):
-        raise MethodError(f"{file}: {taken[0]} is a setting of every recipe; give the field of Config another name")
+        raise MethodError(f"{shown('methods.bases', name)}: {taken[0]} is a setting of every recipe; give the field of Config another name")
     return kind
 
 
@@ -192,8 +209,8 @@ def kind_and_parents(name: str, replaced: Mapping[str, str] | None = None) -> li
     MethodError for a parent that is not there, or a circle."""
     chain, where, given = [name], "methods.bases", replaced or {}
     while (parent := given.get(chain[-1], load_base_kind(chain[-1]).parent)) is not None:
-        if parent not in (known := base_kind_names()):
-            raise MethodError(f"{shown(where, chain[-1])}, parent: {unknown('base kind', parent, known)}")
+        if kind_file(parent) is None:
+            raise MethodError(f"{shown(where, chain[-1])}, parent: {unknown('base kind', parent, base_kind_names())}")
         if parent in chain:
             raise MethodError(f"{shown(where, chain[-1])}: its parent {parent} leads back to it ({' -> '.join([*chain, parent])})")
         chain.append(parent)

@@ -14,7 +14,9 @@ from pydantic import BaseModel
 
 from protocols import ProtocolError, load_protocol, loading, protocol_names
 from protocols.backbones import Weights
+from protocols.reading import read_yaml
 from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
+from protocols.unchanged import kept_unchanged
 
 Path_ = tuple[str, ...]
 
@@ -404,3 +406,25 @@ def test_a_shipped_protocol_is_also_a_file(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(loading.FOLDER.parent)
     assert load_protocol("protocols/digits.yaml") == load_protocol("digits")
     assert load_protocol(str(loading.FOLDER / "digits.yaml")) == load_protocol("digits")
+
+
+def test_a_file_of_the_suite_is_read_once_while_it_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every page asks for all studies. What is kept is nobody's to change, and a change of the file is seen."""
+    path, read = tmp_path / "mine.yaml", list[Path]()
+
+    def reading(path: Path) -> Any:
+        read.append(path)
+        return read_yaml(path)
+
+    path.write_text(yaml.safe_dump(VALID))
+    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(loading, "kept_yaml", kept_unchanged(reading))
+    content = loading.content_of_shipped(path)
+    content["recipes"].clear()
+    assert load_protocol("mine") == load_protocol("mine") == load_protocol(str(path))
+    assert read == [path]
+    path.write_text(yaml.safe_dump(VALID | {"title": "Another"}))
+    assert load_protocol("mine").title == "Another"
+    path.unlink()
+    with pytest.raises(ProtocolError, match="no such file"):
+        loading.content_of_shipped(path)

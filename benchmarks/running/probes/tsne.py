@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.manifold import TSNE
 from torch.nn import functional as F
 
 from benchmarks.running.probes.probe import Probe
@@ -25,6 +24,8 @@ class Tsne(Probe):
     name = "tsne"
 
     def after_test(self, session: int) -> None:
+        from sklearn.manifold import TSNE  # a tenth of the imports that every worker would wait for
+
         sessions = self.contender.strategy.context.sessions
         if session < sessions.count:
             return
