@@ -73,12 +73,16 @@ def results(swept: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def page(protocol: Protocol, results: Path) -> str:
-    return write_study(protocol, STUDY, results)[0].read_text()
+IN_WORDS = STUDY.model_copy(update={"figures": ("drift",)})
+"""Draws one figure instead of four; it looks at traces, too."""
+
+
+def page(protocol: Protocol, results: Path, study: Study = IN_WORDS) -> str:
+    return write_study(protocol, study, results)[0].read_text()
 
 
 def test_the_page_has_the_studys_rows_in_its_order(tiny: Protocol, results: Path) -> None:
-    text = page(tiny, results)
+    text = page(tiny, results, STUDY)
     assert text.startswith("# Rates of Ft-CNN: tiny\n")
     assert "Slow is best." in text
     labels = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
@@ -124,9 +128,9 @@ def test_an_order_among_variants_is_tested_too(tiny: Protocol, results: Path) ->
 
 
 def test_printed_figures_stand_beside_and_orders_are_compared(tiny: Protocol, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Printed" not in page(tiny, results)
+    assert "Printed" not in page(tiny, results, STUDY)
     monkeypatch.setattr(pages, "load_published_study", lambda name: PRINTED)
-    text = page(tiny, results)
+    text = page(tiny, results, STUDY)
     assert "Printed (cub200, all)" in text
     assert [rows(text, label)[0][-1] for label in ("0.5", "0.01", "nothing")] == ["12.50", "31.96", "–"]
     assert "Printed in Some paper, Table 1, on cub200 (resnet18; epochs chosen on: test): 0.01 > 0.5. Means measured here: " in text
@@ -157,7 +161,7 @@ def test_the_same_page_and_figures_again(tiny: Protocol, results: Path) -> None:
 def test_a_wanting_trace_is_named_and_not_drawn(tiny: Protocol, results: Path) -> None:
     (trace,) = results.glob("records/tiny/*/base_only-default-*/drift/seed01.json")
     trace.unlink()
-    text = page(tiny, results)
+    text = page(tiny, results, STUDY)
     assert "## Traces that are wanting, and are in no figure" in text
     assert f"- tiny/fast.paper/{trace.parts[-3]}/drift/seed01.json: no such trace; run the study again" in text
     drift = pd.read_csv(next(results.glob("figures/*.drift.csv")))
