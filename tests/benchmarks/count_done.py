@@ -1,4 +1,5 @@
-"""Print how many committed records are done under the plan, as JSON: run as a script, with the results folder as its argument.
+"""Print how many committed records are done under the plan, and some base keys, as JSON: run as a script, with the results folder as its
+argument.
 
 Its own process, so that it can be run over a copy of the sources with something changed.
 """
@@ -10,8 +11,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from benchmarks.base.key import base_key
 from benchmarks.planning.ledger import upgraded
-from benchmarks.planning.plan import Request, make_identity
+from benchmarks.planning.plan import Request, identities, make_identity, make_request
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import stores_below
 from benchmarks.system.surroundings import settle
@@ -36,8 +38,15 @@ def wanted(identity: Identity) -> Identity | None:
         return None
 
 
-def main(results: Path) -> dict[str, int]:
-    settle()
+def base_keys() -> list[str]:
+    """Names of the base sessions of two methods on the digits, one of them with a changed parameter."""
+    digits = protocol_of("digits")
+    runs = identities(make_request(digits, None, None, "0", "lecnet,proto", ["lecnet.gamma=0.6"]))
+    return [base_key(digits, run.base_recipe, run.stages[-1], 0, "i", "j", {}).stem for run in runs]
+
+
+def count(results: Path) -> dict[str, int]:
+    """Numbers of records, and of those that are done."""
     plans: dict[str, Identity | None] = {}
     counts = {"records": 0, "done": 0}
     for store in stores_below(results):
@@ -54,4 +63,5 @@ def main(results: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))
+    settle()
+    print(json.dumps(count(Path(sys.argv[1])) | {"base_keys": base_keys()}))
