@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,33 +43,54 @@ def test_no_record_is_left_out_of_the_tables() -> None:
     assert loaded == len(RECORDS)
 
 
-def copied(folder: Path, place: Path) -> Path:
-    """A results folder with no page and what git keeps of the records: predictions of runs that were done here stay behind."""
-    for path in (RESULTS / folder / "records").rglob("*.json"):
-        link = place / path.relative_to(RESULTS / folder)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path)
-    return place
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """links(folder): what git keeps of a results folder's records, linked once: predictions of runs that were done here stay behind."""
+
+    @cache
+    def links(folder: Path) -> Path:
+        place = tmp_path_factory.mktemp("results")
+        for path in (RESULTS / folder / "records").rglob("*.json"):
+            link = place / path.relative_to(RESULTS / folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+        return place
+
+    return links
+
+
+@pytest.fixture
+def copied(links: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """copied(folder): that folder's records, and nothing else."""
+
+    def copied(folder: Path) -> Path:
+        place = links(folder)
+        for path in place.iterdir():
+            if path.name != "records":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return place
+
+    return copied
 
 
 @pytest.mark.parametrize(("folder", "name"), [*PAGES, *UNTRIED], ids=lambda part: str(part))
-def test_a_protocols_pages_come_out_the_same(folder: Path, name: str, tmp_path: Path) -> None:
-    for page in write_report(find_protocol(name), copied(folder, tmp_path)):
+def test_a_protocols_pages_come_out_the_same(folder: Path, name: str, copied: Callable[[Path], Path]) -> None:
+    for page in write_report(find_protocol(name), copied(folder)):
         assert page.read_text() == (RESULTS / folder / page.name).read_text(), page.name
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_studys_page_comes_out_the_same(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_studys_page_comes_out_the_same(name: str, copied: Callable[[Path], Path], request: pytest.FixtureRequest) -> None:
     if name not in QUICK and not request.config.getoption("--all-presets"):
         pytest.skip("written by make test-all")
     protocol, _, study = name.partition(".study-")
-    page = write_study(load_protocol(protocol), load_study(study), copied(Path(), tmp_path))[0]
+    page = write_study(load_protocol(protocol), load_study(study), copied(Path()))[0]
     assert page.read_text() == (RESULTS / page.name).read_text(), page.name
 
 
-def test_a_page_does_not_hang_on_other_pages(tmp_path: Path) -> None:
+def test_a_page_does_not_hang_on_other_pages(copied: Callable[[Path], Path]) -> None:
     """Which rows it shows follows from the records alone."""
-    place = copied(Path(), tmp_path)
+    place = copied(Path())
     (place / "digits.study-trained.md").write_text("a page of a study of which digits has two variants of five")
     [page, *_] = write_report(load_protocol("digits"), place)
     assert page.read_text() == (RESULTS / page.name).read_text()
