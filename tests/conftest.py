@@ -20,7 +20,9 @@ from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.system.settings import Settings
 from methods.contract import registry
+from methods.parts.own_files import forget_own_files
 from protocols import load_protocol
+from protocols.own_folder import own_folder, take_own_folder
 from protocols.schema import Protocol
 
 if TYPE_CHECKING:
@@ -31,12 +33,19 @@ TINY = ROOT / "tests" / "data" / "tiny.yaml"
 SHARED = ROOT.parent / "shared" / "data"
 SLOW = (
     "test_cli.py",
+    "test_storage.py",
+    "test_bad_input.py",
     "test_launchers.py",
     "test_kill.py",
-    "test_storage.py",
-    "test_nothing_lost.py",
+    "test_contract.py",
     "test_bytes.py",
     "test_real_cifar.py",
+    "test_docs.py",
+    "test_committed_results.py",
+    "test_nothing_lost.py",
+    "test_real_cub.py",
+    "test_plan.py",
+    "test_compiling.py",
 )
 """Files that take a minute or more."""
 
@@ -157,3 +166,15 @@ def methods_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Non
     for name, module in list(sys.modules.items()):
         if name.startswith("methods.") and str(getattr(module, "__file__", "")).startswith(tuple(used)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def own_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """./methods of a user who works in another folder than the suite's, as with an installed `fscil-bench`."""
+    (tmp_path / "methods" / "bases").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "methods"
+    forget_own_files()
+    monkeypatch.undo()
+    take_own_folder(None)
+    assert own_folder() is None
