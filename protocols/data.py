@@ -19,7 +19,7 @@ class Data(Strict):
     (docs/methods.md 1.5). `mean` and `std` are per channel, for pixel values from 0 to 1.
 
     Under `source: features` an "image" is one stored feature, `channels` numbers at one position, and `features` says whose; `size`,
-    `mean` and `std` are then left out.
+    `mean` and `std` are then left out. `texts`: the text vectors of classes that lie beside the features belong to the data set, too.
     """
 
     source: Literal["cifar100", "cub200", "miniimagenet", "omniglot", "mnist", "digits", "folder", "features"]
@@ -31,6 +31,7 @@ class Data(Strict):
     mean: tuple[Share, ...]
     std: tuple[Deviation, ...]
     features: Features | None = None
+    texts: bool = False
 
     @property
     def of_vectors(self) -> bool:
@@ -82,6 +83,8 @@ class Data(Strict):
             raise ValueError("path must be given with source: folder or features, and only with these")
         if self.of_vectors != (self.features is not None) or (self.of_vectors and self.train_size is not None):
             raise ValueError("features must be given with source: features, and only with it; train_size goes with images")
+        if self.texts and not self.of_vectors:
+            raise ValueError("texts go with source: features, beside which text vectors lie")
         if self.train_size is not None and self.train_size <= self.size:
             raise ValueError("train_size must exceed size; leave it out where they are equal")
         return self
