@@ -74,6 +74,13 @@ class Data(Strict):
             raise ValueError("must be a relative path of printable names with / between them, at most 500 letters")
         return path
 
+    @field_validator("texts")
+    @classmethod
+    def _beside_features(cls, texts: bool, info: ValidationInfo) -> bool:
+        if texts and info.data.get("source") != "features":
+            raise ValueError("goes with source: features, beside which text vectors lie")
+        return texts
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         wanted = 0 if self.of_vectors else self.channels
@@ -83,8 +90,6 @@ class Data(Strict):
             raise ValueError("path must be given with source: folder or features, and only with these")
         if self.of_vectors != (self.features is not None) or (self.of_vectors and self.train_size is not None):
             raise ValueError("features must be given with source: features, and only with it; train_size goes with images")
-        if self.texts and not self.of_vectors:
-            raise ValueError("texts go with source: features, beside which text vectors lie")
         if self.train_size is not None and self.train_size <= self.size:
             raise ValueError("train_size must exceed size; leave it out where they are equal")
         return self

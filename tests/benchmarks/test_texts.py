@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_state
 
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.pseudo import pseudo_images
@@ -20,9 +23,13 @@ from benchmarks.running.runner import Runner
 from benchmarks.running.validation import copy_of
 from benchmarks.system.errors import DataError, UsageError
 from benchmarks.system.settings import Settings
+from benchmarks.tools import extract
 from methods.contract.texts import texts_of
+from methods.parts.backbones import build_backbone
+from protocols import load_protocol
 from protocols.pseudo import pseudo_protocol
 from protocols.schema import Data, Protocol
+from tests.conftest import TINY
 from tests.texts import CLASSES, TEXTS, protocol_with_texts, tensors_with_texts, write_texts
 
 Tensors = dict[str, NDArray[Any]]
@@ -110,7 +117,7 @@ def test_wrong_texts_are_named(tensors: Tensors, tmp_path: Path, change: Tensors
 
 
 def test_texts_go_with_stored_features() -> None:
-    with pytest.raises(ValidationError, match="texts go with source: features"):
+    with pytest.raises(ValidationError, match="goes with source: features"):
         Data.model_validate({"source": "digits", "size": 8, "channels": 1, "mean": [0.5], "std": [0.5], "texts": True})
 
 
@@ -218,3 +225,28 @@ def test_asking_a_context_without_texts_says_so(root: Path) -> None:
     contender.open(0)
     with pytest.raises(ValueError, match=r"the data has no text vectors; docs/DATA\.md"):
         texts_of(contender.strategy.context)
+
+
+# The command that writes features
+
+
+def test_the_command_takes_text_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stand in the file, in the sidecar and in the protocol; wrong ones are named, and nothing is written."""
+    (tmp_path / "weights").mkdir()
+    save_state(build_backbone("conv2", 1).state_dict(), tmp_path / "weights" / "conv2.safetensors")
+    text = np.random.default_rng(0).normal(size=(10, 64)).astype(np.float32)
+    (tmp_path / "facts.json").write_text(json.dumps(TEXTS))
+    line = ["--protocol", str(TINY), "--data-root", str(tmp_path), "--out", str(tmp_path / "digits"), "--novel-seen", "no"]
+    line += ["--backbone", "conv2", "--weights", "conv2.safetensors", "--mean", "0.3", "--std", "0.4", "--pretrained", "noise"]
+    line += ["--texts", str(tmp_path / "text.safetensors"), str(tmp_path / "facts.json")]
+    for wrong, said in (({"text": text[:9]}, "text must have the shape [10, 64]"), ({"words": text}, "must hold text, and holds words")):
+        save_file(wrong, tmp_path / "text.safetensors")
+        assert extract.main(line) == 2 and not (tmp_path / "digits").exists()
+        error = capsys.readouterr().err
+        assert f"text.safetensors: {said}" in error and len(error.splitlines()) == 1
+    save_file({"text": text}, tmp_path / "text.safetensors")
+    assert extract.main(line) == 0
+    protocol = load_protocol(str(tmp_path / "digits" / "digits.yaml"))
+    found = load_images(protocol.data, tmp_path).texts
+    assert found is not None and (found.prompts == text).all() and found.descriptions is None
+    assert identities(make_request(protocol, None, None, "0", "bimc", []))

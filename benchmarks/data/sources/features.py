@@ -6,6 +6,7 @@ Rows have ids, and the order of these is the order of the images: rows in anothe
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -160,8 +161,9 @@ def checked_texts(tensors: dict[str, NDArray[Any]], classes: int, width: int) ->
     return TextVectors(tensors[TEXT], described)
 
 
-def read_texts(vectors: Path, facts: Path) -> tuple[dict[str, NDArray[Any]], Texts]:
+def read_texts(files: Sequence[Path], classes: int, width: int) -> tuple[dict[str, NDArray[Any]], Texts]:
     """Text vectors to be stored beside features, and how they were made, from a file of tensors and one of JSON. Raises DataError."""
+    vectors, facts = files
     try:
         said = Texts.model_validate(json.loads(facts.read_text(encoding="utf-8")))
         tensors = load_file(vectors)
@@ -171,6 +173,10 @@ def read_texts(vectors: Path, facts: Path) -> tuple[dict[str, NDArray[Any]], Tex
         raise DataError(f"{facts} or {vectors} cannot be read ({type(error).__name__}: {first_line(error)})") from None
     if tensors.keys() != text_tensors(said):
         raise DataError(f"{vectors}: must hold {', '.join(sorted(text_tensors(said)))}, and holds {', '.join(sorted(tensors))}")
+    try:
+        checked_texts(tensors, classes, width)
+    except ValueError as error:
+        raise DataError(f"{vectors}: {first_line(error)}") from None
     return tensors, said
 
 
