@@ -19,7 +19,7 @@ class Data(Strict):
     (docs/methods.md 1.5). `mean` and `std` are per channel, for pixel values from 0 to 1.
 
     Under `source: features` an "image" is one stored feature, `channels` numbers at one position, and `features` says whose; `size`,
-    `mean` and `std` are then left out.
+    `mean` and `std` are then left out. `texts`: the text vectors of classes that lie beside the features belong to the data set, too.
     """
 
     source: Literal["cifar100", "cub200", "miniimagenet", "omniglot", "mnist", "digits", "folder", "features"]
@@ -31,6 +31,7 @@ class Data(Strict):
     mean: tuple[Share, ...]
     std: tuple[Deviation, ...]
     features: Features | None = None
+    texts: bool = False
 
     @property
     def of_vectors(self) -> bool:
@@ -72,6 +73,13 @@ class Data(Strict):
         if not path.isprintable() or not path.strip() or "\\" in path or len(path) > 500 or any(len(part.encode()) > 255 for part in parts):
             raise ValueError("must be a relative path of printable names with / between them, at most 500 letters")
         return path
+
+    @field_validator("texts")
+    @classmethod
+    def _beside_features(cls, texts: bool, info: ValidationInfo) -> bool:
+        if texts and info.data.get("source") != "features":
+            raise ValueError("goes with source: features, beside which text vectors lie")
+        return texts
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

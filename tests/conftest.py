@@ -65,9 +65,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `each_method` is run once a file of methods/: `method:preset`."""
+    """A test that asks for `each_method` is run once a file of methods/ that can run on images: `method:preset`."""
     if "each_method" in metafunc.fixturenames:
-        presets = {name: registry.read_entry(name).presets for name in registry.method_names()}
+        entries = [registry.read_entry(name) for name in registry.method_names()]
+        presets = {entry.name: entry.presets for entry in entries if entry.needs != "texts"}
         most = None if metafunc.config.getoption("all_presets") else 1
         metafunc.parametrize("each_method", [f"{name}:{preset}" for name, several in presets.items() for preset in several[:most]])
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data.sources import locate
-from benchmarks.data.sources.raw import Pixels, RawPart, RawSet
+from benchmarks.data.sources.raw import Pixels, RawPart, RawSet, TextVectors
 from benchmarks.system.errors import DataError
 from benchmarks.system.files import locked, sha256_file
 from protocols.schema import Data
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CACHE_VERSION = 2  # increase when decoding changes
+TEXTS = ("prompts", "descriptions")
 PILLOW_MODES = {1: "L", 3: "RGB"}
 
 
@@ -33,7 +34,8 @@ class ImageSet:
     class numbers, int64 [N].
 
     `train` holds the training images at the size that augmentation crops from; `plain` holds the same images at the test size,
-    and is the same array if both sizes are equal. `keys` name the training images, as in `RawSet`. `sha256` covers everything.
+    and is the same array if both sizes are equal. `keys` name the training images, as in `RawSet`. `texts` are one or more vectors a
+    class, by class number. `sha256` covers everything.
     """
 
     class_names: tuple[str, ...]
@@ -45,6 +47,7 @@ class ImageSet:
     keys: list[str] | None
     sha256: str
     notes: tuple[str, ...] = ()
+    texts: TextVectors | None = None
 
 
 def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet:
@@ -56,7 +59,7 @@ def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet
         found = locate(data, root)
     except OSError as error:
         raise DataError(f"{data.path or data.source}: {error.filename} cannot be read ({error.strerror})") from None
-    facts = (data.source, data.path, data.classes, data.size, data.train_size, data.channels)
+    facts = (data.source, data.path, data.classes, data.size, data.train_size, data.channels, *(["texts"] if data.texts else []))
     key = hashlib.sha256(f"v{CACHE_VERSION} {found.fingerprint} {facts}".encode()).hexdigest()[:16]
     name = (data.path or data.source).replace("/", "-")
     folder = root / ".cache" / f"{name[-60:]}-{data.size}-{key}"
@@ -127,9 +130,9 @@ def on_white(image: Image) -> Image:
 def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
     """Decode the images into a temporary folder, then rename it to `folder` in one step. Raises DataError."""
     train, test = raw.train, raw.test
-    names, keys = raw.class_names, raw.keys
+    names, keys, texts = raw.class_names, raw.keys, raw.texts
     if data.classes is not None:
-        names = names[: data.classes]
+        names, texts = names[: data.classes], texts and texts.of(range(data.classes))
         if keys is not None:
             keys = [key for key, number in zip(keys, train.classes, strict=True) if number < data.classes]
         train, test = train.of_first_classes(data.classes), test.of_first_classes(data.classes)
@@ -143,6 +146,8 @@ def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
     }
     if data.train_size is not None:
         arrays["train"] = decode(train, data.train_size, data.channels)
+    if texts is not None:
+        arrays |= {name: vectors for name in TEXTS if (vectors := getattr(texts, name)) is not None}
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
     try:
         for name, array in arrays.items():
@@ -167,6 +172,7 @@ def read_cache(folder: Path, data: Data, verified: str | None = None) -> ImageSe
         if hashlib.sha256(text.encode()).hexdigest() != of_index:
             return None
         index = json.loads(text)
+        names += [name for name in TEXTS if data.texts and name in index["sha256"]]
         sha256 = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
         if sha256 != verified and index["sha256"] != {name: sha256_file(folder / f"{name}.npy") for name in names}:
             return None
@@ -181,6 +187,7 @@ def read_cache(folder: Path, data: Data, verified: str | None = None) -> ImageSe
             test_classes=np.asarray(arrays["test_classes"]),
             keys=index["keys"],
             sha256=sha256,
+            texts=TextVectors(arrays["prompts"], arrays.get("descriptions")) if data.texts else None,
         )
         return images if consistent(images, data) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -198,5 +205,10 @@ def consistent(images: ImageSet, data: Data) -> bool:
             return False
         if classes.dtype != np.int64 or classes.ndim != 1 or not (classes.min() >= 0 and classes.max() < len(images.class_names)):
             return False
+    if (texts := images.texts) is not None:
+        of_all = (len(images.class_names), data.channels)
+        for vectors in (texts.prompts, texts.descriptions):
+            if vectors is not None and (vectors.dtype != np.float32 or (vectors.shape[0], vectors.shape[-1]) != of_all):
+                return False
     named = [*images.class_names, *(images.keys or [])]
     return all(isinstance(name, str) for name in named) and (images.keys is None or len(images.keys) == len(images.train_classes))

@@ -34,5 +34,6 @@ def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: i
         train_classes=labels[train_rows],
         test_classes=labels[test_rows],
         keys=None,
+        texts=images.texts and images.texts.of(split.order[: protocol.sessions.base]),
         sha256=f"{images.sha256} pseudo {indices_sha256([train_rows, test_rows])}",
     )

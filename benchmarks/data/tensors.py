@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.data.images import ImageSet
+from benchmarks.data.sources.raw import TextVectors
 from benchmarks.data.splits import Split
+from methods.contract.texts import Texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,11 @@ class DeviceImages:
 
 @dataclass(frozen=True, kw_only=True)
 class Tensors(DeviceImages):
-    """Images with labels, int64 [N], numbered in the order of arrival (-1: class not in the split)."""
+    """Images with labels, int64 [N], numbered in the order of arrival (-1: class not in the split), and text vectors in label order."""
 
     labels: Tensor
     test_labels: Tensor
+    texts: Texts | None = None
 
 
 def to_device(images: ImageSet, device: torch.device) -> DeviceImages:
@@ -44,7 +47,13 @@ def labelled(here: DeviceImages, images: ImageSet, split: Split) -> Tensors:
         test=here.test,
         labels=torch.from_numpy(split.labels(images.train_classes)).to(device),
         test_labels=torch.from_numpy(split.labels(images.test_classes)).to(device),
+        texts=None if images.texts is None else texts_on(device, images.texts.of(split.order)),
     )
+
+
+def texts_on(device: torch.device, texts: TextVectors) -> Texts:
+    described = texts.descriptions
+    return Texts(torch.from_numpy(texts.prompts).to(device), None if described is None else torch.from_numpy(described).to(device))
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -20,10 +20,17 @@ TRIED = 4
 
 
 def refuse_without_images(protocol: Protocol, runs: Sequence[Identity]) -> None:
-    """Raises UsageError if a run of a protocol on stored features needs images, a network, or the lengths of features that have none.
+    """Raises UsageError if a run of a protocol on stored features needs images, a network, or the lengths of features that have none; or,
+    on any data, text vectors that are not there.
 
-    A method says with `needs` what cannot be seen from outside: `network` (layers of a backbone) or `lengths` (of raw features).
+    A method says with `needs` what cannot be seen from outside: `network` (layers of a backbone), `lengths` (of raw features) or `texts`.
     """
+    for run in () if protocol.data.texts else runs:
+        if getattr(load_method(run.method), "needs", "") == "texts":
+            raise UsageError(
+                f"{protocol.name} has no text vectors of its classes, and {run.variant} needs them: store them beside features, and say "
+                "data.texts: true (docs/DATA.md)"
+            )
     if protocol.data.features is None:
         return
     known: dict[str, str] = {}

@@ -73,9 +73,9 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
             raise MethodError(f"{protocol.name}, without: {error}") from None
     named = list(protocol.methods or ()) if text is None else text.split(",")
     without = {*protocol.without, *(() if protocol.sessions.shots == "all" else for_full_data())} if not named else ()
-    names = named or [name for name in of_group("") if name not in without]
+    names = named or [name for name in of_group("", protocol.data.texts) if name not in without]
     variants = []
-    for name in chain.from_iterable((name.strip() and of_group(name.strip())) or [name] for name in names):
+    for name in chain.from_iterable((name.strip() and of_group(name.strip(), protocol.data.texts)) or [name] for name in names):
         entry, preset, kind = parse_variant(name)
         if (entry.name, preset, kind) not in variants:
             variants.append((entry.name, preset, kind))
@@ -84,12 +84,12 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
     return tuple(variants)
 
 
-def of_group(name: str) -> list[str]:
-    """The methods of the group of this name, '' for those of none; empty if there is no such group, or a method of this name."""
+def of_group(name: str, texts: bool = False) -> list[str]:
+    """The methods of this group, '' for none, that need no text vectors unless `texts`; empty if no group, or a method, has this name."""
     known = method_names()
     if name in known or (name and not re.fullmatch(GROUP, name)):
         return []
-    return [method for method in known if read_entry(method).group == name]
+    return [method for method in known if (one := read_entry(method)).group == name and (texts or one.needs != "texts")]
 
 
 def parse_overrides(texts: Sequence[str], variants: Sequence[Variant]) -> dict[str, dict[str, Any]]:

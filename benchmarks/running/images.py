@@ -16,6 +16,7 @@ from benchmarks.data.batches import Batches
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
 from methods.contract.memory import LeakError, Memory
+from methods.contract.texts import Texts
 from methods.parts.network import Network
 
 if TYPE_CHECKING:
@@ -42,12 +43,17 @@ class SessionImages:
         self._train = tensors.train[here]
         self._plain = self._train if tensors.plain is tensors.train else tensors.plain[here]
         self._labels = tensors.labels[here]
+        # The newest class is among the images shown in every session: texts of no later one are here.
+        self._texts = None if tensors.texts is None else tensors.texts.of_first(int(self._labels.max()) + 1)
 
     def plain(self, indices: Tensor) -> Tensor:
         return self._transform.normalise(self._plain[self._places(indices)])
 
     def labels(self, indices: Tensor) -> Tensor:
         return self._labels[self._places(indices)]
+
+    def texts(self) -> Texts | None:
+        return self._texts
 
     def pieces(self, indices: Tensor) -> tuple[Tensor, ...]:
         return indices.split(embedding_size(self._transform.data.size, self._plain.device))

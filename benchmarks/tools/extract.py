@@ -17,20 +17,19 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import PIL
 import torch
 import yaml
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors.numpy import save
 from torch import Tensor
 
 from benchmarks.data.images import decode
 from benchmarks.data.sources import locate
-from benchmarks.data.sources.features import FILE, PARTS, SIDECAR, Origin, Sidecar, packed_ids
+from benchmarks.data.sources.features import FILE, PARTS, SIDECAR, Origin, Sidecar, packed_ids, read_texts
 from benchmarks.data.sources.raw import Pixels, RawPart, RawSet
 from benchmarks.data.transforms import Transform
 from benchmarks.data.weights import find_weights
@@ -155,7 +154,9 @@ def write_features(options: argparse.Namespace) -> tuple[Path, ...]:
     inside = folder.is_relative_to(options.data_root)
     content = protocol_on(protocol, facts, width, folder.relative_to(options.data_root) if inside else Path(folder.name))
     digest, done = hashlib.sha256(), 0
-    tensors: dict[str, NDArray[Any]] = {}
+    tensors, texts = read_texts(options.texts, len(raw.class_names), width) if options.texts else ({}, None)
+    if texts is not None:
+        content["data"]["texts"] = True
     for part, own, ids in zip(PARTS, (raw.train, raw.test), ids_of(raw, options.data_root).values(), strict=True):
         found = []
         for pixels in pieces(own, size, channels):
@@ -176,10 +177,11 @@ def write_features(options: argparse.Namespace) -> tuple[Path, ...]:
         data=Origin(name=protocol.data.path or protocol.data.source, sha256=digest.hexdigest()),
         ordered=raw.keys is not None,
         class_names=raw.class_names,
+        texts=texts,
     )
     paths = (folder / FILE, folder / SIDECAR, folder / f"{folder.name}.yaml")
-    texts = (json.dumps(sidecar.model_dump(mode="json"), indent=1), yaml.safe_dump(content, sort_keys=False, width=130))
-    for path, written in zip(paths, (packed, *(text.encode() for text in texts)), strict=True):
+    said = (json.dumps(sidecar.model_dump(mode="json"), indent=1), yaml.safe_dump(content, sort_keys=False, width=130))
+    for path, written in zip(paths, (packed, *(text.encode() for text in said)), strict=True):
         write_atomic(path, written)
     return paths
 
@@ -214,6 +216,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pretrained", help="with --backbone: the images that the weights were trained on, such as imagenet")
     p.add_argument("--licence", default="unknown", help="of the weights (default: unknown)")
     p.add_argument("--size", type=a_number, help="side of the images that the network sees (default: the protocol's)")
+    p.add_argument("--texts", type=Path, nargs=2, metavar=("VECTORS", "FACTS"), help="text vectors, and how they were made (docs/DATA.md)")
     p.add_argument("--l2", action="store_true", help="divide each feature by its length")
     p.add_argument("--data-root", type=a_folder, default=os.environ.get("FSCIL_DATA") or "data", help="default: $FSCIL_DATA, or data")
     p.add_argument("--methods-dir", type=a_folder, help="folder of module:NAME")

@@ -44,6 +44,7 @@ class Entry:
     presets: tuple[str, ...]
     class_name: str
     group: str = ""
+    needs: str = ""
 
 
 def folders() -> list[Path]:
@@ -112,7 +113,7 @@ def entry_in(path: Path) -> Entry:
             if not isinstance(group, str) or (group and not re.fullmatch(GROUP, group)):
                 raise MethodError(f"{path}: group of {node.name} must be a literal of a-z, 0-9 and _, at most 64 letters")
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
-            return Entry(path.stem, str(facts["title"]), summary[0], tuple(presets), node.name, group)
+            return Entry(path.stem, str(facts["title"]), summary[0], tuple(presets), node.name, group, str(facts.get("needs", "")))
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
 
 

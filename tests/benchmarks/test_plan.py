@@ -16,12 +16,12 @@ from benchmarks.planning.validation import check_protocol
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
-from methods.contract.registry import MethodError, base_kind_names, load_method, method_names, read_entry
+from methods.contract.registry import MethodError, base_kind_names, load_method, read_entry
 from protocols import load_protocol, protocol_names
 from protocols.schema import BaseRecipe, Protocol, Recipe
 from protocols.study import Study, StudyVariant
 from tests.benchmarks.conftest import MakeIdentity
-from tests.methods.runs import SHIPPED
+from tests.methods.runs import ON_IMAGES
 
 
 def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
@@ -333,7 +333,7 @@ NEEDED_BY_ALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("method", SHIPPED)
+@pytest.mark.parametrize("method", ON_IMAGES)
 def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> None:
     for field, declared in load_method(method).Config.model_fields.items():
         if (method, field) in ONE_VALUE:
@@ -368,7 +368,7 @@ def test_no_two_presets_of_a_method_are_one_run(name: str) -> None:
     """A recipe's value for a method goes over the preset's: `ft_cnn: {lr: ...}` would make `slow` as fast as `topic`."""
     protocol = load_protocol(name)
     for recipe in protocol.recipes:
-        variants = [f"{method}:{preset}" for method in SHIPPED for preset in read_entry(method).presets]
+        variants = [f"{method}:{preset}" for method in ON_IMAGES for preset in read_entry(method).presets]
         runs = identities(make_request(protocol, recipe, None, "0", ",".join(variants), []))
         assert len(runs) == len(variants)
         seen = Counter((run.method, json.dumps(run.config, sort_keys=True), run.base) for run in runs)
@@ -545,7 +545,7 @@ def test_another_methods_settings_change_no_run(tiny: Protocol) -> None:
 
 def test_identities_survive_their_json(tiny: Protocol) -> None:
     """What is stored must equal what is asked for, or nothing is ever done: tuples, floats and nulls included."""
-    for run in runs_of(tiny, ",".join(method_names()), ["lecnet.milestones=[1, 2]", "lecnet.branch_init_std=null", "lecnet.gamma=1"]):
+    for run in runs_of(tiny, ",".join(ON_IMAGES), ["lecnet.milestones=[1, 2]", "lecnet.branch_init_std=null", "lecnet.gamma=1"]):
         assert Identity.model_validate_json(run.model_dump_json()) == run
 
 

@@ -22,7 +22,9 @@ from protocols.schema import Protocol
 LISTED = json.loads((Path(__file__).resolve().parents[1] / "data" / "defaults.json").read_text())
 SHIPPED = tuple(sorted(owner.rpartition("/")[2] for owner in LISTED if owner.startswith("methods/") and "/bases/" not in owner))
 """The suite's own methods, whose defaults are listed. A user's may stand beside them, and is asked no more than the contract says."""
-VARIANTS = [f"{name}:{preset}" for name in SHIPPED for preset in read_entry(name).presets]
+ON_IMAGES = tuple(name for name in SHIPPED if read_entry(name).needs != "texts")
+"""Those that run on images; tests/methods/test_bimc.py asks the same of who needs text vectors."""
+VARIANTS = [f"{name}:{preset}" for name in ON_IMAGES for preset in read_entry(name).presets]
 
 Enter = Callable[..., Contender]  # (variant, *overrides), of conftest.py as `Run` is
 Run = Callable[..., Record]

@@ -24,7 +24,8 @@ from protocols import load_protocol
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 LIST = DATA / "bytes.json"
-VARIANTS = [f"{name}:{preset}" for name in method_names() for preset in read_entry(name).presets]
+ENTRIES = [entry for entry in map(read_entry, method_names()) if entry.needs != "texts"]  # the tiny protocol has images alone
+VARIANTS = [f"{entry.name}:{preset}" for entry in ENTRIES for preset in entry.presets]
 
 
 def here() -> str:

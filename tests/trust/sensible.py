@@ -16,6 +16,7 @@ SENSIBLE: dict[str, set[str]] = {
     "data.channels": OPTIONAL | AS_TEXT,
     "data.mean": {"zero"},
     "data.std": {"fraction"} | AS_TEXT,
+    "data.texts": OPTIONAL | {"zero"},
     "augment": OPTIONAL | {"empty mapping"},
     "augment.pad": OPTIONAL | AS_TEXT | {"zero"},
     "augment.flip": OPTIONAL | {"true", "zero"},
@@ -32,6 +33,9 @@ SENSIBLE: dict[str, set[str]] = {
     "sessions.count": AS_TEXT | {"zero"},
     "sessions.shots": {"million"},  # a data set may have them
     "backbone.pretrained": OR_NONE,
+    "backbone.weights": OR_NONE,
+    "backbone.weights.mean": OR_NONE,
+    "backbone.weights.std": OR_NONE,
     "recipes.first.epochs": AS_TEXT,
     "recipes.first.lr": AS_TEXT | {"fraction", "million"},
     "recipes.paper.like": OR_NONE,

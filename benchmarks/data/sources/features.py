@@ -6,6 +6,8 @@ Rows have ids, and the order of these is the order of the images: rows in anothe
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, TextVectors, fingerprint_files
 from benchmarks.system.errors import DataError
 from benchmarks.system.files import sha256_file
 from protocols.data import Data
@@ -26,6 +28,7 @@ from protocols.reading import short
 
 FILE, SIDECAR = "features.safetensors", "features.json"
 PARTS = ("train", "test")
+TEXT, DESCRIPTIONS = "text", "descriptions"
 MOST_BYTES = 2**26
 """Of a sidecar, which holds little more than names of classes."""
 ROUNDING = 1e-3
@@ -40,12 +43,16 @@ class Origin(Strict):
 
 
 class Texts(Strict):
-    """How the text vectors were made. A prompt longer than the context would have been cut, and is refused."""
+    """How the text vectors were made. A prompt longer than the context would have been cut, and is refused.
+
+    `descriptions` says who described the classes, such as a language model's name; None where there are prompts alone.
+    """
 
     tokenizer: Line
     templates: Annotated[tuple[Line, ...], Field(min_length=1)]
     context: int = Field(ge=1)
-    longest: int = Field(ge=1, description="tokens of the longest prompt")
+    longest: int = Field(ge=1, description="tokens of the longest prompt or description")
+    descriptions: Line | None = None
 
     @model_validator(mode="after")
     def _nothing_is_cut(self) -> Self:
@@ -79,8 +86,10 @@ def locate(data: Data, root: Path) -> Found:
     for key in stated:
         if stated[key] != said[key]:
             raise DataError(f"{folder / SIDECAR}: {key} is {short(said[key])}, and the protocol says {short(stated[key])}")
+    if data.texts and sidecar.texts is None:
+        raise DataError(f"{folder / SIDECAR}: tells of no text vectors, and the protocol says texts: true (docs/DATA.md)")
     files = [folder / name for name in (FILE, SIDECAR)]
-    return Found(fingerprint_files(folder, files), lambda: read(folder, sidecar, data.channels))
+    return Found(fingerprint_files(folder, files), lambda: read(folder, sidecar, data.channels, data.texts))
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -95,8 +104,8 @@ def read_sidecar(path: Path) -> Sidecar:
         raise DataError(f"{path}: is no JSON file of text ({first_line(error)})") from None
 
 
-def read(folder: Path, sidecar: Sidecar, width: int) -> RawSet:
-    """The features in the order of their ids. Raises DataError."""
+def read(folder: Path, sidecar: Sidecar, width: int, texts: bool = False) -> RawSet:
+    """The features in the order of their ids, with text vectors if `texts`. Raises DataError."""
     path = folder / FILE
     if sha256_file(path) != sidecar.sha256:
         raise DataError(f"{path}: is not the file that {SIDECAR} describes (another SHA-256); write both again")
@@ -105,20 +114,21 @@ def read(folder: Path, sidecar: Sidecar, width: int) -> RawSet:
     except (SafetensorError, ValueError, TypeError, KeyError) as error:  # KeyError, TypeError: a type that numpy does not have
         raise DataError(f"{path}: is no file of tensors that can be read here ({type(error).__name__}: {first_line(error)})") from None
     try:
-        return checked(tensors, sidecar, width)
+        raw = checked(tensors, sidecar, width)
+        return raw if texts else replace(raw, texts=None)
     except ValueError as error:
         raise DataError(f"{path}: {first_line(error)}") from None
 
 
 def checked(tensors: dict[str, NDArray[Any]], sidecar: Sidecar, width: int) -> RawSet:
     """The data set in these tensors: what each may hold is in docs/DATA.md. Raises ValueError."""
-    needed = {f"{part}{ending}" for part in PARTS for ending in ("", "_labels", "_ids")} | ({"text"} if sidecar.texts else set())
+    needed = {f"{part}{ending}" for part in PARTS for ending in ("", "_labels", "_ids")} | text_tensors(sidecar.texts)
     if tensors.keys() != needed:
         raise ValueError(f"must hold the tensors {', '.join(sorted(needed))}, and holds {', '.join(sorted(tensors))}")
     classes = len(sidecar.class_names)
-    for name in ("text", *PARTS):
-        if name in tensors:
-            check_vectors(name, tensors[name], (classes if name == "text" else len(tensors[name]), width))
+    for name in PARTS:
+        check_vectors(name, tensors[name], (len(tensors[name]), width))
+    texts = checked_texts(tensors, classes, width) if sidecar.texts else None
     ids = {part: ids_of(part, tensors) for part in PARTS}
     if len({*ids["train"], *ids["test"]}) != len(ids["train"]) + len(ids["test"]):
         raise ValueError("two rows have the same id")
@@ -131,10 +141,46 @@ def checked(tensors: dict[str, NDArray[Any]], sidecar: Sidecar, width: int) -> R
         order = np.array(sorted(range(len(labels)), key=ids[part].__getitem__), dtype=np.int64)
         parts[part] = RawPart(tensors[part][order], labels[order])
     keys = [name.partition(" ")[2] for name in sorted(ids["train"])] if sidecar.ordered else None
-    return RawSet(sidecar.class_names, parts["train"], parts["test"], keys)
+    return RawSet(sidecar.class_names, parts["train"], parts["test"], keys, texts)
 
 
-def check_vectors(name: str, vectors: NDArray[Any], shape: tuple[int, int]) -> None:
+def text_tensors(texts: Texts | None) -> set[str]:
+    """Names of the tensors that hold text vectors."""
+    return set() if texts is None else {TEXT} if texts.descriptions is None else {TEXT, DESCRIPTIONS}
+
+
+def checked_texts(tensors: dict[str, NDArray[Any]], classes: int, width: int) -> TextVectors:
+    """The text vectors in these tensors, of any length but 0: who compares them divides by it. Raises ValueError."""
+    described = tensors.get(DESCRIPTIONS)
+    check_vectors(TEXT, tensors[TEXT], (classes, width))
+    if described is not None:
+        check_vectors(DESCRIPTIONS, described, (classes, max(1, described.shape[1] if described.ndim == 3 else 1), width))
+    for name in {TEXT, DESCRIPTIONS} & tensors.keys():
+        if not np.linalg.norm(tensors[name], axis=-1).all():
+            raise ValueError(f"{name} holds a vector of length 0, which has no direction")
+    return TextVectors(tensors[TEXT], described)
+
+
+def read_texts(files: Sequence[Path], classes: int, width: int) -> tuple[dict[str, NDArray[Any]], Texts]:
+    """Text vectors to be stored beside features, and how they were made, from a file of tensors and one of JSON. Raises DataError."""
+    vectors, facts = files
+    try:
+        said = Texts.model_validate(json.loads(facts.read_text(encoding="utf-8")))
+        tensors = load_file(vectors)
+    except ValidationError as error:
+        raise DataError(f"{facts}: {explain(error, Texts)}") from None
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"{facts} or {vectors} cannot be read ({type(error).__name__}: {first_line(error)})") from None
+    if tensors.keys() != text_tensors(said):
+        raise DataError(f"{vectors}: must hold {', '.join(sorted(text_tensors(said)))}, and holds {', '.join(sorted(tensors))}")
+    try:
+        checked_texts(tensors, classes, width)
+    except ValueError as error:
+        raise DataError(f"{vectors}: {first_line(error)}") from None
+    return tensors, said
+
+
+def check_vectors(name: str, vectors: NDArray[Any], shape: tuple[int, ...]) -> None:
     """Raises ValueError unless these are finite float32 vectors of the shape."""
     if vectors.dtype != np.float32:
         raise ValueError(f"{name} must be float32, and is {vectors.dtype}: lengths overflow in less")

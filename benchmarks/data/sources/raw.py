@@ -39,6 +39,19 @@ class RawPart:
 
 
 @dataclass(frozen=True)
+class TextVectors:
+    """A text encoder's vectors, float32: of each class's prompts, [classes, d], and of J descriptions of each, [classes, J, d], if any."""
+
+    prompts: NDArray[np.float32]
+    descriptions: NDArray[np.float32] | None = None
+
+    def of(self, classes: Sequence[int]) -> TextVectors:
+        """Those of these class numbers, in this order."""
+        rows = list(classes)
+        return TextVectors(self.prompts[rows], None if self.descriptions is None else self.descriptions[rows])
+
+
+@dataclass(frozen=True)
 class RawSet:
     """A data set before decoding. `keys` name the training images in their original file order, or are None."""
 
@@ -46,6 +59,7 @@ class RawSet:
     train: RawPart
     test: RawPart
     keys: list[str] | None = None
+    texts: TextVectors | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
         train_classes=images.train_classes[indices],
         test_classes=images.test_classes[test_indices],
         keys=None,
+        texts=images.texts and images.texts.of(range(classes)),
     )
 
 
