@@ -162,7 +162,7 @@ def test_a_method_gets_the_texts_of_classes_seen_in_label_order_and_can_reach_no
         assert (texts.prompts.numpy() == tensors["text"][list(order[:seen])]).all()
         assert (texts.descriptions.numpy() == tensors["descriptions"][list(order[:seen])]).all()
         for name in ("text", "descriptions"):
-            assert rows_in(tensors[name], [context.images, context.memory, context.network]) == set(order[:seen])
+            assert rows_in(tensors[name], context) == set(order[:seen])
 
 
 def test_what_a_method_does_to_its_texts_stays_with_it(root: Path, tensors: Tensors) -> None:

@@ -33,6 +33,7 @@ VALID: dict[str, Any] = {  # every key there is
         "mean": [0.5, 0.5, 0.5],
         "std": [0.2, 0.2, 0.2],
         "features": None,
+        "texts": False,
     },
     "augment": {
         "pad": 4,
