@@ -10,7 +10,7 @@ from protocols.reading import read_yaml
 
 FOLDER = Path(__file__).parent
 BY_NAME = ("bases", "methods")
-"""Keys of a recipe under which each entry is merged with the other recipe's of that name; all others are replaced."""
+"""Keys of a recipe under which each entry is merged with the other recipe's of that name (null leaves it out); all others are replaced."""
 
 
 def filled(recipes: Any) -> Any:
@@ -53,7 +53,8 @@ def merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     for key in BY_NAME:
         one, two = base.get(key), own.get(key)
         if isinstance(one, dict) and isinstance(two, dict):
-            found[key] = {**one, **{name: both(one.get(name), value) for name, value in two.items()}}
+            entries = {**one, **{name: both(one.get(name), value) for name, value in two.items()}}
+            found[key] = {name: value for name, value in entries.items() if value is not None}
     return found
 
 

@@ -116,4 +116,7 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
 def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:
     done = search("--protocol", "cifar100", "--method", "lecnet", "--grid", "epochs=1", "--recipe", "quik", "--data-root", str(data_root))
     assert done.returncode == 2
-    assert done.stderr == "search: cifar100: no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick, cec, quick-fp32.\n"
+    assert (
+        done.stderr
+        == "search: cifar100: no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick, one-base, cec, quick-fp32.\n"
+    )

@@ -28,6 +28,7 @@ def test_entries_of_bases_and_methods_are_merged_by_name_and_lists_replaced() ->
     changed = recipes(other={"like": "paper", "bases": {"etf": {"lr": 1.0}, "closer": {}}, "methods": {"topic": {"epochs": 9}}})["other"]
     assert changed.bases == {"etf": {"width": 64, "lr": 1.0}, "closer": {}}
     assert changed.methods == {"topic": {"lr": 0.01, "epochs": 9}}
+    assert recipes(other={"like": "paper", "bases": {"etf": None}})["other"].bases == {}
     assert recipes(other={"like": "paper", "milestones": [1, 2]})["other"].milestones == (1, 2)
 
 
