@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from protocols.messages import unknown
-from protocols.reading import read_yaml
+from protocols.reading import content_of_shipped, names_in
 
 FOLDER = Path(__file__).parent
 BY_NAME = ("bases", "methods")
@@ -21,30 +21,31 @@ def filled(recipes: Any) -> Any:
     """
     if not isinstance(recipes, dict):
         return recipes
-    return {name: with_other(recipes, [str(name)], name) for name in recipes}
+    return {name: with_other(recipes, "", name, []) for name in recipes}
 
 
-def with_other(recipes: dict[Any, Any], chain: list[str], name: Any) -> Any:
-    """Recipe `name` with the values of the one that it is like; `chain` is how it was come to."""
-    own = recipes[name]
+def with_other(recipes: dict[Any, Any], where: str, name: Any, chain: list[str]) -> Any:
+    """Recipe `name` with the values of the one that it is like. `where` is '' or PROTOCOL/, whose `recipes` these are, and goes before
+    its name in `chain`, by which it was come to."""
+    if (known := f"{where}{name}") in chain:
+        raise ValueError(f"{chain[0]}.like: it leads back to itself ({' -> '.join([*chain, known])})")
+    own, chain = recipes[name], [*chain, known]
     if not isinstance(own, dict) or not isinstance(other := own.get("like"), str):
         return own
-    if other in chain:
-        raise ValueError(f"{chain[0]}.like: it leads back to itself ({' -> '.join([*chain, other])})")
     protocol, slash, recipe = other.rpartition("/")
-    among = of_shipped(protocol, f"{chain[0]}.like") if slash else recipes
-    if recipe not in among:
-        raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, list(map(str, among)))}")
-    base = with_other(among, [*chain, other], recipe)
+    if slash:
+        recipes, where = of_shipped(protocol, chain[0]), f"{protocol}/"
+    if recipe not in recipes:
+        raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, list(map(str, recipes)))}")
+    base = with_other(recipes, where, recipe, chain)
     return merged(base, {key: value for key, value in own.items() if key != "like"}) if isinstance(base, dict) else own
 
 
-def of_shipped(protocol: str, where: str) -> dict[Any, Any]:
+def of_shipped(protocol: str, asked_by: str) -> dict[Any, Any]:
     """The recipes in the file of a shipped protocol."""
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    if protocol not in known:
-        raise ValueError(f"{where}: {unknown('protocol', protocol, known)}")
-    found: dict[Any, Any] = read_yaml(FOLDER / f"{protocol}.yaml")["recipes"]
+    if protocol not in (known := names_in(FOLDER)):
+        raise ValueError(f"{asked_by}.like: {unknown('protocol', protocol, known)}")
+    found: dict[Any, Any] = content_of_shipped(FOLDER / f"{protocol}.yaml")["recipes"]
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,9 +11,8 @@ from pydantic import ValidationError
 from protocols.fields import Strict
 from protocols.messages import explain, first_line, nearest, unknown
 from protocols.own_folder import backbone_file, source_of
-from protocols.reading import ProtocolError, read_yaml
+from protocols.reading import ProtocolError, content_of_shipped, names_in, read_yaml
 from protocols.schema import Protocol, TitledFile
-from protocols.unchanged import kept_unchanged
 
 __all__ = ["ProtocolError", "explain", "first_line", "load_protocol", "nearest", "protocol_names", "unknown"]
 
@@ -56,19 +54,6 @@ def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Title
     return loaded
 
 
-kept_yaml = kept_unchanged(read_yaml)
-"""Every page asks for all studies of the suite."""
-
-
-def content_of_shipped(path: Path) -> Any:
-    """What a YAML file of the suite holds, read once as long as the file stays as it is; the value is the caller's own. Raises
-    ProtocolError."""
-    try:
-        return deepcopy(kept_yaml(path))
-    except OSError:  # not even its state can be read
-        return read_yaml(path)
-
-
 def load_mapping(path: Path, what: str, model: type[Model]) -> Model:
     """Loads a YAML file that holds a mapping as an instance of `model`. Raises ProtocolError with file and key."""
     return validated(read_yaml(path), path, what, model)
@@ -89,7 +74,3 @@ def for_full_data() -> frozenset[str]:
     """Methods that every few-shot protocol of this folder leaves out: they are made for sessions with all images."""
     few = [protocol for name in protocol_names() if (protocol := load_protocol(name)).sessions.shots != "all" and not protocol.methods]
     return frozenset(set.intersection(*(set(protocol.without) for protocol in few)) if few else ())
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml"))

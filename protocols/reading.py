@@ -5,10 +5,13 @@ from __future__ import annotations
 import reprlib
 import stat
 import unicodedata
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from protocols.unchanged import kept_unchanged
 
 MOST_BYTES = 2**20
 MOST_ALIASES = 100
@@ -168,3 +171,21 @@ def read_yaml(path: Path) -> Any:
         return parse_yaml(text)
     except ValueError as error:
         raise ProtocolError(f"{path}: {error}") from None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the YAML files in a folder, without their ending."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+kept_yaml = kept_unchanged(read_yaml)
+"""Every page asks for all studies of the suite."""
+
+
+def content_of_shipped(path: Path) -> Any:
+    """What a YAML file of the suite holds, read once as long as the file stays as it is; the value is the caller's own. Raises
+    ProtocolError."""
+    try:
+        return deepcopy(kept_yaml(path))
+    except OSError:  # not even its state can be read
+        return read_yaml(path)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from protocols.fields import Line, Name, Strict, Text, once_each
-from protocols.loading import load_named, names_in
+from protocols.loading import load_named
 from protocols.messages import unknown
+from protocols.reading import names_in
 from protocols.schema import TitledFile
 from protocols.seeds import parse_seeds
 

@@ -21,12 +21,9 @@ def labels_of(study: Study, records: Sequence[Record], failures: Sequence[Failed
     Variants that were not run are left out. If the study names a method without a preset, the preset that was run is taken; if several
     were run, the variant is left out, and `unclear` reports it.
     """
-    known = {record.identity.variant: record.identity for record in records if is_for(study, record.identity)}
-    known |= {
-        failed.variant: failed.identity
-        for failed in failures
-        if failed.identity is not None and failed.variant not in known and is_for(study, failed.identity)
-    }
+    of_failed = {failed.variant: failed.identity for failed in failures if failed.identity is not None and is_for(study, failed.identity)}
+    known = identities_of(study, records)
+    known |= {variant: identity for variant, identity in of_failed.items() if variant not in known}
     found: dict[str, str] = {}
     for variant in study.variants:
         own = [name for name, identity in known.items() if is_of(variant, identity)]
@@ -37,7 +34,7 @@ def labels_of(study: Study, records: Sequence[Record], failures: Sequence[Failed
 
 def unclear(study: Study, records: Sequence[Record]) -> list[str]:
     """A line for each variant that the study names without a preset, although several presets were run."""
-    known = {record.identity.variant: record.identity for record in records if is_for(study, record.identity)}
+    known = identities_of(study, records)
     lines = []
     for variant in study.variants:
         own = [name for name, identity in known.items() if is_of(variant, identity)]
@@ -46,6 +43,11 @@ def unclear(study: Study, records: Sequence[Record]) -> list[str]:
                 f"{variant.label}: the study says {variant.method}, and there are {', '.join(own)}; write one of them into the study"
             )
     return lines
+
+
+def identities_of(study: Study, records: Sequence[Record]) -> dict[str, Identity]:
+    """Variant -> the identity of one of its runs, of those that are for this study."""
+    return {record.identity.variant: record.identity for record in records if is_for(study, record.identity)}
 
 
 def is_for(study: Study, identity: Identity) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from benchmarks import SUITE_VERSION
@@ -58,11 +59,10 @@ def own_differences(protocol: Protocol, record: Record) -> list[str]:
         and f"{identity.base}.{key}" not in identity.overrides
         and not agrees(value, identity.base_config[key])
     ]
-    lineage = [stage.base for stage in identity.stages]
     found += [
-        f"base {kind} after {lineage[at - 1] if at else 'nothing'} instead of {recipe.parents[kind]}"
-        for at, kind in enumerate(lineage)
-        if kind in recipe.parents and recipe.parents[kind] not in lineage[max(at - 1, 0) : at]
+        f"base {kind} after {before} instead of {recipe.parents[kind]}"
+        for before, kind in pairwise(["nothing", *(stage.base for stage in identity.stages)])
+        if recipe.parents.get(kind, before) != before
     ]
     then, now = (settings.model_dump(mode="json") for settings in (identity.base_recipe, recipe.for_base(identity.base)))
     shared = identity.recipe_settings.model_dump(mode="json")

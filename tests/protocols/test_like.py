@@ -44,6 +44,12 @@ def test_it_may_be_like_one_of_a_shipped_protocol() -> None:
     assert mine == Recipe(**{**theirs.model_dump(), "epochs": 5})
 
 
+def test_a_name_may_be_used_in_both_protocols() -> None:
+    """The shipped recipe is like its own `paper`: that is no circle."""
+    found = recipes(paper={"like": "digits/one-base", "epochs": 4})["paper"]
+    assert found == load_protocol("digits").recipes["one-base"].model_copy(update={"epochs": 4})
+
+
 def test_a_protocol_that_was_read_says_all_itself() -> None:
     """So that it may be written anew, without what is a default, and read where the other recipe is not."""
     found = recipes(same={"like": "paper"})

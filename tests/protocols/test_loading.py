@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from protocols import ProtocolError, load_protocol, loading, protocol_names
+from protocols import reading as reading_yaml
 from protocols.backbones import Weights
 from protocols.reading import read_yaml
 from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
@@ -419,8 +420,8 @@ def test_a_file_of_the_suite_is_read_once_while_it_stands_still(tmp_path: Path, 
 
     path.write_text(yaml.safe_dump(VALID))
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    monkeypatch.setattr(loading, "kept_yaml", kept_unchanged(reading))
-    content = loading.content_of_shipped(path)
+    monkeypatch.setattr(reading_yaml, "kept_yaml", kept_unchanged(reading))
+    content = reading_yaml.content_of_shipped(path)
     content["recipes"].clear()
     assert load_protocol("mine") == load_protocol("mine") == load_protocol(str(path))
     assert read == [path]
@@ -428,4 +429,4 @@ def test_a_file_of_the_suite_is_read_once_while_it_stands_still(tmp_path: Path, 
     assert load_protocol("mine").title == "Another"
     path.unlink()
     with pytest.raises(ProtocolError, match="no such file"):
-        loading.content_of_shipped(path)
+        reading_yaml.content_of_shipped(path)
