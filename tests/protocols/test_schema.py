@@ -22,6 +22,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SHIPPED: dict[str, tuple[Any, ...]] = {
     "cifar100": ((60, 5, 8, 5), 32, None, "resnet20", None, "paper"),
     "miniimagenet": ((60, 5, 8, 5), 84, None, "resnet18", None, "paper"),
+    "miniimagenet-32": ((60, 5, 8, 5), 32, None, "resnet20", None, "paper"),
     "cub200": ((100, 10, 10, 5), 224, 256, "resnet18", "imagenet", "paper"),
     "cub200-resnet18b": ((100, 10, 10, 5), 224, 256, "resnet18_2223", "imagenet", "paper"),
     "omniglot": ((100, 10, 10, 5), 28, None, "conv4", None, "paper"),
@@ -29,7 +30,7 @@ SHIPPED: dict[str, tuple[Any, ...]] = {
     "seqmnist": ((2, 2, 4, "all"), 28, None, "mlp", None, "canonical-order"),
 }
 # docs/methods.md 1.1
-BASE_IMAGES = {"cifar100": (30000, 6000), "miniimagenet": (30000, 6000)} | dict.fromkeys(("cub200", "cub200-resnet18b"), (3000, 2864))
+BASE_IMAGES = dict.fromkeys(("cifar100", "miniimagenet", "miniimagenet-32"), (30000, 6000)) | dict.fromkeys(("cub200", "cub200-resnet18b"), (3000, 2864))
 
 
 def test_every_shipped_protocol_is_checked_here() -> None:
