@@ -135,7 +135,7 @@ def mini_root(write_images: Callable[[Path, dict[str, NDArray[np.uint8]]], None]
 def mini(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A finished sweep over an order drawn from the seed."""
     folder = tmp_path_factory.mktemp("mini_sweep")
-    place = Place(cut("miniimagenet", folder, {"data": {"size": 32}}), mini_root, folder / "results")
+    place = Place(cut("miniimagenet-32", folder, {}), mini_root, folder / "results")
     finish(place, "paper")
     return place
 

@@ -362,8 +362,11 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
         assert by_hand.variant.startswith(f"{plain.variant}[{field}=")
 
 
-# cub200-resnet18b has the recipes of cub200 (tests/benchmarks/test_own_weights.py), protocols on features those that need no images.
-@pytest.mark.parametrize("name", [name for name in protocol_names() if name not in ("cub200-resnet18b", "cub200-features", "cub200-lite0")])
+# These have the recipes of another protocol (`like`; cub200-resnet18b: tests/benchmarks/test_own_weights.py).
+LIKE_OTHERS = ("cub200-resnet18b", "cub200-features", "cub200-lite0", "miniimagenet-32")
+
+
+@pytest.mark.parametrize("name", [name for name in protocol_names() if name not in LIKE_OTHERS])
 def test_no_two_presets_of_a_method_are_one_run(name: str) -> None:
     """A recipe's value for a method goes over the preset's: `ft_cnn: {lr: ...}` would make `slow` as fast as `topic`."""
     protocol = load_protocol(name)
