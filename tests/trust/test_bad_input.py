@@ -28,8 +28,9 @@ from tests.trust.bad_protocols import LONG, Case, faults, places
 from tests.trust.sensible import SENSIBLE
 
 COMPLETE = ROOT / "tests" / "trust" / "complete.yaml"
-SHIPPED = sorted(path for path in (ROOT / "protocols").glob("*.yaml") if path.stem not in ("cub200-resnet18b", "cub200-lite0", "miniimagenet-32"))
-# These have what cub200, cub200-features and cifar100 have.
+LIKE_OTHERS = ("cub200-resnet18b", "cub200-lite0", "miniimagenet-32")
+"""They have what cub200, cub200-features and cifar100 have."""
+SHIPPED = sorted(path for path in (ROOT / "protocols").glob("*.yaml") if path.stem not in LIKE_OTHERS)
 SHARE_OF_COMPLETE, SHARE_OF_TINY, SHARE_OF_SHIPPED = 8, 16, 300
 """One case of so many is asked; another one of each file's cases wherever the file changes. All of them: 1, 1, 1 (half an hour)."""
 
