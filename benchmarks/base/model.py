@@ -28,7 +28,7 @@ from benchmarks.system.compiling import on_all_cores
 from methods.contract import BaseKind
 from methods.parts.capture import Recorder, Steps, recorder_for, steps_with
 from methods.parts.network import Network
-from protocols.schema import BaseRecipe, Protocol
+from protocols.schema import Augment, BaseRecipe, Protocol
 
 Progress = Callable[[str], None]
 """Called with a short text that says what a run is doing."""
@@ -119,8 +119,13 @@ class BaseSessions:
         return partial(untrained, self.protocol, kinds, precision, identity.seed, self.weights, self.device, parent)
 
     def session(self, seed: Seed, number: int, parent: BaseKey | None, network: Network | None) -> BaseSession:
-        """Base session `number` (from 0) of a seed, on the base model of key `parent` and its network, if it goes on with one."""
+        """Base session `number` (from 0) of a seed, on the base model of key `parent` and its network, if it goes on with one.
+
+        Raises ValueError if a later one cannot be trained, too: before the first is.
+        """
         identity, split, tensors = seed.identity, seed.split, seed.tensors
+        for one in identity.stages[number:]:
+            check_frozen(kind(one), identity.recipe_of(one), self.protocol.augment)
         stage = identity.stages[number]
         recipe, of_kind = identity.recipe_of(stage), kind(stage)
         key = base_key(self.protocol, recipe, stage, identity.seed, seed.images, split.base_sha256, seed.env, parent)
@@ -131,7 +136,6 @@ class BaseSessions:
         batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
         said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
         outputs = partial(self.outputs, seed, recipe, transform) if recipe.stored_views else None
-        check_frozen(of_kind, recipe, any(other != transform for other in more))
         return BaseSession(CachedBase(self.folder, key, fresh, of_kind.drop), of_kind, recipe, batches, said, outputs)
 
     def outputs(self, seed: Seed, recipe: BaseRecipe, transform: Transform, network: Network, progress: Progress) -> Outputs:
@@ -220,11 +224,12 @@ class BaseSessions:
         return time.perf_counter()
 
 
-def check_frozen(kind: BaseKind, recipe: BaseRecipe, differ: bool) -> None:
-    """Raises ValueError where a kind needs images, and the recipe hands it outputs of a frozen part. `differ`: whether views do."""
+def check_frozen(kind: BaseKind, recipe: BaseRecipe, of_protocol: Augment) -> None:
+    """Raises ValueError where a kind needs images, and the recipe hands it outputs of a frozen part."""
+    own = kind.config.augment or of_protocol
     if recipe.trains != "all" and type(kind).expand is not BaseKind.expand:
         raise ValueError(f"base kind {kind.name} changes images; it goes with trains all only, and the recipe says trains {recipe.trains}")
-    if recipe.stored_views and differ:
+    if recipe.stored_views and any(view != (own, None) for view in kind.other_views(own)):
         raise ValueError(f"base kind {kind.name} has views with augmentations of their own; leave stored_views out")
 
 

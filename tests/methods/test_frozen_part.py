@@ -169,3 +169,11 @@ def test_a_kind_that_changes_images_is_refused_in_one_line(frozen: Frozen, monke
     runner = frozen("none", None)
     with pytest.raises(ValueError, match="base kind cosine changes images; it goes with trains all only, and the recipe says trains none"):
         entered(runner, "proto:raw_mean@cosine")
+
+
+def test_a_later_kind_that_changes_images_is_refused_before_the_first_is_trained(tiny: Protocol, data_root: Path, tmp_path: Path) -> None:
+    recipe = tiny.recipes["fast"].model_copy(update={"bases": {"rotations": {"after": "cosine", "trains": "none"}}})
+    runner = Runner(tiny.model_copy(update={"recipes": {"fast": recipe}}), Settings(data_root, tmp_path, "cpu", 1))
+    with pytest.raises(ValueError, match="base kind rotations changes images"):
+        entered(runner, "proto:raw_mean@rotations")
+    assert not list(tmp_path.rglob("*.safetensors"))
