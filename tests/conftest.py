@@ -19,7 +19,7 @@ import methods
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.system.settings import Settings
-from methods.contract import registry
+from methods.contract import files, registry
 from methods.parts.own_files import forget_own_files
 from protocols import load_protocol
 from protocols.own_folder import own_folder, take_own_folder
@@ -160,7 +160,7 @@ def methods_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Non
 
     def use(folder: Path) -> None:
         used.append(str(folder))
-        monkeypatch.setattr(registry, "FOLDER", folder)
+        monkeypatch.setattr(files, "FOLDER", folder)
         monkeypatch.setattr(methods, "__path__", [str(folder), *methods.__path__])
 
     yield use

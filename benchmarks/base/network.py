@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind
-from methods.contract.registry import load_base_kind
+from methods.contract.loading import load_base_kind
 from methods.parts.backbones import build_backbone
 from methods.parts.network import Network
 from protocols.schema import Protocol

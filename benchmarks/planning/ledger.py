@@ -11,7 +11,8 @@ from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
-from methods.contract.registry import base_kind_names, load_base_kind, load_method
+from methods.contract.loading import load_base_kind, load_method
+from methods.contract.registry import base_kind_names
 
 if TYPE_CHECKING:
     from methods.contract.base_kind import BaseKind

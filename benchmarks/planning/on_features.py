@@ -12,7 +12,7 @@ from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import BaseKind
 from methods.contract.hooks import Hooks
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from protocols.schema import Augment, Protocol
 
 TRIED = 4

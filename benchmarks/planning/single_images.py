@@ -12,7 +12,7 @@ from benchmarks.data.splits import Split
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from methods.contract.hooks import Hooks
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from methods.parts.backbones import BACKBONES, build_backbone
 from methods.parts.network import set_batch_norm
 from protocols.schema import Protocol

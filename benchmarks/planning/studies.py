@@ -11,7 +11,8 @@ from benchmarks.planning.plan import Request, Variant, identities, make_request,
 from benchmarks.planning.validation import effective
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
-from methods.contract.registry import MethodError, load_method, parse_variant
+from methods.contract.loading import load_method
+from methods.contract.registry import MethodError, parse_variant
 from protocols.messages import short, unknown
 from protocols.schema import Protocol
 from protocols.study import OWN_FIGURES, Study

@@ -17,7 +17,8 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.process_settings import ProcessSettings
 from methods.contract import KindConfig, MethodConfig
 from methods.contract.config import OwnConfig
-from methods.contract.registry import MethodError, base_kind_names, kind_and_parents, load_base_kind, load_method, parse_variant
+from methods.contract.loading import kind_and_parents, load_base_kind, load_method
+from methods.contract.registry import MethodError, base_kind_names, parse_variant
 from methods.parts.backbones import BACKBONES, build_backbone
 from protocols.loading import explain, first_line, unknown
 from protocols.schema import Augment, Protocol

@@ -20,7 +20,7 @@ from benchmarks.system.compiling import compiler_for, keep_compiled
 from benchmarks.system.device import allow_tf32, environment, pick_device, resolve_precision
 from benchmarks.system.errors import BusyError, DataError, storage_error
 from benchmarks.system.settings import Settings
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from methods.parts.capture import steps_with
 from protocols.loading import first_line
 from protocols.schema import Protocol

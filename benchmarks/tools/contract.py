@@ -22,7 +22,7 @@ from benchmarks.running import evaluate
 from benchmarks.running.runner import Contender, Runner
 from benchmarks.system.settings import Settings
 from methods.contract.hooks import Hooks
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from methods.contract.strategy import SessionStrategy
 from protocols.schema import Protocol
 

@@ -19,7 +19,8 @@ from benchmarks.base.key import ALWAYS
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.migrations import MIGRATIONS
 from benchmarks.records.schema import SCHEMA_VERSION, Record, SessionResult
-from methods.contract.registry import base_kind_names, load_base_kind, load_method, method_names
+from methods.contract.loading import load_base_kind, load_method
+from methods.contract.registry import base_kind_names, method_names
 from protocols import load_protocol, protocol_names
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
 

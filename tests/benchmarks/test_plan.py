@@ -16,7 +16,8 @@ from benchmarks.planning.validation import check_protocol
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
-from methods.contract.registry import MethodError, base_kind_names, load_method, read_entry
+from methods.contract.loading import load_method
+from methods.contract.registry import MethodError, base_kind_names, read_entry
 from protocols import load_protocol, protocol_names
 from protocols.schema import BaseRecipe, Protocol, Recipe
 from protocols.study import Study, StudyVariant

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.records import source_hash as hashing
 from benchmarks.records.source_hash import same_sources, source_hash, stated_version
-from methods.contract.registry import load_method, method_names
+from methods.contract.loading import load_method
+from methods.contract.registry import method_names
 from tests.methods.runs import SHIPPED
 
 METHOD = '''"""A method."""

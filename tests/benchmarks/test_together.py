@@ -24,7 +24,7 @@ from benchmarks.records.identity import Identity
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import BusyError
 from benchmarks.system.settings import Settings
-from methods.contract import registry
+from methods.contract import files
 from methods.contract.base_kind import BaseKind
 from protocols.schema import Protocol
 from tests.recording import StandIn
@@ -176,9 +176,9 @@ def test_a_seed_that_fails_fails_alone_and_is_not_trained_twice(
 @pytest.fixture
 def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A base kind that goes on with the linear one."""
-    folder = shutil.copytree(registry.BASES, tmp_path / "bases", ignore=shutil.ignore_patterns("__pycache__"))
+    folder = shutil.copytree(files.BASES, tmp_path / "bases", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "second.py").write_text(SECOND, encoding="utf-8")
-    monkeypatch.setattr(registry, "BASES", folder)
+    monkeypatch.setattr(files, "BASES", folder)
     monkeypatch.setattr(methods.bases, "__path__", [*methods.bases.__path__, str(folder)])
     yield
 

@@ -23,7 +23,7 @@ from benchmarks.tools.check import check
 from benchmarks.tools.contract import CHECKS, Bench, BrokenError, Bytes, batch_norm_state
 from methods.contract import SessionStrategy, TrainConfig
 from methods.contract.hooks import Hooks
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from methods.parts.own_files import forget_own_files
 from protocols.own_folder import take_own_folder
 from protocols.schema import Protocol

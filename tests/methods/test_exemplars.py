@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from methods.contract.loading import load_method
 from methods.contract.memory import LeakError
-from methods.contract.registry import load_method
 from methods.parts.exemplars import herding, random_choice
 from protocols.schema import Sessions
 from tests.methods.by_hand import mean_row, plain, unit_rows

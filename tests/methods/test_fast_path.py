@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods.contract import SessionStrategy
+from methods.contract.loading import load_method
 from methods.contract.memory import Memory
-from methods.contract.registry import load_method
 from protocols.schema import Protocol
 from tests.methods.runs import VARIANTS, Enter, identity_of, train_all
 

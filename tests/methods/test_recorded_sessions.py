@@ -11,7 +11,8 @@ from avalanche.core import SupervisedPlugin
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from methods.contract import strategy
-from methods.contract.registry import load_method, method_names
+from methods.contract.loading import load_method
+from methods.contract.registry import method_names
 from protocols.schema import Protocol
 from tests.methods.runs import identity_of
 from tests.recording import StandIn

@@ -13,8 +13,9 @@ import pytest
 from benchmarks.cli.listing import listing
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.system.files import SUITE_ROOT
-from methods.contract import registry
-from methods.contract.registry import MethodError, load_method, method_names, parse_variant, read_entry
+from methods.contract import files
+from methods.contract.loading import load_method
+from methods.contract.registry import MethodError, method_names, parse_variant, read_entry
 from protocols.schema import Protocol
 from tests.methods.runs import SHIPPED
 
@@ -190,7 +191,7 @@ def test_a_name_is_no_path(name: str, write: Write) -> None:
 def test_a_method_built_on_another_keeps_its_presets_or_says_why_not(write: Write, tiny: Protocol) -> None:
     """The natural way to change one thing: derive from LEC-Net and set a title."""
     write("mine.py", '"""Mine."""\nfrom methods.lecnet import LecNet\n\nclass Mine(LecNet):\n    title = "Mine"\n')
-    (Path(registry.FOLDER) / "lecnet.py").symlink_to(SUITE_ROOT / "methods" / "lecnet.py")
+    (Path(files.FOLDER) / "lecnet.py").symlink_to(SUITE_ROOT / "methods" / "lecnet.py")
     recipe = tiny.recipes["fast"].model_copy(update={"methods": {}})
     plain = tiny.model_copy(update={"recipes": {"fast": recipe}})
     try:

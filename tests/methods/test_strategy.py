@@ -12,7 +12,7 @@ from avalanche.core import SupervisedPlugin
 
 from benchmarks.base.features import state_sha256
 from benchmarks.running.runner import Contender
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from tests.methods.by_hand import plain, rows_of
 from tests.methods.runs import Enter, Optimizers, train_all, train_under
 

@@ -11,14 +11,8 @@ import pytest
 
 from benchmarks.cli.listing import listing
 from benchmarks.records.source_hash import source_hash, stated_version
-from methods.contract.registry import (
-    MethodError,
-    base_kind_names,
-    load_base_kind,
-    load_method,
-    method_names,
-    read_entry,
-)
+from methods.contract.loading import load_base_kind, load_method
+from methods.contract.registry import MethodError, base_kind_names, method_names, read_entry
 from methods.parts.own_files import forget_own_files
 from protocols import ProtocolError
 from protocols.own_folder import SHIPPED, own_folder, take_own_folder

@@ -13,7 +13,7 @@ from benchmarks.cli.options import parser
 from benchmarks.planning.validation import effective
 from benchmarks.system.errors import UsageError
 from benchmarks.tools import search
-from methods.contract.registry import load_method
+from methods.contract.loading import load_method
 from protocols.schema import Protocol
 from tests.conftest import TINY
 from tests.methods.runs import SHIPPED

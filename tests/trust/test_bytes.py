@@ -25,7 +25,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
-from methods.contract import registry
+from methods.contract import files, loading
 from protocols.schema import Protocol
 from tests.conftest import ROOT
 from tests.methods.runs import identity_of
@@ -89,9 +89,9 @@ def test_this_process_gives_them_too(first: tuple[Path, dict[str, bytes]], tiny:
 def with_a_guest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """methods/ as it is, and a user's own files beside the others."""
     folder = tmp_path / "methods"
-    shutil.copytree(registry.FOLDER, folder)
+    shutil.copytree(files.FOLDER, folder)
     shutil.copytree(GUESTS, folder, dirs_exist_ok=True)
-    monkeypatch.setattr(registry, "FOLDER", folder)
+    monkeypatch.setattr(files, "FOLDER", folder)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(GUESTS)])
     importlib.invalidate_caches()
     yield
@@ -134,7 +134,7 @@ def one_way(protocol: Protocol, count: int) -> Protocol:
 
 def test_another_session_shifts_none_before_it(each_method: str, tiny: Protocol, data_root: Path, results: Path) -> None:
     """Orders, shots, augmentations and initial rows of sessions 0 to 2 are the same with two sessions as with four."""
-    if any(registry.load_base_kind(stage.base).knows_all_classes for stage in identity_of(tiny, each_method).stages):
+    if any(loading.load_base_kind(stage.base).knows_all_classes for stage in identity_of(tiny, each_method).stages):
         return  # its base session is another one where there are more classes to come, and its table says so
 
     def run(count: int) -> Record:

@@ -31,9 +31,10 @@ from benchmarks.sweeping.progress import Event
 from benchmarks.sweeping.worker import Task, one_run
 from benchmarks.system.process_settings import ProcessSettings
 from benchmarks.system.settings import Settings
-from methods.contract import registry
+from methods.contract import files, registry
+from methods.contract.loading import load_method
 from methods.contract.memory import BudgetError, LeakError
-from methods.contract.registry import MethodError, load_method, method_names
+from methods.contract.registry import MethodError, method_names
 from protocols.schema import Protocol
 
 CHEATS = Path(__file__).parent / "cheats"
@@ -215,7 +216,7 @@ def test_a_method_cannot_import_the_runner() -> None:
 )
 def test_imports_that_lead_to_everything(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(f'class Mine:\n    title = "Mine"\n    def scores(self):\n        {line}\n')
-    monkeypatch.setattr(registry, "FOLDER", tmp_path)
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
     with pytest.raises(MethodError, match="line 4: imports"):
         registry.read_entry("mine")
 
