@@ -13,6 +13,7 @@ from benchmarks.system.errors import UsageError
 from methods.contract import BaseKind
 from methods.contract.hooks import Hooks
 from methods.contract.loading import load_method
+from methods.contract.registry import read_entry
 from protocols.schema import Augment, Protocol
 
 TRIED = 4
@@ -26,7 +27,7 @@ def refuse_without_images(protocol: Protocol, runs: Sequence[Identity]) -> None:
     A method says with `needs` what cannot be seen from outside: `network` (layers of a backbone), `lengths` (of raw features) or `texts`.
     """
     for run in () if protocol.data.texts else runs:
-        if getattr(load_method(run.method), "needs", "") == "texts":
+        if read_entry(run.method).needs == "texts":
             raise UsageError(
                 f"{protocol.name} has no text vectors of its classes, and {run.variant} needs them: store them beside features, and say "
                 "data.texts: true (docs/DATA.md)"
@@ -49,8 +50,7 @@ def refuse_without_images(protocol: Protocol, runs: Sequence[Identity]) -> None:
 
 def needs_of_method(run: Identity, l2: bool) -> str:
     """What the method of a run needs beside features; empty if it needs nothing."""
-    method = load_method(run.method)
-    needs = getattr(method, "needs", "")
+    method, needs = load_method(run.method), read_entry(run.method).needs
     if method.embed is not Hooks.embed:
         return "it changes images before they are embedded"
     if needs == "network":

@@ -30,6 +30,10 @@ def load_method(name: str) -> type[SessionStrategy]:
         raise MethodError(f"{shown('methods', name)}: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
     if tuple(method.presets) != entry.presets:
         raise MethodError(f"{shown('methods', name)}: {entry.class_name} must write out its presets, even if it shares another method's")
+    if getattr(method, "needs", "") != entry.needs:
+        raise MethodError(
+            f"{shown('methods', name)}: {entry.class_name} must write out what it needs, even if it is what another method needs"
+        )
     return method
 
 

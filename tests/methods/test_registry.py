@@ -130,6 +130,14 @@ def test_the_suites_own_methods() -> None:
         assert entry.summary or name not in SHIPPED
 
 
+@pytest.mark.parametrize(("facts", "named"), [("", "presets"), ("    presets = {'plain': {}, 'fancy': {}}\n", "what it needs")])
+def test_what_is_inherited_must_be_written_out(facts: str, named: str, write: Write) -> None:
+    """A list is made without importing anything, so that it cannot see what a class has from another."""
+    write("mine.py", GOOD + "    needs = 'network'\n")
+    write("child.py", f"from methods.mine import Mine\n\nclass Child(Mine):\n    title = 'Child'\n{facts}")
+    refused(lambda: load_method("child"), "child.py", "Child must write out", named)
+
+
 # Files that are no methods ----------------------------------------------------------------------------------------------
 
 
