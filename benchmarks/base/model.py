@@ -226,11 +226,14 @@ class BaseSessions:
 
 def check_frozen(kind: BaseKind, recipe: BaseRecipe, of_protocol: Augment) -> None:
     """Raises ValueError where a kind needs images, and the recipe hands it outputs of a frozen part."""
-    own = kind.config.augment or of_protocol
+    own, stored = kind.config.augment or of_protocol, recipe.stored_views or 0
+    others = kind.other_views(own)
     if recipe.trains != "all" and type(kind).expand is not BaseKind.expand:
         raise ValueError(f"base kind {kind.name} changes images; it goes with trains all only, and the recipe says trains {recipe.trains}")
-    if recipe.stored_views and any(view != (own, None) for view in kind.other_views(own)):
+    if stored and any(view != (own, None) for view in others):
         raise ValueError(f"base kind {kind.name} has views with augmentations of their own; leave stored_views out")
+    if 0 < stored <= len(others):
+        raise ValueError(f"base kind {kind.name} shows {len(others) + 1} views of an image, and stored_views is {stored}: they would be alike")
 
 
 def of_several(progress: Progress, count: int, text: str) -> None:

@@ -24,8 +24,8 @@ COSINE = {"rule": "cosine", "scale": 16.0, "scale_learns": False}
 ONE_BASE = {
     "cosine": COSINE,
     "etf": {"after": "cosine", "width": 32, **FROZEN},
-    "contrast": {"after": "cosine", **FROZEN},
-    "targets": FROZEN,
+    "contrast": {"after": "cosine", **FROZEN, "stored_views": 2},
+    "targets": {**FROZEN, "stored_views": 2},
 }
 
 
@@ -79,6 +79,14 @@ def test_methods_on_them_learn(one: Runner) -> None:
 def test_what_cannot_be_is_said_before_training(tiny: Protocol, bases: dict[str, Any], said: str) -> None:
     with pytest.raises((UsageError, MethodError), match=said):
         check_protocol(changed(tiny, bases))
+
+
+@pytest.mark.parametrize("kind", ["contrast", "targets"])
+def test_views_of_an_image_that_would_be_alike_are_refused(kind: str, tiny: Protocol, runner: Runner) -> None:
+    """A contrast of an image with itself would teach nothing."""
+    protocol = changed(tiny, {**ONE_BASE, kind: {**ONE_BASE[kind], "stored_views": 1}})
+    with pytest.raises(ValueError, match=f"base kind {kind} shows 2 views of an image, and stored_views is 1: they would be alike"):
+        Runner(protocol, runner.settings).run(runs_of(protocol, "orco")[0])
 
 
 def test_a_name_is_a_name(tiny: Protocol) -> None:
