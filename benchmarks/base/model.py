@@ -233,7 +233,9 @@ def check_frozen(kind: BaseKind, recipe: BaseRecipe, of_protocol: Augment) -> No
     if stored and any(view != (own, None) for view in others):
         raise ValueError(f"base kind {kind.name} has views with augmentations of their own; leave stored_views out")
     if 0 < stored <= len(others):
-        raise ValueError(f"base kind {kind.name} shows {len(others) + 1} views of an image, and stored_views is {stored}: they would be alike")
+        raise ValueError(
+            f"base kind {kind.name} shows {len(others) + 1} views of an image, and stored_views is {stored}: they would be alike"
+        )
 
 
 def of_several(progress: Progress, count: int, text: str) -> None:

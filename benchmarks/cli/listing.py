@@ -82,14 +82,15 @@ def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     from benchmarks.sweeping.estimate import readable
 
     missing = ledger.missing(runs)
-    first, seeds = runs[0], sorted({identity.seed for identity in runs})
+    first, seeds, recipes = runs[0], sorted({identity.seed for identity in runs}), list(dict.fromkeys(identity.recipe for identity in runs))
+    several = len(recipes) > 1
     lines = [
-        f"{first.protocol}, recipe {first.recipe}, split {first.split}, seeds {', '.join(map(str, seeds))}: "
+        f"{first.protocol}, recipe {', '.join(recipes)}, split {first.split}, seeds {', '.join(map(str, seeds))}: "
         f"{len(runs)} runs, {len(runs) - len(missing)} done, {len(missing)} to do"
     ]
     if not missing:
         return lines[0]
-    lines += [f"  {identity.variant} seed {identity.seed}" for identity in missing]
+    lines += [f"  {identity.variant} seed {identity.seed}{f', recipe {identity.recipe}' if several else ''}" for identity in missing]
     before = seconds_before(runs, ledger)
     seconds_of = before.of_variants
     unknown = {identity.variant for identity in missing} - seconds_of.keys()

@@ -177,10 +177,9 @@ def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Setting
         wanted = study_runs(protocol, studies_of(options), options.recipe, options.split, options.seeds)
         runs, probes = wanted.runs, wanted.probes
     if settings.precision != "auto":
-        from benchmarks.planning.preflight import precision_of
+        from benchmarks.planning.preflight import with_precision
 
-        said = precision_of(runs, settings)
-        runs = [run.model_copy(update={"precision": said}) for run in runs]
+        runs = with_precision(runs, settings)
     return runs, probes
 
 

@@ -93,13 +93,15 @@ def index_page(results: Path, known: Sequence[Protocol]) -> Sequence[Path]:
 
 
 def show_table(runs: Sequence[Identity], ledger: Ledger) -> None:
-    """Prints a short table of the runs that are done: a line a method, means over seeds in percent. Nothing if none is."""
+    """Prints a short table of the runs that are done, one for each recipe: a line a method, means over seeds in percent."""
     from benchmarks.report.brief import brief, fitted
 
-    if records := [record for run in runs if (record := ledger.record(run)) is not None]:
-        first, seeds = runs[0], {run.seed for run in runs}
-        print(f"{first.protocol}, recipe {first.recipe}, split {first.split}: accuracy in percent, means over seeds\n")
-        print(fitted(brief(records), len(seeds), shutil.get_terminal_size().columns) + "\n")
+    for recipe in dict.fromkeys(run.recipe for run in runs):
+        of_recipe = [run for run in runs if run.recipe == recipe]
+        if records := [record for run in of_recipe if (record := ledger.record(run)) is not None]:
+            first, seeds = of_recipe[0], {run.seed for run in of_recipe}
+            print(f"{first.protocol}, recipe {recipe}, split {first.split}: accuracy in percent, means over seeds\n")
+            print(fitted(brief(records), len(seeds), shutil.get_terminal_size().columns) + "\n")
 
 
 def study_pages(protocol: Protocol, studies: Sequence[Study], results: Path) -> Iterator[Path]:

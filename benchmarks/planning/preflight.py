@@ -34,7 +34,7 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
 
     Raises UsageError, DataError or StorageError; the message says what to fix.
     """
-    precision_of(runs, settings)
+    with_precision(runs, settings)
     try:
         for folder in (settings.results, settings.data_root):
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
 def check_plan(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
     """Checks what a run would check of images, splits and weights, without fetching any. Returns a line on images or weights that are not
     to be had yet, which says what could not be checked; else ''. Raises what a run would raise."""
-    precision_of(runs, settings)
+    with_precision(runs, settings)
     with without_downloads():
         images, why = images_or_why(protocol, settings)
         if images is None:
@@ -94,20 +94,22 @@ def check_fit(protocol: Protocol, weights: Path | None) -> None:
         raise DataError(f"{protocol.name}, backbone.weights: {first_line(error)}") from None
 
 
-def precision_of(runs: Sequence[Identity], settings: Settings) -> str:
-    """Precision in which the runs would be computed here. The runs of one command share their recipe. Raises UsageError."""
-    return resolve_precision(runs[0].precision or runs[0].recipe_settings.precision, pick_device(settings.device), settings.precision)
+def with_precision(runs: Sequence[Identity], settings: Settings) -> list[Identity]:
+    """The runs, each with the precision in which it would be computed here. Raises UsageError."""
+    device, said = pick_device(settings.device), settings.precision
+    here = {wanted: resolve_precision(wanted, device, said) for wanted in {run.precision or run.recipe_settings.precision for run in runs}}
+    return [run.model_copy(update={"precision": here[run.precision or run.recipe_settings.precision]}) for run in runs]
 
 
 def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings: Settings) -> list[str]:
     """A warning for each other precision in which some of the runs were done, since tables do not mix precisions; empty if none."""
-    here = precision_of(runs, settings)
-    done_in = Counter(str(record.identity.precision) for run in runs if (record := ledger.record(run)) is not None)
+    here = zip(with_precision(runs, settings), map(ledger.record, runs), strict=True)
+    done_in = Counter((str(record.identity.precision), str(run.precision)) for run, record in here if record is not None)
     return [
-        f"{count} of these runs are done in {done}, the others would be in {here}, and tables keep the two apart; "
+        f"{count} of these runs are done in {done}, the others would be in {now}, and tables keep the two apart; "
         f"--precision {done} goes on as before, another --results folder begins anew"
-        for done, count in done_in.items()
-        if done != here
+        for (done, now), count in done_in.items()
+        if done != now
     ]
 
 

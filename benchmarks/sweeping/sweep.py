@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.planning.costs import seconds_before
 from benchmarks.planning.ledger import Ledger
-from benchmarks.planning.preflight import precision_of
+from benchmarks.planning.preflight import with_precision
 from benchmarks.records.identity import Identity
 from benchmarks.sweeping.processes import in_processes
 from benchmarks.sweeping.progress import Progress
@@ -51,8 +51,7 @@ def sweep(
     missing = ledger.missing(runs)
     if missing:
         settings.results.mkdir(parents=True, exist_ok=True)
-        precision = precision_of(missing, settings)
-        missing = [run.model_copy(update={"precision": precision}) for run in missing]
+        missing = with_precision(missing, settings)
     here = workers == IN_THIS_PROCESS or len(missing) == 1
     workers = max(1, min(workers, len(missing)))
     if missing and not has_locks(settings.results):

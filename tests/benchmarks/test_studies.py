@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.cli.listing import plan_text
+from benchmarks.cli.main import on_images
+from benchmarks.cli.reporting import show_table
 from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.studies import study_request, study_runs
 from benchmarks.records import traces as of_probes
@@ -26,7 +29,7 @@ from benchmarks.running.probes import PROBES, Probe
 from benchmarks.running.probes.drift import angle
 from benchmarks.running.runner import Runner
 from benchmarks.sweeping.progress import Progress
-from benchmarks.sweeping.sweep import sweep
+from benchmarks.sweeping.sweep import IN_THIS_PROCESS, sweep
 from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import verify
@@ -111,6 +114,26 @@ def test_variants_that_are_one_are_refused_before_any_runs(tiny: Protocol) -> No
             study_runs(tiny, [study_of(("a", "lecnet", {}), twin)], None, None, None)
     with pytest.raises(UsageError, match="study mine, 'b': is the same as 'a'"):
         study_runs(tiny, [study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3}))], None, None, None)
+
+
+def test_studies_of_two_recipes_in_one_command(tiny: Protocol, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each run is computed as its own recipe says, and each recipe has its table."""
+    fast = tiny.recipes["fast"]
+    protocol = tiny.model_copy(update={"recipes": {"fast": fast, "mine": fast.model_copy(update={"precision": "bf16"})}})
+    rows = (("a", "proto:raw_mean", {}), ("b", "base_only:default", {}))
+    runs = study_runs(protocol, [study_of(*rows), study_of(*rows, name="other", recipe="mine")], None, None, "0").runs
+    ledger = Ledger(Store(tmp_path))
+    text = plan_text(runs, ledger, 1)
+    assert "recipe fast, mine," in text and "  proto:raw_mean seed 0, recipe mine" in text
+    settings = Settings(data_root, tmp_path, "cpu", 1)
+    runs = on_images(protocol, runs, ledger, settings)
+    assert sweep(protocol, runs, settings, IN_THIS_PROCESS, Progress(), ledger).failed == 0
+    done = [record.identity for run in runs if (record := ledger.record(run)) is not None]
+    assert {(run.recipe, run.precision) for run in done} == {("fast", "fp32"), ("mine", "bf16")} and len(done) == 4
+    capsys.readouterr()
+    show_table(runs, ledger)
+    shown = capsys.readouterr().out
+    assert "recipe fast, split paper" in shown and "recipe mine, split paper" in shown and shown.count("BaseOnly") == 2
 
 
 def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) -> None:
