@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from benchmarks.records.costs import costs_of
 from benchmarks.records.schema import Record
-from benchmarks.records.source_hash import same_sources, source_hash, stated_version
+from benchmarks.records.source_hash import same_sources, source_hash
+from benchmarks.records.stated import stated_version
 
 
 def edited(records: Sequence[Record]) -> list[Record]:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from benchmarks.records.identity import Identity, Selection
-from benchmarks.records.source_hash import GROUP
+from benchmarks.records.stated import GROUP
 from benchmarks.system.hashes import order_sha256
 from protocols.fields import Line, Strict
 

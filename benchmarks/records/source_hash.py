@@ -9,12 +9,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import re
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from protocols.own_folder import own_folder
 from protocols.reading import read_yaml
@@ -24,8 +22,6 @@ PACKAGE = "methods"
 EQUAL = Path(__file__).with_name("equal_sources.yaml")
 """Source changes that are proved to give the same bytes: method -> version -> lists of equal hashes (docs/ADDING_A_METHOD.md)."""
 DIGITS = 16
-GROUP = "([a-z][a-z0-9_]{0,63})?"
-"""Form of a group's name, which becomes part of the name of a page; empty for no group."""
 
 Imported = tuple[str, str | None, str | None]
 """Module, name imported from it (None: the module itself), and the local alias, if any."""
@@ -55,59 +51,6 @@ def hash_now(method: str, base: str) -> str | None:
     known: dict[Path, str | None] = {}
     hashes = [None if path is None else hash_of_file(path, known) for path in paths]
     return None if None in hashes else hashlib.sha256(" ".join(map(str, hashes)).encode()).hexdigest()[:DIGITS]
-
-
-def stated_presets(method: str) -> dict[str, dict[str, Any]] | None:
-    """The `presets` that a method's class states as literals; None where they cannot be read."""
-    values = class_values(method)
-    if values is None:
-        return None
-    try:
-        presets = ast.literal_eval(values["presets"]) if "presets" in values else {"default": {}}
-    except (ValueError, TypeError, SyntaxError, RecursionError):
-        return None
-    whole = isinstance(presets, dict) and all(isinstance(preset, dict) for preset in presets.values())
-    return presets if whole else None
-
-
-def stated_version(method: str) -> int | None:
-    """The `version` stated by a method's class, 1 if it states none; None if the class cannot be read."""
-    values = class_values(method)
-    if values is None:
-        return None
-    version = values.get("version", ast.Constant(1))
-    return version.value if isinstance(version, ast.Constant) and isinstance(version.value, int) else None
-
-
-def stated_group(method: str) -> str | None:
-    """The `group` that a method's class states, '' for none; None where it cannot be read."""
-    values = class_values(method)
-    if values is None:
-        return None
-    group = values.get("group", ast.Constant(""))
-    return group.value if isinstance(group, ast.Constant) and isinstance(group.value, str) and re.fullmatch(GROUP, group.value) else None
-
-
-def class_values(method: str) -> dict[str, ast.expr] | None:
-    """What the class of a method's file assigns; None if there is no such class, or the file cannot be read."""
-    path = module_path(f"{PACKAGE}.{method}")
-    try:
-        module = ast.parse(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return None
-    classes = (assigned(node) for node in module.body if isinstance(node, ast.ClassDef))
-    return next((values for values in classes if "title" in values), None)
-
-
-def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
-    """Names that a class body assigns, with the assigned expressions."""
-    found: dict[str, ast.expr] = {}
-    for statement in node.body:
-        if isinstance(statement, ast.Assign):
-            found |= {target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)}
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
-            found[statement.target.id] = statement.value
-    return found
 
 
 def same_sources(method: str, version: int, one: str, other: str) -> bool:

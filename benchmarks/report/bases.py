@@ -13,7 +13,7 @@ from benchmarks.metrics.catalogue import tested
 from benchmarks.metrics.statistics import mean_and_half_width
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
-from benchmarks.records.source_hash import stated_presets
+from benchmarks.records.stated import stated_presets
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import against

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
-from benchmarks.records.source_hash import stated_group, stated_presets
+from benchmarks.records.stated import stated_group, stated_presets
 from benchmarks.report.matching import parts
 from protocols.schema import Protocol
 

@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks import SUITE_VERSION
-from benchmarks.records.identity import Identity
+from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
-from benchmarks.records.source_hash import stated_presets
+from benchmarks.records.stated import stated_parent, stated_presets
 from protocols.schema import Protocol, Recipe
 
+NOTHING = "nothing"
 MOST_NAMED = 6
 """Differences that a heading names."""
 DESCRIBED = {"data", "augment", "sessions", "backbone"}
@@ -51,24 +52,27 @@ def own_differences(protocol: Protocol, record: Record) -> list[str]:
     if preset is not None and record.schema_version > 2:  # older records do not say which values were defaults
         said = {*wanted, *identity.overrides, *identity.defaults}
         found += [f"{key} {value} instead of the default" for key, value in config.items() if key not in said]
-    of_kind = recipe.of_kind(identity.base).items()
+    for before, stage in pairwise((None, *identity.stages)):
+        assert stage is not None
+        found += stage_differences(recipe, identity, before, stage)
+    return found
+
+
+def stage_differences(recipe: Recipe, identity: Identity, before: BaseStage | None, stage: BaseStage) -> list[str]:
+    """Differences between one base session of a run and what the recipe says of its kind; `before` is the one that it goes on with."""
+    name, was = stage.base, before.base if before is not None else None
+    wanted = recipe.parents.get(name, stated_parent(name, unknown=was))
+    found = [f"base {name} after {was or NOTHING} instead of {wanted or NOTHING}"] if wanted != was else []
     found += [
-        f"{identity.base}.{key} {identity.base_config[key]} instead of {value}"
-        for key, value in of_kind
-        if key in identity.base_config
-        and f"{identity.base}.{key}" not in identity.overrides
-        and not agrees(value, identity.base_config[key])
+        f"{name}.{key} {stage.config[key]} instead of {value}"
+        for key, value in recipe.of_kind(name).items()
+        if key in stage.config and f"{name}.{key}" not in identity.overrides and not agrees(value, stage.config[key])
     ]
-    found += [
-        f"base {kind} after {before} instead of {recipe.parents[kind]}"
-        for before, kind in pairwise(["nothing", *(stage.base for stage in identity.stages)])
-        if recipe.parents.get(kind, before) != before
-    ]
-    then, now = (settings.model_dump(mode="json") for settings in (identity.base_recipe, recipe.for_base(identity.base)))
-    shared = identity.recipe_settings.model_dump(mode="json")
-    now_shared = recipe.shared.model_dump(mode="json")
+    then, now = (settings.model_dump(mode="json") for settings in (identity.recipe_of(stage), recipe.for_base(name)))
+    shared, now_shared = (settings.model_dump(mode="json") for settings in (identity.recipe_settings, recipe.shared))
     own = {key for key in then if (then[key], now[key]) != (shared[key], now_shared[key])}
-    return found + difference({f"base {key}": then[key] for key in own}, {f"base {key}": now[key] for key in own})
+    whose = "base" if stage.base == identity.base else f"base {name}"
+    return found + difference({f"{whose} {key}": then[key] for key in own}, {f"{whose} {key}": now[key] for key in own})
 
 
 def of_recipe(recipe: Recipe, identity: Identity) -> dict[str, Any]:
@@ -94,7 +98,8 @@ def variant_values(identity: Identity) -> dict[str, Any]:
     """What may differ between two settings of one variant."""
     values = {"version": identity.version, "base": identity.base, "base version": identity.base_version}
     of_base = {**identity.base_settings, **identity.base_config}
-    return {**values, **identity.config, **flat({"base": of_base})}
+    before = {stage.base: {"version": stage.version, **stage.settings, **stage.config} for stage in identity.base_parents}
+    return {**values, **identity.config, **flat({"base": of_base}), **flat({"base after": before})}
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -107,11 +112,10 @@ def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Phrases such as `recipe lr 0.2 instead of 0.1`, one for each key whose values differ or that only one side has."""
-    missing = "nothing"
     return [
-        f"{key} {one.get(key, missing)} instead of {other.get(key, missing)}"
+        f"{key} {one.get(key, NOTHING)} instead of {other.get(key, NOTHING)}"
         for key in dict.fromkeys([*one, *other])
-        if one.get(key, missing) != other.get(key, missing)
+        if one.get(key, NOTHING) != other.get(key, NOTHING)
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record, SessionResult
-from benchmarks.records.source_hash import stated_presets
+from benchmarks.records.stated import stated_presets
 from benchmarks.system.hashes import order_sha256
 from protocols.schema import Protocol
 

@@ -17,7 +17,7 @@ from benchmarks.records.costs import Costs
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
-from benchmarks.records.source_hash import stated_group
+from benchmarks.records.stated import stated_group
 from benchmarks.records.store import Store
 from benchmarks.report import pages, placing, write_report
 from benchmarks.report.bases import stage_in_words

@@ -11,7 +11,7 @@ from benchmarks.planning.studies import study_request
 from benchmarks.planning.validation import check_protocol
 from benchmarks.records.identity import Identity
 from benchmarks.report.bases import in_words
-from benchmarks.report.settings import own_differences
+from benchmarks.report.settings import difference, own_differences, variant_values
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import UsageError
 from methods.contract.registry import MethodError
@@ -99,6 +99,20 @@ def test_a_page_says_where_a_record_stands_on_another_base_than_the_file_says(ti
     assert own_differences(one.protocol, record) == []
     other = changed(tiny, {**ONE_BASE, "etf": {**ONE_BASE["etf"], "after": "linear"}})
     assert "base etf after cosine instead of linear" in own_differences(other, record)
+    without = changed(tiny, {**ONE_BASE, "etf": {"width": 32, **FROZEN}})
+    assert own_differences(without, record) == ["base etf after cosine instead of nothing"]
+
+
+def test_a_page_says_where_an_earlier_base_session_is_not_what_the_file_says(tiny: Protocol, one: Runner) -> None:
+    """The kind's own settings and the recipe's, of a session that is not the last."""
+    records = [one.run(run)[0] for run in runs_of(one.protocol, "nc_fscil,proto@targets")]
+    other = changed(tiny, {**ONE_BASE, "cosine": {**COSINE, "scale": 4.0, "lr": 0.05}})
+    for record in records:
+        assert own_differences(one.protocol, record) == []
+        assert own_differences(other, record) == ["cosine.scale 16.0 instead of 4.0", "base cosine lr 0.1 instead of 0.05"]
+    then, now = (runs_of(protocol, "nc_fscil")[0] for protocol in (one.protocol, other))
+    what = difference(variant_values(then), variant_values(now))
+    assert "base after cosine scale 16.0 instead of 4.0" in what, "a heading names what differs"
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar100"])

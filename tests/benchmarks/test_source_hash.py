@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.records import source_hash as hashing
-from benchmarks.records.source_hash import same_sources, source_hash, stated_version
+from benchmarks.records.source_hash import same_sources, source_hash
+from benchmarks.records.stated import stated_version
 from methods.contract.loading import load_method
 from methods.contract.registry import method_names
 from tests.methods.runs import SHIPPED

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli.listing import listing
-from benchmarks.records.source_hash import source_hash, stated_version
+from benchmarks.records.source_hash import source_hash
+from benchmarks.records.stated import stated_version
 from methods.contract.loading import load_base_kind, load_method
 from methods.contract.registry import MethodError, base_kind_names, method_names, read_entry
 from methods.parts.own_files import forget_own_files
