@@ -121,13 +121,18 @@ def legend(section: Section) -> str:
 
 
 def held_back(section: Section) -> str:
-    """Sentence on what the recipe keeps every row from training; empty if that is nothing."""
-    recipe = section.records[0].identity.base_recipe
-    if recipe.trains == "all":
+    """Sentence on what the recipe keeps every row from training; empty if that is nothing, or not the same in all rows."""
+    last = {record.identity.base_recipe for record in section.records}
+    trained = {recipe.trains for recipe in last}
+    if len(trained) > 1 or trained == {"all"}:
         return ""
-    part = "the backbone" if recipe.trains == "none" else "the backbone below its last block"
-    views = f" (outputs stored for {recipe.stored_views} augmented views an image)" if recipe.stored_views else ""
-    return f" **No session trains {part}**, in any row: the recipe keeps it as it came{views}."
+    part = "the backbone" if trained == {"none"} else "the backbone below its last block"
+    runs = [record.identity for record in section.records]
+    everywhere = {run.recipe_of(stage).trains for run in runs for stage in run.stages}
+    since = "it came" if everywhere == trained else "an earlier base session left it"
+    first, *others = {recipe.stored_views for recipe in last}
+    views = f" (outputs stored for {first} augmented views an image)" if first and not others else ""
+    return f" **No session trains {part}**, in any row: the recipe keeps it as {since}{views}."
 
 
 def untested(section: Section) -> str:

@@ -13,6 +13,7 @@ from benchmarks.records.edited import edited
 from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.report.bases import in_words
 from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.environments import environment_lines
@@ -191,7 +192,10 @@ def provenance(section: Section) -> list[str]:
     settings = recipe.model_dump(mode="json", exclude=NAMED_WHERE_CHANGED) | recipe.model_dump(mode="json", exclude_defaults=True)
     lines.append("- Base session: " + ", ".join(f"{key} {settings[key]}" for key in sorted(settings)) + ".")
     for of_variant in section.variants.values():
-        if own := of_variant[0].identity.base_settings:
+        identity = of_variant[0].identity
+        if any(stage.settings for stage in identity.base_parents):
+            lines.append(f"- {label_of(of_variant[0])} starts from {in_words(identity)}.")
+        elif own := identity.base_settings:
             changed = ", ".join(f"{key} {value}" for key, value in own.items())
             lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
     backbone = records[0].identity.backbone

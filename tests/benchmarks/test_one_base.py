@@ -11,7 +11,9 @@ from benchmarks.planning.studies import study_request
 from benchmarks.planning.validation import check_protocol
 from benchmarks.records.identity import Identity
 from benchmarks.report.bases import in_words
+from benchmarks.report.section import Section
 from benchmarks.report.settings import difference, own_differences, variant_values
+from benchmarks.report.tables import held_back
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import UsageError
 from methods.contract.registry import MethodError
@@ -113,6 +115,13 @@ def test_a_page_says_where_an_earlier_base_session_is_not_what_the_file_says(tin
     then, now = (runs_of(protocol, "nc_fscil")[0] for protocol in (one.protocol, other))
     what = difference(variant_values(then), variant_values(now))
     assert "base after cosine scale 16.0 instead of 4.0" in what, "a heading names what differs"
+
+
+def test_what_no_row_trains_is_said_where_it_holds_of_every_row(one: Runner) -> None:
+    nc, ft = (one.run(runs_of(one.protocol, name)[0])[0] for name in ("nc_fscil", "ft_cnn@cosine"))
+    assert "**No session trains the backbone**" in held_back(Section("one", "paper", {"nc": [nc]}))
+    assert "as an earlier base session left it" in held_back(Section("one", "paper", {"nc": [nc]})), "the cosine base trained it"
+    assert held_back(Section("one", "paper", {"nc": [nc], "ft": [ft]})) == ""
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar100"])
