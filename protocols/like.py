@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from protocols.messages import unknown
+from protocols.messages import nearest, short, unknown
 from protocols.reading import content_of_shipped, names_in
 
 FOLDER = Path(__file__).parent
@@ -30,15 +30,19 @@ def with_other(recipes: dict[Any, Any], where: str, name: Any, chain: list[str])
     if (known := f"{where}{name}") in chain:
         raise ValueError(f"{chain[0]}.like: it leads back to itself ({' -> '.join([*chain, known])})")
     own, chain = recipes[name], [*chain, known]
-    if not isinstance(own, dict) or not isinstance(other := own.get("like"), str):
+    if not isinstance(own, dict) or (other := own.get("like")) is None:
         return own
+    if not isinstance(other, str):
+        raise ValueError(f"{known}.like: must be the name of a recipe, or PROTOCOL/RECIPE of a shipped one (got {repr(other)[:60]})")
     protocol, slash, recipe = other.rpartition("/")
     if slash:
         recipes, where = of_shipped(protocol, chain[0]), f"{protocol}/"
+    if recipe not in recipes and recipe in map(str, recipes):  # 5 for '5': the schema says that a name is text
+        return own
     if recipe not in recipes:
         raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, list(map(str, recipes)))}")
     base = with_other(recipes, where, recipe, chain)
-    return merged(base, {key: value for key, value in own.items() if key != "like"}) if isinstance(base, dict) else own
+    return merged(base, {key: value for key, value in own.items() if key != "like"}, known) if isinstance(base, dict) else own
 
 
 def of_shipped(protocol: str, asked_by: str) -> dict[Any, Any]:
@@ -49,11 +53,15 @@ def of_shipped(protocol: str, asked_by: str) -> dict[Any, Any]:
     return found
 
 
-def merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, Any]:
+    """`base` with the values of `own`. Raises ValueError, which begins with `where`, for a null that leaves nothing out."""
     found = {**base, **own}
     for key in BY_NAME:
-        one, two = base.get(key), own.get(key)
+        one, two = base.get(key, {}), own.get(key)
         if isinstance(one, dict) and isinstance(two, dict):
+            if nothing := [str(name) for name, value in two.items() if value is None and name not in one]:
+                said = f"null leaves out what the other recipe has, and it has no {short(nothing[0])}"
+                raise ValueError(f"{where}.{key}: {said}.{nearest(nothing[0], list(map(str, one)))}")
             entries = {**one, **{name: both(one.get(name), value) for name, value in two.items()}}
             found[key] = {name: value for name, value in entries.items() if value is not None}
     return found

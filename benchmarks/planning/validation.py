@@ -44,7 +44,10 @@ def check_protocol(protocol: Protocol) -> None:
             kind_config(protocol, recipe, {}, name, {})
             if (after := settings.parents.get(name, name)) not in known:
                 raise UsageError(f"{where}, bases.{name}.after: {unknown('base kind', after, known)}")
-            kind_and_parents(name, settings.parents)
+            try:
+                kind_and_parents(name, settings.parents)
+            except MethodError as error:
+                raise UsageError(f"{where}, {error}") from None
     check_backbone(protocol)
 
 

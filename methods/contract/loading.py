@@ -77,6 +77,9 @@ def kind_and_parents(name: str, replaced: Mapping[str, str] | None = None) -> li
         if kind_file(parent) is None:
             raise MethodError(f"{shown(where, chain[-1])}, parent: {unknown('base kind', parent, base_kind_names())}")
         if parent in chain:
-            raise MethodError(f"{shown(where, chain[-1])}: its parent {parent} leads back to it ({' -> '.join([*chain, parent])})")
+            circle = f"leads back to it ({' -> '.join([*chain, parent])})"
+            if by_recipe := [kind for kind in chain if kind in given]:
+                raise MethodError(f"bases.{by_recipe[-1]}.after: {given[by_recipe[-1]]} {circle}")
+            raise MethodError(f"{shown(where, chain[-1])}: its parent {parent} {circle}")
         chain.append(parent)
     return chain

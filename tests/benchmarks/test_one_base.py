@@ -16,7 +16,6 @@ from benchmarks.report.settings import difference, own_differences, variant_valu
 from benchmarks.report.tables import held_back
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import UsageError
-from methods.contract.registry import MethodError
 from protocols import load_protocol
 from protocols.schema import Protocol
 from protocols.study import load_study
@@ -75,11 +74,13 @@ def test_methods_on_them_learn(one: Runner) -> None:
     ("bases", "said"),
     [
         ({"etf": {"after": "cosin"}}, "bases.etf.after: no base kind named 'cosin'. Did you mean 'cosine'?"),
-        ({"cosine": {"after": "etf"}, "etf": {"after": "cosine"}}, "leads back to it"),
+        ({"cosine": {"after": "etf"}, "etf": {"after": "cosine"}}, "recipe one, bases.etf.after: cosine leads back to it"),
+        ({"contrast": {"after": "targets"}}, "recipe one, bases.contrast.after: targets leads back to it"),
+        ({"etf": {"after": "etf"}}, "recipe one, bases.etf.after: etf leads back to it"),
     ],
 )
 def test_what_cannot_be_is_said_before_training(tiny: Protocol, bases: dict[str, Any], said: str) -> None:
-    with pytest.raises((UsageError, MethodError), match=said):
+    with pytest.raises(UsageError, match=said):
         check_protocol(changed(tiny, bases))
 
 

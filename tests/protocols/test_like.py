@@ -29,6 +29,7 @@ def test_entries_of_bases_and_methods_are_merged_by_name_and_lists_replaced() ->
     assert changed.bases == {"etf": {"width": 64, "lr": 1.0}, "closer": {}}
     assert changed.methods == {"topic": {"lr": 0.01, "epochs": 9}}
     assert recipes(other={"like": "paper", "bases": {"etf": None}})["other"].bases == {}
+    assert recipes(other={"like": "bare", "bases": {"etf": {}}}, bare={"epochs": 1, "lr": 1.0})["other"].bases == {"etf": {}}
     assert recipes(other={"like": "paper", "milestones": [1, 2]})["other"].milestones == (1, 2)
 
 
@@ -66,12 +67,23 @@ def test_a_protocol_that_was_read_says_all_itself() -> None:
         ({"a": {"like": "paper/paper"}}, "a.like: no protocol named 'paper'."),
         ({"a": {"like": "cub200/papr"}}, "a.like: no recipe named 'papr'. Did you mean 'paper'?"),
         ({"a": {"like": "../cub200/paper"}}, "a.like: no protocol named '../cub200'"),
-        ({"a": {"like": 3, "epochs": 1, "lr": 0.1}}, "recipes.a.like"),
+        ({"a": {"like": 3}}, "a.like: must be the name of a recipe, or PROTOCOL/RECIPE of a shipped one (got 3)"),
+        ({"a": {"like": ["paper"], "epochs": 1, "lr": 0.1}}, "a.like: must be the name of a recipe"),
+        (
+            {"a": {"like": "paper", "bases": {"eft": None}}},
+            "a.bases: null leaves out what the other recipe has, and it has no 'eft'. Did you",
+        ),
+        (
+            {"a": {"like": "b", "methods": {"topic": None}}, "b": {"epochs": 1, "lr": 1}},
+            "a.methods: null leaves out what the other recipe has",
+        ),
+        ({5: {"like": "paper"}, "a": {"like": "5"}}, "must be text; put it in quotes (got 5)"),
         ({"a": {"like": "paper", "epoch": 3}}, "unknown key 'recipes.a.epoch'. Did you mean 'epochs'?"),
         ({"a": [1], "b": {"like": "a"}}, "recipes.a"),
     ],
 )
-def test_what_is_wrong_is_named(more: dict[str, Any], said: str) -> None:
+def test_what_is_wrong_is_named(more: dict[Any, Any], said: str) -> None:
+    content = load_protocol("digits").model_dump(mode="json")
     with pytest.raises(ValidationError) as error:
-        recipes(**more)
+        Protocol.model_validate({**content, "recipe": "paper", "recipes": {"paper": PAPER, **more}})
     assert said in explain(error.value, Protocol)
