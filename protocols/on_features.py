@@ -23,7 +23,7 @@ def protocol_on(protocol: Protocol, facts: Features, width: int, path: PurePath)
     Raises ProtocolError for a folder whose name cannot be a protocol's.
     """
     of_heads = {name: recipe for name, recipe in protocol.recipes.items() if recipe.trains == "none"} or {"heads": HEADS}
-    heads = {name: recipe.model_dump(mode="json", exclude_defaults=True, exclude={"stored_views"}) for name, recipe in of_heads.items()}
+    heads = {name: of_features(recipe) for name, recipe in of_heads.items()}
     content = {
         "name": path.name,
         "title": f"{protocol.title[:120]}: stored features of {facts.network}"[:200],
@@ -40,3 +40,11 @@ def protocol_on(protocol: Protocol, facts: Features, width: int, path: PurePath)
     except ValidationError as error:
         raise ProtocolError(f"{path}: a protocol on it cannot be written: {explain(error, Protocol)}") from None
     return content
+
+
+def of_features(recipe: Recipe) -> dict[str, Any]:
+    """A recipe for heads alone, without what it says of stored outputs, for all base kinds or for one."""
+    content = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"stored_views"})
+    own = {"trains", "stored_views"}
+    bases = {kind: {key: value for key, value in values.items() if key not in own} for kind, values in recipe.bases.items()}
+    return {**content, "bases": bases} if bases else content

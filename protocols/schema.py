@@ -108,8 +108,8 @@ class Recipe(BaseRecipe):
         for base, values in bases.items():
             if "precision" in values:
                 raise ValueError(f"{base}: precision is the recipe's, for all base kinds alike")
-            if "after" in values and not isinstance(values["after"], str):
-                raise ValueError(f"{base}.after: must be the name of a base kind")
+            if not isinstance(values.get("after"), str | None):
+                raise ValueError(f"{base}.after: must be the name of a base kind, or null for the kind's own parent")
         return bases
 
     @model_validator(mode="after")
@@ -137,7 +137,7 @@ class Recipe(BaseRecipe):
     @property
     def parents(self) -> dict[str, str]:
         """Kind -> the kind that it goes on with here, where `bases` says so. They are checked where kinds are known."""
-        return {base: values["after"] for base, values in self.bases.items() if "after" in values}
+        return {base: after for base, values in self.bases.items() if (after := values.get("after")) is not None}
 
     def for_base(self, base: str) -> BaseRecipe:
         """The settings under which this base kind is trained."""
@@ -215,5 +215,6 @@ class Protocol(TitledFile):
         if self.augment != Augment():
             raise ValueError("augment: stored features cannot be augmented; leave it out")
         for name, recipe in self.recipes.items():
-            if recipe.trains != "none" or recipe.stored_views is not None:
-                raise ValueError(f"recipes.{name}: on stored features a recipe says trains: none, and no stored_views")
+            for where, own in {name: recipe, **{f"{name}.bases.{kind}": recipe.for_base(kind) for kind in recipe.bases}}.items():
+                if own.trains != "none" or own.stored_views is not None:
+                    raise ValueError(f"recipes.{where}: on stored features a recipe says trains: none, and no stored_views")

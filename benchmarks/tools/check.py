@@ -11,7 +11,7 @@ from benchmarks.records.identity import Identity
 from benchmarks.running.runner import Runner
 from benchmarks.sweeping.explaining import explained, place_of
 from benchmarks.system.device import make_deterministic
-from benchmarks.system.errors import USER_ERRORS
+from benchmarks.system.errors import USER_ERRORS, UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.contract import CHECKS, Bench, BrokenError
 from methods.contract.registry import parse_variant
@@ -28,8 +28,13 @@ def small_protocol() -> Protocol:
 
 
 def check(variant: str, settings: Settings) -> bool:
-    """Prints a line for each check of METHOD[:PRESET][@KIND], and says whether all have passed. Raises MethodError for an unknown one."""
+    """Prints a line for each check of METHOD[:PRESET][@KIND], and says whether all have passed. Raises MethodError for an
+    unknown one, and UsageError for one that digits cannot check."""
     entry, preset, kind = parse_variant(variant)
+    if entry.needs == "texts":
+        raise UsageError(
+            f"--check {entry.name}: it needs text vectors, which the digits do not have; try it on data that do (docs/DATA.md)"
+        )
     named = f"{entry.name}:{preset}" + (f"@{kind}" if kind else "")
     protocol = small_protocol()
     make_deterministic(settings.threads)

@@ -92,6 +92,12 @@ def test_views_of_an_image_that_would_be_alike_are_refused(kind: str, tiny: Prot
         Runner(protocol, runner.settings).run(runs_of(protocol, "orco")[0])
 
 
+def test_null_is_the_kinds_own_parent(tiny: Protocol) -> None:
+    """So that a recipe that is like another may take its `after` back."""
+    assert changed(tiny, {"etf": {"after": None}}).recipes["one"].parents == {}
+    assert [stage.base for stage in runs_of(changed(tiny, {"targets": {"after": None}}), "orco")[0].stages] == ["contrast", "targets"]
+
+
 def test_a_name_is_a_name(tiny: Protocol) -> None:
     with pytest.raises(ValueError, match=r"etf.after: must be the name of a base kind"):
         changed(tiny, {"etf": {"after": 3}})

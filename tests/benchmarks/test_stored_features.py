@@ -80,7 +80,7 @@ def rewrite(root: Path, change: Callable[[Tensors], object], **sidecar: Any) -> 
     folder = root / NAME
     tensors = dict(load_file(folder / FILE))
     change(tensors)
-    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / FILE)
+    save_file({name: np.asarray(value, order="C") for name, value in tensors.items()}, folder / FILE)
     said = json.loads((folder / SIDECAR).read_text()) | {"sha256": hashlib.sha256((folder / FILE).read_bytes()).hexdigest()} | sidecar
     (folder / SIDECAR).write_text(json.dumps(said))
 
@@ -202,6 +202,7 @@ DAMAGE: list[tuple[Callable[[Tensors], object], str]] = [
     (put("train", lambda x: x.astype(np.float16)), "train must be float32, and is float16"),
     (put("test", with_first(np.nan)), "test holds numbers that are not finite"),
     (put("test", with_first(np.inf)), "test holds numbers that are not finite"),
+    (put("train", lambda x: np.asarray(x.sum())), "train must have the shape [0, 64]"),
     (put("test", lambda x: x[:, :-1]), r"test must have the shape [599, 64] (data.channels is the number of a feature), and has [599, 63]"),
     (put("train_labels", lambda y: y[:-1]), "must have a row each for the same"),
     (put("train_labels", with_first(10)), "train_labels must be int64 from 0 to 9"),
@@ -308,6 +309,8 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda p: p.update(augment={"flip": True}), "stored features cannot be augmented"),
     (lambda p: p["recipes"]["heads"].update(trains="all"), "on stored features a recipe says trains: none"),
     (lambda p: p["recipes"]["heads"].update(stored_views=2), "and no stored_views"),
+    (lambda p: p["recipes"]["heads"].update(bases={"cosine": {"stored_views": 2}}), "heads.bases.cosine: on stored features"),
+    (lambda p: p["recipes"]["heads"].update(bases={"cosine": {"trains": "all"}}), "heads.bases.cosine: on stored features a recipe says"),
 ]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.records.identity import Identity
 from benchmarks.running.runner import Runner
+from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.check import check
 from benchmarks.tools.contract import CHECKS, Bench, BrokenError, Bytes, batch_norm_state
@@ -183,6 +184,11 @@ def test_an_honest_method_passes(small: Callable[[str, str], tuple[bool, str]]) 
     passed, said = small("honest", HONEST)
     assert passed, said
     assert f"{len(CHECKS)} of {len(CHECKS)} checks passed" in said
+
+
+def test_a_method_that_digits_cannot_check_says_what_it_needs(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    with pytest.raises(UsageError, match="--check honest: it needs text vectors"):
+        small("honest", HONEST + "\n    needs = 'texts'\n")
 
 
 def test_a_method_that_loses_the_base_is_told_what_to_do(small: Callable[[str, str], tuple[bool, str]]) -> None:

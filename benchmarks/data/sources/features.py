@@ -127,7 +127,7 @@ def checked(tensors: dict[str, NDArray[Any]], sidecar: Sidecar, width: int) -> R
         raise ValueError(f"must hold the tensors {', '.join(sorted(needed))}, and holds {', '.join(sorted(tensors))}")
     classes = len(sidecar.class_names)
     for name in PARTS:
-        check_vectors(name, tensors[name], (len(tensors[name]), width))
+        check_vectors(name, tensors[name], (*(tensors[name].shape[:1] or (0,)), width))
     texts = checked_texts(tensors, classes, width) if sidecar.texts else None
     ids = {part: ids_of(part, tensors) for part in PARTS}
     if len({*ids["train"], *ids["test"]}) != len(ids["train"]) + len(ids["test"]):
