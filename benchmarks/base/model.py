@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.base.cache import CachedBase, Checkpoint, cached_base
 from benchmarks.base.features import BaseFeatures, base_features
+from benchmarks.base.frozen import check_frozen
 from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import kind_of, to_fast_layout, untrained, without
 from benchmarks.base.outputs import Outputs, stored_outputs
@@ -28,7 +29,7 @@ from benchmarks.system.compiling import on_all_cores
 from methods.contract import BaseKind
 from methods.parts.capture import Recorder, Steps, recorder_for, steps_with
 from methods.parts.network import Network
-from protocols.schema import Augment, BaseRecipe, Protocol
+from protocols.schema import BaseRecipe, Protocol
 
 Progress = Callable[[str], None]
 """Called with a short text that says what a run is doing."""
@@ -90,7 +91,8 @@ class BaseSessions:
     """Trains the base models of a protocol on a device; `folder` is their cache, `weights` are what the backbone starts from.
 
     A base model that another process is training is waited for, or a BusyError is raised if `wait` is False. `recorder` records steps,
-    on a GPU. `seconds` and `errors` keep, by the key's stem, what training a base together with others took and why it failed.
+    on a GPU. `seconds` and `errors` keep, by the key's stem, what training a base together with others took and why it failed; `possible`
+    keeps which base sessions have been tried on what their recipes leave frozen.
     """
 
     protocol: Protocol
@@ -101,6 +103,7 @@ class BaseSessions:
     recorder: Recorder | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     errors: dict[str, FloatingPointError] = field(default_factory=dict)
+    possible: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.recorder is None:
@@ -121,11 +124,12 @@ class BaseSessions:
     def session(self, seed: Seed, number: int, parent: BaseKey | None, network: Network | None) -> BaseSession:
         """Base session `number` (from 0) of a seed, on the base model of key `parent` and its network, if it goes on with one.
 
-        Raises ValueError if a later one cannot be trained, too: before the first is.
+        Raises ValueError if one of the run's cannot be trained on what its recipe leaves frozen.
         """
         identity, split, tensors = seed.identity, seed.split, seed.tensors
-        for one in identity.stages[number:]:
-            check_frozen(kind(one), identity.recipe_of(one), self.protocol.augment)
+        if (stages := repr(identity.stages)) not in self.possible:
+            check_frozen(self.protocol, identity)
+            self.possible.add(stages)
         stage = identity.stages[number]
         recipe, of_kind = identity.recipe_of(stage), kind(stage)
         key = base_key(self.protocol, recipe, stage, identity.seed, seed.images, split.base_sha256, seed.env, parent)
@@ -222,20 +226,6 @@ class BaseSessions:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-def check_frozen(kind: BaseKind, recipe: BaseRecipe, of_protocol: Augment) -> None:
-    """Raises ValueError where a kind needs images, and the recipe hands it outputs of a frozen part."""
-    own, stored = kind.config.augment or of_protocol, recipe.stored_views or 0
-    others = kind.other_views(own)
-    if recipe.trains != "all" and type(kind).expand is not BaseKind.expand:
-        raise ValueError(f"base kind {kind.name} changes images; it goes with trains all only, and the recipe says trains {recipe.trains}")
-    if stored and any(view != (own, None) for view in others):
-        raise ValueError(f"base kind {kind.name} has views with augmentations of their own; leave stored_views out")
-    if 0 < stored <= len(others):
-        raise ValueError(
-            f"base kind {kind.name} shows {len(others) + 1} views of an image, and stored_views is {stored}: they would be alike"
-        )
 
 
 def of_several(progress: Progress, count: int, text: str) -> None:

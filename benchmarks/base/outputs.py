@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -84,6 +84,11 @@ def part_key(network: Network, trains: Trains) -> str:
 def part_of(network: Network, trains: Trains) -> Callable[[Tensor], Tensor]:
     """The frozen part: maps images [N, C, S, S] to features, or to the input of the last block."""
     return partial(plain_embed, network) if trains == "none" else network.embed_lower
+
+
+def given_by(trains: Trains) -> Literal["features", "maps"]:
+    """What a network is given in place of images where a part of it stays frozen."""
+    return "features" if trains == "none" else "maps"
 
 
 def stored_outputs(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.base.cache import Checkpoint
 from benchmarks.base.network import to_fast_layout
-from benchmarks.base.outputs import part_of
+from benchmarks.base.outputs import given_by, part_of
 from benchmarks.data.batches import Batches
 from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind, BaseStep
@@ -92,7 +92,7 @@ class SeedTraining:
         freeze_all_but(network, recipe.trains)
         if recipe.trains != "all":
             training.batches.frozen_part = part_of(network, recipe.trains)
-            network.given = "features" if recipe.trains == "none" else "maps"
+            network.given = given_by(recipe.trains)
         groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
         self.optimizer = optimizer_for(groups, recipe, recipe.lr, device)
         self.epoch = training.batches.epoch = training.checkpoint.resume(network, self.optimizer)
@@ -199,7 +199,7 @@ def readable(kind: BaseKind, given: str) -> Iterator[None]:
         if given == "images":
             raise
         said = f"it cannot go on from {given} of a frozen part ({first_line(error)})"
-        raise ValueError(f"base kind {kind.name}: {said}; use a recipe that says trains: all") from None
+        raise ValueError(f"base kind {kind.name}: {said}; say trains: all for it") from None
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
-from benchmarks.base.network import kind_of, untrained
-from benchmarks.base.training import first_step, loss_of_batch
+from benchmarks.base.frozen import try_on_outputs
+from benchmarks.base.network import kind_of
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import BaseKind
@@ -15,9 +13,6 @@ from methods.contract.hooks import Hooks
 from methods.contract.loading import load_method
 from methods.contract.registry import read_entry
 from protocols.schema import Augment, Protocol
-
-TRIED = 4
-"""Features that a base kind's loss is tried on."""
 
 
 def refuse_without_images(protocol: Protocol, runs: Sequence[Identity]) -> None:
@@ -71,12 +66,8 @@ def needs_of_kinds(protocol: Protocol, stages: Sequence[BaseStage]) -> str:
         if changes_images(kind.config.augment and kind.config.augment.model_dump()):
             return f"{kind.name} augments images"
     for number, (kind, _) in enumerate(kinds, start=1):
-        network = untrained(protocol, kinds[:number], "fp32", 0, None, torch.device("cpu"))
-        network.given = "features"
-        features = torch.randn(TRIED, network.feature_dim, generator=torch.Generator().manual_seed(0))
-        labels = torch.arange(TRIED) % protocol.sessions.base
         try:
-            loss_of_batch(network, kind, [features], labels, first_step(kind, network, features))
+            try_on_outputs(protocol, kinds[:number], "none")
         except Exception:  # a kind may fail in any way at what is no image
             return f"{kind.name} needs images, or maps inside of a network"
     return ""

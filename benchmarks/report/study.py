@@ -20,10 +20,11 @@ from benchmarks.report.frame import label_of
 from benchmarks.report.matching import is_for, labels_of, unclear
 from benchmarks.report.pictures import Material, draw, slug
 from benchmarks.report.placing import group_of, page_name, run_of
+from benchmarks.report.provenance import provenance
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
 from benchmarks.report.tables import last_block, markdown, session_blocks, widths
-from benchmarks.report.write import backbone_lines, notes, provenance, study_page, written
+from benchmarks.report.write import backbone_lines, notes, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy

@@ -6,22 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
 from benchmarks.records.costs import costs_of
-from benchmarks.records.edited import edited
-from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.report.bases import in_words
 from benchmarks.report.compare import comparison
 from benchmarks.report.definitions import definitions_legend, definitions_table
-from benchmarks.report.environments import environment_lines
-from benchmarks.report.frame import label_of
 from benchmarks.report.layout import folded, laid_out
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import Found
-from benchmarks.report.printed import network_of, nobody_lines, of_length, origin_of, printed_lines
+from benchmarks.report.printed import network_of, nobody_lines, of_length, printed_lines
+from benchmarks.report.provenance import provenance
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
@@ -46,8 +41,6 @@ OTHER = (
     "Records whose settings differ from those above: of a recipe or a method that was changed since, or of older versions. Each table is "
     "of one setting, headed by what differs; none of them is held against the tables above."
 )
-NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from", "stored_views", "trains"}
-"""Settings of a base session that a page names only if they are not at their defaults."""
 CLEAN = "The last epoch is used everywhere: the test set chooses nothing."
 VAL = (
     " Rows with selection=val train each session for a number of epochs found on left-out shots and held-out base images; their base is "
@@ -168,47 +161,6 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     lines += folded("What was printed, and whether it held", printed_lines(section, published))
     lines += folded("What the methods say of themselves", "\n\n".join(log_tables(section)).split("\n") if log_tables(section) else [])
     return [*lines, *folded("What these numbers stand on", ["### What these numbers stand on", "", *provenance(section)])]
-
-
-def provenance(section: Section) -> list[str]:
-    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images and kept predictions."""
-    records = section.records
-    seeds = section.seeds
-    lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
-    for of_variant in section.variants.values():
-        missing = sorted(set(seeds) - {record.identity.seed for record in of_variant})
-        if missing:
-            lines.append(f"- **{label_of(of_variant[0])} lacks seed {', '.join(map(str, missing))}**: its mean is over the others.")
-    for of_variant in section.variants.values():
-        if stale := edited(of_variant):
-            seeds_of = ", ".join(str(record.identity.seed) for record in stale)
-            lines.append(
-                f"- **The sources of {label_of(of_variant[0])} have changed since seed {seeds_of} was run, under the same version.**"
-            )
-    images = sum(records[0].sessions[-1].total)
-    width = sampling_half_width(50.0, images)
-    lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")
-    recipe = records[0].identity.recipe_settings
-    settings = recipe.model_dump(mode="json", exclude=NAMED_WHERE_CHANGED) | recipe.model_dump(mode="json", exclude_defaults=True)
-    lines.append("- Base session: " + ", ".join(f"{key} {settings[key]}" for key in sorted(settings)) + ".")
-    for of_variant in section.variants.values():
-        identity = of_variant[0].identity
-        if any(stage.settings for stage in identity.base_parents):
-            lines.append(f"- {label_of(of_variant[0])} starts from {in_words(identity)}.")
-        elif own := identity.base_settings:
-            changed = ", ".join(f"{key} {value}" for key, value in own.items())
-            lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
-    backbone = records[0].identity.backbone
-    of_file = f" (source {backbone.source[:16]})" if backbone.source else ""
-    lines.append(f"- Backbone: {backbone.name}{of_file}, {origin_of(backbone, records[0].identity.data)}.")
-    lines += environment_lines(records)
-    lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
-    kept = sum(are_of(kept_predictions(record), record) for record in records)
-    lines.append(
-        f"- When this page was written, {kept} of these {len(records)} records had their predictions beside them, so that `--verify` can "
-        f"count again; the other {len(records) - kept} carry counts alone (git keeps no predictions), held by their seal and their split."
-    )
-    return lines
 
 
 def other_lines(sections: Sequence[Section]) -> list[str]:

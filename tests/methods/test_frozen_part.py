@@ -167,13 +167,24 @@ def test_a_kind_that_changes_images_is_refused_in_one_line(frozen: Frozen, monke
 
     monkeypatch.setattr(Cosine, "expand", turned)
     runner = frozen("none", None)
-    with pytest.raises(ValueError, match="base kind cosine changes images; it goes with trains all only, and the recipe says trains none"):
+    with pytest.raises(ValueError, match="base kind cosine changes images; it goes with trains all only, and has trains none"):
         entered(runner, "proto:raw_mean@cosine")
 
 
-def test_a_later_kind_that_changes_images_is_refused_before_the_first_is_trained(tiny: Protocol, data_root: Path, tmp_path: Path) -> None:
-    recipe = tiny.recipes["fast"].model_copy(update={"bases": {"rotations": {"after": "cosine", "trains": "none"}}})
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("rotations", "base kind rotations changes images"),
+        ("cosface", "base kind cosface: it cannot go on from features of a frozen part"),
+        ("virtual", "base kind virtual: it cannot go on from features"),
+        ("episodes", "base kind episodes: it cannot go on from features"),
+    ],
+)
+def test_a_later_kind_that_needs_images_is_refused_before_the_first_is_trained(
+    kind: str, said: str, tiny: Protocol, data_root: Path, tmp_path: Path
+) -> None:
+    recipe = tiny.recipes["fast"].model_copy(update={"bases": {kind: {"after": "cosine", "trains": "none"}}})
     runner = Runner(tiny.model_copy(update={"recipes": {"fast": recipe}}), Settings(data_root, tmp_path, "cpu", 1))
-    with pytest.raises(ValueError, match="base kind rotations changes images"):
-        entered(runner, "proto:raw_mean@rotations")
+    with pytest.raises(ValueError, match=said):
+        entered(runner, f"proto:raw_mean@{kind}")
     assert not list(tmp_path.rglob("*.safetensors"))

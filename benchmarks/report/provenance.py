@@ -1,0 +1,56 @@
+"""Where a section's rows come from: bullets on seeds, base sessions, backbone, machines and images."""
+
+from __future__ import annotations
+
+from benchmarks.metrics.accuracy import sampling_half_width
+from benchmarks.records.edited import edited
+from benchmarks.records.predictions import are_of, kept_predictions
+from benchmarks.report.bases import in_words
+from benchmarks.report.environments import environment_lines
+from benchmarks.report.frame import label_of
+from benchmarks.report.printed import origin_of
+from benchmarks.report.section import Section
+
+NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from", "stored_views", "trains"}
+"""Settings of a base session that a page names only if they are not at their defaults."""
+
+
+def provenance(section: Section) -> list[str]:
+    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images and kept predictions."""
+    records = section.records
+    seeds = section.seeds
+    lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
+    for of_variant in section.variants.values():
+        missing = sorted(set(seeds) - {record.identity.seed for record in of_variant})
+        if missing:
+            lines.append(f"- **{label_of(of_variant[0])} lacks seed {', '.join(map(str, missing))}**: its mean is over the others.")
+    for of_variant in section.variants.values():
+        if stale := edited(of_variant):
+            seeds_of = ", ".join(str(record.identity.seed) for record in stale)
+            lines.append(
+                f"- **The sources of {label_of(of_variant[0])} have changed since seed {seeds_of} was run, under the same version.**"
+            )
+    images = sum(records[0].sessions[-1].total)
+    width = sampling_half_width(50.0, images)
+    lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")
+    recipe = records[0].identity.recipe_settings
+    settings = recipe.model_dump(mode="json", exclude=NAMED_WHERE_CHANGED) | recipe.model_dump(mode="json", exclude_defaults=True)
+    lines.append("- Base session: " + ", ".join(f"{key} {settings[key]}" for key in sorted(settings)) + ".")
+    for of_variant in section.variants.values():
+        identity = of_variant[0].identity
+        if any(stage.settings for stage in identity.base_parents):
+            lines.append(f"- {label_of(of_variant[0])} starts from {in_words(identity)}.")
+        elif own := identity.base_settings:
+            changed = ", ".join(f"{key} {value}" for key, value in own.items())
+            lines.append(f"- {label_of(of_variant[0])} starts from a base trained with {changed}.")
+    backbone = records[0].identity.backbone
+    of_file = f" (source {backbone.source[:16]})" if backbone.source else ""
+    lines.append(f"- Backbone: {backbone.name}{of_file}, {origin_of(backbone, records[0].identity.data)}.")
+    lines += environment_lines(records)
+    lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
+    kept = sum(are_of(kept_predictions(record), record) for record in records)
+    lines.append(
+        f"- When this page was written, {kept} of these {len(records)} records had their predictions beside them, so that `--verify` can "
+        f"count again; the other {len(records) - kept} carry counts alone (git keeps no predictions), held by their seal and their split."
+    )
+    return lines
