@@ -21,7 +21,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 RECORDS = sorted(path for path in RESULTS.glob("**/records/*/*/*/seed*.json") if path.name.count(".") == 1)
 STORES = {store.root.parent.relative_to(RESULTS): store for store in stores_below(RESULTS)}
 PAGES = [(folder, name) for folder, store in STORES.items() for name in store.protocols()]
-UNTRIED = [(Path(), name) for name in ("cub200", "cub200-resnet18b", "miniimagenet")]
+UNTRIED = [(Path(), name) for name in ("cub200", "miniimagenet")]
 STUDIES = sorted(path.stem for path in RESULTS.glob("*.study-*.md"))
 QUICK = ("digits.study-components", "cifar100.study-drift")
 """Studies whose pages are written in every run of the tests; the others, with their figures, by `make test-all`."""
