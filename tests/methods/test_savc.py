@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from benchmarks.base.network import build_network
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.system.errors import UsageError
-from methods.bases.savc import Savc, drawn_to_keys, rows_met
+from methods.bases.savc import Savc, rows_met
 from methods.parts.fantasies import FantasyHead, Transforms
 from methods.parts.heads import unit
+from methods.parts.keys import drawn_to_keys
 from protocols.schema import Augment, Protocol
 from tests.methods.by_hand import rows_of, step_of
 from tests.methods.conftest import Enter
