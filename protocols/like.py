@@ -37,10 +37,10 @@ def with_other(recipes: dict[Any, Any], where: str, name: Any, chain: list[str])
     protocol, slash, recipe = other.rpartition("/")
     if slash:
         recipes, where = of_shipped(protocol, chain[0]), f"{protocol}/"
-    if recipe not in recipes and recipe in map(str, recipes):  # 5 for '5': the schema says that a name is text
-        return own
     if recipe not in recipes:
-        raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, list(map(str, recipes)))}")
+        if recipe in (names := list(map(str, recipes))):  # 5 for '5': the schema says that a name is text
+            return own
+        raise ValueError(f"{chain[0]}.like: {unknown('recipe', recipe, names)}")
     base = with_other(recipes, where, recipe, chain)
     return merged(base, {key: value for key, value in own.items() if key != "like"}, known) if isinstance(base, dict) else own
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.base.network import kind_of, untrained
+from benchmarks.base.network import kind_at, untrained
 from benchmarks.base.outputs import given_by, part_of
 from benchmarks.base.training import first_step, loss_of_batch, readable
 from benchmarks.records.identity import Identity
@@ -21,7 +21,7 @@ def check_frozen(protocol: Protocol, identity: Identity) -> None:
     """Raises ValueError where a base session of the run cannot be trained on outputs of the part that its recipe leaves frozen."""
     kinds: list[tuple[BaseKind, float]] = []
     for stage in identity.stages:
-        kind, recipe = kind_of(stage.base, stage.config), identity.recipe_of(stage)
+        kind, recipe = kind_at(stage), identity.recipe_of(stage)
         kinds.append((kind, 1.0))
         if recipe.trains != "all":
             refuse_images(kind, recipe, protocol.augment)

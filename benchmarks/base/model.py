@@ -15,7 +15,7 @@ from benchmarks.base.cache import CachedBase, Checkpoint, cached_base
 from benchmarks.base.features import BaseFeatures, base_features
 from benchmarks.base.frozen import check_frozen
 from benchmarks.base.key import BaseKey, base_key
-from benchmarks.base.network import kind_of, to_fast_layout, untrained, without
+from benchmarks.base.network import kind_at, to_fast_layout, untrained, without
 from benchmarks.base.outputs import Outputs, stored_outputs
 from benchmarks.base.taken import find_taken
 from benchmarks.base.tensors import fits
@@ -24,7 +24,7 @@ from benchmarks.data.batches import Batches
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform
-from benchmarks.records.identity import BaseStage, Identity
+from benchmarks.records.identity import Identity
 from benchmarks.system.compiling import on_all_cores
 from methods.contract import BaseKind
 from methods.parts.capture import Recorder, Steps, recorder_for, steps_with
@@ -118,7 +118,7 @@ class BaseSessions:
         """Function that returns the network of a run before any base session: of its first `stages` kinds (None: of all), with all
         parts; with `parent`, that network as the last of these kinds finds it. It holds no reference to this object, because methods
         get it."""
-        kinds = [(kind(stage), identity.recipe_of(stage).head_gain) for stage in identity.stages[:stages]]
+        kinds = [(kind_at(stage), identity.recipe_of(stage).head_gain) for stage in identity.stages[:stages]]
         return partial(untrained, self.protocol, kinds, precision, identity.seed, self.weights, self.device, parent)
 
     def session(self, seed: Seed, number: int, parent: BaseKey | None, network: Network | None) -> BaseSession:
@@ -131,7 +131,7 @@ class BaseSessions:
             check_frozen(self.protocol, identity)
             self.possible.add(stages)
         stage = identity.stages[number]
-        recipe, of_kind = identity.recipe_of(stage), kind(stage)
+        recipe, of_kind = identity.recipe_of(stage), kind_at(stage)
         key = base_key(self.protocol, recipe, stage, identity.seed, seed.images, split.base_sha256, seed.env, parent)
         fresh = self.fresh(identity, str(seed.env["precision"]), number + 1, network)
         own = of_kind.config.augment or self.protocol.augment
@@ -234,7 +234,3 @@ def of_several(progress: Progress, count: int, text: str) -> None:
 
 def silent(text: str) -> None:
     """For the seeds that train beside the one whose progress is reported."""
-
-
-def kind(stage: BaseStage) -> BaseKind:
-    return kind_of(stage.base, stage.config)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.records.identity import BaseStage
 from benchmarks.system.streams import torch_seed
 from methods.contract import BaseKind
 from methods.contract.loading import load_base_kind
@@ -21,6 +22,11 @@ def kind_of(base: str, config: dict[str, Any] | None = None) -> BaseKind:
     """The base kind of this name with these settings (default: its own defaults). Raises MethodError."""
     cls = load_base_kind(base)
     return cls(cls.Config.model_validate(config or {}))
+
+
+def kind_at(stage: BaseStage) -> BaseKind:
+    """The base kind of a base session, with its settings. Raises MethodError."""
+    return kind_of(stage.base, stage.config)
 
 
 def build_network(

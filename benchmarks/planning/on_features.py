@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.base.frozen import try_on_outputs
-from benchmarks.base.network import kind_of
+from benchmarks.base.network import kind_at
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import BaseKind
@@ -57,7 +57,7 @@ def needs_of_method(run: Identity, l2: bool) -> str:
 
 def needs_of_kinds(protocol: Protocol, stages: Sequence[BaseStage]) -> str:
     """Which of the base kinds needs more than features, and what; empty if none does. Each one's loss is tried on a few random features."""
-    kinds = [(kind_of(stage.base, stage.config), 1.0) for stage in stages]
+    kinds = [(kind_at(stage), 1.0) for stage in stages]
     for kind, _ in kinds:
         if type(kind).expand is not BaseKind.expand:
             return f"{kind.name} changes images"

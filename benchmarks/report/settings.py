@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from benchmarks import SUITE_VERSION
@@ -52,8 +51,7 @@ def own_differences(protocol: Protocol, record: Record) -> list[str]:
     if preset is not None and record.schema_version > 2:  # older records do not say which values were defaults
         said = {*wanted, *identity.overrides, *identity.defaults}
         found += [f"{key} {value} instead of the default" for key, value in config.items() if key not in said]
-    for before, stage in pairwise((None, *identity.stages)):
-        assert stage is not None
+    for before, stage in zip((None, *identity.base_parents), identity.stages, strict=True):
         found += stage_differences(recipe, identity, before, stage)
     return found
 

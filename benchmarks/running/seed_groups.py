@@ -7,7 +7,8 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
-from benchmarks.base.model import BaseSessions, Progress, Seed, kind
+from benchmarks.base.model import BaseSessions, Progress, Seed
+from benchmarks.base.network import kind_at
 from benchmarks.base.together import prepare_bases, stored_at
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import Indices, Split, make_split
@@ -81,7 +82,7 @@ class SeedGroups:
             return []
         same = [run for run in runs if run.seed != identity.seed and run.same_settings(identity)]
         network = self.bases.fresh(identity, str(self.complete(identity).precision))()
-        of_kind, data = kind(identity.stages[-1]), self.protocol.data
+        of_kind, data = kind_at(identity.stages[-1]), self.protocol.data
         batch = identity.config.get("batch") or identity.recipe_settings.batch
         each = memory_of(network, of_kind, data.channels, [data.size] * of_kind.views, batch)
         return same[: seeds_a_group(free_memory(self.device), each + self.on_device.train.nbytes, 1 + len(same)) - 1]
