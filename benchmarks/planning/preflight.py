@@ -97,8 +97,8 @@ def check_fit(protocol: Protocol, weights: Path | None) -> None:
 def with_precision(runs: Sequence[Identity], settings: Settings) -> list[Identity]:
     """The runs, each with the precision in which it would be computed here. Raises UsageError."""
     device, said = pick_device(settings.device), settings.precision
-    here = {wanted: resolve_precision(wanted, device, said) for wanted in {run.precision or run.recipe_settings.precision for run in runs}}
-    return [run.model_copy(update={"precision": here[run.precision or run.recipe_settings.precision]}) for run in runs]
+    here = {wanted: resolve_precision(wanted, device, said) for wanted in {run.wanted_precision for run in runs}}
+    return [run.model_copy(update={"precision": here[run.wanted_precision]}) for run in runs]
 
 
 def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings: Settings) -> list[str]:

@@ -102,6 +102,11 @@ class Identity(Strict):
         return self.recipe_of(self.stages[-1])
 
     @property
+    def wanted_precision(self) -> str:
+        """The precision that the run was given, else its recipe's, where `auto` leaves it to the machine."""
+        return self.precision or self.recipe_settings.precision
+
+    @property
     def variant(self) -> str:
         """Method and preset, such as `lecnet:paper`, with @KIND on another base kind than its own, and with changed parameters, such as
         `lecnet:paper[gamma=0.6]`."""

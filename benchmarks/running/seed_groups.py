@@ -61,7 +61,7 @@ class SeedGroups:
         """
         if identity.images not in (None, self.images.sha256):
             raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
-        precision = resolve_precision(identity.precision or identity.recipe_settings.precision, self.device, self.settings.precision)
+        precision = resolve_precision(identity.wanted_precision, self.device, self.settings.precision)
         allow_tf32(precision)
         return identity.model_copy(update={"images": self.images.sha256, "precision": precision})
 
