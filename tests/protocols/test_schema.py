@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmarks.planning.plan import parse_methods
+from methods.bases.closer import Closer
+from methods.bases.targets import Targets
+from methods.orco import OrCo
 from protocols import load_protocol, protocol_names
 from protocols.schema import Sessions
 
@@ -92,6 +95,15 @@ def test_augmentation() -> None:
         "miniimagenet": (8, True, 0.4),
         "seqmnist": (0, False, 0.0),
     }
+
+
+@pytest.mark.parametrize(("name", "epsilon", "together"), [("cifar100", 9e-5, 1.0), ("miniimagenet", 1e-2, 0.5), ("miniimagenet-32", 1e-2, 0.5)])
+def test_values_that_sources_have_for_a_data_set_hold_in_every_recipe(name: str, epsilon: float, together: float) -> None:
+    """docs/modern.md 2.1 and 2.3: whatever a recipe is like otherwise. Where none is stated, the value is the method's or the kind's own."""
+    for recipe in load_protocol(name).recipes.values():
+        assert recipe.methods.get("orco", {}).get("epsilon", OrCo.Config().epsilon) == epsilon
+        assert recipe.bases.get("targets", {}).get("epsilon", Targets.Config().epsilon) == epsilon
+        assert recipe.bases.get("closer", {}).get("together", Closer.Config().together) == together
 
 
 def test_seqmnist_recipe() -> None:
