@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from methods.bases.structure import class_spreads, nearest_simplex
 from methods.bases.targets import drawn_together
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.features import class_means, likeness
+from methods.parts.grouped import pulled_by_groups
 from methods.parts.heads import unit
 from methods.parts.projected import ProjectedHead
 from protocols.fields import MOST_EPOCHS, Share
@@ -109,9 +109,7 @@ class ConCm(SessionStrategy):
 
     def session_loss(self) -> Tensor:
         c, labels, base = self.config, self.mb_y, self.context.sessions.base
-        each, novel = F.cross_entropy(self.mb_output, labels, reduction="none"), (labels >= base).float()
-        groups = ((c.novel_weight, novel), (c.base_weight, 1 - novel))
-        pulled = sum(weight * (each * of).sum() / of.sum().clamp(min=1) for weight, of in groups)
+        pulled = pulled_by_groups(self.mb_output, labels, base, c.novel_weight, c.base_weight)
         own = torch.arange(base, self.classes_seen, device=labels.device)
         return pulled + drawn_together(self.now.x, labels, self.model.head.targets[base:], own, c.temperature)
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from methods.bases.targets import assigned, drawn_together
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.contrast import batch_means, spread_out
 from methods.parts.features import class_means
+from methods.parts.grouped import pulled_by_groups
 from methods.parts.heads import unit
 from methods.parts.projected import ProjectedHead
 from protocols.fields import MOST_EPOCHS
@@ -24,8 +24,10 @@ from protocols.training import Schedule
 class OrCo(SessionStrategy):
     """New classes get the free targets that fit the means of their shots best. Each session trains the base's projector anew, on all shots
     so far and `kept` images a base class: contrast with the targets of no base class as anchors, spread of the novel classes' means, and
-    cross-entropy to the targets. An image is shown twice an epoch, augmented; the source has both views in one batch."""
+    cross-entropy to the targets, a mean over novel images and one over base images, each with its weight. An image is shown twice an
+    epoch, augmented; the source has both views in one batch."""
 
+    version = 2
     title = "OrCo"
     group = "modern"
     base = "targets"
@@ -75,13 +77,11 @@ class OrCo(SessionStrategy):
         base, x = self.context.sessions.base, unit(self.model.head.project(self.now.features))
         anchors = unit(targets[base:] + c.epsilon * (torch.rand(targets[base:].shape).to(x) - 0.5))
         own = torch.arange(base, len(targets), device=labels.device)
-        pulled = F.cross_entropy(x @ targets[: self.classes_seen].T, labels, reduction="none")
-        novel = (labels >= base).float()
-        pulled = (novel * c.novel_weight + (1 - novel) * c.base_weight) * pulled
+        pulled = pulled_by_groups(x @ targets[: self.classes_seen].T, labels, base, c.novel_weight, c.base_weight)
         means, present = batch_means(x, labels, self.classes_seen)
         everybody = torch.cat([present[base:], torch.ones(len(targets) - self.classes_seen, dtype=torch.bool, device=labels.device)])
         apart = spread_out(torch.cat([unit(means[base:]), targets[self.classes_seen :]]), everybody)
-        return pulled.mean() + apart + drawn_together(x, labels, anchors, own, c.temperature)
+        return pulled + apart + drawn_together(x, labels, anchors, own, c.temperature)
 
     def after_session(self) -> None:
         indices, labels = self.own_indices, self.context.images.labels(self.own_indices).cpu()

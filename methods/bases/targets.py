@@ -25,6 +25,7 @@ class Targets(BaseKind):
     running means best. Then the projector trains in evaluation mode, and the backbone with it where `backbone` says so: cross-entropy of
     cosines to the base targets + spread of the batch's class means and the free targets + contrast, with free targets as anchors."""
 
+    version = 2
     parent = "contrast"
     views = 2
     knows_all_classes = True
@@ -77,14 +78,17 @@ def drawn_together(x: Tensor, labels: Tensor, anchors: Tensor, anchor_labels: Te
 
 @cache
 def repelled(number: int, width: int, steps: int, seed: int) -> Tensor:
-    """`number` unit vectors of `width`, after `steps` of descent at rate 1 on the mean over i of log sum_j exp(t_i t_j)."""
-    with torch.enable_grad():
-        rows = torch.randn(number, width, generator=torch.Generator().manual_seed(seed)).requires_grad_()
-        for _ in range(steps):
-            t = unit(rows)
+    """`number` unit vectors of `width`, after `steps` of descent at rate 1 on the mean over i of log sum_j exp(t_i t_j); they are unit
+    vectors again after each step. Gradients add up from step to step, as in the released code: without that, 1,000 steps end halfway."""
+    rows = unit(torch.randn(number, width, generator=torch.Generator().manual_seed(seed)))
+    total = torch.zeros_like(rows)
+    for _ in range(steps):
+        with torch.enable_grad():
+            t = unit(rows.requires_grad_())
             [gradient] = torch.autograd.grad((t @ t.T).logsumexp(dim=1).mean(), [rows])
-            rows = (rows - gradient).detach().requires_grad_()
-    return unit(rows.detach())
+        total += gradient
+        rows = unit(rows.detach() - total)
+    return rows
 
 
 def assigned(means: Tensor, targets: Tensor, first: int) -> Tensor:
