@@ -44,8 +44,9 @@ def rotate(network: Network, batches: Iterable[Tensor]) -> None:
     convolutions, sums = late_convolutions(network.backbone), dict[str, Tensor]()
 
     def note(name: str, conv: nn.Conv2d, x: Tensor) -> None:
-        columns = F.unfold(x.float(), conv.kernel_size, padding=conv.padding, stride=conv.stride)  # type: ignore[arg-type]
-        own = torch.einsum("nkl,nml->km", columns, columns)
+        with torch.autocast(x.device.type, enabled=False):  # no eigenvectors in bf16
+            columns = F.unfold(x.float(), conv.kernel_size, padding=conv.padding, stride=conv.stride)  # type: ignore[arg-type]
+            own = torch.einsum("nkl,nml->km", columns, columns)
         sums[name] = sums[name] + own if name in sums else own
 
     hooks = [

@@ -54,6 +54,14 @@ def test_a_recipe_that_fixes_its_own_is_not_overruled(fixed: str, said: str, tin
     assert not settings.results.exists(), "nothing is written before it is known what to do"
 
 
+def test_every_method_runs_in_bf16(each_method: str, tiny: Protocol, data_root: Path, results: Path) -> None:
+    """A session each; what no processor has in bf16 (eigenvectors, inverses) is computed in fp32."""
+    short = tiny.model_copy(update={"sessions": tiny.sessions.model_copy(update={"count": 1})})
+    identity = identity_of(with_precision(short, "bf16"), each_method)
+    record, *_ = Runner(with_precision(short, "bf16"), Settings(data_root, results, "cpu", 1)).run(identity)
+    assert record.environment["precision"] == "bf16"
+
+
 def with_precision(protocol: Protocol, wanted: str) -> Protocol:
     recipes = {name: recipe.model_copy(update={"precision": wanted}) for name, recipe in protocol.recipes.items()}
     return protocol.model_copy(update={"recipes": recipes})
