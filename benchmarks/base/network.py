@@ -52,7 +52,8 @@ def build_network(
     kind.build(network, protocol.sessions)
     if network.head is not head:
         network.head.grow(protocol.sessions.base)
-        network.head.weight.data.mul_(head_gain)
+        for rows in kind.class_rows(network):
+            rows.data.mul_(head_gain)
     kind.after_growth(network)
     return network
 

@@ -86,6 +86,9 @@ class Rotations(BaseKind):
         c, d = self.config, network.feature_dim
         network.head = StochasticHead(d, c.scale, Attention(d, c.dropout, c.dropout_of_weights))
 
+    def class_rows(self, network: Network) -> list[Tensor]:
+        return [network.head.weight, network.head.turned]
+
     def expand(self, views: list[Tensor], labels: Tensor) -> tuple[list[Tensor], Tensor]:
         return [TURNED.shown(view) for view in views], TURNED.joint_labels(labels)
 

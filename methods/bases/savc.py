@@ -58,6 +58,9 @@ class Savc(BaseKind):
         project = nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, c.width))
         network.parts.update({"key_network": Keys(network, project, c.width, c.queue), "projector": project})
 
+    def class_rows(self, network: Network) -> list[Tensor]:
+        return network.head.class_tensors()  # type: ignore[no-any-return]
+
     def groups(self, network: Network) -> list[dict[str, Any]]:
         keys = {id(parameter) for parameter in network.parts["key_network"].parameters()}
         return [{"params": [parameter for parameter in network.parameters() if id(parameter) not in keys]}]

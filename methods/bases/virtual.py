@@ -74,6 +74,9 @@ class VirtualClasses(BaseKind):
         network.head.weight.data[:] = rows[:base]
         network.parts["virtual"], network.parts["drawn"] = Virtual(rows[base:].clone()), Drawn(fixed[base:].clone(), allowed)
 
+    def class_rows(self, network: Network) -> list[Tensor]:
+        return [network.head.weight, network.parts["virtual"].rows]  # type: ignore[union-attr, list-item]
+
     def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
         """An order of the batch and the share of each image in its mixture; nothing while L1 acts alone."""
         if step.epoch < self.config.start or not network.parts["virtual"].rows.numel():  # type: ignore[union-attr, operator]

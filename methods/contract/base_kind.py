@@ -88,6 +88,10 @@ class BaseKind:
         Modules and buffers added here are trained, checkpointed and stored with the rest.
         """
 
+    def class_rows(self, network: Network) -> list[Tensor]:
+        """Weights of classes, as drawn, which a recipe's `head_gain` makes longer. Default: those of the head."""
+        return [network.head.weight]
+
     def after_growth(self, network: Network) -> None:
         """Called once the head has the weights of the base classes, before training. Add here what needs all parameters."""
 

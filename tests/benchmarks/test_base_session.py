@@ -267,3 +267,17 @@ def test_head_gain_scales_the_first_rows(tiny: Protocol) -> None:
     one, ten = (build_network(tiny, kind_of("linear"), "fp32", 0, None, gain) for gain in (1.0, 10.0))
     assert torch.allclose(ten.head.weight, 10 * one.head.weight)
     assert torch.equal(one.backbone.blocks[0].weight, ten.backbone.blocks[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("virtual", lambda network: [network.head.weight, network.parts["virtual"].rows]),
+        ("rotations", lambda network: [network.head.weight, network.head.turned]),
+        ("savc", lambda network: [network.head.weight, network.head.others]),
+    ],
+)
+def test_head_gain_scales_all_rows_of_one_classifier(kind: str, rows: Callable[[Any], list[torch.Tensor]], tiny: Protocol) -> None:
+    """A longer row turns more slowly: rows of virtual classes, turns and transforms are as long as those of images as they are."""
+    one, ten = (rows(build_network(tiny, kind_of(kind), "fp32", 0, None, gain)) for gain in (1.0, 10.0))
+    assert len(one) == 2 and all(torch.allclose(after, 10 * before) for before, after in zip(one, ten, strict=True))
