@@ -97,13 +97,28 @@ def test_augmentation() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "epsilon", "together"), [("cifar100", 9e-5, 1.0), ("miniimagenet", 1e-2, 0.5), ("miniimagenet-32", 1e-2, 0.5)])
+@pytest.mark.parametrize(
+    ("name", "epsilon", "together"), [("cifar100", 9e-5, 1.0), ("miniimagenet", 1e-2, 0.5), ("miniimagenet-32", 1e-2, 0.5)]
+)
 def test_values_that_sources_have_for_a_data_set_hold_in_every_recipe(name: str, epsilon: float, together: float) -> None:
-    """docs/modern.md 2.1 and 2.3: whatever a recipe is like otherwise. Where none is stated, the value is the method's or the kind's own."""
+    """docs/modern.md 2.1 and 2.3: whatever a recipe is like otherwise. Where none is stated, it is the method's or the kind's own."""
     for recipe in load_protocol(name).recipes.values():
         assert recipe.methods.get("orco", {}).get("epsilon", OrCo.Config().epsilon) == epsilon
         assert recipe.bases.get("targets", {}).get("epsilon", Targets.Config().epsilon) == epsilon
         assert recipe.bases.get("closer", {}).get("together", Closer.Config().together) == together
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "seqmnist"])
+def test_cecs_stage_has_its_five_thousand_episodes_in_every_recipe(name: str) -> None:
+    """docs/methods.md 6.2, whatever the base is and however few images it has: with fewer, its attention stays as it was drawn."""
+    protocol = load_protocol(name)
+    images = {"omniglot": 1500, "digits": 720} | {known: count for known, (count, _) in BASE_IMAGES.items()}
+    for recipe in protocol.recipes.values():
+        if "episodes" in recipe.bases:
+            stage = recipe.bases["episodes"]
+            steps = -(-images[name] // stage["batch"])
+            assert 5000 <= steps * stage["epochs"] <= 6000
+            assert [round(milestone / stage["epochs"], 2) for milestone in stage["milestones"]] == [0.2, 0.4, 0.6, 0.8]
 
 
 def test_seqmnist_recipe() -> None:
