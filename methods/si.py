@@ -37,6 +37,8 @@ class Si(SessionStrategy):
 
     def adopt(self, network: Any) -> None:
         super().adopt(network)
+        if "path" not in network.parts:
+            raise ValueError("si: its base must have a path integral, as base kind path has")
         network.register_buffer("importance", torch.zeros_like(network.parts["path"].omega))
 
     def before_session(self) -> None:

@@ -127,9 +127,9 @@ class BaseSessions:
         Raises ValueError if one of the run's cannot be trained on what its recipe leaves frozen.
         """
         identity, split, tensors = seed.identity, seed.split, seed.tensors
-        if (stages := repr(identity.stages)) not in self.possible:
+        if identity.base_session not in self.possible:
             check_frozen(self.protocol, identity)
-            self.possible.add(stages)
+            self.possible.add(identity.base_session)
         stage = identity.stages[number]
         recipe, of_kind = identity.recipe_of(stage), kind_at(stage)
         key = base_key(self.protocol, recipe, stage, identity.seed, seed.images, split.base_sha256, seed.env, parent)

@@ -92,14 +92,11 @@ def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
         return lines[0]
     lines += [f"  {identity.variant} seed {identity.seed}{f', recipe {identity.recipe}' if several else ''}" for identity in missing]
     before = seconds_before(runs, ledger)
-    seconds_of = before.of_variants
-    unknown = {identity.variant for identity in missing} - seconds_of.keys()
+    unknown = {identity.variant for identity in missing} - before.of_variants.keys()
     if all(identity.variant in unknown for identity in missing):
         return "\n".join([*lines, "no estimate: none of these has been run here before"])
-    seconds = sum(seconds_of.get(identity.variant, 0.0) for identity in missing)
-    seconds += before.base * len({(identity.base, identity.seed) for identity in missing})
     crew = f"{workers} worker{'s' if workers > 1 else ''}"
-    lines.append(f"estimate: {readable(seconds / workers)} with {crew}, if no base session is cached")
+    lines.append(f"estimate: {readable(before.of(missing) / workers)} with {crew}, if no base session is cached")
     if unknown:
         lines.append(f"  without {', '.join(sorted(unknown))}, never run here")
     return "\n".join(lines)

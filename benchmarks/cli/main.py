@@ -140,7 +140,9 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     if options.plan:
         from benchmarks.cli.listing import plan_text
         from benchmarks.planning.preflight import check_plan
+        from benchmarks.running.entering import refuse_impossible
 
+        refuse_impossible(protocol, ledger.missing(runs), settings)
         unchecked = check_plan(protocol, runs, settings) if ledger.missing(runs) else ""
         elements = executor.plan_text(runs, ledger) if executor is not None else ""
         print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), elements, unchecked))))
@@ -186,15 +188,17 @@ def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Setting
 def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings: Settings) -> list[Identity]:
     """The runs with the hash of the local images filled in; None if all runs are done and the images are not available.
 
-    If runs are missing, images, splits and weights are checked first. Prints warnings to stderr.
+    If runs are missing, their settings, images, splits and weights are checked first. Prints warnings to stderr.
     """
     from benchmarks.planning.preflight import check_before_training, done_in_another_precision, edited_lines, images_or_why
+    from benchmarks.running.entering import refuse_impossible
 
     if not ledger.missing(runs):
         here, _ = images_or_why(protocol, settings)
         if here is not None:
             runs = [run.model_copy(update={"images": here.sha256}) for run in runs]
-    if ledger.missing(runs):
+    if missing := ledger.missing(runs):
+        refuse_impossible(protocol, missing, settings)
         images = check_before_training(protocol, runs, settings)
         runs = [run.model_copy(update={"images": images}) for run in runs]
         for line in done_in_another_precision(runs, ledger, settings):

@@ -17,6 +17,11 @@ class Seconds(NamedTuple):
     of_variants: dict[str, float]
     base: float
 
+    def of(self, runs: Sequence[Identity]) -> float:
+        """Seconds of these runs one after the other, each base session trained once; variants that were never run count nothing."""
+        bases = {(run.base_session, run.seed) for run in runs}
+        return sum(self.of_variants.get(run.variant, 0.0) for run in runs) + self.base * len(bases)
+
 
 def seconds_before(runs: Sequence[Identity], ledger: Ledger) -> Seconds:
     """Means over those of the runs that are done."""

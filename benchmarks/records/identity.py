@@ -102,6 +102,11 @@ class Identity(Strict):
         return self.recipe_of(self.stages[-1])
 
     @property
+    def base_session(self) -> str:
+        """Equal for runs whose base models differ in the seed alone."""
+        return repr((self.stages, self.recipe_settings, self.split, self.selection == "val"))
+
+    @property
     def wanted_precision(self) -> str:
         """The precision that the run was given, else its recipe's, where `auto` leaves it to the machine."""
         return self.precision or self.recipe_settings.precision

@@ -97,12 +97,12 @@ class SeedGroups:
 
         Where that fails, every run trains its own, and says what is wrong. Raises BusyError or StorageError.
         """
-        if not self.bases.groups_seeds or (name := base_of(identity)) in self._prepared:
+        if not self.bases.groups_seeds or (name := identity.base_session) in self._prepared:
             return
         stored = stored_at(self.bases, self.seed(self.complete(identity)))
         if stored.exists():  # whoever trains another group must not hold this run up
             return
-        several = {other.seed: other for other in (*group, identity) if base_of(other) == name}
+        several = {other.seed: other for other in (*group, identity) if other.base_session == name}
         try:
             seeds = [self.seed(self.complete(several[number])) for number in sorted(several)]
             prepare_bases(self.bases, seeds, progress)
@@ -119,8 +119,3 @@ class SeedGroups:
         split, _ = self.split(identity.split, identity.seed, identity.selection == "val")
         tensors = labelled(self.on_device, self.images, split)
         return Seed(identity, self.images.sha256, split, tensors, self.environment(identity, split))
-
-
-def base_of(identity: Identity) -> str:
-    """Equal for runs whose base sessions differ in the seed alone."""
-    return repr((identity.stages, identity.recipe_settings, identity.split, identity.selection == "val"))

@@ -75,24 +75,20 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                     send(Event("elsewhere", identity.variant, identity.seed))
                 elif (failure := failed_since(store, identity, task.started)) is not None:
                     send(Event("failed", identity.variant, identity.seed, f"in another process: {failure}"))
-                elif (held := busy.get(base_of(identity))) is not None and still_busy(held):
+                elif (held := busy.get((identity.base_session, identity.seed))) is not None and still_busy(held):
                     left.append((identity, BUSY))
                 else:
                     several = [identity, *peers_of(runner, task, identity, pending, locks)]
                     done_beside.update(run.stem for run in several)
                     for run, error in zip(several, several_runs(runner, task, several, pending, send), strict=True):
                         if error is not None:
-                            busy[base_of(run)] = error
+                            busy[run.base_session, run.seed] = error
                             left.append((run, BUSY))
         if len(left) == len(pending):
             first, why = left[0]
             send(Event("waits", first.variant, first.seed, why))
             time.sleep(POLL_SECONDS)
         pending = [identity for identity, _ in left]
-
-
-def base_of(identity: Identity) -> tuple[str, int]:
-    return repr(identity.stages), identity.seed
 
 
 def peers_of(runner: Callable[[], Runner], task: Task, identity: Identity, pending: Sequence[Identity], locks: ExitStack) -> list[Identity]:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from benchmarks.planning.costs import Seconds
+from benchmarks.planning.plan import identities, make_request
 from benchmarks.sweeping import progress
 from benchmarks.sweeping.estimate import AtWork, Estimate, readable, share_of
 from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.screen import INTERVAL
+from protocols.schema import Protocol
 
 
 class Clock:
@@ -310,3 +313,10 @@ def test_earlier_sweeps_say_what_to_expect() -> None:
     estimate.took["lecnet:paper"].append(50.0)
     assert estimate.left([], ["lecnet:paper"] * 4, 2, 0.0) == 100
     assert Estimate().left([], ["lecnet:paper"], 1, 0.0) is None
+
+
+def test_a_plan_counts_each_base_session_once(tiny: Protocol) -> None:
+    """Two seeds of three variants; two stand on one base session, the third on one of the same kind with another scale."""
+    asked = [("teen", []), ("teen", ["cosine.scale=8"]), ("fecam", [])]
+    runs = [run for methods, sets in asked for run in identities(make_request(tiny, None, None, "0-1", methods, sets))]
+    assert Seconds({"teen:default": 1.0}, 100.0).of(runs) == 2 + 4 * 100

@@ -15,6 +15,7 @@ from benchmarks.base.features import tensors_sha256
 from benchmarks.base.outputs import Outputs, part_key
 from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
+from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.contender import Contender
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
@@ -169,6 +170,17 @@ def test_a_kind_that_changes_images_is_refused_in_one_line(frozen: Frozen, monke
     runner = frozen("none", None)
     with pytest.raises(ValueError, match="base kind cosine changes images; it goes with trains all only, and has trains none"):
         entered(runner, "proto:raw_mean@cosine")
+
+
+def test_what_one_recipe_allows_another_may_refuse(tiny: Protocol, data_root: Path, tmp_path: Path) -> None:
+    """One process runs studies of several recipes: the first one's answer is not the second one's."""
+    fast = tiny.recipes["fast"]
+    recipes = {"fast": fast, "kept": fast.model_copy(update={"trains": "none", "stored_views": 2})}
+    runner = Runner(tiny.model_copy(update={"recipes": recipes}), Settings(data_root, tmp_path, "cpu", 1))
+    allowed, refused = (identities(make_request(runner.protocol, name, None, "0", "proto@closer", []))[0] for name in recipes)
+    runner.enter(allowed)
+    with pytest.raises(ValueError, match="base kind closer shows 3 views of an image, and stored_views is 2"):
+        runner.enter(refused)
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,9 @@ class Executor:
         for index, group in enumerate(groups):
             counted = Counter(run.variant for run in group)
             unknown = counted.keys() - before.of_variants.keys()
-            seconds = sum(before.of_variants.get(run.variant, 0.0) for run in group)
-            seconds += before.base * len({(run.base, run.seed) for run in group})
-            took = "no estimate" if len(unknown) == len(counted) else f"about {readable(seconds / min(self.workers, len(group)))}"
-            known += [] if took == "no estimate" else [seconds / min(self.workers, len(group))]
+            seconds = before.of(group) / min(self.workers, len(group))
+            took = "no estimate" if len(unknown) == len(counted) else f"about {readable(seconds)}"
+            known += [] if took == "no estimate" else [seconds]
             rest = f", without {', '.join(sorted(unknown))}" if unknown and known else ""
             lines.append(f"  element {index}: {named(group)}, {len(group)} runs of {len(counted)} variants: {took}{rest}")
         if known:
