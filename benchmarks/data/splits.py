@@ -60,9 +60,15 @@ class Split:
     def without_held_out(self, train_classes: Indices, seed: int) -> tuple[Split, Indices]:
         """The split without a tenth of each base class's training images (at least one), and these, ascending (docs/methods.md 1.7).
 
-        Raises DataError for a base class with one image.
+        Raises DataError for a class with one image: sessions leave one of each new class out in turn.
         """
         base, held = self.train[0], []
+        for session, indices in enumerate(self.train[1:], start=1):
+            numbers, counts = np.unique(train_classes[indices], return_counts=True)
+            if counts.size and counts.min() < 2:
+                raise DataError(
+                    f"selection val leaves images of every class out, and class {numbers[counts.argmin()]} has one in session {session}"
+                )
         for number in self.order[: self.base_classes]:
             own = base[train_classes[base] == number]
             if len(own) < 2:

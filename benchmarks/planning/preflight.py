@@ -66,9 +66,12 @@ def checked_images(protocol: Protocol, runs: Sequence[Identity], settings: Setti
     """The images, after a check of the splits of all runs and of the weights. Raises UsageError, DataError or StorageError."""
     check_last_block(protocol, runs)
     images = load_images(protocol.data, settings.data_root)
-    for split, seed in sorted({(identity.split, identity.seed) for identity in runs}):
+    alike: dict[tuple[str, int, bool], list[Identity]] = {}
+    for run in runs:
+        alike.setdefault((run.split, run.seed, run.selection == "val"), []).append(run)
+    for (split, seed, val), several in sorted(alike.items()):
         made = make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
-        refuse_single_images(protocol, [run for run in runs if (run.split, run.seed) == (split, seed)], made)
+        refuse_single_images(protocol, several, made.without_held_out(images.train_classes, seed)[0] if val else made)
     check_fit(protocol, find_weights(protocol.backbone, settings.data_root))
     return images
 

@@ -16,7 +16,6 @@ from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
-from benchmarks.system.errors import DataError
 from benchmarks.system.streams import seed_generators
 from methods.contract.selection import Measured
 from methods.contract.strategy import SessionStrategy
@@ -29,7 +28,7 @@ def epochs_by_validation(contender: Contender, session: int, seed: int) -> int:
 
     In each fold a copy of the method trains without one shot of every new class (a fifth of its images where there are more than
     five), and is measured after every epoch on these and on the held-out base images. The method's own rule says when it is best:
-    `finished()`, else the rule of `BestEpoch`. Raises DataError for a class with one image.
+    `finished()`, else the rule of `BestEpoch`.
     """
     context = contender.seed_context
     held, own = context.held, context.split.train[session]
@@ -44,10 +43,7 @@ def epochs_by_validation(contender: Contender, session: int, seed: int) -> int:
 
 def folds(indices: Indices, labels: Indices) -> list[Indices]:
     """The images to leave out in each fold: in fold k, of every class those whose position among its own is k modulo the folds."""
-    fewest = min(int((labels == label).sum()) for label in np.unique(labels))
-    if fewest < 2:
-        raise DataError("selection val needs two images of every new class, one to leave out and one to train on")
-    count = min(MOST_FOLDS, fewest)
+    count = min(MOST_FOLDS, *(int((labels == label).sum()) for label in np.unique(labels)))
     position = np.empty(len(indices), dtype=np.int64)
     for label in np.unique(labels):
         position[labels == label] = np.arange(int((labels == label).sum()))

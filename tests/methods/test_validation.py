@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from benchmarks.base.features import state_sha256
+from benchmarks.data.images import load_images
 from benchmarks.data.splits import make_split
+from benchmarks.planning.preflight import check_before_training
 from benchmarks.running import runner as running
 from benchmarks.running.runner import Contender, Runner
 from benchmarks.running.validation import folds
-from benchmarks.system.errors import DataError
+from benchmarks.system.errors import DataError, UsageError
+from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
 from tests.methods.conftest import Enter
 from tests.methods.runs import identity_of
@@ -25,8 +28,29 @@ def test_every_shot_is_left_out_once() -> None:
     assert [sorted(fold.tolist()) for fold in found] == [[100 + 2 * k, 101 + 2 * k] for k in range(5)]
     many = folds(np.arange(46), np.repeat([0, 1], 23))
     assert len(many) == 5 and sorted(np.concatenate(many).tolist()) == list(range(46))
-    with pytest.raises(DataError, match="two images of every new class"):
-        folds(np.arange(3), np.array([0, 0, 1]))
+
+
+def test_a_class_of_one_shot_and_what_batches_are_left_are_said_before_training(tiny: Protocol, settings: Settings) -> None:
+    """One shot cannot be left out and trained on; and the base session is a tenth smaller, so other batch sizes leave a single image."""
+    one = tiny.model_copy(update={"sessions": tiny.sessions.model_copy(update={"shots": 1})})
+    with pytest.raises(DataError, match=r"selection val leaves images of every class out, and class \d+ has one in session 1"):
+        check_before_training(one, [identity_of(one, "ft_cnn", "selection=val")], settings)
+    small = tiny.model_copy(
+        update={"backbone": tiny.backbone.model_copy(update={"name": "resnet20"}), "data": tiny.data.model_copy(update={"size": 4})}
+    )
+    images = load_images(small.data, settings.data_root)
+    split = make_split(small, "paper", 0, images.train_classes, images.test_classes, images.keys)
+    every, fewer = len(split.train[0]), len(split.without_held_out(images.train_classes, 0)[0].train[0])
+    for batch, refused in ((every - 1, "last"), (fewer - 1, "val")):
+        recipes = {"fast": small.recipes["fast"].model_copy(update={"batch": batch})}
+        protocol = small.model_copy(update={"recipes": recipes})
+        for selection in ("last", "val"):
+            runs = [identity_of(protocol, "ft_cnn", f"selection={selection}")]
+            if selection == refused:
+                with pytest.raises(UsageError, match="cannot train on a batch of one image"):
+                    check_before_training(protocol, runs, settings)
+            else:
+                check_before_training(protocol, runs, settings)
 
 
 def test_a_tenth_of_each_base_class_is_held_out(tiny: Protocol, runner: Runner) -> None:
