@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.data.sources.raw import fetch
-from benchmarks.system.errors import DataError, StorageError, UsageError
+from benchmarks.system.errors import DataError, NotHereError, StorageError, UsageError
 from benchmarks.system.files import sha256_file
 from protocols.schema import Backbone
 
@@ -35,7 +35,7 @@ def find_weights(backbone: Backbone, root: Path) -> Path | None:
     if backbone.weights is not None:
         path = root / "weights" / backbone.weights.file
         if not path.is_file():
-            raise DataError(f"{backbone.name} weights: {path} is not there; docs/DATA.md says how to make or fetch it")
+            raise NotHereError(f"{backbone.name} weights: {path} is not there; docs/DATA.md says how to make or fetch it")
         check_sha256(path, backbone.weights.sha256, "remove it and put the file there that the protocol means")
         return path
     name = FILES[backbone.name, backbone.pretrained]

@@ -36,7 +36,7 @@ class DataError(RuntimeError):
 
 
 class NotHereError(DataError):
-    """A data set or weights are not on this disk yet, and may not be fetched now."""
+    """A data set or weights are not on this disk yet, and cannot be fetched, or may not be now."""
 
 
 class RecordError(RuntimeError):

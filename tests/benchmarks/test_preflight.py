@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.cli.options import parser
 from benchmarks.planning.plan import identities, make_request
-from benchmarks.planning.preflight import check_plan, small_maps
+from benchmarks.planning.preflight import check_before_training, check_plan, small_maps
 from benchmarks.running.runner import names_in_order
+from benchmarks.system.errors import DataError
 from benchmarks.system.settings import Settings
 from protocols import load_protocol
 from protocols.schema import Protocol
@@ -30,6 +31,28 @@ def test_a_plan_says_what_it_could_not_check_and_fetches_nothing(tmp_path: Path)
         said = check_plan(protocol, runs, Settings(tmp_path, tmp_path / "results", "cpu", 1))
         assert said.startswith(f"not checked: {protocol.data.source}") and "\n" not in said
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("name", ["cub200-resnet18b", "miniimagenet", "cub200-features", "mine"])
+def test_what_is_not_there_is_no_fault_of_a_plan(name: str, tiny: Protocol, tmp_path: Path) -> None:
+    protocol = of_folder(tiny) if name == "mine" else load_protocol(name)
+    runs = identities(make_request(protocol, None, None, "0", "base_only", []))
+    said = check_plan(protocol, runs, Settings(tmp_path, tmp_path / "results", "cpu", 1))
+    assert said.startswith("not checked: ") and "\n" not in said
+
+
+def test_what_is_there_and_wrong_is(tiny: Protocol, tmp_path: Path) -> None:
+    """A run would stop with the same line."""
+    (tmp_path / "mine").mkdir()
+    protocol = of_folder(tiny)
+    runs = identities(make_request(protocol, None, None, "0", "base_only", []))
+    for check in (check_plan, check_before_training):
+        with pytest.raises(DataError, match=r"mine: .* must hold train/<class>/<images>"):
+            check(protocol, runs, Settings(tmp_path, tmp_path / "results", "cpu", 1))
+
+
+def of_folder(protocol: Protocol) -> Protocol:
+    return protocol.model_copy(update={"data": protocol.data.model_copy(update={"source": "folder", "path": "mine"})})
 
 
 @pytest.mark.parametrize(("written", "meant"), [("--method", "--methods"), ("--seed", "--seeds"), ("--result", "--results")])

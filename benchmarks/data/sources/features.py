@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, TextVectors, fingerprint_files
-from benchmarks.system.errors import DataError
+from benchmarks.system.errors import DataError, NotHereError
 from benchmarks.system.files import sha256_file
 from protocols.data import Data
 from protocols.features import Features
@@ -80,7 +80,7 @@ def locate(data: Data, root: Path) -> Found:
     folder = root / str(data.path)
     for name in (FILE, SIDECAR):
         if not (folder / name).is_file():
-            raise DataError(f"{folder / name} is missing; python -m benchmarks.tools.extract writes it (docs/DATA.md)")
+            raise NotHereError(f"{folder / name} is missing; python -m benchmarks.tools.extract writes it (docs/DATA.md)")
     sidecar = read_sidecar(folder / SIDECAR)
     stated, said = data.model_dump(mode="json")["features"], sidecar.features.model_dump(mode="json")
     for key in stated:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.data.sources.raw import Found
 from benchmarks.data.sources.tree import find_tree
-from benchmarks.system.errors import DataError
+from benchmarks.system.errors import DataError, NotHereError
 from protocols.schema import Data
 
 
@@ -14,5 +14,6 @@ def locate(data: Data, root: Path) -> Found:
     folder = root / str(data.path)
     tree = find_tree(folder, str(data.path))
     if tree is None:
-        raise DataError(f"{data.path}: {folder} must hold train/<class>/<images> and test/<class>/<images>")
+        kind = DataError if folder.is_dir() else NotHereError
+        raise kind(f"{data.path}: {folder} must hold train/<class>/<images> and test/<class>/<images>")
     return tree

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.data.sources.class_names import names_in_test
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
 from benchmarks.data.sources.tree import find_tree, refuse_one_file_twice
-from benchmarks.system.errors import DataError
+from benchmarks.system.errors import DataError, NotHereError
 from protocols.schema import Data
 
 
@@ -31,7 +31,7 @@ def locate(data: Data, root: Path) -> Found:
         return tree
     lists = {part: folder / "split" / f"{part}.csv" for part in ("train", "test")}
     if not (folder / "images").is_dir() or not all(path.is_file() for path in lists.values()):
-        raise DataError(
+        raise NotHereError(
             f"miniimagenet: not found, and nobody may redistribute it. Put the FSCIL package (mini-imagenet of the CEC "
             f"repository) into {folder}: images/*.jpg, split/train.csv, split/test.csv; or train/<wnid>/ and test/<wnid>/."
         )
