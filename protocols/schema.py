@@ -70,7 +70,7 @@ class BaseRecipe(Training):
     batch: int = Field(128, ge=1)
     lr: float = Field(gt=0)
     gamma: float = Field(0.1, gt=0, le=1, description="step: factor on the rate at each milestone")
-    head_gain: float = Field(1.0, gt=0, description="factor on the base head's initial rows, uniform within 1/sqrt(d)")
+    head_gain: float = Field(1.0, gt=0, description="factor on the initial rows of the base head's classes, uniform within 1/sqrt(d)")
     precision: Precision = "fp32"
     trains: Trains = Field("all", description="of the backbone, in the base session; the sessions after it train no more of it")
     stored_views: int | None = Field(None, ge=1, le=100, description="augmented views of an image, the same for all seeds, shown in turn")

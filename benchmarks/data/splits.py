@@ -27,6 +27,7 @@ Indices = NDArray[np.int64]
 LEC_SHOT_SEED = 123  # docs/methods.md 1.4: one generator, seeded once, over the new classes in ascending label order
 LEC_CLASSES = 200
 LEC_SEEDS = 10
+MOST_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,16 @@ class Split:
         table = np.full(max(int(classes.max()), max(self.order)) + 1, -1, dtype=np.int64)
         table[list(self.order)] = np.arange(len(self.order))
         return table[classes]
+
+
+def folds(indices: Indices, labels: Indices) -> list[Indices]:
+    """Of a session under selection val, the images to leave out in each fold: in fold k, of every class those whose position among its
+    own is k modulo the folds."""
+    count = min(MOST_FOLDS, *(int((labels == label).sum()) for label in np.unique(labels)))
+    position = np.empty(len(indices), dtype=np.int64)
+    for label in np.unique(labels):
+        position[labels == label] = np.arange(int((labels == label).sum()))
+    return [indices[position % count == fold] for fold in range(count)]
 
 
 def class_order(protocol: Protocol, classes: int, split: str, seed: int) -> tuple[int, ...]:

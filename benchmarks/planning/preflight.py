@@ -66,9 +66,10 @@ def checked_images(protocol: Protocol, runs: Sequence[Identity], settings: Setti
     alike: dict[tuple[str, int, bool], list[Identity]] = {}
     for run in runs:
         alike.setdefault((run.split, run.seed, run.selection == "val"), []).append(run)
-    for (split, seed, val), several in sorted(alike.items()):
-        made = make_split(protocol, split, seed, images.train_classes, images.test_classes, images.keys)
-        refuse_single_images(protocol, several, made.without_held_out(images.train_classes, seed)[0] if val else made)
+    for (name, seed, val), several in sorted(alike.items()):
+        made = make_split(protocol, name, seed, images.train_classes, images.test_classes, images.keys)
+        split = made.without_held_out(images.train_classes, seed)[0] if val else made
+        refuse_single_images(protocol, several, split, images.train_classes)
     check_fit(protocol, find_weights(protocol.backbone, settings.data_root))
     return images
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from benchmarks.data.splits import Split
+from benchmarks.data.splits import Indices, Split, folds
 from benchmarks.records.identity import Identity
 from benchmarks.system.errors import UsageError
 from methods.contract.hooks import Hooks
@@ -39,14 +39,15 @@ class Training:
         return (f"set {self.setting} to {nearest}" if nearest else "take more images") + self.way_out
 
 
-def refuse_single_images(protocol: Protocol, runs: Sequence[Identity], split: Split) -> None:
+def refuse_single_images(protocol: Protocol, runs: Sequence[Identity], split: Split, classes: Indices) -> None:
     """Raises UsageError if a base session or a session of these runs would train batch norm on a batch of one image and cannot.
 
-    The runs are of this split. Sessions that add exemplars to their images are left out, since the method chooses these.
+    The runs are of this split, `classes` are those of all training images. Sessions that add exemplars to their images are left out,
+    since the method chooses these.
     """
     network, channels, size = protocol.backbone.name, protocol.data.channels, protocol.data.size
     for run in runs:
-        for training in trainings(run, split):
+        for training in trainings(run, split, classes):
             one_left = last_batch(training.images, training.batch) == 1
             if one_left and needs_two_images(network, channels, size, training.batch_norm) and trains_alone(run, training):
                 raise UsageError(
@@ -56,16 +57,18 @@ def refuse_single_images(protocol: Protocol, runs: Sequence[Identity], split: Sp
                 )
 
 
-def trainings(run: Identity, split: Split) -> Iterator[Training]:
-    """The base session of a run, and its sessions as far as they train on their own images."""
+def trainings(run: Identity, split: Split, classes: Indices) -> Iterator[Training]:
+    """The base session of a run, and its sessions as far as they train on their own images, less those of a fold under selection val."""
     batch, config = run.base_recipe.batch, run.config
     where = f"recipes.{run.recipe}" + (f".bases.{run.base}" if "batch" in run.base_settings else "")
     yield Training(BASE, len(split.train[0]), batch, "train", f"{where}.batch")
     if config.get("epochs"):
         for number, indices in enumerate(split.train[1:], start=1):
-            what, batch = f"session {number} of {run.variant}", config.get("batch") or len(indices)
-            way_out = f", or {run.method}.batch_norm to eval"
-            yield Training(what, len(indices), batch, config.get("batch_norm", "eval"), f"{run.method}.batch", way_out)
+            left_out = folds(indices, classes[indices]) if run.selection == "val" else []
+            for size in sorted({len(indices), *(len(indices) - len(fold) for fold in left_out)}, reverse=True):
+                what = f"session {number} of {run.variant}" + (", in a fold of selection val," if size < len(indices) else "")
+                rest = (config.get("batch") or size, config.get("batch_norm", "eval"), f"{run.method}.batch")
+                yield Training(what, size, *rest, f", or {run.method}.batch_norm to eval")
 
 
 def trains_alone(run: Identity, training: Training) -> bool:

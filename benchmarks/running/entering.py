@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NoReturn
 
 import torch
 
@@ -16,46 +20,86 @@ from benchmarks.system.settings import Settings
 from methods.contract.context import MethodContext
 from methods.contract.loading import load_base_kind, load_method
 from methods.contract.memory import Memory
+from methods.parts.network import Network
 from protocols.messages import first_line
 from protocols.schema import Protocol
 
 CPU = torch.device("cpu")
+SAYING = ("methods.", "benchmarks.base.")
+"""Modules whose own ValueError is a refusal. What a library raises on numbers that nobody has trained says nothing."""
 
 
 def refuse_impossible(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> None:
     """Raises UsageError, which names all of them, if base sessions of some runs cannot be trained on what their recipe leaves frozen, or
-    their methods refuse the network that their base sessions leave. Needs neither images nor weights."""
+    their methods refuse the network that their base sessions leave. Needs neither images nor weights.
+
+    Any other error of a method or of a base kind is left to its run, where it stops no other.
+    """
+    several = len({run.recipe for run in runs}) > 1
     refused: dict[str, str] = {}
-    for run in {(run.variant, run.base_session): run for run in runs}.values():
-        try:
-            check_frozen(protocol, run)
-            try_to_enter(protocol, run, settings)
-        except ValueError as error:
-            refused[run.variant] = first_line(error)
+    for of_base in by(lambda run: run.base_session, runs):
+        network: Network | None = None
+        for run in (several_seeds[0] for several_seeds in by(lambda run: run.variant, of_base)):
+            try:
+                with left_alone(run, settings):
+                    network = base_of(protocol, run) if network is None else network
+                with left_alone(run, settings):
+                    enter(protocol, run, copy.deepcopy(network))
+            except ValueError as error:
+                if said_by_itself(error):
+                    refused[f"{run.variant} under recipe {run.recipe}" if several else run.variant] = first_line(error)
+            except Exception:
+                continue
     if refused:
-        told = "; ".join(f"{variant}: {reason}" for variant, reason in refused.items())
+        told = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise UsageError(f"{protocol.name}: cannot be run, leave out or change {told}")
 
 
-def try_to_enter(protocol: Protocol, run: Identity, settings: Settings) -> None:
-    """Gives an untrained network of the run's base session to its method. Raises ValueError if that, or building it, does.
+def by(key: Callable[[Identity], str], runs: Sequence[Identity]) -> list[list[Identity]]:
+    """The runs in groups of equal keys, in order of appearance."""
+    groups: dict[str, list[Identity]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
 
-    Any other error says nothing here: somebody's own method may want images already.
-    """
+
+@contextmanager
+def left_alone(run: Identity, settings: Settings) -> Iterator[None]:
+    """As a run is, whose code this is: what all runs share is put back, and neither images nor results are open to it."""
+    with (
+        left_as_it_was(lambda: (load_method(run.method), load_base_kind(run.base))),
+        blocked(folders_to_block(settings)),
+        torch.random.fork_rng(devices=[]),
+    ):
+        yield
+
+
+def base_of(protocol: Protocol, run: Identity) -> Network:
+    """The run's network as its base sessions leave it, but untrained. Raises what building it raises."""
+    check_frozen(protocol, run)
     kinds = [(kind_at(stage), 1.0) for stage in run.stages]
-    network = without(untrained(protocol, kinds, "fp32", 0, None, CPU), kinds[-1][0].drop).eval()
+    return without(untrained(protocol, kinds, "fp32", 0, None, CPU), kinds[-1][0].drop).eval()
+
+
+def enter(protocol: Protocol, run: Identity, network: Network) -> None:
+    """Gives the network to the method, which finds no images yet. Raises what the method raises."""
     cls = load_method(run.method)
     config = cls.Config.model_validate(run.config)
     memory = Memory(cls.budget(config, run.sessions))
-    context = MethodContext(network, None, memory, run.sessions, CPU, lambda: network)  # type: ignore[arg-type]
-    try:
-        with (
-            left_as_it_was(lambda: (load_method(run.method), load_base_kind(run.base))),
-            blocked(folders_to_block(settings)),
-            torch.random.fork_rng(devices=[]),
-        ):
-            cls(context=context, config=config)
-    except ValueError:
-        raise
-    except Exception:
-        return
+    fresh = partial(untrained, protocol, [(kind_at(stage), 1.0) for stage in run.stages], "fp32", 0, None, CPU)
+    oracle = nothing_is_measured if run.selection == "oracle_test" else None
+    images: Any = None
+    trains = run.base_recipe.trains
+    cls(context=MethodContext(network, images, memory, run.sessions, CPU, fresh, oracle, trains=trains), config=config)
+
+
+def nothing_is_measured(strategy: Any) -> NoReturn:
+    raise RuntimeError("nothing is trained yet")
+
+
+def said_by_itself(error: ValueError) -> bool:
+    """Whether the code of a method, of a base kind or of the suite's base sessions raised this, and no library below it."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith(SAYING)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.data.splits import Indices
+from benchmarks.data.splits import Indices, folds
 from benchmarks.running.contender import Contender
 from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
@@ -19,8 +19,6 @@ from benchmarks.running.images import SessionImages
 from benchmarks.system.streams import seed_generators
 from methods.contract.selection import Measured
 from methods.contract.strategy import SessionStrategy
-
-MOST_FOLDS = 5
 
 
 def epochs_by_validation(contender: Contender, session: int, seed: int) -> int:
@@ -39,15 +37,6 @@ def epochs_by_validation(contender: Contender, session: int, seed: int) -> int:
     tensors = replace(context.tensors, test=context.tensors.plain, test_labels=context.tensors.labels)
     judge = Evaluator(tensors, replace(context.split, test=shown), context.evaluator.transform)
     return median_high([trained_without(contender, session, seed, left_out, judge, len(held)) for left_out in folds(own, labels)])
-
-
-def folds(indices: Indices, labels: Indices) -> list[Indices]:
-    """The images to leave out in each fold: in fold k, of every class those whose position among its own is k modulo the folds."""
-    count = min(MOST_FOLDS, *(int((labels == label).sum()) for label in np.unique(labels)))
-    position = np.empty(len(indices), dtype=np.int64)
-    for label in np.unique(labels):
-        position[labels == label] = np.arange(int((labels == label).sum()))
-    return [indices[position % count == fold] for fold in range(count)]
 
 
 def trained_without(contender: Contender, session: int, seed: int, left_out: Indices, judge: Evaluator, held: int) -> int:

@@ -76,6 +76,8 @@ class StochasticHead(GrowingHead):
 class Rotations(BaseKind):
     """Cross-entropy over class and turn of images that are turned by 0, 90, 180 and 270 degrees; one draw of the class weights a step."""
 
+    version = 2
+
     class Config(KindConfig):
         scale: float = Field(16.0, gt=0)
         dropout: Share = 0.5

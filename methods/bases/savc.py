@@ -29,6 +29,7 @@ class Savc(BaseKind):
     cropping; None: what happens to the classified view. The source's crops of CUB-200 and miniImageNet overlap the key's by a tenth.
     """
 
+    version = 2
     drop = ("projector", "key_network")
 
     class Config(KindConfig):

@@ -49,6 +49,7 @@ class VirtualClasses(BaseKind):
     The source embeds plain images once more for their gradient's sake, which moves batch norm's statistics twice; not done here.
     """
 
+    version = 2
     knows_all_classes = True
     added = ("virtual",)
     drop = ("drawn",)

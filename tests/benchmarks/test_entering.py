@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.entering import refuse_impossible
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
+from methods.contract.loading import load_method
 from methods.contract.registry import method_names, read_entry
 from protocols.schema import Protocol
 from tests.conftest import TINY
@@ -20,11 +22,17 @@ from tests.trust.asking import ask
 
 OWN = '''"""Somebody's own."""
 
+import numpy as np
+
 from methods.contract import SessionStrategy
 
 
 class Own(SessionStrategy):
     title = "Own"
+
+    @classmethod
+    def budget(cls, config, sessions):
+        {budget}
 
     def adopt(self, network):
         super().adopt(network)
@@ -75,29 +83,70 @@ def test_no_shipped_variant_is_refused(refused: Callable[..., str]) -> None:
     assert refused(",".join(f"{entry.name}:{preset}" for entry in entries if entry.needs != "texts" for preset in entry.presets)) == ""
 
 
+@pytest.fixture
+def own(tiny: Protocol, settings: Settings, tmp_path: Path, methods_in: Callable[[Path], None]) -> Callable[..., str]:
+    """own(adopts, budget, **of_recipe): why a method with such code cannot run; '' if it may be tried."""
+
+    def own(adopts: str, budget: str = "return 0", **of_recipe: Any) -> str:
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own" / "own.py").write_text(OWN.format(adopts=adopts, budget=budget))
+        methods_in(tmp_path / "own")
+        recipes = {name: recipe.model_copy(update={"methods": {}, **of_recipe}) for name, recipe in tiny.recipes.items()}
+        bare = tiny.model_copy(update={"recipes": recipes})
+        try:
+            refuse_impossible(bare, [identity_of(bare, "own")], settings)
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    return own
+
+
 @pytest.mark.parametrize(
-    ("adopts", "passes"),
+    ("adopts", "budget"),
     [
-        ("self.context.images.plain(self.own_indices)", True),
-        ("open('records/own', 'w')", True),
-        ("type(self).seen = network", True),
-        ("raise ValueError('own: not on this network')", False),
+        ("self.context.images.plain(self.own_indices)", "return 0"),
+        ("np.linalg.inv(np.zeros((2, 2)))", "return 0"),
+        ("self.context.untrained_network()", "return 0"),
+        ("pass", "return {}['none']"),
     ],
 )
-def test_an_own_method_is_refused_by_its_own_word_alone(
-    adopts: str, passes: bool, tiny: Protocol, settings: Settings, tmp_path: Path, methods_in: Callable[[Path], None]
-) -> None:
-    """Images are not there yet; what it may not do is told by its run, as ever."""
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "own.py").write_text(OWN.format(adopts=adopts))
-    methods_in(tmp_path / "own")
-    bare = tiny.model_copy(update={"recipes": {name: recipe.model_copy(update={"methods": {}}) for name, recipe in tiny.recipes.items()}})
-    try:
-        refuse_impossible(bare, [identity_of(bare, "own")], settings)
-    except UsageError as error:
-        assert not passes and "own:default: own: not on this network" in str(error)
-    else:
-        assert passes
+def test_an_own_method_is_left_to_its_run_where_it_does_not_refuse_itself(adopts: str, budget: str, own: Callable[..., str]) -> None:
+    """Images are not there yet, and numbers that nobody has trained may be anything to a library; a run fails alone."""
+    assert own(adopts, budget) == ""
+
+
+def test_its_own_word_is_taken(own: Callable[..., str]) -> None:
+    assert own("raise ValueError('own: not on this network')").endswith("leave out or change own:default: own: not on this network")
+
+
+def test_it_sees_what_the_recipe_says(own: Callable[..., str]) -> None:
+    code = "assert self.context.trains == 'none'; raise ValueError('seen')"
+    assert own(code, trains="none").endswith("own:default: seen")
+
+
+def test_the_trial_leaves_nothing_behind(own: Callable[..., str], tmp_path: Path) -> None:
+    """Its run is told of that, as ever: the trial does not hide it."""
+    before = torch.random.get_rng_state()
+    assert own(f"type(self).seen = 1; import torch; torch.rand(3); open({str(tmp_path / 'left')!r}, 'w')") == ""
+    assert not (tmp_path / "left").exists() and not hasattr(load_method("own"), "seen")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_recipes_are_asked_each_for_itself(tiny: Protocol, settings: Settings) -> None:
+    fast = tiny.recipes["fast"]
+    recipes = {
+        "two": fast.model_copy(update={"trains": "none", "stored_views": 2}),
+        "all": fast,
+        "one": fast.model_copy(update={"trains": "none", "stored_views": 1}),
+    }
+    protocol = tiny.model_copy(update={"recipes": recipes})
+    runs = [identities(make_request(protocol, recipe, None, "0", "proto@closer", []))[0] for recipe in recipes]
+    with pytest.raises(UsageError) as refused:
+        refuse_impossible(protocol, runs, settings)
+    said = str(refused.value)
+    assert "proto:raw_mean@closer under recipe two: " in said and "stored_views is 2" in said
+    assert "proto:raw_mean@closer under recipe one: " in said and "recipe all" not in said
 
 
 @pytest.mark.parametrize("plan", [[], ["--plan"]])

@@ -28,7 +28,7 @@ def asked(tiny: Protocol, variant: str, base: int, shots: int, *overrides: str, 
     protocol = Protocol.model_validate(values)
     runs = identities(make_request(protocol, None, None, "0", variant, overrides))
     split = Split("paper", tuple(range(10)), 6, (np.arange(base), *(np.arange(shots),) * 2), (np.arange(1),) * 3)
-    refuse_single_images(protocol, runs, split)
+    refuse_single_images(protocol, runs, split, np.arange(base) % 10)
 
 
 @pytest.mark.parametrize(

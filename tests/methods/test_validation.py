@@ -10,11 +10,10 @@ import torch
 
 from benchmarks.base.features import state_sha256
 from benchmarks.data.images import load_images
-from benchmarks.data.splits import make_split
+from benchmarks.data.splits import folds, make_split
 from benchmarks.planning.preflight import check_before_training
 from benchmarks.running import runner as running
 from benchmarks.running.runner import Contender, Runner
-from benchmarks.running.validation import folds
 from benchmarks.system.errors import DataError, UsageError
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
@@ -51,6 +50,10 @@ def test_a_class_of_one_shot_and_what_batches_are_left_are_said_before_training(
                     check_before_training(protocol, runs, settings)
             else:
                 check_before_training(protocol, runs, settings)
+    sevens = ["batch=7", "batch_norm=train"]
+    check_before_training(small, [identity_of(small, "ft_cnn", *sevens)], settings)  # ten shots: 7 and 3
+    with pytest.raises(UsageError, match=r"session 1 .*, in a fold of selection val, has 8 images in batches of 7"):
+        check_before_training(small, [identity_of(small, "ft_cnn", *sevens, "selection=val")], settings)
 
 
 def test_a_tenth_of_each_base_class_is_held_out(tiny: Protocol, runner: Runner) -> None:
