@@ -142,8 +142,9 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
         from benchmarks.planning.preflight import check_plan
         from benchmarks.running.entering import refuse_impossible
 
-        refuse_impossible(protocol, ledger.missing(runs), settings)
-        unchecked = check_plan(protocol, runs, settings) if ledger.missing(runs) else ""
+        missing = ledger.missing(runs)
+        refuse_impossible(protocol, missing, settings)
+        unchecked = check_plan(protocol, runs, settings) if missing else ""
         elements = executor.plan_text(runs, ledger) if executor is not None else ""
         print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), elements, unchecked))))
         return DONE

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NoReturn
 
 import torch
 
 from benchmarks.base.frozen import check_frozen
-from benchmarks.base.network import kind_at, untrained, without
+from benchmarks.base.model import BaseSessions
+from benchmarks.base.network import kind_at, without
 from benchmarks.records.identity import Identity
 from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.shared_state import left_as_it_was
@@ -35,6 +35,7 @@ def refuse_impossible(protocol: Protocol, runs: Sequence[Identity], settings: Se
 
     Any other error of a method or of a base kind is left to its run, where it stops no other.
     """
+    bases = BaseSessions(protocol, settings.bases, CPU, None)
     several = len({run.recipe for run in runs}) > 1
     refused: dict[str, str] = {}
     for of_base in by(lambda run: run.base_session, runs):
@@ -42,14 +43,14 @@ def refuse_impossible(protocol: Protocol, runs: Sequence[Identity], settings: Se
         for run in (several_seeds[0] for several_seeds in by(lambda run: run.variant, of_base)):
             try:
                 with left_alone(run, settings):
-                    network = base_of(protocol, run) if network is None else network
+                    network = base_of(bases, run) if network is None else network
                 with left_alone(run, settings):
-                    enter(protocol, run, copy.deepcopy(network))
+                    enter(bases, run, copy.deepcopy(network))
             except ValueError as error:
                 if said_by_itself(error):
                     refused[f"{run.variant} under recipe {run.recipe}" if several else run.variant] = first_line(error)
             except Exception:
-                continue
+                pass
     if refused:
         told = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise UsageError(f"{protocol.name}: cannot be run, leave out or change {told}")
@@ -74,23 +75,21 @@ def left_alone(run: Identity, settings: Settings) -> Iterator[None]:
         yield
 
 
-def base_of(protocol: Protocol, run: Identity) -> Network:
+def base_of(bases: BaseSessions, run: Identity) -> Network:
     """The run's network as its base sessions leave it, but untrained. Raises what building it raises."""
-    check_frozen(protocol, run)
-    kinds = [(kind_at(stage), 1.0) for stage in run.stages]
-    return without(untrained(protocol, kinds, "fp32", 0, None, CPU), kinds[-1][0].drop).eval()
+    check_frozen(bases.protocol, run)
+    return without(bases.fresh(run, "fp32")(), kind_at(run.stages[-1]).drop).eval()
 
 
-def enter(protocol: Protocol, run: Identity, network: Network) -> None:
+def enter(bases: BaseSessions, run: Identity, network: Network) -> None:
     """Gives the network to the method, which finds no images yet. Raises what the method raises."""
     cls = load_method(run.method)
     config = cls.Config.model_validate(run.config)
     memory = Memory(cls.budget(config, run.sessions))
-    fresh = partial(untrained, protocol, [(kind_at(stage), 1.0) for stage in run.stages], "fp32", 0, None, CPU)
     oracle = nothing_is_measured if run.selection == "oracle_test" else None
     images: Any = None
-    trains = run.base_recipe.trains
-    cls(context=MethodContext(network, images, memory, run.sessions, CPU, fresh, oracle, trains=trains), config=config)
+    how = (bases.fresh(run, "fp32"), oracle)
+    cls(context=MethodContext(network, images, memory, run.sessions, CPU, *how, trains=run.base_recipe.trains), config=config)
 
 
 def nothing_is_measured(strategy: Any) -> NoReturn:
