@@ -153,6 +153,32 @@ def test_the_readmes_top_lines_stand_in_the_table() -> None:
         assert number in there, number
 
 
+def bullets(document: str, heading: str) -> list[str]:
+    """The points of a section's lists, each with its continued lines."""
+    section = (ROOT / document).read_text(encoding="utf-8").partition(heading)[2].partition("\n#")[0]
+    return [re.sub(r"\s+", " ", point) for point in re.findall(r"^- (.*(?:\n  .*)*)", section, re.MULTILINE)]
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        ("README.md", "\n## What was measured\n"),
+        (CLAIMS, "\n### What this means\n"),
+        (CLAIMS, "\n### What could not be reproduced, and why\n"),
+    ],
+)
+def test_every_figure_of_a_point_stands_in_a_page_it_links_to(document: str, heading: str) -> None:
+    """Two decimals mean a measurement, or a printed value, which stands in the tables of papers."""
+    printed = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "protocols" / "published").rglob("*.yaml")))
+    points = bullets(document, heading)
+    assert len(points) >= 5
+    for point in points:
+        links = [(ROOT / document).parent / link for link in re.findall(r"\]\(([^)#]+)\)", point)]
+        there = printed + "\n".join(link.read_text(encoding="utf-8") for link in links)
+        for number in re.findall(r"\d+\.\d\d(?: ± \d+\.\d\d)?(?!\d)", re.sub(r"\]\([^)]+\)", "", point)):
+            assert number in there, f"{number} stands in no page that this point links to: {point[:80]}"
+
+
 def test_every_field_of_augment_is_explained() -> None:
     section = (ROOT / "docs" / "DATA.md").read_text().partition("\n## Augmentation\n")[2].partition("\n## ")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(Augment.model_fields)
