@@ -23,7 +23,7 @@ from benchmarks.base.training import BaseTraining, train_base, train_together
 from benchmarks.data.batches import Batches
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
-from benchmarks.data.transforms import Transform
+from benchmarks.data.transforms import Transform, brought
 from benchmarks.records.identity import Identity
 from benchmarks.system.compiling import on_all_cores
 from methods.contract import BaseKind
@@ -134,13 +134,20 @@ class BaseSessions:
         recipe, of_kind = identity.recipe_of(stage), kind_at(stage)
         key = base_key(self.protocol, recipe, stage, identity.seed, seed.images, split.base_sha256, seed.env, parent)
         fresh = self.fresh(identity, str(seed.env["precision"]), number + 1, network)
-        own = of_kind.config.augment or self.protocol.augment
-        transform, *more = [Transform(self.protocol.data, augment, side) for augment, side in ((own, None), *of_kind.other_views(own))]
+        transform, *more = self.transforms(of_kind)
         indices = torch.from_numpy(split.train[0])
-        batches = Batches(tensors.train, tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
+        batches = Batches(tensors.under(transform.data), tensors.labels, indices, transform, recipe.batch, identity.seed, "base", more=more)
         said = f"base session {stage.base}" if len(identity.stages) > 1 else "base session"
         outputs = partial(self.outputs, seed, recipe, transform) if recipe.stored_views else None
         return BaseSession(CachedBase(self.folder, key, fresh, of_kind.drop), of_kind, recipe, batches, said, outputs)
+
+    def transforms(self, kind: BaseKind) -> list[Transform]:
+        """Of the views that a step of this kind shows."""
+        own, data = kind.config.augment or self.protocol.augment, self.protocol.data
+        views = [(own, None), *kind.other_views(own)]
+        if kind.config.augment is not None and all(augment == own for augment, _ in views):
+            return [brought(data, own, side) for _, side in views]
+        return [Transform(data, augment, side) for augment, side in views]
 
     def outputs(self, seed: Seed, recipe: BaseRecipe, transform: Transform, network: Network, progress: Progress) -> Outputs:
         """What is stored of the part of the network that the recipe leaves frozen."""

@@ -147,5 +147,6 @@ def computed(part: Callable[[Tensor], Tensor], views: int, tensors: DeviceImages
         generator = torch.Generator().manual_seed(torch_seed(0, f"stored views/{view}"))
         draws = transform.draw(len(rows), generator).to(tensors.train.device)
         pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
-        augmented.append(torch.cat([part(transform.apply(tensors.train[piece], draws.at(piece))) for piece in pieces]))
+        images = tensors.under(transform.data)
+        augmented.append(torch.cat([part(transform.apply(images[piece], draws.at(piece))) for piece in pieces]))
     return {**found, "views": torch.stack(augmented)}

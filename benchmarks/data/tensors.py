@@ -12,6 +12,7 @@ from benchmarks.data.images import ImageSet
 from benchmarks.data.sources.raw import TextVectors
 from benchmarks.data.splits import Split
 from methods.contract.texts import Texts
+from protocols.schema import Data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,10 @@ class DeviceImages:
     train: Tensor
     plain: Tensor
     test: Tensor
+
+    def under(self, data: Data) -> Tensor:
+        """The training images of the size that a transform of `data` takes."""
+        return self.plain if data.train_size is None else self.train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,15 @@ class Transform:
         return self.normalise(images)
 
 
+def brought(data: Data, augment: Augment, size: int | None = None) -> Transform:
+    """The transform of an augmentation that a method or a base kind brings in place of the protocol's.
+
+    One that changes nothing is the transform of testing: it takes the images as they are tested (`DeviceImages.under`), without the
+    random window that `train_size` leaves room for.
+    """
+    return Transform(data.model_copy(update={"train_size": None}) if augment == Augment() else data, augment, size)
+
+
 def piece_size(size: int) -> int:
     """How many images of `size` x `size` pixels are prepared at once: 512 for 32 x 32."""
     return max(1, min(512, 2**19 // size**2))

@@ -33,6 +33,10 @@ class SessionImages:
     def __init__(self, transform: Transform, memory: Memory, seed: int) -> None:
         self._transform, self._memory, self._seed = transform, memory, seed
 
+    def with_memory(self, memory: Memory, seed: int) -> SessionImages:
+        """As this is, for another memory and seed; it shows nothing yet."""
+        return SessionImages(self._transform, memory, seed)
+
     def show(self, indices: Tensor, tensors: Tensors, base: TrainFeatures | None = None, outputs: ShownOutputs | None = None) -> None:
         """Replaces the images by those of `indices` (sorted). The runner calls it when a session begins; `base` is for session 0 only.
 
@@ -40,8 +44,9 @@ class SessionImages:
         """
         self._indices, self._base, self._outputs = indices, base, outputs
         here = indices.to(tensors.labels.device)
-        self._train = tensors.train[here]
-        self._plain = self._train if tensors.plain is tensors.train else tensors.plain[here]
+        shown = tensors.under(self._transform.data)
+        self._train = shown[here]
+        self._plain = self._train if tensors.plain is shown else tensors.plain[here]
         self._labels = tensors.labels[here]
         # The newest class is among the images shown in every session: texts of no later one are here.
         self._texts = None if tensors.texts is None else tensors.texts.of_first(int(self._labels.max()) + 1)

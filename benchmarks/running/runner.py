@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.base.model import Progress, Seed
 from benchmarks.data.tensors import labelled
-from benchmarks.data.transforms import Transform
+from benchmarks.data.transforms import brought
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
 from benchmarks.records.identity import Identity
@@ -72,7 +72,7 @@ class Runner(SeedGroups):
         budget = cls.budget(config, identity.sessions)
         memory = Memory(budget)
         augment = getattr(config, "augment", None)
-        transform = self.transform if augment is None else Transform(self.protocol.data, augment)
+        transform = self.transform if augment is None else brought(self.protocol.data, augment)
         images = SessionImages(transform, memory, identity.seed)
         oracle = seed_context.oracle if identity.selection == "oracle_test" else None
         pays = partial(compiling_pays, self.protocol.data.size) if "compiler" in env else lambda shown: False

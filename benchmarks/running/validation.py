@@ -15,7 +15,6 @@ from benchmarks.running.contender import Contender
 from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked
-from benchmarks.running.images import SessionImages
 from benchmarks.system.streams import seed_generators
 from methods.contract.selection import Measured
 from methods.contract.strategy import SessionStrategy
@@ -67,7 +66,7 @@ def copy_of(contender: Contender, own: Tensor, seed: int) -> SessionStrategy:
     strategy, context = contender.strategy, contender.strategy.context
     memory = copy.deepcopy(contender.memory)
     memory.open(own)
-    images = SessionImages(contender.seed_context.evaluator.transform, memory, seed)
+    images = contender.images.with_memory(memory, seed)
     contender.show(images, torch.unique(torch.cat([own, memory.indices])))
     shared = {id(thing): thing for thing in (context.untrained_network, context.compiling_pays, context.sessions, strategy.experience)}
     return copy.deepcopy(strategy, {**shared, id(contender.memory): memory, id(contender.images): images})
