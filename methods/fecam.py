@@ -12,6 +12,7 @@ from methods.bases.cosine import FIXED_16
 from methods.contract import FeatureMethod, MethodConfig
 from methods.parts.features import calibrated, class_covariances, class_means, correlation, likeness, powered, row_covariances, shrunk
 from methods.parts.heads import unit
+from methods.parts.network import Network
 
 
 class FeCam(FeatureMethod):
@@ -49,6 +50,11 @@ class FeCam(FeatureMethod):
     means: Tensor
     inverses: Tensor
     base_covariances: Tensor
+
+    def adopt(self, network: Network) -> None:
+        super().adopt(network)
+        if self.config.session_0 == "trained" and not network.head.reads_rows:
+            raise ValueError("fecam: the head of its base does not read the rows that session 0 is scored by; set session_0=mahalanobis")
 
     def learn(self, features: Tensor, labels: Tensor) -> None:
         c = self.config

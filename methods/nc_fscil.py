@@ -14,17 +14,20 @@ from methods.bases.etf import dot_regression
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.features import class_means
 from methods.parts.projected import ProjectedHead
-from protocols.fields import MOST_EPOCHS, Epoch, Share
+from protocols.fields import Epoch, Share
 from protocols.schema import Augment
-from protocols.training import Schedule
+from protocols.training import Schedule, Training
 
 
 class NcFscil(SessionStrategy):
     """The backbone is frozen. Each session trains the neck, from where the last one left it, on its shots and one mean feature of each old
     class, both under the test transform. Defaults are the source's on CIFAR-100; `steps` by session, the last one holds on ((): `epochs`).
-    The source drops an epoch's last batch and ends with five steps at .001 of the rate; here all are shown and the cosine ends at .01.
+    The source drops an epoch's last batch and ends with five steps at .001 of the rate; here all are shown, epochs are whole, and the
+    cosine ends at .01.
     """
 
+    version = 2
+    migrations = {1: lambda config: {"ramp_steps": 0, "ramp_epochs": 2.5, **config}}  # was counted in epochs
     title = "NC-FSCIL"
     group = "modern"
     base = "etf"
@@ -37,7 +40,7 @@ class NcFscil(SessionStrategy):
         nesterov: bool = False
         schedule: Schedule = "cosine"
         floor: Share = 0.01
-        ramp_epochs: float = Field(2.5, ge=0, le=MOST_EPOCHS)  # five steps, of two an epoch
+        ramp_steps: int = Field(5, ge=0, le=1_000_000)  # warm-up in steps; 0: ramp_epochs
         augment: Augment | None = Augment()
         views: int | None = Field(1, ge=1, le=1000)
         factor: float = Field(10.0, gt=0)
@@ -54,6 +57,10 @@ class NcFscil(SessionStrategy):
         c, count = self.config, len(self.own_indices) + len(self.session_vectors()[1])
         steps = c.steps[min(self.session, len(c.steps)) - 1] if c.steps else 0
         return ceil(steps / ceil(count / (c.batch or count))) or super().session_epochs()
+
+    def course(self, steps: int) -> Training:
+        ramp = {"ramp_epochs": self.config.ramp_steps / steps} if self.config.ramp_steps else {}
+        return self.config.model_copy(update=ramp)
 
     def trainable(self) -> list[nn.Parameter]:
         return list(self.model.head.project.parameters())

@@ -9,6 +9,7 @@ from torch import Tensor
 from methods.bases.cosine import FIXED_16
 from methods.contract import MethodConfig, SessionStrategy
 from methods.parts.heads import unit
+from methods.parts.network import Network
 
 
 class Proto(SessionStrategy):
@@ -26,6 +27,11 @@ class Proto(SessionStrategy):
 
     presets = {"raw_mean": {}, "norm_mean": {"mean": "unit"}}
     bases = {"cosine": FIXED_16}
+
+    def adopt(self, network: Network) -> None:
+        super().adopt(network)
+        if self.config.base_rows == "trained" and not network.head.reads_rows:
+            raise ValueError("proto: the head of its base does not read the rows that base_rows=trained would keep; leave it at mean")
 
     def after_session(self) -> None:
         """Replace the weights of this session's classes by their prototypes."""

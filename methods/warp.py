@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.features import class_means
 from methods.parts.heads import unit
+from methods.parts.network import Network
 from methods.parts.rotated import freeze_most_important, rotate, rotated
 from protocols.fields import MOST_EPOCHS, Share
 from protocols.schema import Augment
@@ -41,6 +42,11 @@ class Warp(SessionStrategy):
         space_batches: int = Field(20, ge=1, le=10_000)
         space_batch: int = Field(128, ge=1, le=10_000)
         importance_batch: int = Field(60, ge=1, le=10_000)  # in the base session
+
+    def adopt(self, network: Network) -> None:
+        super().adopt(network)
+        if self.context.trains == "none":
+            raise ValueError("warp: it trains the layers of the network, and this recipe trains none of them (trains: none)")
 
     def before_session(self) -> None:
         self.now.means = class_means(self.embed_indices(self.own_indices), self.context.images.labels(self.own_indices))

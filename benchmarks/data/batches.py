@@ -26,7 +26,8 @@ class Batches:
     is a part of the network that does not change while these batches are used; if given, batches hold its outputs instead of
     images. `views` epochs are drawn once and repeated in turn (not in one batch, as `more` are); None draws every epoch anew.
     `epochs` is the maximum number of epochs, if known. `stored` [V, N, ...] holds outputs of the frozen part that were computed for V
-    augmented views of every image; they are shown in turn, and nothing else is drawn than the order.
+    augmented views of every image; they are shown in turn, and nothing else is drawn than the order. An image that stands in `indices`
+    several times is shown in as many views.
 
     Images are prepared in pieces of many batches, or of many epochs if these are short. The augmentation of an image does not
     depend on the other images, so the piece size does not change it (`frozen_part` may round differently in another batch).
@@ -102,10 +103,11 @@ class Batches:
     def _looked_up(self, stored: Tensor, epoch: int) -> Iterator[list[Tensor]]:
         """Yields the batches of an epoch from stored outputs; the views of one batch are consecutive ones."""
         order = torch.randperm(len(self.indices), generator=self._generator(f"{self.name}/epoch{epoch}"))
-        indices, views = sent(self.indices[order], stored.device), range(1 + len(self.more))
-        for part in indices.split(self.batch_size):
+        count, device = 1 + len(self.more), stored.device
+        indices, first = sent(self.indices[order], device), sent(epoch + count * times_before(self.indices)[order], device)
+        for part, start in zip(indices.split(self.batch_size), first.split(self.batch_size), strict=True):
             y = self.labels[part]
-            yield [*(stored[(epoch + view) % len(stored)][part] for view in views), y, torch.zeros_like(y)]
+            yield [*(stored[(start + view) % len(stored), part] for view in range(count)), y, torch.zeros_like(y)]
 
     def _stand_in(self, frozen_part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -125,3 +127,11 @@ class Batches:
 
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(torch_seed(self.seed, name))
+
+
+def times_before(indices: Tensor) -> Tensor:
+    """How many equal numbers stand before each of `indices` [n]."""
+    order = torch.argsort(indices, stable=True)
+    ordered, places = indices[order], torch.arange(len(indices))
+    starts = torch.searchsorted(ordered, ordered)
+    return torch.empty_like(places).scatter_(0, order, places - starts)

@@ -27,6 +27,7 @@ from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, stat
 from methods.parts.schedules import is_flat, learning_rate
 from methods.parts.step import train_step
 from methods.parts.vectors import WithVectors
+from protocols.training import Training
 
 WITHIN_A_STEP = ("before_forward", "after_forward", "before_backward", "after_backward", "before_update", "after_update")
 
@@ -118,12 +119,17 @@ class SessionStrategy(Hooks, SupervisedTemplate):
 
     def set_rates(self) -> None:
         """Set the learning rate of the next step in every group, as the schedule says."""
-        c, batches = self.config, cast(Sized, self.dataloader)
+        now, steps = self.now, len(cast(Sized, self.dataloader))
+        c = self.course(steps)
         if is_flat(c):
             return
-        now, steps = self.now, len(batches)
         for group, lr in zip(self.optimizer.param_groups, now.highest_rates, strict=True):
-            set_lr(group, learning_rate(c, now.phase_step, steps, c.lr_decay, lr=lr, epochs=now.phase_epochs, products=True))
+            set_lr(group, learning_rate(c, now.phase_step, steps, self.config.lr_decay, lr=lr, epochs=now.phase_epochs, products=True))
+
+    def course(self, steps: int) -> Training:
+        """Settings of the learning rate's course in this session, of `steps` steps an epoch. Override it where they depend on those."""
+        course: Training = self.config
+        return course
 
     def parameter_groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         """Optimiser groups. Override this to exempt parameters from weight decay, for example."""

@@ -23,6 +23,9 @@ class GrowingHead(DynamicModule):
     The weights of new classes are drawn from N(0, `new_row_std`²), or by `draw_weights` if `new_row_std` is None.
     """
 
+    reads_rows = True
+    """Whether the logits depend on `weight`, so that the base session trains it."""
+
     def __init__(self, feature_dim: int, new_row_std: float | None = None) -> None:
         super().__init__()
         self.feature_dim = feature_dim

@@ -18,6 +18,7 @@ class ProjectedHead(GrowingHead):
     score by rows of their own find the room for them here.
     """
 
+    reads_rows = False
     targets: Tensor
 
     def __init__(self, feature_dim: int, project: nn.Module, targets: Tensor, *, scale: float = 1.0, learns: bool = False) -> None:

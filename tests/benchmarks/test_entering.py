@@ -64,6 +64,8 @@ def refused(tiny: Protocol, settings: Settings) -> Callable[..., str]:
         ("orco@structure", [], "orco:default@structure: orco: its base must have a projector and a target for each class"),
         ("adbs", ["cosine.margins=false"], "adbs:default[cosine.margins=false]: adbs: its base must have margins"),
         ("orco", ["targets.number=5"], "orco:default[targets.number=5]: base kind targets: 10 classes need as many targets"),
+        ("fecam@etf", [], "fecam:default@etf: fecam: the head of its base does not read the rows"),
+        ("proto@targets", ["proto.base_rows=trained"], "proto: the head of its base does not read the rows"),
         ("avalanche:Naive", ["avalanche.milestones=[3]"], "avalanche:Naive: milestones has no effect"),
         ("avalanche:EWC", ["avalanche.options={foo: 1}"], "avalanche:EWC: options {'foo': 1"),
     ],
@@ -76,6 +78,11 @@ def test_all_that_are_refused_are_named_at_once_and_once(refused: Callable[..., 
     said = refused("proto,closer,s3c,base_only", trains="none", stored_views=2)
     assert said.startswith("tiny: cannot be run, leave out or change closer:default: base kind closer shows 3 views of an image")
     assert said.count("base kind") == 2 and "; s3c:default: base kind rotations changes images" in said
+
+
+def test_a_method_that_trains_layers_needs_some(refused: Callable[..., str]) -> None:
+    assert "warp:default: warp: it trains the layers of the network" in refused("warp,proto", trains="none", stored_views=2)
+    assert refused("warp,proto", trains="last_block", stored_views=2) == ""
 
 
 def test_no_shipped_variant_is_refused(refused: Callable[..., str]) -> None:

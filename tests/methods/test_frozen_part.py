@@ -148,6 +148,23 @@ def test_views_are_shown_in_turn_in_the_order_of_the_images(tiny: Protocol) -> N
             assert torch.equal(x, 100.0 * (epoch % 2) + y) and not task.any()
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_image_that_is_there_several_times_is_shown_in_as_many_views(more: int, tiny: Protocol) -> None:
+    """OrCo shows an image twice an epoch, ConCM ten times: not the same outputs again."""
+    images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    stored = torch.stack([100.0 * view + torch.arange(3.0) for view in range(7)])
+    transform, indices = Transform(tiny.data, tiny.augment), torch.tensor([0, 1, 2, 0, 1, 0])
+    batches = Batches(images, torch.arange(3), indices, transform, 4, 0, "base", stored=stored, more=[transform] * more)
+    for epoch in range(3):
+        shown = [
+            values for *views, labels, _ in batches for values in zip(labels.tolist(), *(view.tolist() for view in views), strict=True)
+        ]
+        for label, times in ((0, 3), (1, 2), (2, 1)):
+            found = sorted(value for own, *values in shown if own == label for value in values)
+            first, count = epoch, times * (1 + more)
+            assert found == sorted(100.0 * ((first + view) % 7) + label for view in range(count))
+
+
 def test_the_key_of_a_part_follows_what_it_depends_on(frozen: Frozen) -> None:
     network = entered(frozen("none", 2), "ft_cnn:topic").strategy.model
     whole, lower = part_key(network, "none"), part_key(network, "last_block")

@@ -123,6 +123,21 @@ def test_a_session_has_the_sources_number_of_steps(enter: Enter) -> None:
         assert contender.strategy.epochs_chosen == steps
 
 
+@pytest.mark.parametrize(("batch", "steps"), [(64, 1), (3, 6)])
+def test_the_warm_up_is_five_steps_whatever_an_epoch_has(batch: int, steps: int, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 vectors of 10 shots and 6 means. From a tenth of the rate, linearly, on a cosine that has begun with it."""
+    contender, rates = enter("nc_fscil", "steps=[12]", f"batch={batch}"), []
+    monkeypatch.setattr(NcFscil, "before_update", lambda self: rates.append(self.optimizer.param_groups[0]["lr"]))
+    contender.train(0, 0)
+    contender.train(1, 0)
+    whole = [0.25 * (0.01 + 0.99 * (1 + math.cos(math.pi * step / 12)) / 2) for step in range(12)]
+    assert rates == pytest.approx([rate * min(1, 0.1 + 0.9 * step / 5) for step, rate in enumerate(whole)])
+
+
+def test_records_of_a_warm_up_in_epochs_are_other_settings() -> None:
+    assert NcFscil.migrations[1]({"ramp_epochs": 2.5, "lr": 0.1}) == {"ramp_epochs": 2.5, "lr": 0.1, "ramp_steps": 0}
+
+
 def test_a_base_without_targets_is_refused(enter: Enter) -> None:
     with pytest.raises(ValueError, match="its base must have a neck and fixed targets"):
         enter("nc_fscil@linear")
