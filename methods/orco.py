@@ -20,14 +20,17 @@ from protocols.fields import MOST_EPOCHS
 from protocols.schema import Sessions
 from protocols.training import Schedule
 
+VIEWS = 2
+"""Of an image in an epoch, and of a target in a step."""
+
 
 class OrCo(SessionStrategy):
     """New classes get the free targets that fit the means of their shots best. Each session trains the base's projector anew, on all shots
     so far and `kept` images a base class: contrast with the targets of no base class as anchors, spread of the novel classes' means, and
     cross-entropy to the targets, a mean over novel images and one over base images, each with its weight. An image is shown twice an
-    epoch, augmented; the source has both views in one batch."""
+    epoch, augmented; the source has both views in one batch, which has as many vectors as one here."""
 
-    version = 2
+    version = 3
     title = "OrCo"
     group = "modern"
     base = "targets"
@@ -35,7 +38,7 @@ class OrCo(SessionStrategy):
 
     class Config(TrainConfig):
         lr: float = Field(0.1, gt=0)  # .05 on CUB-200
-        batch: int | None = Field(64, ge=1)  # 32 on CUB-200
+        batch: int | None = Field(128, ge=1)  # the source's 64 images in two views; 32 of them on CUB-200
         weight_decay: float = Field(1e-4, ge=0)
         nesterov: bool = False
         dampening: float = Field(0.9, ge=0, le=1)
@@ -67,7 +70,7 @@ class OrCo(SessionStrategy):
             head.targets.copy_(head.targets[assigned(means, head.targets, self.old_classes).to(labels.device)])
 
     def session_indices(self) -> Tensor:
-        return torch.cat([self.context.memory.indices, self.own_indices]).repeat(2)
+        return torch.cat([self.context.memory.indices, self.own_indices]).repeat(VIEWS)
 
     def trainable(self) -> list[nn.Parameter]:
         return list(self.model.head.project.parameters())
@@ -75,8 +78,8 @@ class OrCo(SessionStrategy):
     def session_loss(self) -> Tensor:
         c, targets, labels = self.config, self.model.head.targets, self.mb_y
         base, x = self.context.sessions.base, unit(self.model.head.project(self.now.features))
-        anchors = unit(targets[base:] + c.epsilon * (torch.rand(targets[base:].shape).to(x) - 0.5))
-        own = torch.arange(base, len(targets), device=labels.device)
+        anchors = torch.cat([unit(targets[base:] + c.epsilon * (torch.rand(targets[base:].shape).to(x) - 0.5)) for _ in range(VIEWS)])
+        own = torch.arange(base, len(targets), device=labels.device).repeat(VIEWS)
         pulled = pulled_by_groups(x @ targets[: self.classes_seen].T, labels, base, c.novel_weight, c.base_weight)
         means, present = batch_means(x, labels, self.classes_seen)
         everybody = torch.cat([present[base:], torch.ones(len(targets) - self.classes_seen, dtype=torch.bool, device=labels.device)])
