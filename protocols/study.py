@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from protocols.fields import Line, Name, Strict, Text, once_each
 from protocols.loading import load_named
 from protocols.messages import unknown
-from protocols.reading import names_in
+from protocols.reading import ProtocolError, names_in, short
 from protocols.schema import TitledFile
 from protocols.seeds import parse_seeds
 
@@ -83,7 +83,10 @@ def study_names() -> list[str]:
 
 def load_studies(text: str) -> list[Study]:
     """Loads studies from names such as `gamma,tau`, without repeats. Raises ProtocolError."""
-    return [load_study(name) for name in dict.fromkeys(text.split(","))]
+    names = text.split(",")
+    if not all(name.strip() for name in names):
+        raise ProtocolError(f"--study {short(text)}: a name is empty; write them with one comma between two")
+    return [load_study(name) for name in dict.fromkeys(names)]
 
 
 def load_study(name: str) -> Study:

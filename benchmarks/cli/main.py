@@ -78,6 +78,8 @@ def dispatch(options: argparse.Namespace) -> int:
         return DONE
     if not all(1 <= number <= MOST_THREADS for number in (options.threads, 1 if options.workers is None else options.workers)):
         raise UsageError(f"--threads and --workers must be at least 1 and at most {MOST_THREADS:,}")
+    if options.reproduce is not None and options.reproduce < 1:
+        raise UsageError("--reproduce must be at least 1")
     if options.report_only:
         from benchmarks.cli.reporting import report_only
 
@@ -118,6 +120,8 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     modes = {"--list": options.list, "--check": options.check is not None, "--verify": options.verify, "--report-only": options.report_only}
     modes |= {"--merge": options.merge is not None, "--export": options.export is not None, "--compare": options.compare is not None}
     modes["--confusion"] = options.confusion is not None
+    if options.force and options.reproduce is not None:
+        raise UsageError("--reproduce takes runs that are done, and with --force none is; leave --force out")
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     if not (options.report_only or options.export is not None):
         choices["study"] = options.study

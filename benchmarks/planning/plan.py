@@ -64,6 +64,8 @@ def parse_methods(text: str | None, protocol: Protocol) -> tuple[Variant, ...]:
             raise MethodError(f"{protocol.name}, without: {error}") from None
     named = list(protocol.methods or ()) if text is None else text.split(",")
     without = {*protocol.without, *(() if protocol.sessions.shots == "all" else for_full_data())} if not named else ()
+    if text is not None and not all(name.strip() for name in named):
+        raise UsageError(f"--methods {short(text)}: a name is empty; write them with one comma between two")
     names = named or [name for name in of_group("", protocol.data.texts) if name not in without]
     variants = []
     for name in chain.from_iterable((name.strip() and of_group(name.strip(), protocol.data.texts)) or [name] for name in names):
@@ -98,7 +100,9 @@ def parse_overrides(texts: Sequence[str], variants: Sequence[Variant]) -> dict[s
             target = f"@{target.removeprefix('@')}"
         elif target not in known:
             raise UsageError(f"--set {short(text)}: {short(target)} is not among the methods to run.{nearest(target, known + kinds)}")
-        result.setdefault(target, {})[key] = parse_value(value, f"--set {short(text)}")
+        if key in result.setdefault(target, {}):
+            raise UsageError(f"--set {short(text)}: {short(left)} is set twice")
+        result[target][key] = parse_value(value, f"--set {short(text)}")
     return result
 
 

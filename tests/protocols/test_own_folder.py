@@ -132,6 +132,18 @@ def test_a_copy_of_the_suites_own_file_is_the_suites(folder: Path) -> None:
     assert method_names().count("proto") == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(MINE.replace('title = "Mine"', 'title = "Mine'), "mine.py"), (MINE.replace('    title = "Mine"\n', ""), "title")],
+)
+def test_a_method_with_a_fault_is_named_and_not_passed_over(content: str, said: str, folder: Path) -> None:
+    (folder / "_helper.py").write_text("TWO = 2\n")
+    (folder / "mine.py").write_text(content)
+    assert take_own_folder(None) == folder
+    with pytest.raises(MethodError, match=said):
+        load_method(read_entry("mine").name)
+
+
 def test_a_folder_of_other_code_is_not_taken_unasked(folder: Path) -> None:
     (folder / "tools.py").write_text("def grind() -> None: ...\n")
     assert take_own_folder(None) is None

@@ -140,6 +140,23 @@ def test_absurd_numbers_of_processes(option: str, number: str) -> None:
     assert ask(option, number, "--plan").fault(option) == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--reproduce", "0"], "--reproduce must be at least 1"),
+        (["--reproduce", "-1"], "--reproduce must be at least 1"),
+        (["--reproduce", "1", "--force"], "--reproduce takes runs that are done"),
+        (["--methods", "proto,"], "--methods 'proto,': a name is empty"),
+        (["--methods", "proto,,base_only"], "a name is empty"),
+        (["--study", "gamma,"], "--study 'gamma,': a name is empty"),
+        (["--methods", "lecnet", "--set", "lecnet.gamma=1", "--set", "lecnet.gamma=2"], "'lecnet.gamma' is set twice"),
+    ],
+)
+def test_what_was_not_meant(line: list[str], said: str, tmp_path: Path) -> None:
+    answer = ask("--protocol", str(TINY), "--results", str(tmp_path), "--plan" if "--reproduce" not in line else "--workers=1", *line)
+    assert answer.status == 2 and said in answer.err
+
+
 @pytest.mark.parametrize("device", ["meta", "mps", "cpu:x", "cuda:999", "cuda:-1"])
 def test_devices_that_are_not_for_training(device: str) -> None:
     assert ask("--device", device, "--plan", "--workers", "1").fault("--device") == ""
