@@ -12,18 +12,18 @@ from benchmarks.planning.costs import longest_before, seconds_before
 from benchmarks.planning.ledger import Ledger
 from benchmarks.records.identity import Identity
 from benchmarks.sweeping.estimate import readable
-from benchmarks.sweeping.executors.options import LIMITED, OWN, minutes, number, parsed
+from benchmarks.sweeping.executors.options import LIMITED, MOST_TIMEOUTS, OWN, minutes, number, parsed
 from benchmarks.sweeping.executors.plans import groups_of, named
 from benchmarks.sweeping.executors.scheduler import Scheduler
 from benchmarks.sweeping.progress import Progress
 from benchmarks.sweeping.worker import Task
 from benchmarks.system.errors import UsageError
 from protocols.reading import short
+from protocols.seeds import MOST_SEEDS
 
 EXECUTORS = ("local", "slurm", "ray")
 PATIENCE = 30.0
 """Seconds after which what another node has written must be seen here; NFS shows new files late."""
-MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Executor:
             return
         if self.limit < LIMITED:
             progress.note(
-                f"--slurm time: with less than {LIMITED} minutes an element that is interrupted {3 + 1} times is not queued again"
+                f"--slurm time: with less than {LIMITED} minutes an element "
+                f"that is interrupted {MOST_TIMEOUTS + 1} times is not queued again"
             )
         what, seconds = longest_before(runs, ledger)
         if seconds > 60 * self.limit:

@@ -36,7 +36,7 @@ element that has done its runs may take to end."""
 @dataclass
 class Group:
     """Runs that are still to do. `held` is the element that has them, or had them last; `since` when it was first missed, None while it is
-    alive; `begun` whether it said that it began."""
+    alive."""
 
     runs: list[Identity]
     name: str

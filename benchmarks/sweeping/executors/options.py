@@ -13,6 +13,8 @@ SLURM_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<rest>\d+(?::\d+){0,2})")
 OWN = ("array", "job-name", "output", "error", "open-mode", "signal", "nodes", "ntasks", "ntasks-per-node", "wrap", "export", "chdir")
 """Options of sbatch that the launcher sets itself."""
 EXAMPLES = {"--slurm": "partition=gpu,time=60", "--ray": "gpus=0.5"}
+MOST_TIMEOUTS = 3
+"""How often Slurm queues an element again that its time limit has stopped."""
 LIMITED = 11
 """Minutes. With a shorter limit, submitit takes each interruption for the end of the time, and gives up after a few."""
 

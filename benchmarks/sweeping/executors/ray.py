@@ -31,7 +31,6 @@ QUIET = {
 }
 CONNECT_SECONDS = 5.0
 MOST = 10_000
-LOST = "the task crashed"
 
 
 class Ray:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sweeping.executors.options import minutes
+from benchmarks.sweeping.executors.options import MOST_TIMEOUTS, minutes
 from benchmarks.sweeping.executors.plans import Plan
 from benchmarks.sweeping.executors.scheduler import QUEUED, Element, FullError
 from benchmarks.sweeping.executors.supervising import Job
@@ -26,8 +26,6 @@ AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_
 LIMITS = re.compile(r"(?i)limit|array|temporarily|unavailable|timed out|try again|slow down|too many")
 """Words of sbatch for what may go later, or in smaller parts."""
 ASKING_SECONDS = 60
-MOST_TIMEOUTS = 3
-"""How often Slurm queues an element again that its time limit has stopped."""
 LONGEST_NOTICE = 90
 """Seconds before its time limit at which an element is told to stop."""
 
