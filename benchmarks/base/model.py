@@ -86,7 +86,7 @@ class BaseSession:
         return BaseTraining(network, self.kind, self.batches, self.recipe, checkpoint, report)
 
 
-@dataclass(frozen=True)
+@dataclass
 class BaseSessions:
     """Trains the base models of a protocol on a device; `folder` is their cache, `weights` are what the backbone starts from.
 
@@ -107,7 +107,7 @@ class BaseSessions:
 
     def __post_init__(self) -> None:
         if self.recorder is None:
-            object.__setattr__(self, "recorder", recorder_for(self.device))
+            self.recorder = recorder_for(self.device)
 
     @property
     def groups_seeds(self) -> bool:

@@ -109,7 +109,6 @@ class Runner(SeedGroups):
     def _watch(self, identity: Identity, probes: Sequence[str], progress: Progress) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        identity = self.complete(identity)
         contender = self.enter(identity, progress)
         seed_context, strategy = contender.seed_context, contender.strategy
         watching = [PROBES[name](contender, identity.seed) for name in probes]
