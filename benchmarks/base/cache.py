@@ -150,7 +150,11 @@ class CachedBase:
     def read(self) -> dict[str, Tensor] | None:
         """The stored state; None if it is missing, damaged or of another network."""
         state = read_tensors(self.path, self.key)
-        return state if state is not None and fits(state, exported(self.fresh(), self.drop)) else None
+        return state if state is not None and self.fits(state) else None
+
+    def fits(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether a state is one of this network."""
+        return fits(state, exported(self.fresh(), self.drop))
 
     def store(self, network: Network) -> dict[str, Tensor]:
         """Stores the trained network. Returns its state. Raises FloatingPointError or StorageError."""

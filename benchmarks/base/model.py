@@ -18,8 +18,7 @@ from benchmarks.base.key import BaseKey, base_key
 from benchmarks.base.network import kind_at, to_fast_layout, untrained, without
 from benchmarks.base.outputs import Outputs, stored_outputs
 from benchmarks.base.taken import find_taken
-from benchmarks.base.tensors import fits
-from benchmarks.base.training import BaseTraining, train_base, train_together
+from benchmarks.base.training import BaseTraining, train_together
 from benchmarks.data.batches import Batches
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
@@ -74,7 +73,7 @@ class BaseSession:
     def stem(self) -> str:
         return self.cached.key.stem
 
-    def training(self, network: Network, checkpoint: Checkpoint, progress: Progress, steps: Steps) -> BaseTraining:
+    def training(self, network: Network, progress: Progress, steps: Steps) -> BaseTraining:
         """`steps` is asked why a step is not recorded."""
 
         def report(epoch: int, loss: float) -> None:
@@ -83,7 +82,7 @@ class BaseSession:
 
         if self.outputs is not None:
             self.batches.stored = self.outputs(network.eval(), progress).views
-        return BaseTraining(network, self.kind, self.batches, self.recipe, checkpoint, report)
+        return BaseTraining(network, self.kind, self.batches, self.recipe, self.cached.checkpoint, report)
 
 
 @dataclass
@@ -91,7 +90,7 @@ class BaseSessions:
     """Trains the base models of a protocol on a device; `folder` is their cache, `weights` are what the backbone starts from.
 
     A base model that another process is training is waited for, or a BusyError is raised if `wait` is False. `recorder` records steps,
-    on a GPU. `seconds` and `errors` keep, by the key's stem, what training a base together with others took and why it failed; `possible`
+    on a GPU. `seconds` and `errors` keep, by the key's stem, what training a base took and, together with others, why it failed; `possible`
     keeps which base sessions have been tried on what their recipes leave frozen.
     """
 
@@ -170,12 +169,11 @@ class BaseSessions:
             key, fresh, drop = session.cached.key, session.cached.fresh, session.kind.drop
             progress(session.said)
             network = without(fresh(), drop)
-            taken = find_taken(self.folder, key)
-            if taken is not None and fits(taken.state, network.state_dict()):
+            if (taken := find_taken(session.cached)) is not None:
                 origins.append(taken.origin)
                 network.load_state_dict(taken.state)
             else:
-                train = partial(self._train, session, "compiler" in seed.env, progress, seconds)
+                train = partial(self._train, session, "compiler" in seed.env, progress)
                 network.load_state_dict(cached_base(self.folder, key, fresh, train, drop, self.wait))
             seconds.append(self.seconds.pop(key.stem, 0.0))
             network.eval()
@@ -190,19 +188,12 @@ class BaseSessions:
             features = base_features(self.folder, key, network, seed.tensors, seed.split, plain, self.wait)
         return BaseModel(network, features, sum(seconds), "; ".join(origins), outputs)
 
-    def _train(
-        self, session: BaseSession, compiled: bool, progress: Progress, seconds: list[float], network: Network, checkpoint: Checkpoint
-    ) -> None:
-        """Trains one seed alone. Raises FloatingPointError."""
-        if (failed := self.errors.pop(session.stem, None)) is not None:
-            raise failed
-        started, steps = self.clock(), steps_with(self.recorder)
-        one = session.training(network, checkpoint, progress, steps)
-        self._prepare([network], session.recipe.batch if compiled else 0)
-        with on_all_cores(self.device):
-            train_base(network, one.kind, one.batches, one.recipe, self.device, checkpoint, one.report, steps)
-        self._prepare([network], 0, recorded=False)
-        seconds.append(self.clock() - started)
+    def _train(self, session: BaseSession, compiled: bool, progress: Progress, network: Network, _: Checkpoint) -> None:
+        """Trains one seed alone, unless it has failed together with others. Raises FloatingPointError."""
+        if (error := self.errors.pop(session.stem, None)) is None:
+            [error] = self.train_several([(session, network)], compiled, progress)
+        if error is not None:
+            raise error
 
     def train_several(
         self, sessions: Sequence[tuple[BaseSession, Network]], compiled: bool, progress: Progress
@@ -210,12 +201,8 @@ class BaseSessions:
         """Trains several seeds' networks together, and notes what each took: an equal share."""
         started, steps = self.clock(), steps_with(self.recorder)
         networks, first = [network for _, network in sessions], sessions[0][0]
-        trainings = [
-            session.training(
-                network, session.cached.checkpoint, partial(of_several, progress, len(sessions)) if session is first else silent, steps
-            )
-            for session, network in sessions
-        ]
+        telling = progress if len(sessions) == 1 else partial(of_several, progress, len(sessions))
+        trainings = [session.training(network, telling if session is first else silent, steps) for session, network in sessions]
         self._prepare(networks, first.recipe.batch if compiled else 0)
         with on_all_cores(self.device):
             errors = train_together(trainings, self.device, steps)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
+from benchmarks.base.cache import CachedBase
 from benchmarks.base.key import BaseKey
 from benchmarks.base.tensors import read_key, read_tensors
 
@@ -26,14 +26,15 @@ class Taken:
     origin: str
 
 
-def find_taken(folder: Path, key: BaseKey) -> Taken | None:
-    """The base model among the files of `folder`/taken that agrees with the key in all but the environment; None if there is none."""
-    for path in sorted((folder / FOLDER).glob("*.safetensors")):
+def find_taken(base: CachedBase) -> Taken | None:
+    """What stands in for this base model: the first file of its folder's `taken` whose key agrees in all but the environment, and whose
+    state fits the network; None if there is none."""
+    for path in sorted((base.folder / FOLDER).glob("*.safetensors")):
         text = read_key(path)
         if text is None:
             continue
         theirs = BaseKey(json.loads(text))
-        if agrees(theirs, key) and (state := read_tensors(path, theirs)) is not None:
+        if agrees(theirs, base.key) and (state := read_tensors(path, theirs)) is not None and base.fits(state):
             where = theirs.fields["environment"]
             return Taken(state, ", ".join(f"{name} {value}" for name, value in sorted(where.items())))
     return None

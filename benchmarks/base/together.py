@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from benchmarks.base.cache import CachedBase, train_missing
 from benchmarks.base.key import BaseKey
@@ -15,7 +17,6 @@ from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
 from benchmarks.base.model import BaseSession, BaseSessions, Progress, Seed
 from benchmarks.base.network import without
 from benchmarks.base.taken import find_taken
-from benchmarks.base.tensors import fits
 from benchmarks.system.errors import BusyError
 from benchmarks.system.files import locked
 from methods.parts.network import Network
@@ -47,7 +48,7 @@ def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress
         for number in range(len(seeds[0].identity.stages)):
             sessions = [bases.session(line.seed, number, line.key, line.network) for line in lines]
             train_all(bases, lines, sessions, progress)
-            lines = [line for line, session in zip(lines, sessions, strict=True) if gone_on(bases, line, session)]
+            lines = [line for line, session in zip(lines, sessions, strict=True) if gone_on(line, session)]
             if not lines:
                 return
 
@@ -71,7 +72,7 @@ def stored_at(bases: BaseSessions, seed: Seed) -> Path:
 def train_all(bases: BaseSessions, lines: Sequence[Line], sessions: Sequence[BaseSession], progress: Progress) -> None:
     """Trains these sessions, group by group."""
     by_stem = {session.stem: session for session in sessions}
-    missing = [session for session in sessions if find_taken(bases.folder, session.cached.key) is None and session.cached.read() is None]
+    missing = [session for session in sessions if found(session.cached) is None]
     if not missing:
         return
     compiled = "compiler" in lines[0].seed.env
@@ -86,18 +87,22 @@ def train_all(bases: BaseSessions, lines: Sequence[Line], sessions: Sequence[Bas
         bases.errors.update({cached.key.stem: cached.error for cached in group if cached.error is not None})
 
 
+def found(base: CachedBase) -> Mapping[str, Tensor] | None:
+    """The state of a base model that is there, from another machine or stored; None if it is to be trained."""
+    taken = find_taken(base)
+    return base.read() if taken is None else taken.state
+
+
 def memory_of_session(session: BaseSession, channels: int) -> int:
     sides = [transform.side for transform in (session.batches.transform, *session.batches.more)]
     return memory_of(session.cached.fresh(), session.kind, channels, sides, session.recipe.batch)
 
 
-def gone_on(bases: BaseSessions, line: Line, session: BaseSession) -> bool:
+def gone_on(line: Line, session: BaseSession) -> bool:
     """Whether the session's base model is there. If so, the line's next session starts from it."""
-    network = without(session.cached.fresh(), session.kind.drop)
-    taken = find_taken(bases.folder, session.cached.key)
-    state = session.cached.read() if taken is None or not fits(taken.state, network.state_dict()) else taken.state
-    if state is None:
+    if (state := found(session.cached)) is None:
         return False
+    network = without(session.cached.fresh(), session.kind.drop)
     network.load_state_dict(state)
     line.key, line.network = session.cached.key, network.eval()
     return True

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.base.key import BaseKey
 from benchmarks.base.tensors import read_key, read_tensors, write_tensors
@@ -27,11 +28,12 @@ def trained(tiny: Protocol, settings: Settings) -> tuple[Runner, Path, BaseKey]:
     return runner, path, BaseKey(json.loads(text))
 
 
-def put(path: Path, key: BaseKey, **changes: object) -> BaseKey:
-    """That base model in taken/, as if another machine had trained it under a key with these changes; all weights of the head are 1."""
+def put(path: Path, key: BaseKey, only: int | None = None, **changes: object) -> BaseKey:
+    """That base model in taken/, as if another machine had trained it under a key with these changes; all weights of the head are 1, and
+    it has only its first `only` rows (None: all)."""
     state = read_tensors(path, key)
     assert state is not None
-    state["head.weight"].fill_(1.0)
+    state["head.weight"] = torch.ones_like(state["head.weight"][:only])
     theirs = BaseKey({**key.fields, "environment": ELSEWHERE, **changes})
     write_tensors(path.parent / "taken" / f"{theirs.stem}.safetensors", theirs, state)
     return theirs
@@ -56,6 +58,7 @@ def test_another_one_is_not(changes: dict[str, object], trained: tuple[Runner, P
     runner, path, key = trained
     (path.parent / "taken").mkdir()
     put(path, key, **changes)
+    put(path, key, only=1, environment={**ELSEWHERE, "device": "of another network"})
     damaged = put(path, key)
     file = path.parent / "taken" / f"{damaged.stem}.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"!")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,9 +16,11 @@ import torch
 import methods.bases
 from benchmarks.base import model as base_model
 from benchmarks.base import together
+from benchmarks.base.key import BaseKey
 from benchmarks.base.memory import memory_of, seeds_a_group
 from benchmarks.base.model import BaseSessions
 from benchmarks.base.network import build_network, kind_of
+from benchmarks.base.tensors import read_key, write_tensors
 from benchmarks.base.training import train_together
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.records.identity import Identity
@@ -124,6 +127,22 @@ def test_what_is_stored_or_trained_elsewhere_is_left_alone(
     assert bases(settings) == expected
 
 
+def test_a_base_of_another_machine_that_does_not_fit_is_trained_with_the_group(
+    card: StandIn, groups: list[int], alone: Callable[[Protocol], dict[str, bytes]], tiny: Protocol, settings: Settings
+) -> None:
+    """Its key agrees, so it may seem to be there."""
+    expected, runs = alone(tiny), runs_of(tiny, "base_only")
+    name, content = min(expected.items())
+    path = settings.results / ".base" / "taken" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    text = read_key(path)
+    assert text is not None
+    write_tensors(path, BaseKey(json.loads(text)), {"head.weight": torch.ones(1)})
+    Runner(tiny, settings).watch(runs[0], (), group=runs)
+    assert (groups, bases(settings)) == ([3], expected)
+
+
 def completed(protocol: Protocol, settings: Settings, runs: Sequence[Identity]) -> list[Identity]:
     runner = Runner(protocol, settings)
     return [runner.complete(run) for run in runs]
@@ -163,7 +182,6 @@ def test_a_seed_that_fails_fails_alone_and_is_not_trained_twice(
         return [first, FloatingPointError("the loss is nan"), last]
 
     monkeypatch.setattr(base_model, "train_together", second_fails)
-    monkeypatch.setattr(base_model, "train_base", None)  # a second training would fail otherwise
     runner, runs = Runner(tiny, settings), runs_of(tiny, "base_only")
     runner.watch(runs[0], (), group=runs)
     with pytest.raises(FloatingPointError, match="the loss is nan"):
@@ -213,7 +231,7 @@ def test_a_group_that_cannot_train_together_trains_one_by_one(
 def test_a_processor_trains_one_seed_after_the_other(groups: list[int], tiny: Protocol, settings: Settings) -> None:
     runs = runs_of(tiny, "base_only")
     Runner(tiny, settings).watch(runs[0], (), group=runs)
-    assert (groups, len(bases(settings))) == ([], 1)
+    assert (groups, len(bases(settings))) == ([1], 1)
 
 
 # How many --------------------------------------------------------------------------------------------------------------------

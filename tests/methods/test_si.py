@@ -246,7 +246,7 @@ def test_base_training_keeps_the_direct_path_integral_and_session_0_takes_it_ove
     assert len(steps) > 10
     omega = sum((g.double() * (b.double() - a.double()) for g, b, a in steps), torch.zeros(()).double())
     assert torch.allclose(first.parts["path"].omega.double(), omega, rtol=1e-3, atol=1e-7)
-    monkeypatch.setattr(base_model, "train_base", None)  # a second training would fail
+    monkeypatch.setattr(base_model, "train_together", None)  # a second training would fail
     contender = Runner(tiny, settings).enter(identity)
     assert torch.equal(contender.strategy.model.parts["path"].omega, first.parts["path"].omega)
     contender.train(0, 0)
