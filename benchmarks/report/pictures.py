@@ -1,13 +1,15 @@
-"""The figures of a study, and the tables behind them in long format: one row per label, seed and plotted point."""
+"""The figures of a study, and the tables behind them in long format: one row per label, seed and plotted point.
+
+It loads matplotlib: what every command loads imports it where it draws.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -15,17 +17,16 @@ from benchmarks.metrics.catalogue import METRICS, metric
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import read_trace
-from benchmarks.report.section import Section
+from benchmarks.report import figures
+from benchmarks.report.figures import Drawing
+from benchmarks.report.section import Section, slug
 from benchmarks.system.errors import RecordError
 from protocols.messages import unknown
 from protocols.printed import PublishedStudy
 from protocols.study import Study
 
-if TYPE_CHECKING:
-    from benchmarks.report.figures import Drawing
-
 Table = pd.DataFrame
-Named = tuple[str, str, "Drawing"]
+Named = tuple[str, str, Drawing]
 """End of the file's name, title, drawing."""
 
 
@@ -69,8 +70,6 @@ def draw(of: Material, folder: Path, stem: str) -> list[tuple[str, list[Path]]]:
 
     Raises RecordError for an unknown figure.
     """
-    from benchmarks.report import figures
-
     return [(title, figures.save(drawing, folder / f"{stem}.{ending}")) for ending, title, drawing in drawings(of)]
 
 
@@ -84,8 +83,6 @@ def drawings(of: Material) -> Iterator[Named]:
 
 def over_sessions(of: Material, name: str) -> list[Named]:
     """Figure of a catalogue metric over sessions."""
-    from benchmarks.report import figures
-
     entry, table = metric(name), of.metric(name).dropna()
     if table.empty:  # no session has a value, such as the harmonic mean without novel classes
         return []
@@ -93,8 +90,6 @@ def over_sessions(of: Material, name: str) -> list[Named]:
 
 
 def axis(of: Material) -> list[Named]:
-    from benchmarks.report import figures
-
     series = [of.last("accuracy").assign(series="accuracy"), of.last("hm").assign(series="harmonic mean")]
     name, published = str(of.study.axis), None
     if of.printed is not None:
@@ -104,8 +99,6 @@ def axis(of: Material) -> list[Named]:
 
 
 def fit(of: Material) -> list[Named]:
-    from benchmarks.report import figures
-
     seen = of.traces("fit")
     if not seen:
         return []
@@ -117,23 +110,17 @@ def fit(of: Material) -> list[Named]:
 
 
 def sessions(of: Material) -> list[Named]:
-    from benchmarks.report import figures
-
     table, name = of.metric("accuracy"), str(of.study.axis)
     title = f"Accuracy over {name}, session by session"
     return [("sessions", title, figures.sessions_over_axis(table[table["session"] > 0], name, "accuracy (%)", title))]
 
 
 def gate_function(of: Material) -> list[Named]:
-    from benchmarks.report import figures
-
     return [("gate_function", "The gate, by formula", figures.gate_function())]
 
 
 def gates(of: Material) -> list[Named]:
     """One figure for each variant that has gates."""
-    from benchmarks.report import figures
-
     by_label: dict[str, list[Table]] = {}
     for label, seed, numbers in of.traces("epochs"):
         for number, epochs in enumerate(numbers["sessions"], start=1):
@@ -150,8 +137,6 @@ def gates(of: Material) -> list[Named]:
 
 
 def drift(of: Material) -> list[Named]:
-    from benchmarks.report import figures
-
     rows = [
         {"label": label, "seed": seed, "session": session, "layer": layer, "degrees": degrees}
         for label, seed, numbers in of.traces("drift")
@@ -164,17 +149,11 @@ def drift(of: Material) -> list[Named]:
 
 def tsne(of: Material) -> list[Named]:
     """Figure of the first seed only, since t-SNE axes of different seeds cannot be compared."""
-    from benchmarks.report import figures
-
     seen = of.traces("tsne")
     first = min((seed for _, seed, _ in seen), default=None)
     parts = [Table(numbers).assign(label=label) for label, seed, numbers in seen if seed == first]
     title = f"Test images after the last session, seed {first}"
     return [("tsne", title, figures.tsne(pd.concat(parts), title))] if parts else []
-
-
-def slug(label: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
 MAKERS: dict[str, Callable[[Material], Sequence[Named]]] = {

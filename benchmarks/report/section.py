@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -76,3 +77,8 @@ class Section:
     def seeds_cell(self, runs: int, failed: int) -> str:
         """Cell such as `10`, or `8 of 10, 1 failed` if runs are missing."""
         return (str(runs) if runs == len(self.seeds) else f"{runs} of {len(self.seeds)}") + (f", {failed} failed" if failed else "")
+
+
+def slug(label: str) -> str:
+    """A label as part of a file's name."""
+    return re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")

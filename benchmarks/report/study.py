@@ -18,10 +18,9 @@ from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import is_for, labels_of, unclear
-from benchmarks.report.pictures import Material, draw, slug
 from benchmarks.report.placing import group_of, page_name, run_of
 from benchmarks.report.provenance import provenance
-from benchmarks.report.section import Section
+from benchmarks.report.section import Section, slug
 from benchmarks.report.sections import make_sections
 from benchmarks.report.tables import last_block, markdown, session_blocks, widths
 from benchmarks.report.write import backbone_lines, notes, study_page, written
@@ -84,6 +83,8 @@ def command_of(protocol: Protocol, study: Study) -> str:
 
 def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     """Writes the page and its figures, and returns their paths. Raises RecordError if no variant of the study was run."""
+    from benchmarks.report.pictures import Material, draw
+
     store = Store(results)
     content = study_content(protocol, study, store)
     sections, printed = content.sections, load_published_study(study.name)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from benchmarks.metrics.catalogue import drawn, metric
 from benchmarks.records.store import Store
+from benchmarks.report import figures
 from benchmarks.report.blocks import content_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.paper import CURVES, FORMATS, PaperTable, check_format, encoded, tables_of_section, tables_of_study
-from benchmarks.report.pictures import Material, drawings, slug
-from benchmarks.report.section import Section
+from benchmarks.report.pictures import Material, drawings
+from benchmarks.report.section import Section, slug
 from benchmarks.report.study import study_content
 from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.files import write_atomic
@@ -50,8 +51,6 @@ def export_protocol(protocol: Protocol, results: Path, kind: str) -> Iterator[Pa
 
 def export_study(protocol: Protocol, study: Study, results: Path, kind: str) -> Iterator[Path]:
     """Writes the tables of a study's page, and its figures as PDF. Yields the paths. Raises UsageError or RecordError."""
-    from benchmarks.report import figures
-
     check_format(kind)
     if kind == CURVES:
         raise UsageError(f"--export {CURVES}: has the runs of a protocol; leave out --study")
@@ -82,8 +81,6 @@ def written(stem: Path, tables: Iterator[PaperTable], kind: str) -> Iterator[Pat
 
 def figures_of(section: Section, stem: Path) -> Iterator[Path]:
     """The metrics over sessions as PDF; no figure of more rows than can be told apart."""
-    from benchmarks.report import figures
-
     if len(section.variants) > MOST_LINES:
         return
     labels = labels_of(section)
