@@ -8,12 +8,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from protocols import loading
 from protocols.fields import Line, Name, Strict, one_line
-from protocols.messages import explain
+from protocols.loading import FOLDER, load_mapping, load_protocol, protocol_names
+from protocols.messages import explain, unknown
 from protocols.reading import ProtocolError, read_yaml, short
 from protocols.schema import Protocol, SplitName
 from protocols.unchanged import kept_unchanged
+
+PUBLISHED = FOLDER / "published"
 
 
 def one_line_if_any(text: str) -> str:
@@ -75,8 +77,8 @@ def load_published(name: str, group: str = "") -> tuple[PublishedRow, ...]:
     if not path.exists():
         return ()
     rows = rows_in(path)
-    if name in loading.protocol_names():
-        check_rows(path, rows, loading.load_protocol(name))
+    if name in protocol_names():
+        check_rows(path, rows, load_protocol(name))
     return rows
 
 
@@ -90,24 +92,24 @@ def rows_in(path: Path) -> tuple[PublishedRow, ...]:
 
 
 def published_file(name: str, group: str = "") -> Path:
-    return loading.FOLDER / "published" / (f"{group}.{name}.yaml" if group else f"{name}.yaml")
+    return PUBLISHED / (f"{group}.{name}.yaml" if group else f"{name}.yaml")
 
 
 def published_groups(name: str) -> list[str]:
     """Groups of methods for which there are published rows on this protocol."""
     ending = f".{name}.yaml"
-    return sorted(path.name.removesuffix(ending) for path in (loading.FOLDER / "published").glob(f"*{ending}"))
+    return sorted(path.name.removesuffix(ending) for path in PUBLISHED.glob(f"*{ending}"))
 
 
 def load_published_study(name: str) -> PublishedStudy | None:
     """The published table for the study of this name; None if there is no such file. Raises ProtocolError."""
-    path = loading.FOLDER / "published" / "studies" / f"{name}.yaml"
+    path = PUBLISHED / "studies" / f"{name}.yaml"
     if not path.exists():
         return None
-    table = loading.load_mapping(path, "printed table", PublishedStudy)
-    if table.protocol not in loading.protocol_names():
-        raise ProtocolError(f"{path}: protocol: {loading.unknown('protocol', table.protocol, loading.protocol_names())}")
-    check_split(f"{path}: split", table, loading.load_protocol(table.protocol))
+    table = load_mapping(path, "printed table", PublishedStudy)
+    if table.protocol not in protocol_names():
+        raise ProtocolError(f"{path}: protocol: {unknown('protocol', table.protocol, protocol_names())}")
+    check_split(f"{path}: split", table, load_protocol(table.protocol))
     return table
 
 

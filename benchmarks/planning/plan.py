@@ -17,7 +17,8 @@ from methods.contract import SessionStrategy
 from methods.contract.loading import kind_and_parents, load_base_kind, load_method
 from methods.contract.registry import GROUP, MethodError, base_kind_names, method_names, parse_variant, read_entry
 from protocols import seeds as of_seeds
-from protocols.loading import for_full_data, nearest, unknown
+from protocols.loading import for_full_data
+from protocols.messages import nearest, unknown
 from protocols.reading import parse_yaml, short
 from protocols.schema import Protocol, Recipe
 

@@ -20,7 +20,7 @@ from methods.contract.config import OwnConfig
 from methods.contract.loading import kind_and_parents, load_base_kind, load_method
 from methods.contract.registry import MethodError, base_kind_names, parse_variant
 from methods.parts.backbones import BACKBONES, build_backbone
-from protocols.loading import explain, first_line, unknown
+from protocols.messages import explain, first_line, unknown
 from protocols.schema import Augment, Protocol
 
 if TYPE_CHECKING:

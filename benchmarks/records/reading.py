@@ -15,7 +15,7 @@ from benchmarks.records.migrations import migrated
 from benchmarks.records.schema import SCHEMA_VERSION, Record
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import read_bytes
-from protocols.loading import explain
+from protocols.messages import explain
 
 
 def to_json(content: dict[str, Any]) -> bytes:

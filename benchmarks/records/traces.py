@@ -17,7 +17,7 @@ from benchmarks.records.reading import to_json
 from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
 from protocols.fields import Strict
-from protocols.loading import explain
+from protocols.messages import explain
 
 VERSIONS = {"drift": 1, "epochs": 1, "fit": 1, "tsne": 1}
 """Present version of each probe (benchmarks/running/probes). Raise it when a change of the probe changes its numbers; older traces are

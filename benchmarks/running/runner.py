@@ -33,9 +33,9 @@ from benchmarks.running.telling import told
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiling_pays
 from benchmarks.system.streams import seed_generators
+from methods.contract.context import MethodContext
 from methods.contract.loading import load_base_kind, load_method
 from methods.contract.memory import Memory
-from methods.contract.strategy import MethodContext
 from protocols.schema import Protocol
 
 

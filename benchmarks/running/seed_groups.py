@@ -23,7 +23,7 @@ from benchmarks.system.errors import BusyError, DataError, storage_error
 from benchmarks.system.settings import Settings
 from methods.contract.loading import load_method
 from methods.parts.capture import steps_with
-from protocols.loading import first_line
+from protocols.messages import first_line
 from protocols.schema import Protocol
 
 T = TypeVar("T")

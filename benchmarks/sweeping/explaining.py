@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.system.errors import USER_ERRORS
 from benchmarks.system.files import SUITE_ROOT
-from protocols.loading import first_line
+from protocols.messages import first_line
 
 NOT_A_METHODS = ("methods.contract.", "methods.parts.")
 """Modules of methods/ whose code is the suite's: what stands there is named only if no method's own code led to it."""

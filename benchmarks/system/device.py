@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.system.errors import UsageError
-from protocols.loading import first_line
+from protocols.messages import first_line
 
 PACKAGES = ("torch", "torchvision", "avalanche-lib", "numpy")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}

@@ -12,7 +12,7 @@ from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
 from benchmarks.report.sections import make_sections
 from benchmarks.system.errors import RecordError
-from protocols.loading import unknown
+from protocols.messages import unknown
 from protocols.schema import Protocol
 
 

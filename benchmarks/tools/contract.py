@@ -19,7 +19,8 @@ from benchmarks.metrics.accuracy import micro
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import to_json
 from benchmarks.running import evaluate
-from benchmarks.running.runner import Contender, Runner
+from benchmarks.running.contender import Contender
+from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from methods.contract.hooks import Hooks
 from methods.contract.loading import load_method

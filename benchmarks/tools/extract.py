@@ -42,7 +42,8 @@ from methods.parts.backbones import build_backbone
 from protocols.augment import Augment
 from protocols.data import Data
 from protocols.features import Features, Preparation, Seen
-from protocols.loading import explain, first_line, load_protocol
+from protocols.loading import load_protocol
+from protocols.messages import explain, first_line
 from protocols.on_features import protocol_on
 from protocols.own_folder import backbone_file, source_of, take_own_folder
 from protocols.reading import InputError

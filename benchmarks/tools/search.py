@@ -62,7 +62,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     from benchmarks.report.section import Section
     from benchmarks.report.tables import final_table
     from benchmarks.running.runner import Runner
-    from benchmarks.sweeping.worker import explained
+    from benchmarks.sweeping.explaining import explained
     from benchmarks.system.device import make_deterministic
 
     make_deterministic(settings.threads)

@@ -27,7 +27,7 @@ from benchmarks.report.section import Section
 from benchmarks.report.study import by_page
 from benchmarks.running.runner import Runner
 from methods.bases.cosine import Cosine
-from protocols import ProtocolError, loading
+from protocols import ProtocolError, loading, printed
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
 from protocols.study import Study
@@ -241,6 +241,7 @@ def test_published_rows_of_the_group_stand_beside_with_verdicts(
 
 def test_a_file_of_published_rows_of_a_group_is_checked_like_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(printed, "PUBLISHED", tmp_path / "published")
     (tmp_path / "published").mkdir()
     (tmp_path / "tiny.yaml").write_text(Path("tests/data/tiny.yaml").read_text())
     length = loading.load_protocol("tiny").sessions.count + 1

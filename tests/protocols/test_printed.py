@@ -14,7 +14,7 @@ import yaml
 
 from methods.contract.registry import read_entry
 from methods.parts.backbones import BACKBONES
-from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, protocol_names
+from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, printed, protocol_names
 from protocols.printed import PublishedRow
 from protocols.study import load_study
 
@@ -230,7 +230,7 @@ ROW |= {"split": "paper", "seeds": "1", "selection": "last"}
 def test_bad_published_row(key: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "published").mkdir()
     file = tmp_path / "published" / "mine.yaml"
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(printed, "PUBLISHED", tmp_path / "published")
     file.write_text(yaml.safe_dump([ROW]), encoding="utf-8")
     assert load_published("mine")[0].accuracy == (1.0,)
     file.write_text(yaml.safe_dump([ROW, {**ROW, key: value}]), encoding="utf-8")
@@ -243,7 +243,7 @@ def test_a_row_of_no_method_says_so_and_has_no_presets(tmp_path: Path, monkeypat
     """`method: null` must be written: a forgotten key is no statement."""
     assert PublishedRow.model_validate({**ROW, "method": None}).method is None
     (tmp_path / "published").mkdir()
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(printed, "PUBLISHED", tmp_path / "published")
     without = {key: value for key, value in ROW.items() if key != "method"}
     for row, said in [({**ROW, "method": None, "presets": ["topic"]}, "presets must be of a method"), (without, "method: is required")]:
         (tmp_path / "published" / "mine.yaml").write_text(yaml.safe_dump([row]), encoding="utf-8")
@@ -274,6 +274,7 @@ def test_bad_printed_study(change: dict[str, Any], said: str, tmp_path: Path, mo
     (tmp_path / "cub200.yaml").write_bytes((loading.FOLDER / "cub200.yaml").read_bytes())
     file = tmp_path / "published" / "studies" / "mine.yaml"
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(printed, "PUBLISHED", tmp_path / "published")
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     assert load_published_study("mine") is not None
     file.write_text(yaml.safe_dump({**content, **change}), encoding="utf-8")
@@ -286,7 +287,7 @@ def test_bad_printed_study(change: dict[str, Any], said: str, tmp_path: Path, mo
 @pytest.mark.parametrize("text", ["", "- 1", "7"])
 def test_a_printed_study_that_is_no_mapping(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "published" / "studies").mkdir(parents=True)
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(printed, "PUBLISHED", tmp_path / "published")
     (tmp_path / "published" / "studies" / "mine.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ProtocolError, match="mapping"):
         load_published_study("mine")

@@ -17,7 +17,7 @@ from benchmarks.planning.preflight import check_before_training
 from benchmarks.planning.published import check_published
 from benchmarks.system.errors import USER_ERRORS
 from benchmarks.system.settings import Settings
-from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading
+from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, printed
 from protocols.backbones import Weights
 from protocols.printed import PublishedRow, PublishedStudy
 from protocols.reading import parse_yaml
@@ -238,6 +238,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "published").mkdir()
     written(tmp_path, "tiny", TINY.read_text(encoding="utf-8"))
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    monkeypatch.setattr(printed, "PUBLISHED", tmp_path / "published")
     return tmp_path / "published" / "tiny.yaml"
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.system.errors import DataError, NotHereError
 from benchmarks.system.files import locked
-from protocols.loading import first_line
+from protocols.messages import first_line
 
 Pixels = NDArray[Any]
 """What is shown to a network: uint8 pixels, or float32 features of a network before it."""

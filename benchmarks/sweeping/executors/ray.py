@@ -21,7 +21,7 @@ from benchmarks.sweeping.executors.telling import events_path
 from benchmarks.system.errors import UsageError
 from benchmarks.system.files import SUITE_ROOT
 from benchmarks.system.surroundings import cores
-from protocols.loading import first_line
+from protocols.messages import first_line
 from protocols.reading import short
 
 QUIET = {
