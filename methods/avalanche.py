@@ -27,7 +27,7 @@ MEM_SIZE = 200
 """Images that both keep where `options` do not say."""
 
 
-class Pixels(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Pixels(torch.utils.data.Dataset):
     """Training images by their indices, normalised and not augmented, each with its label. One is fetched when a loader asks for it."""
 
     def __init__(self, images: Any, indices: list[int], labels: list[int]) -> None:

@@ -42,4 +42,4 @@ class Fact(FeatureMethod):
         top = likeness.topk(min(c.nearest, likeness.shape[1]), dim=1)
         kept = likeness.new_zeros(likeness.shape).scatter(1, top.indices, top.values)
         through = kept @ virtual @ F.normalize(self.rows, dim=0 if c.unit_along == "classes" else 1).T
-        return (1 - c.eta) * (c.scale * cosines).softmax(dim=1) + c.eta * through.softmax(dim=1)  # type: ignore[no-any-return]
+        return (1 - c.eta) * (c.scale * cosines).softmax(dim=1) + c.eta * through.softmax(dim=1)

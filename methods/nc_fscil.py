@@ -78,9 +78,9 @@ class NcFscil(SessionStrategy):
             lengths = (len(labels) / (1 / counts).sum() / counts).sqrt()  # batch / classes in it / images of the class
         order = torch.randperm(len(labels)).to(labels.device)
         if random.random() >= self.config.mix:
-            return self.config.factor * dot_regression(x, head.targets[labels], lengths)  # type: ignore[no-any-return]
+            return self.config.factor * dot_regression(x, head.targets[labels], lengths)
         both = [dot_regression(0.5 * (x + x[order]), head.targets[labels[of]], lengths[of]) for of in (slice(None), order)]
-        return 0.5 * self.config.factor * (both[0] + both[1])  # type: ignore[no-any-return]
+        return 0.5 * self.config.factor * (both[0] + both[1])
 
     def after_session(self) -> None:
         own = class_means(self.embed_indices(self.own_indices), self.context.images.labels(self.own_indices))

@@ -42,17 +42,17 @@ class S3c(SessionStrategy):
 
     def embed(self, images: Tensor) -> Tensor:
         """Features [N, 4d] of all turns."""
-        return self.model.embed(TURNED.shown(images)).view(len(images), -1)  # type: ignore[no-any-return]
+        return self.model.embed(TURNED.shown(images)).view(len(images), -1)
 
     def turns(self, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
         """Attended features [4N, d] of features [N, 4d] of all turns."""
-        return self.model.head.attended(features.view(TURNS * len(features), -1), dropout)  # type: ignore[no-any-return]
+        return self.model.head.attended(features.view(TURNS * len(features), -1), dropout)
 
     def frozen_part(self) -> FrozenPart:
         return self.embed
 
     def trainable(self) -> list[nn.Parameter]:
-        return self.model.head.class_tensors()  # type: ignore[no-any-return]
+        return self.model.head.class_tensors()
 
     def before_session(self) -> None:
         labels = self.context.images.labels(self.own_indices)
@@ -67,12 +67,12 @@ class S3c(SessionStrategy):
         drawn = self.model.head.draw(TURNS * len(self.mb_x), self.config.noise, torch.default_generator)
         *noise, of_weights, of_output = (tensor.to(self.mb_x) for tensor in drawn)
         shots = self.turns(self.mb_x, [of_weights, of_output])  # dropout acts here, too
-        return self.model.head.joint(torch.cat([shots, self.stored]), *noise)  # type: ignore[no-any-return]
+        return self.model.head.joint(torch.cat([shots, self.stored]), *noise)
 
     def session_loss(self) -> Tensor:
         labels, old = TURNED.joint_labels(self.mb_y), torch.arange(len(self.stored), device=self.mb_y.device)
         shots, stored = self.mb_output.tensor_split([len(labels)])
-        return F.cross_entropy(shots, labels) + self.config.old_weight * F.cross_entropy(stored, TURNS * old)  # type: ignore[no-any-return]
+        return F.cross_entropy(shots, labels) + self.config.old_weight * F.cross_entropy(stored, TURNS * old)
 
     def after_session(self) -> None:
         self.stored = torch.cat([self.stored.to(self.now.means), self.now.means[::TURNS]])

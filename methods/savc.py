@@ -26,7 +26,7 @@ class Savc(FeatureMethod):
 
     def embed(self, images: Tensor) -> Tensor:
         """Features [N, M * d] of all transforms."""
-        return self.model.embed(self.model.head.transforms.shown(images)).view(len(images), -1)  # type: ignore[no-any-return]
+        return self.model.embed(self.model.head.transforms.shown(images)).view(len(images), -1)
 
     def learn(self, features: Tensor, labels: Tensor) -> None:
         rows = class_means(features, labels).unflatten(1, (len(self.model.head.transforms), -1))
@@ -35,4 +35,4 @@ class Savc(FeatureMethod):
 
     def scores(self, features: Tensor) -> Tensor:
         head = self.model.head
-        return head.transforms.scores(head.joint(features.view(len(head.transforms) * len(features), -1)))  # type: ignore[no-any-return]
+        return head.transforms.scores(head.joint(features.view(len(head.transforms) * len(features), -1)))

@@ -33,7 +33,7 @@ class Topic(RehearsalStrategy):
         batch_norm: Literal["eval", "train", "last_block"] = "eval"  # --wo-bn in the scripts
         freeze_old_rows: bool = True  # --fw
         choose: Literal["neural_gas"] = "neural_gas"  # type: ignore[assignment]  # base_exemplars: nodes of the base; novel_exemplars: nodes a novel class
-        replay: Literal["beside"] = "beside"  # type: ignore[assignment]
+        replay: Literal["beside"] = "beside"
         base_exemplars: int = Field(400, ge=1)
         novel_exemplars: int = Field(1, ge=1)
         space: Literal["raw", "unit"] = "unit"  # of the features for gas, AL and MML; not stated in the scripts

@@ -58,7 +58,7 @@ class Warp(SessionStrategy):
         return [layer.coefficients for layer in rotated(self.model)]
 
     def scores(self, features: Tensor) -> Tensor:
-        return self.config.scale * unit(features) @ unit(self.model.head.weight).T  # type: ignore[no-any-return]
+        return self.config.scale * unit(features) @ unit(self.model.head.weight).T
 
     def forward(self) -> Tensor:
         self.now.features = self.embed_batch(self.model)

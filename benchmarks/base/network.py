@@ -88,4 +88,4 @@ def without(network: Network, parts: Sequence[str]) -> Network:
 def to_fast_layout(network: Network, device: torch.device) -> Network:
     """Moves the network to the device in channels-last layout, in which convolutions are fastest on CPU and GPU."""
     network.to(device)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

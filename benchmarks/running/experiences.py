@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.data.splits import Split
 
 
-class _Indices(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class _Indices(torch.utils.data.Dataset):
     """A data set of image indices: Avalanche handles these, never pixels."""
 
     def __init__(self, indices: list[int]) -> None:

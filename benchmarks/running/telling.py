@@ -14,7 +14,7 @@ from methods.contract.strategy import SessionStrategy
 INTERVAL = 0.5  # seconds between two reports
 
 
-class Teller(SupervisedPlugin):  # type: ignore[type-arg]
+class Teller(SupervisedPlugin):
     """Avalanche plugin, called after every epoch. What it holds is not counted as the strategy's (benchmarks/running/leaves.py)."""
 
     def __init__(self, tell: Callable[[str], None], before: str, after: str) -> None:

@@ -60,7 +60,7 @@ class Contrast(BaseKind):
         x = unit(network.parts["projector"](features))
         same = everywhere[:, None] == everywhere
         supervised = contrast_inside(x @ x.T / c.temperature, same, not_itself(len(x), x.device))
-        return (1 - c.self_share) * supervised + c.self_share * between_views(x, len(views), c.temperature)  # type: ignore[no-any-return]
+        return (1 - c.self_share) * supervised + c.self_share * between_views(x, len(views), c.temperature)
 
     def follow(self, rows: Tensor, features: Tensor, labels: Tensor) -> None:
         """Moves the running means of the classes in a batch."""

@@ -95,7 +95,7 @@ class Rotations(BaseKind):
         return [TURNED.shown(view) for view in views], TURNED.joint_labels(labels)
 
     def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
-        return network.head.draw(TURNS * shape[0], self.config.stochastic, step.generator)  # type: ignore[no-any-return]
+        return network.head.draw(TURNS * shape[0], self.config.stochastic, step.generator)
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         *noise, of_weights, of_output = step.drawn

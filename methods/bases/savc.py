@@ -60,7 +60,7 @@ class Savc(BaseKind):
         network.parts.update({"key_network": Keys(network, project, c.width, c.queue), "projector": project})
 
     def class_rows(self, network: Network) -> list[Tensor]:
-        return network.head.class_tensors()  # type: ignore[no-any-return]
+        return network.head.class_tensors()
 
     def groups(self, network: Network) -> list[dict[str, Any]]:
         keys = {id(parameter) for parameter in network.parts["key_network"].parameters()}
@@ -83,7 +83,7 @@ class Savc(BaseKind):
         joint = F.cross_entropy(network.head.joint(network.embed(classified)), labels)
         large = unit(project(network.embed(query)))
         small = unit(project(network.embed(torch.cat(local))))
-        met, queue, queued = keys.of(key), keys.queue.clone(), keys.labels.clone()  # type: ignore[operator, union-attr]
+        met, queue, queued = keys.of(key), keys.queue.clone(), keys.labels.clone()  # type: ignore[operator]
         keys.add(met, labels)  # type: ignore[operator]
         rows = rows_met(len(labels), len(local), len(self.transforms), c.local_order == "released", labels.device)
         of_large = drawn_to_keys(large, met, queue, labels[:, None] == queued, c.temperature)

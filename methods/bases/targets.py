@@ -40,7 +40,7 @@ class Targets(BaseKind):
     def build(self, network: Network, sessions: Sessions) -> None:
         d, seed = network.feature_dim, int(torch.randint(2**31, ()))
         project, means = left_by_contrast(network, sessions)
-        targets = repelled(self.config.number or sessions.classes, project[-1].out_features, self.config.steps, seed)  # type: ignore[index, arg-type]
+        targets = repelled(self.config.number or sessions.classes, project[-1].out_features, self.config.steps, seed)
         if len(targets) < sessions.classes:
             raise ValueError(f"base kind targets: {sessions.classes} classes need as many targets, and targets.number is {len(targets)}")
         with torch.no_grad():

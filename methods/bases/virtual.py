@@ -76,11 +76,11 @@ class VirtualClasses(BaseKind):
         network.parts["virtual"], network.parts["drawn"] = Virtual(rows[base:].clone()), Drawn(fixed[base:].clone(), allowed)
 
     def class_rows(self, network: Network) -> list[Tensor]:
-        return [network.head.weight, network.parts["virtual"].rows]  # type: ignore[union-attr, list-item]
+        return [network.head.weight, network.parts["virtual"].rows]
 
     def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
         """An order of the batch and the share of each image in its mixture; nothing while L1 acts alone."""
-        if step.epoch < self.config.start or not network.parts["virtual"].rows.numel():  # type: ignore[union-attr, operator]
+        if step.epoch < self.config.start or not network.parts["virtual"].rows.numel():  # type: ignore[operator]
             return []
         return [torch.randperm(shape[0], generator=step.generator), beta(self.config.alpha, 1, step.generator)]
 
@@ -89,11 +89,11 @@ class VirtualClasses(BaseKind):
         features = network.embed(images)
         loss = F.cross_entropy(network.classify(features), labels)
         if not step.drawn:
-            return loss + 0 * network.parts["virtual"].rows.sum()  # type: ignore[union-attr, operator, no-any-return]
+            return loss + 0 * network.parts["virtual"].rows.sum()  # type: ignore[operator]
         plain = self.virtual_loss(network, features, labels)
         order, share = step.drawn
         mixed = embed_changed(network, images, lambda maps: (share * maps + (1 - share) * maps[order]).to(maps.dtype))
-        return loss + c.weight * (plain + self.mixture_loss(network, mixed, labels != labels[order]))  # type: ignore[no-any-return]
+        return loss + c.weight * (plain + self.mixture_loss(network, mixed, labels != labels[order]))
 
     def columns(self, network: Network, features: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:
         """Logits of the base classes [N, base], and of the virtual slots [N, v]."""
@@ -103,7 +103,7 @@ class VirtualClasses(BaseKind):
     def virtual_loss(self, network: Network, features: Tensor, labels: Tensor) -> Tensor:
         """L2."""
         base, slots = self.columns(network, features, self.config.fixed_slots)
-        allowed: Tensor = network.parts["drawn"].allowed[labels]  # type: ignore[index, assignment]
+        allowed: Tensor = network.parts["drawn"].allowed[labels]  # type: ignore[index]
         offered = slots * allowed if self.config.forbidden == "zero" else slots.masked_fill(allowed == 0, -torch.inf)
         logits = torch.cat([base.scatter(1, labels[:, None], HIDDEN), slots], dim=1)
         return F.cross_entropy(logits, base.shape[1] + offered.argmax(dim=1))

@@ -129,7 +129,7 @@ class Hooks:
         part overrides `embed_batch` to continue from its outputs.
         """
         if self.part == "last_block":
-            return self.model.embed_lower  # type: ignore[no-any-return]
+            return self.model.embed_lower
         still = self.context.trains == "none" or self.config.batch_norm == "eval"
         return self.model.embed if self.part == "none" and still else None
 
@@ -143,7 +143,7 @@ class Hooks:
     def forward(self) -> Tensor:
         """Logits [N, classes seen] of the batch. `self.now.features` holds its features."""
         self.now.features = self.embed_batch(self.model)
-        return self.model.classify(self.now.features)  # type: ignore[no-any-return]
+        return self.model.classify(self.now.features)
 
     def frozen_classes(self) -> int:
         """Number of first classes whose weights stay bit-equal during the epoch although the head is trained."""

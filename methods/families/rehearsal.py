@@ -92,7 +92,7 @@ class RehearsalStrategy(SessionStrategy):
         return old_features, old_logits, self.now.features, self.mb_output
 
     def trained_part(self) -> Trains:
-        return self.config.train  # type: ignore[no-any-return]
+        return self.config.train
 
     def session_indices(self) -> Tensor:
         return torch.cat([self.context.memory.indices, self.own_indices]) if self.config.replay == "within" else self.own_indices

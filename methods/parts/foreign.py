@@ -52,7 +52,7 @@ class ForeignResNet(ResNet18):
 
     def __init__(self, net: nn.Module, feature_dim: int) -> None:
         Backbone.__init__(self)
-        self.net, self.feature_dim = net, feature_dim  # type: ignore[assignment]
+        self.net, self.feature_dim = net, feature_dim
 
 
 def build_foreign(name: str, channels: int, size: int, source: str | None) -> tuple[Backbone, nn.Module, tuple[str, ...]]:

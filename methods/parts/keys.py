@@ -45,7 +45,7 @@ class Keys(nn.Module):
     def follow(self, network: Network, project: nn.Module, momentum: float) -> None:
         pairs = ((self.network.backbone, network.backbone), (self.project, project))
         for own, followed in pairs:
-            torch._foreach_lerp_([*own.parameters()], [*followed.parameters()], 1 - momentum)  # type: ignore[arg-type]
+            torch._foreach_lerp_([*own.parameters()], [*followed.parameters()], 1 - momentum)
 
 
 def drawn_to_keys(x: Tensor, own: Tensor, queue: Tensor, same: Tensor, temperature: float) -> Tensor:

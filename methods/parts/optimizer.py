@@ -37,7 +37,7 @@ def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> N
         group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)
         if "capturable" in group and device.type == "cuda":
             group["capturable"] = True
-            optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first step is, on purpose
+            optimizer._warned_capturable_if_run_uncaptured = True  # the first step is, on purpose
 
 
 def state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -73,7 +73,7 @@ class ResNet18(Backbone):
         from torchvision.models.resnet import BasicBlock, ResNet
 
         self.net = ResNet(BasicBlock, [2, 2, 2, self.last_stage])
-        self.net.fc = nn.Identity()  # type: ignore[assignment]
+        self.net.fc = nn.Identity()
 
     @property
     def last_block(self) -> nn.Module:
@@ -98,7 +98,7 @@ class ResNet18WithSmallStem(ResNet18):
         super().__init__(3)
         self.net.conv1 = conv3x3(channels, 64)
         nn.init.kaiming_normal_(self.net.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.net.maxpool = nn.Identity()  # type: ignore[assignment]
+        self.net.maxpool = nn.Identity()
 
 
 class ResNet18WithOneMoreBlock(ResNet18):

@@ -29,7 +29,7 @@ class RotatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = (self.coefficients @ self.basis.T).view(self.shape)
-        return F.conv2d(x, weight, None, self.stride, self.padding)  # type: ignore[arg-type]
+        return F.conv2d(x, weight, None, self.stride, self.padding)
 
 
 def late_convolutions(backbone: Backbone) -> dict[str, nn.Conv2d]:
@@ -50,7 +50,7 @@ def rotate(network: Network, batches: Iterable[Tensor]) -> None:
         sums[name] = sums[name] + own if name in sums else own
 
     hooks = [
-        conv.register_forward_pre_hook(lambda module, inputs, name=name: note(name, module, inputs[0]))  # type: ignore[misc]
+        conv.register_forward_pre_hook(lambda module, inputs, name=name: note(name, module, inputs[0]))
         for name, conv in convolutions.items()
     ]
     for images in batches:

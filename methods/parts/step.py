@@ -17,7 +17,7 @@ def train_step(
     """
     loss = loss_of()
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     before_update()
     optimizer.step()
     after_update()

@@ -9,7 +9,7 @@ from avalanche.core import SupervisedPlugin
 from benchmarks.running.probes.probe import Probe
 
 
-class Listener(SupervisedPlugin):  # type: ignore[type-arg]
+class Listener(SupervisedPlugin):
     """Avalanche plugin, called after every epoch. What it holds is not counted as the strategy's (benchmarks/running/leaves.py).
 
     `heard` has one list per session, with one tuple per epoch: the values of `names`.

@@ -15,7 +15,7 @@ from benchmarks.tools.timing.paired import Work
 from protocols.schema import Protocol
 
 
-class PilImages(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class PilImages(torch.utils.data.Dataset):
     """Data set like torchvision's CIFAR-100: pixels in an array; an item is made a PIL image and transformed on access."""
 
     def __init__(self, pixels: NDArray[np.uint8], targets: NDArray[np.int64], transform: Any) -> None:
