@@ -119,7 +119,8 @@ def headings(page: str) -> set[str]:
 
 
 def test_citations_resolve() -> None:
-    """`docs/methods.md 5.5` names a section that is there."""
+    """`docs/methods.md 5.5` names a section that is there, and every page that is named after `docs/` is there."""
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
     numbers = {page: headings(page) for page in ("methods.md", "modern.md")}
     assert all(numbers.values())
     listed = subprocess.run(["git", "ls-files", "-c", "-o", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -129,8 +130,9 @@ def test_citations_resolve() -> None:
         if not path.is_file() or path.suffix not in (".py", ".md", ".yaml") or name.startswith("results/"):
             continue
         text = path.read_text(encoding="utf-8")
-        if re.search(r"(?<![/\w])(methods|modern)\.md \d", text) and not name.startswith("docs/m"):
+        if re.search(r"(?<![/\w])\w+\.md(?:'s|,? (?:sections? )?\d)", text) and not name.startswith("docs/m"):
             dead.append(f"{name} cites a page without docs/")
+        dead += [f"{name}: docs/{page}" for page in re.findall(r"docs/(\w+\.md)", text) if page not in pages]
         for page, number in re.findall(r"docs/(methods\.md|modern\.md),? (?:sections? )?(\d+(?:\.\d+)*)", text):
             cited += 1
             if number not in numbers[page]:

@@ -26,8 +26,8 @@ class _Indices(torch.utils.data.Dataset):
 def make_experiences(split: Split, labels: Tensor) -> list[Any]:
     """The Avalanche experience of each session; its data set holds indices and labels.
 
-    Built as avalanche.md section 1 recommends. Each experience is the last of its own stream, so that a strategy can reach
-    earlier sessions from it, but no later session and no test stream.
+    Each experience is the last of its own stream, so that a strategy can reach earlier sessions from it, but no later session and no
+    test stream.
     """
     from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline
     from avalanche.benchmarks.utils import (

@@ -57,7 +57,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         self.session = self.experience.current_experience
-        # Session 0 is not trained: the hooks run on the loaded base model (avalanche.md 3).
+        # Session 0 is not trained: the hooks run on the loaded base model.
         self.train_epochs = 0 if self.session == 0 else self.fixed_epochs or self.session_epochs()
         self.now = SimpleNamespace(modes=[], held=[])  # training flags after set_modes; weights of frozen classes
         self.now.best_epoch = BestEpoch() if self.session and self.may_measure else None

@@ -47,7 +47,7 @@ class GrowingHead(DynamicModule):
             self.weight = nn.Parameter(torch.cat([self.weight.data, weights.to(self.weight)]))
 
     def adaptation(self, experience: Any) -> None:
-        """Avalanche's hook. The head grows in training mode only: evaluation must never change a model (avalanche.md 7)."""
+        """Avalanche's hook. The head grows in training mode only: evaluation must never change a model."""
         super().adaptation(experience)
         if self.training and self.adapts:
             self.grow(max(experience.classes_seen_so_far) + 1)

@@ -1,9 +1,9 @@
-"""Three methods against Avalanche's own strategies on one incremental session (avalanche.md 4: LwF, Naive, Cumulative as checks).
+"""Three methods against Avalanche's own strategies on one incremental session: LwF, Naive and Cumulative.
 
 The comparison is fair where both do the same arithmetic, so: full batches (their order differs), no augmentation, a fresh
 SGD with the same settings, and the network of ours, new head rows included, copied into theirs. Naive and Cumulative run
-with batch norm training, as theirs always does. Avalanche's LwF leaves its teacher in training mode (avalanche.md 0, no. 3),
-so LwF is compared on the network without batch norm or dropout, where the mode makes no difference.
+with batch norm training, as theirs always does. Avalanche's LwF leaves its teacher in training mode, so LwF is
+compared on the network without batch norm or dropout, where the mode makes no difference.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def test_random_base_images_and_shots_depend_on_the_seed(enter: Enter) -> None:
 
 @pytest.mark.parametrize("variant", WITHIN)
 def test_teacher_is_the_old_network_in_eval_mode_without_gradient(variant: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """avalanche.md's third finding: a teacher in training mode distils from other statistics, and moves them."""
+    """A teacher in training mode distils from other statistics, and moves them."""
     contender = enter(variant, *(["balanced_epochs=0"] if variant == "eeil:original" else []))
     old: list[nn.Module] = []
     seen: list[int] = []

@@ -16,7 +16,7 @@ from tests.methods.runs import Enter, Optimizers, Run, before_loss, identity_of,
 def test_beta_grows_with_the_epoch_and_the_teacher_is_in_eval_mode(
     warmup: int, betas: list[int], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No. 8, and avalanche.md's third finding: a teacher in training mode distils from other statistics."""
+    """No. 8; and a teacher in training mode, as Avalanche's LwF leaves its own, distils from other statistics."""
     seen: list[float] = []
 
     def observe(strategy: LecNet) -> None:

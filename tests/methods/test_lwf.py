@@ -103,7 +103,7 @@ def test_loss_is_cross_entropy_and_distillation_of_the_old_slice_at_t_2(
 
 
 def test_teacher_is_in_eval_mode_without_gradients_and_gone_afterwards(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """avalanche.md 0, no. 3: a teacher in training mode distils from other statistics, and changes its own."""
+    """A teacher in training mode, as Avalanche's LwF leaves its own, distils from other statistics, and changes them."""
     seen: list[str] = []
 
     def observe(strategy: Lwf) -> None:

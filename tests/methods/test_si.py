@@ -79,7 +79,7 @@ def test_quadratic_problem_by_hand() -> None:
 
 
 def test_a_step_that_raised_the_loss_makes_nothing_important() -> None:
-    """Against the gradient omega is negative; a negative importance would push away (avalanche.md 4). Nor does one without gradient."""
+    """Against the gradient omega is negative; a negative importance would push away. Nor does one without gradient."""
     theta, unused = nn.Parameter(torch.tensor([1.0, 1.0])), nn.Parameter(torch.ones(1))
     path = PathIntegral([unused, theta])
     theta.grad = torch.tensor([2.0, 2.0])
@@ -93,7 +93,7 @@ def test_a_step_that_raised_the_loss_makes_nothing_important() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_noted_values_are_copies_of_live_weights(count: int) -> None:
-    """Avalanche's fault (avalanche.md 0, no. 1): a view of the live parameter makes every step look like none."""
+    """Avalanche's fault: a view of the live parameter makes every step look like none."""
     parameters = [nn.Parameter(torch.ones(2)) for _ in range(count)]
     path = PathIntegral(parameters)
     for parameter in parameters:
