@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from types import FunctionType, ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +21,24 @@ COMPILER = ("__", "torch_dynamo", "_torch")
 """Beginnings of names that torch's compiler, or Python itself, adds to modules, classes and functions."""
 
 
-class Kept(Protocol):
-    """`path` says where the object is."""
+class Kept:
+    """A mutable object and a copy of its content, as it was when this was made. `path` says where the object is."""
+
+    def __init__(self, path: str, owner: Any) -> None:
+        self.path, self.owner = path, owner
+        self.content = self.now()
+
+    def now(self) -> Any:
+        """The object's content, copied."""
+        raise NotImplementedError
 
     def changes(self) -> list[str]:
         """Paths of what has changed in the object."""
+        raise NotImplementedError
 
     def restore(self) -> None:
         """Gives the object its former content."""
+        raise NotImplementedError
 
 
 def is_dunder(name: str) -> bool:
@@ -53,12 +63,8 @@ def same_state(before: Any, after: Any) -> bool:
     return same(before, after)
 
 
-class Namespace:
+class Namespace(Kept):
     """The attributes of a module, class, function or object."""
-
-    def __init__(self, path: str, owner: Any) -> None:
-        self.path, self.owner = path, owner
-        self.content = self.now()
 
     def now(self) -> dict[str, Any]:
         held = vars(self.owner) if isinstance(self.owner, type | ModuleType | FunctionType) else attributes(self.owner)
@@ -89,12 +95,8 @@ def setter(owner: Any) -> tuple[Callable[[Any, str, Any], None], Callable[[Any, 
     return base.__setattr__, base.__delattr__
 
 
-class Container:
+class Container(Kept):
     """A dictionary, list, deque or set, including derived ones."""
-
-    def __init__(self, path: str, owner: Any) -> None:
-        self.path, self.owner = path, owner
-        self.content = self.now()
 
     def now(self) -> list[Any]:
         return [part for item in self.owner.items() for part in item] if isinstance(self.owner, dict) else list(self.owner)
@@ -113,14 +115,10 @@ class Container:
             self.owner.extend(self.content)
 
 
-class Cells:
-    """The variables that a function shares with the function around it."""
+class Cells(Kept):
+    """The variables that a function, the `owner`, shares with the function around it."""
 
     EMPTY = object()
-
-    def __init__(self, path: str, owner: FunctionType) -> None:
-        self.path, self.owner = path, owner
-        self.content = self.now()
 
     def now(self) -> list[Any]:
         found = []
@@ -143,12 +141,11 @@ class Cells:
                     cell.cell_contents = before
 
 
-class Array:
+class Array(Kept):
     """A tensor, an array or a bytearray."""
 
-    def __init__(self, path: str, owner: Tensor | np.ndarray | bytearray) -> None:
-        self.path, self.owner = path, owner
-        self.content: Any = bytes(owner) if isinstance(owner, bytearray) else snapshot(owner)
+    def now(self) -> Any:
+        return bytes(self.owner) if isinstance(self.owner, bytearray) else snapshot(self.owner)
 
     def changes(self) -> list[str]:
         alike = bytes(self.owner) == self.content if isinstance(self.owner, bytearray) else same(self.content, self.owner)
@@ -163,12 +160,8 @@ class Array:
             self.owner[...] = self.content
 
 
-class Generator:
+class Generator(Kept):
     """A source of random or consecutive numbers, other than the global ones. A count cannot be restored."""
-
-    def __init__(self, path: str, owner: Any) -> None:
-        self.path, self.owner = path, owner
-        self.content = self.now()
 
     def now(self) -> Any:
         if isinstance(self.owner, torch.Generator):
