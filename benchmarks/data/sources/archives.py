@@ -37,6 +37,13 @@ def fetch_archive(urls: Sequence[str], md5: str, folder: Path) -> Path:
     return archive
 
 
+def fetch_folder(urls: Sequence[str], md5: str, name: str, into: Path) -> None:
+    """Puts the folder `name` of an archive into `into`, unless it is there, as when another process has downloaded it meanwhile. Raises
+    as fetch_archive and unpack do."""
+    if not (into / name).is_dir():
+        unpack(fetch_archive(urls, md5, into), name, into)
+
+
 def verify(file: Path, md5: str) -> None:
     """Raises DataError unless the file has this MD5."""
     with file.open("rb") as source:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.sources.archives import fetch_archive, unpack
+from benchmarks.data.sources.archives import fetch_folder
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files, whole
 from benchmarks.data.sources.tree import tree_or_fetch
 from protocols.schema import Data
@@ -45,6 +45,4 @@ def open_part(root: Path, train: bool) -> Any:
 def download(root: Path) -> None:
     from torchvision.datasets import CIFAR100
 
-    if (root / FOLDER).is_dir():  # another process has downloaded it meanwhile
-        return
-    unpack(fetch_archive([CIFAR100.url], CIFAR100.tgz_md5, root), FOLDER, root)
+    fetch_folder([CIFAR100.url], CIFAR100.tgz_md5, FOLDER, root)

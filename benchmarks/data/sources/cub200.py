@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from benchmarks.data.sources.archives import fetch_archive, unpack
+from benchmarks.data.sources.archives import fetch_folder
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
 from benchmarks.data.sources.tree import tree_or_fetch
 from benchmarks.system.errors import DataError
@@ -79,7 +79,4 @@ def read_table(path: Path) -> dict[str, str]:
 
 
 def download(root: Path) -> None:
-    """Download the archive, check its MD5, and move the unpacked folder into place in one step."""
-    if (root / FOLDER).is_dir():  # another process has downloaded it meanwhile
-        return
-    unpack(fetch_archive([URL], MD5, root), FOLDER, root)
+    fetch_folder([URL], MD5, FOLDER, root)

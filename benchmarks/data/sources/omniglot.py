@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.sources.archives import fetch_archive, unpack
+from benchmarks.data.sources.archives import fetch_folder
 from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
 from benchmarks.data.sources.tree import tree_or_fetch
 from benchmarks.system.errors import DataError
@@ -61,5 +61,4 @@ def download(root: Path) -> None:
 
     folder = root / Omniglot.folder
     for name, md5 in Omniglot.zips_md5.items():
-        if not (folder / name).is_dir():
-            unpack(fetch_archive([f"{Omniglot.download_url_prefix}/{name}.zip"], md5, folder), name, folder)
+        fetch_folder([f"{Omniglot.download_url_prefix}/{name}.zip"], md5, name, folder)
