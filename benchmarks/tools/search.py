@@ -49,7 +49,7 @@ def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:
-    """Runs every grid point on every seed's pseudo-sessions. Returns a Markdown table, the best harmonic mean first.
+    """Runs every grid point on every seed's pseudo-sessions. Returns a Markdown table, the best harmonic mean after the last session first.
 
     A run that fails is reported on stderr and left out. results/search/<protocol>-<split>-pseudo.md lists all points ever tried.
     Raises UsageError if no point could be run.
@@ -92,19 +92,11 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     if not found:
         raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search")
-    best = sorted(found, key=lambda name: -last_harmonic(found[name]))
-    return final_table(Section(request.recipe, request.split, {name: found[name] for name in best}))
-
-
-def last_harmonic(records: Sequence[Any]) -> float:
-    """The criterion: harmonic mean of base and novel accuracy after the last pseudo-session, averaged over seeds.
-
-    Overall accuracy would favour points that learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
-    """
-    from benchmarks.metrics.accuracy import harmonic_mean
-
-    base = records[0].identity.sessions.base
-    return float(np.mean([harmonic_mean(record.sessions[-1].correct, record.sessions[-1].total, base) for record in records]))
+    section = Section(request.recipe, request.split, found)
+    # Overall accuracy would favour points that learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
+    criterion = {name: np.mean(list(scores.values())) for name, scores in section.scores("hm").items()}
+    best = sorted(found, key=lambda name: -criterion[name])
+    return final_table(replace(section, variants={name: found[name] for name in best}))
 
 
 def main(arguments: list[str]) -> int:
