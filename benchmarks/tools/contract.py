@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,8 +81,8 @@ class Bench:
 
 
 def runs_through_all_sessions(bench: Bench) -> None:
-    first = bench.runner.run(bench.identity)[0].sessions[0]
-    accuracy, chance = micro(first.correct, first.total), 100 / bench.identity.sessions.base
+    first = json.loads(bench.alone[0])["sessions"][0]
+    accuracy, chance = micro(first["correct"], first["total"]), 100 / bench.identity.sessions.base
     if accuracy < 1.5 * chance:
         raise BrokenError(
             f"after session 0 its accuracy is {accuracy:.1f} %, hardly more than guessing ({chance:.1f} %): the base model is lost; "
