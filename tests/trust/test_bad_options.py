@@ -108,9 +108,10 @@ def test_an_empty_word_is_not_the_default(mode: str, option: str, tmp_path: Path
 
 @pytest.mark.parametrize("value", STRINGS, ids=lambda value: repr(value[:12]))
 def test_an_option_of_export_and_compare_with_every_string(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From an empty folder: `.` would be the suite with all of its results."""
+    """From an empty folder, which is also the home: `.` would be the suite with all of its results, `~` whatever somebody has at home."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "here"))
     assert ask(f"--export={value}", "--protocol", str(TINY), "--results", str(tmp_path)).fault("--export") == ""
     assert ask("--compare", str(tmp_path), value).fault("--compare", "no records to compare") == ""
 
