@@ -14,11 +14,12 @@ from benchmarks.data.images import load_images
 from benchmarks.data.pseudo import pseudo_images
 from benchmarks.data.splits import make_split
 from benchmarks.system.errors import UsageError
-from benchmarks.tools.search import parse_grid
+from benchmarks.tools.search import main, parse_grid
 from protocols import load_protocol
 from protocols.pseudo import find_protocol, pseudo_origin, pseudo_protocol, pseudo_sessions
 from protocols.reading import ProtocolError
 from protocols.schema import Sessions
+from tests.trust.asking import ask
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,14 +84,11 @@ def test_grid_is_every_combination() -> None:
             parse_grid([bad])
 
 
-def search(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.tools.search", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
 def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    common = ["--protocol", "digits", "--seeds", "0", "--data-root", str(data_root), "--results", str(tmp_path)]
-    done = search("--method", "lecnet", "--grid", "epochs=1,12", *common)
+    places = ["--results", str(tmp_path), "--data-root", str(data_root)]
+    asked = ["--protocol", "digits", "--seeds", "0", "--method", "lecnet", "--grid", "epochs=1,12", "--threads", "1", *places]
+    command = [sys.executable, "-m", "benchmarks.tools.search", *asked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if "LEC-Net" in line]
     assert rows == ["LEC-Net (paper, epochs=12)", "LEC-Net (paper, epochs=1)"]  # one step learns nothing new
@@ -100,11 +98,9 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
     text = page.read_text()
     assert "epochs=12" in text
     before = {path: path.stat().st_mtime_ns for path in records}
-    again = search("--method", "lecnet", "--grid", "epochs=1,12", *common)
-    assert again.stdout == done.stdout
+    assert ask(*asked, command=main, seconds=120).out == done.stdout
     assert {path: path.stat().st_mtime_ns for path in records} == before
     page.unlink()
-    places = ["--results", str(tmp_path), "--data-root", str(data_root)]
     assert cli.main(["--report-only", *places]) == 0
     assert page.read_text() == text
     assert cli.main(["--verify", *places]) == 0
@@ -114,9 +110,7 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
 
 
 def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:
-    done = search("--protocol", "cifar100", "--method", "lecnet", "--grid", "epochs=1", "--recipe", "quik", "--data-root", str(data_root))
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == "search: cifar100: no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick, one-base, cec, quick-fp32.\n"
-    )
+    line = ["--protocol", "cifar100", "--method", "lecnet", "--grid", "epochs=1", "--recipe", "quik", "--data-root", str(data_root)]
+    answer = ask(*line, command=main)
+    said = "search: cifar100: no recipe named 'quik'. Did you mean 'quick'? There are: paper, quick, one-base, cec, quick-fp32.\n"
+    assert (answer.status, answer.err) == (2, said)
