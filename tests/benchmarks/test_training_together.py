@@ -25,6 +25,7 @@ from methods.parts.capture import Captured, Recording, Steps
 from methods.parts.network import Network
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr
 from protocols.schema import Augment, Data, Protocol, Recipe, Sessions
+from tests.benchmarks.test_base_session import small_kind
 from tests.recording import StandIn
 
 CPU = torch.device("cpu")
@@ -34,8 +35,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dampening": {"lr": 0.1, "nesterov": False, "dampening": 0.9, "milestones": (2,)},
     "no momentum": {"lr": 0.1, "momentum": 0.0, "nesterov": False, "schedule": "cosine"},
 }
-SMALL: dict[str, dict[str, Any]] = {"savc": {"queue": 64, "local_crops": 1, "local_side": 4}, "cosface": {"width": 32}}
-"""Settings of base kinds whose own defaults take seconds."""
 State = Mapping[str, Tensor]
 
 
@@ -97,7 +96,7 @@ NOT_RECORDED = {"cosface"}  # how many pairs of images differ in class is anothe
 
 @pytest.mark.parametrize("kind", base_kind_names())
 def test_every_kind_is_recorded_or_says_why_not(kind: str, tiny: Protocol, tmp_path: Path) -> None:
-    train, steps = Training(tiny, tmp_path, kind_of(kind, SMALL.get(kind)), epochs=2), Captured(StandIn())
+    train, steps = Training(tiny, tmp_path, small_kind(kind), epochs=2), Captured(StandIn())
     if kind_of(kind).parent is not None:
         pytest.skip("goes on with another kind's network: test_together trains through both")
     found = train.together((0, 1), steps)
