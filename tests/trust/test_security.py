@@ -63,9 +63,9 @@ def data_of(source: str, **changes: object) -> Data:
 # The code ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [ROOT / "run_all.py", *MODULES], ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_code_reads_in_an_unsafe_way(path: Path) -> None:
-    assert unsafe_calls(path.read_text(encoding="utf-8")) == []
+def test_no_code_reads_in_an_unsafe_way() -> None:
+    calls = {path.relative_to(ROOT).as_posix(): unsafe_calls(path.read_text(encoding="utf-8")) for path in [ROOT / "run_all.py", *MODULES]}
+    assert {name: found for name, found in calls.items() if found} == {}
 
 
 @pytest.mark.parametrize(
