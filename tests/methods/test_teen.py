@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 
 from methods.parts.features import calibrated, likeness
+from methods.teen import Teen
+from protocols.schema import Sessions
 from tests.methods.conftest import Enter
 
 BASE = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
@@ -27,6 +31,19 @@ def test_equation_4_by_hand() -> None:
     assert torch.allclose(calibrated(NEW, BASE, 0.5, 1.0), expected)
     assert torch.allclose(calibrated(5 * NEW, 7 * BASE, 0.5, 1.0), expected)
     assert torch.allclose(calibrated(NEW, BASE, 0.0, 16.0), torch.tensor([[1.0, 0.0]])), "without a shift the prototype stays"
+
+
+def test_novel_classes_lean_on_base_classes_alone() -> None:
+    """A class of session 2 with the mean that one of session 1 had gets the same row: that one's row, its likest, draws nobody."""
+    made: Any = object.__new__(Teen)
+    made.config, made.context = Teen.Config(shift=0.5, temperature=1.0), SimpleNamespace(sessions=Sessions(base=2, way=1, count=2, shots=1))
+    made.model = SimpleNamespace(head=SimpleNamespace(weight=torch.zeros(4, 2)))
+    for session, (features, labels) in enumerate(((BASE, [0, 1]), (NEW, [2]), (NEW, [3]))):
+        made.session = session
+        made.learn(features, torch.tensor(labels))
+    length = math.hypot(math.e, 1)
+    assert torch.equal(made.rows[:2], BASE)
+    assert torch.allclose(made.rows[2:], torch.tensor([[0.5 + 0.5 * math.e / length, 0.5 / length]]))
 
 
 def test_base_rows_are_means_and_novel_rows_are_calibrated_once(enter: Enter) -> None:
