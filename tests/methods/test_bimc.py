@@ -25,17 +25,17 @@ from tests.methods.runs import identity_of, train_all
 from tests.texts import CLASSES, DESCRIBED, WIDTH, protocol_with_texts, tensors_with_texts, write_texts
 
 D = torch.float64
-PROMPTS = [[3.0, 4.0], [0.0, 2.0], [1.0, 1.0]]
-DESCRIPTIONS = [[[2.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]]]
+PROMPTS = [[3.0, 4.0], [0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]
+DESCRIPTIONS = [[[2.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]
 BASE = [[1.0, 0.0], [4.0, 3.0], [0.0, 2.0], [3.0, 4.0]]
 
 
 def learner(base: int = 2, described: bool = True, **changes: Any) -> Any:
-    """BiMC with two base classes in session 0, then one novel class, and the texts above."""
+    """BiMC with two base classes in session 0, then one novel class a session, and the texts above."""
     made: Any = object.__new__(BiMc)
     made.config, made.session = BiMc.Config(**changes), 0
-    spans = [range(base), range(base, base + 1)]
-    made.model = SimpleNamespace(head=SimpleNamespace(weight=torch.zeros(base + 1, 2)))
+    spans = [range(base), range(base, base + 1), range(base + 1, base + 2)]
+    made.model = SimpleNamespace(head=SimpleNamespace(weight=torch.zeros(base + 2, 2)))
 
     def texts() -> Texts:
         seen = spans[made.session].stop
@@ -82,6 +82,15 @@ def test_a_novel_class_by_hand() -> None:
     near(made.rows[2], 0.25 * of_text + 0.75 * mean)
     own = np.cov(np.array(shots).T)
     near(made.covariance, (2 * before.numpy() + own + 5 * np.trace(own) / 2 * np.eye(2)) / 3)
+
+
+def test_novel_classes_are_drawn_to_base_classes_alone() -> None:
+    """A class of session 2 with the shots that one of session 1 had gets the same mean: that one's mean, its likest, draws nobody."""
+    made = teach(learner(beta=0.25, shift=0.5), 0, BASE, [0, 0, 1, 1])
+    for session, label in ((1, 2), (2, 3)):
+        teach(made, session, [[-0.6, 0.8], [-0.6, -0.8]], [label, label])
+    w = 1 / (1 + math.exp(-16 * 0.6 / math.sqrt(0.9)))  # cosines -.9 and -.3 of (-1, 0), over the length of (.9, .3)
+    near(made.image_means[2:], [[-0.3 + 0.5 * (0.9 * (1 - w) + 0.3 * w), 0.5 * (0.3 * (1 - w) + 0.9 * w)]] * 2)
 
 
 def test_scores_by_hand() -> None:
