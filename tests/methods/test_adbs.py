@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
+from methods.adbs import Adbs
 from methods.bases.cosine import Cosine
 from methods.parts.heads import MarginHead
 from tests.methods.conftest import Enter
@@ -29,6 +34,31 @@ def test_separation_by_hand() -> None:
     assert float(head_by_hand().separation().detach()) == pytest.approx(0.625)
 
 
+def test_a_sessions_loss_by_hand() -> None:
+    """-log softmax of 16 against 14.4, and the separation's .625, a hundredth or half of it."""
+    made: Any = object.__new__(Adbs)
+    made.model, made.mbatch = SimpleNamespace(head=head_by_hand()), [torch.tensor([[5.0, 0.0]]), torch.tensor([0])]
+    made.mb_output = made.model.head(made.mb_x)
+    for changes, share in (({}, 0.01), ({"separation": 0.5}, 0.5)):
+        made.config = Adbs.Config(**changes)
+        assert float(made.session_loss().detach()) == pytest.approx(math.log(1 + math.exp(-1.6)) + share * 0.625)
+
+
+def test_new_margins_start_at_the_mean_of_all_earlier_ones(enter: Enter) -> None:
+    """In session 2 those of session 1 count, too."""
+    contender = enter("adbs", "epochs=5", "lr=0.5")
+    s: Any = contender.strategy
+    contender.train(0, 0)
+    for session, old in ((1, 6), (2, 8)):
+        begun: list[list[float]] = []
+        s.before_epoch = lambda epoch, begun=begun: begun.append(s.model.head.margin.tolist())
+        earlier = s.model.head.margin.tolist()
+        contender.train(session, 0)
+        assert len(earlier) == old and begun[0] == pytest.approx([*earlier, *2 * [sum(earlier) / old]])
+        assert begun[-1][:old] == earlier and not any(a == pytest.approx(b) for a, b in zip(begun[0][old:], begun[-1][old:], strict=True))
+    assert sum(earlier) / 8 != pytest.approx(sum(earlier[:6]) / 6), "or the base margins alone would do"
+
+
 def test_only_the_new_margins_train_and_rows_are_means(enter: Enter) -> None:
     contender = enter("adbs", "epochs=5", "lr=0.5")
     contender.train(0, 0)
@@ -42,7 +72,6 @@ def test_only_the_new_margins_train_and_rows_are_means(enter: Enter) -> None:
     features, labels = contender.strategy.embed_indices(own), contender.images.labels(own)
     for label in (6, 7):
         assert torch.allclose(head.weight[label], features[labels == label].mean(0), atol=1e-6)
-    assert not torch.isclose(head.margin[6:], margins.mean()).any(), "they started there, and have moved"
     assert all(torch.equal(value, backbone[name]) for name, value in contender.strategy.model.backbone.state_dict().items())
 
 
