@@ -14,7 +14,7 @@ from methods.bases.etf import Etf, Neck, dot_regression, simplex
 from methods.nc_fscil import NcFscil
 from methods.parts.mixing import box
 from methods.parts.projected import ProjectedHead
-from tests.methods.by_hand import step_of
+from tests.methods.by_hand import plain, rows_of, step_of
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all
 
@@ -95,6 +95,25 @@ def test_rare_classes_have_longer_targets_and_mixtures_both_labels(monkeypatch: 
     made.mbatch, made.now = [None, torch.tensor([0, 1])], SimpleNamespace(features=torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     monkeypatch.setattr(torch, "randperm", lambda count: torch.tensor([1, 0]))
     assert float(made.session_loss()) == pytest.approx(5 * off), "half and half, the mixed loss alone"
+
+
+def test_a_mixture_has_the_lengths_of_both_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels 0, 0, 0, 1, mixed with 1, 0, 0, 0: squared lengths 2/3 of class 0, 2 of class 1. All at (3, 4), off by .4 and .2: either half
+    is .5 (3 * .16 * 2/3 + .04 * 2) / 4 = .05. With the first classes' lengths the other half would be .07."""
+    made = learner(mix=1.0)
+    made.mbatch, made.now = [None, torch.tensor([0, 0, 0, 1])], SimpleNamespace(features=torch.tensor([[3.0, 4.0]] * 4))
+    monkeypatch.setattr(torch, "randperm", lambda count: torch.tensor([3, 0, 1, 2]))
+    assert float(made.session_loss()) == pytest.approx(10 * 0.5 * (0.05 + 0.05))
+
+
+def test_stored_means_are_of_features_as_they_are(enter: Enter) -> None:
+    """Under the test transform, not scaled to length one first."""
+    contender = train_all(enter("nc_fscil"), sessions=2)
+    s: Any = contender.strategy
+    s.model.eval()
+    for session, label in ((0, 2), (1, 7)):
+        features = s.model.embed(plain(contender, rows_of(contender, session, label)))
+        assert torch.allclose(s.means[label], features.mean(0), atol=1e-5)
 
 
 def test_only_the_neck_trains_from_where_it_was_and_targets_never_move(enter: Enter) -> None:
