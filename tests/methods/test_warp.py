@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional as F
 
+from methods import warp
 from methods.parts.backbones import build_backbone
 from methods.parts.network import Network
 from methods.parts.rotated import RotatedConv, freeze_most_important, late_convolutions, rotate, rotated
 from methods.warp import Warp
+from tests.methods.by_hand import label_loss_of, plain
 from tests.methods.conftest import Enter
 
 
@@ -107,3 +109,25 @@ def test_importance_by_hand(enter: Enter) -> None:
         [gradient] = torch.autograd.grad(F.cross_entropy(logits, contender.images.labels(index[None])), [layer.coefficients])
         total += gradient.abs()
     assert torch.allclose(found, total, rtol=1e-3, atol=1e-7)
+
+
+def test_base_images_count_in_batches_of_class_after_class_and_shots_one_by_one(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is frozen is chosen by these sums. 100 images a batch: most hold one class, and a batch's mean loss has other gradients in any
+    other order."""
+    found: list[torch.Tensor] = []
+    monkeypatch.setattr(warp, "freeze_most_important", lambda layers, importance, share: found.extend(importance))
+    contender = enter("warp", "epochs=2", "importance_batch=100")
+    s: Any = contender.strategy
+    for session, batch in ((0, 100), (1, 1)):
+        contender.train(session, 0)
+        own = torch.from_numpy(contender.seed_context.split.train[session])
+        labels = contender.images.labels(own)
+        ordered = [(row, label) for label in sorted(set(labels.tolist())) for row in own[labels == label].tolist()]
+        [layer] = rotated(s.model.eval())
+        layer.coefficients.requires_grad_()
+        total = torch.zeros_like(found[session])
+        for first in range(0, len(ordered), batch):
+            rows, of = torch.tensor(ordered[first : first + batch]).T
+            logits = 16 * F.cosine_similarity(s.model.embed(plain(contender, rows))[:, None], s.model.head.weight, dim=2)
+            total += torch.autograd.grad(label_loss_of(logits, of), [layer.coefficients])[0].abs()
+        assert torch.allclose(found[session], total, rtol=1e-3, atol=1e-5)
