@@ -164,7 +164,7 @@ class Protocol(TitledFile):
     """One benchmark: data, sessions, backbone, recipes, and the methods that take part by default."""
 
     data: Data
-    augment: Augment = Augment(pad=0, jitter=0.0)
+    augment: Augment = Augment()
     sessions: Sessions
     backbone: Backbone
     recipes: Annotated[dict[Name, Recipe], BeforeValidator(filled)]

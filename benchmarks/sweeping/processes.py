@@ -20,6 +20,7 @@ from benchmarks.sweeping.progress import Event, Listener
 from benchmarks.sweeping.worker import POLL_SECONDS, Task, work
 from benchmarks.system.errors import StorageError, storage_error
 from benchmarks.system.files import locked
+from benchmarks.system.surroundings import settle
 from protocols.own_folder import take_own_folder
 
 Handler = Callable[[int, FrameType | None], None] | signal.Handlers
@@ -27,8 +28,6 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
     """Main function of a worker process. It ignores Ctrl-C, which the launcher handles, and exits if the launcher is gone."""
-    from benchmarks.system.surroundings import settle
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settle()
     take_own_folder(task.settings.methods_dir)

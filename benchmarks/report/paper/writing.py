@@ -12,6 +12,7 @@ import pandas as pd
 from benchmarks.report.figures.drawing import csv_of
 from benchmarks.report.paper.tables import PaperRow, PaperTable
 from benchmarks.system.errors import UsageError
+from protocols.messages import unknown
 
 FORMATS = {"latex": ".tex", "csv": ".csv", "parquet": ".parquet"}
 """Names of formats, and the endings of their files."""
@@ -63,8 +64,6 @@ def encoded(table: PaperTable, kind: str) -> bytes:
 
 def check_format(kind: str) -> None:
     """Raises UsageError for a format that there is not, or that cannot be written here."""
-    from protocols.messages import unknown
-
     if kind not in (known := [*FORMATS, CURVES]):
         raise UsageError(f"--export: {unknown('format', kind, known)}")
     if kind == "parquet" and importlib.util.find_spec("pyarrow") is None:
