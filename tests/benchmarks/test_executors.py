@@ -566,7 +566,7 @@ def test_yes_is_an_option_without_a_value() -> None:
     assert flags({"exclusive": "yes", "partition": "gpu"}) == {"exclusive": True, "partition": "gpu"}
 
 
-def test_the_words_of_sbatch_are_taken_out_of_submitits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_words_of_sbatch_are_taken_out_of_submitits() -> None:
     text = (
         "Command failed\nsbatch: error: invalid partition specified: nowhere\nsbatch: error: Batch job submission failed: Invalid name\n\n"
     )

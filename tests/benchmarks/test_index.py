@@ -220,7 +220,7 @@ def test_the_library_is_what_its_makers_published() -> None:
     assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in SHAS} == SHAS
 
 
-def test_a_foreign_protocol_is_named_and_an_empty_folder_has_no_page(story: Path, tmp_path: Path, save: Callable[..., None]) -> None:
+def test_a_foreign_protocol_is_named_and_an_empty_folder_has_no_page(story: Path, tmp_path: Path) -> None:
     assert html.write_index(story) is None, "nobody knows a protocol `hand`"
     assert html.write_index(tmp_path / "none") is None
     told, faults = index.told_of(story, [])

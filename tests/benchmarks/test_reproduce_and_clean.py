@@ -89,9 +89,7 @@ def test_clean_lists_and_removes_what_is_named(asked: list[str], tmp_path: Path,
     assert len(list((results / "records").rglob("seed00.json"))) == 1
 
 
-def test_clean_removes_records_that_no_protocol_describes(
-    make_record: MakeRecord, costs: Costs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clean_removes_records_that_no_protocol_describes(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
     """Of the protocol `digits`: those with another rate than its file has now. Those of a protocol that is not the suite's stay."""
     committed = Path(__file__).resolve().parents[2] / "results" / "records" / "digits" / "paper.paper"
     [kept] = [path for path in committed.glob("proto-raw_mean*/seed00.json") if "@" not in path.parent.name]

@@ -46,7 +46,7 @@ def test_numbers_below_one_are_refused(arguments: list[str], capsys: pytest.Capt
     assert "must be at least 1" in capsys.readouterr().err
 
 
-def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "cifar100").mkdir()  # a folder that holds no images: nothing is downloaded
     assert main(["--only", "base", "--no-compile", "--data-root", str(tmp_path), "--results", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("timing: cifar100")

@@ -55,7 +55,7 @@ def test_mixtures_stand_after_the_images_and_a_share_far_from_half_becomes_half(
     assert torch.allclose(views[1], 10 * views[0])
 
 
-def test_two_views_are_averaged_over_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_views_are_averaged_over_all_columns() -> None:
     """Idle columns stand in the denominator: five columns for two classes, one pair and two idle ones."""
     kind: Any = CosFace(CosFace.Config(scale=1.0, margin=0.0, pairs=False))
     head = ProjectedHead(2, torch.nn.Identity(), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), learns=True)

@@ -53,7 +53,7 @@ def test_queries_are_judged_alone() -> None:
     assert not torch.allclose(attended_cosines(attention, rows[:2], x), together[:, :2], atol=1e-3), "a new class changes old scores"
 
 
-def test_the_loss_is_over_classes_and_as_many_turned_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_is_over_classes_and_as_many_turned_ones() -> None:
     """Features are the images' four pixels. Two classes, one query each: rows are both supports and both turned ones, one angle a class."""
     torch.manual_seed(0)
     kind, attention, modes = Episodes(Episodes.Config()), Attention(4).eval(), []

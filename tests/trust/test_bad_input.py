@@ -193,7 +193,7 @@ def test_yaml_that_unfolds(text: str, tmp_path: Path) -> None:
     assert memory() - before < 500 * 1024
 
 
-def test_mappings_may_still_be_shared(tmp_path: Path) -> None:
+def test_mappings_may_still_be_shared() -> None:
     """Merge keys, also of a mapping that merges another and overrides it."""
     assert parse_yaml("a: &a {k: 1, l: 2}\nb: &b {<<: *a, k: 3}\nc: {<<: *b, l: 4}")["c"] == {"k": 3, "l": 4}
 

@@ -118,7 +118,7 @@ def test_an_option_of_export_and_compare_with_every_string(value: str, tmp_path:
 
 @pytest.mark.parametrize("option", ["--results", "--data-root"])
 @pytest.mark.parametrize("value", ["", "a\nb", "\x1b[31m", "\0"], ids=repr)
-def test_folders_that_are_none(option: str, value: str, tmp_path: Path) -> None:
+def test_folders_that_are_none(option: str, value: str) -> None:
     assert ask(f"{option}={value}", "--plan").fault(option) == ""
 
 
