@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.edited import edited
 from benchmarks.records.predictions import are_of, kept_predictions
+from benchmarks.records.stated import stated_version
 from benchmarks.report.bases import in_words
 from benchmarks.report.environments import environment_lines
 from benchmarks.report.frame import label_of
@@ -30,6 +31,9 @@ def provenance(section: Section) -> list[str]:
             lines.append(
                 f"- **The sources of {label_of(of_variant[0])} have changed since seed {seeds_of} was run, under the same version.**"
             )
+        run = of_variant[0].identity
+        if (now := stated_version(run.method)) is not None and run.version < now:
+            lines.append(f"- **{label_of(of_variant[0])} was run by version {run.version} of its method**, which is at version {now} now.")
     images = sum(records[0].sessions[-1].total)
     width = sampling_half_width(50.0, images)
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")

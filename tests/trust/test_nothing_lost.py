@@ -259,6 +259,15 @@ def test_an_edited_method_does_not_return_old_numbers_in_silence(
     assert "have changed" not in (results / "tiny.md").read_text()
 
 
+def test_a_page_says_that_its_rows_are_of_an_older_version(run: Run, mine: Path, results: Path, yaml: Path) -> None:
+    assert run("mine") == 0
+    assert "of its method" not in (results / "tiny.md").read_text()
+    mine.write_text(METHOD.replace("    title =", "    version = 2\n    title ="))
+    forget()
+    assert main(["--protocol", str(yaml), "--report-only", "--results", str(results)]) == 0
+    assert "**Mine was run by version 1 of its method**, which is at version 2 now." in (results / "tiny.md").read_text()
+
+
 def test_force_leaves_the_record_until_the_new_one_is_whole(run: Run, mine: Path, results: Path) -> None:
     assert run("mine") == 0
     before = records(results)
