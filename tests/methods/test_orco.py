@@ -18,6 +18,7 @@ from methods.parts.grouped import pulled_by_groups
 from methods.parts.projected import ProjectedHead
 from protocols.schema import Sessions
 from tests.methods.conftest import Enter
+from tests.methods.runs import before_loss
 
 AXES = torch.eye(3)
 
@@ -113,6 +114,20 @@ def test_cross_entropy_of_base_images_counts_as_the_config_says() -> None:
     assert losses[1] - losses[0] == pytest.approx(0.6 * math.log(1 + math.exp(-1)))
 
 
+def test_a_sessions_loss_by_hand() -> None:
+    """Of three targets, one is the base class's, one the shot's and one free; an image of both seen classes is at its target.
+    Cross-entropy .5 log(1 + 1/e). Spread of the novel mean and the free target, log(e + 1): the base mean has no part in it.
+    Contrast: anchors are the novel target, under the shot's label, and the free one, so shot and novel target have one positive each, and
+    two others at right angles; base image and free target have none."""
+    made: Any = object.__new__(OrCo)
+    made.context, made.session = SimpleNamespace(sessions=Sessions(base=1, way=1, count=2, shots=1)), 1
+    made.model = SimpleNamespace(head=ProjectedHead(3, torch.nn.Identity(), AXES))
+    made.mbatch, made.now = [None, torch.tensor([0, 1])], SimpleNamespace(features=torch.tensor([[2.0, 0.0, 0.0], [0.0, 5.0, 0.0]]))
+    made.config = OrCo.Config(epsilon=0.0, temperature=1.0)
+    pulled, apart, contrast = 0.5 * math.log(1 + 1 / math.e), math.log(math.e + 1), math.log(1 + 2 / math.e)
+    assert float(made.session_loss()) == pytest.approx(pulled + apart + contrast)
+
+
 def test_novel_images_count_alike_however_many_base_images_stand_beside_them() -> None:
     """As in the released code: a mean over the novel images and one over the others, each with its weight; a group may be empty."""
     logits, labels = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0], [2.0, 0.0]]), torch.tensor([0, 0, 0, 1])
@@ -136,3 +151,24 @@ def test_a_session_keeps_five_images_a_base_class_and_all_shots(enter: Enter) ->
     assert all(torch.equal(value, first[name]) for name, value in s.first_projector.items())
     assert not torch.equal(s.model.head.project[0].weight, first["0.weight"])
     assert len(contender.test(2).predictions) > 0
+
+
+def test_a_session_begins_with_the_bases_projector_and_shows_each_image_twice(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All shots so far, and five images of each base class: ten times an epoch each class, as there are five of it."""
+    contender = enter("orco", "epochs=1")
+    s: Any = contender.strategy
+    first = {name: value.clone() for name, value in s.model.head.project.state_dict().items()}
+    begun: list[bool] = []
+    shown: list[int] = []
+
+    def before_epoch(epoch: int) -> None:
+        begun.append(all(torch.equal(value, first[name]) for name, value in s.model.head.project.state_dict().items()))
+
+    s.before_epoch = before_epoch
+    before_loss(monkeypatch, OrCo, lambda strategy: shown.extend(strategy.mb_y.tolist()))
+    for session, classes in ((0, 0), (1, 8), (2, 10)):
+        shown.clear()
+        contender.train(session, 0)
+        assert sorted(shown) == [label for label in range(classes) for _ in range(2 * 5)]
+    assert begun == [True, True], "and not with what the session before made of it"
+    assert not torch.equal(s.model.head.project[0].weight, first["0.weight"])
