@@ -17,7 +17,7 @@ from methods.parts.features import likeness
 from methods.parts.heads import CosineHead, unit
 from methods.parts.projected import ProjectedHead
 from protocols.schema import Sessions
-from tests.methods.by_hand import step_of
+from tests.methods.by_hand import plain, rows_of, step_of
 from tests.methods.conftest import Enter
 
 FEW = Sessions(base=2, way=1, count=1, shots=1)
@@ -112,6 +112,37 @@ def test_a_novel_spread_is_a_share_of_its_own_and_the_likest_base_ones() -> None
     assert torch.allclose(made.spreads[2], 0.6 * (torch.tensor([math.sqrt(2), 0.0]) + (weights @ made.spreads[:2])[0]))
     assert made.means[2].tolist() == [2.0, 1.0]
     assert class_spreads(features, torch.tensor([0, 1])).tolist() == [[0.0, 0.0], [0.0, 0.0]], "one vector spreads nowhere"
+
+
+def test_a_sessions_targets_are_each_nearest_to_the_class_they_are_of() -> None:
+    """Three classes on the axes, without spread: targets at (2, -1, -1) / sqrt(6) and so on, in the classes' order. The novel shots, at the
+    third axis, come after the samples."""
+    made = learner(base_samples=3, novel_samples=2)
+    made.model.head = ProjectedHead(3, torch.nn.Identity(), torch.eye(3)[:2])
+    made.means, made.spreads = torch.tensor([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), torch.zeros(2, 3)
+    made.session_indices = lambda: None
+    made.shown = lambda indices: (torch.tensor([[0.0, 0.0, 2.0]] * 2), torch.tensor([2, 2]))
+    made.before_session()
+    assert made.now.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert torch.equal(made.now.samples, made.means[made.now.labels])
+    assert torch.allclose(made.model.head.targets, (3 * torch.eye(3) - 1) / math.sqrt(6), atol=1e-5)
+
+
+def test_statistics_are_of_augmented_copies(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three copies of each shot, drawn apart; in session 0, of one of each base image."""
+    contender = enter("concm", "epochs=1", "copies=3")
+    s: Any = contender.strategy
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+    learn = ConCm.learn
+    monkeypatch.setattr(ConCm, "learn", lambda self, *what: (given.append(what), learn(self, *what)))
+    for session, label, copies in ((0, 2, 1), (1, 7, 3)):
+        contender.train(session, 0)
+        rows, (features, labels) = rows_of(contender, session, label), given[session]
+        own, still = features[labels == label], s.model.embed(plain(contender, rows)).detach()
+        assert len(own) == copies * len(rows) and torch.allclose(s.means[label], own.mean(0), atol=1e-5)
+        assert len(own.unique(dim=0)) > 0.5 * len(own), "each copy is drawn anew"
+        as_they_are = (own[:, None] - still).abs().amax(2).amin(1) < 1e-3
+        assert as_they_are.float().mean() < 0.5, "one of nine places leaves an image where it is"
 
 
 def test_a_session_keeps_shots_and_statistics_and_draws_anew(enter: Enter) -> None:
