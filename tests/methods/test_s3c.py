@@ -104,6 +104,29 @@ def test_stored_means_have_the_label_of_the_upright_class() -> None:
     assert torch.allclose(made.session_loss(), shots + 5 * F.cross_entropy(joint(made.stored), torch.tensor([0, 4])))
 
 
+def test_a_session_draws_noise_of_rows_and_dropout_of_the_shots() -> None:
+    """From torch's own generator: noise of every row, then what the attention drops of weights and output. Stored means come after the
+    attention, and keep all they have. `noise: false` leaves the dropout."""
+    made = learner()
+    head = made.model.head = StochasticHead(3, 16.0, Attention(3))
+    head.grow(3)
+    made.stored = torch.eye(3)[:2]
+    made.mbatch = [torch.randn(5, 12), torch.zeros(5)]
+    for stochastic in (True, False):
+        made.config = S3c.Config(noise=stochastic)
+        torch.manual_seed(7)
+        found = made.forward()
+        torch.manual_seed(7)
+        noise = torch.randn(3, 4, 3) if stochastic else torch.zeros(3, 4, 3)
+        drawn = [torch.rand(20, 1, 1), torch.rand(20, 1, 3)]
+        x = made.mb_x.view(20, 3)
+        values = head.attention.out(head.attention.value(x) * (drawn[0] >= 0.1)[:, 0] / 0.9) * (drawn[1] >= 0.5)[:, 0] / 0.5
+        shots = F.layer_norm(x + values, (3,))
+        rows = (head.means() + 0.01814993 * noise).flatten(0, 1)
+        expected = 16 * F.cosine_similarity(torch.cat([shots, made.stored])[:, None], rows, dim=2)
+        assert torch.allclose(found, expected, atol=1e-3)
+
+
 def test_an_image_is_scored_by_its_turns_each_in_its_own_columns() -> None:
     made, x = learner(), torch.randn(3, 8)
     joint = made.model.head.joint(x.view(12, 2)).view(3, 4, 12)
