@@ -117,14 +117,15 @@ def test_cross_entropy_of_base_images_counts_as_the_config_says() -> None:
 def test_a_sessions_loss_by_hand() -> None:
     """Of three targets, one is the base class's, one the shot's and one free; an image of both seen classes is at its target.
     Cross-entropy .5 log(1 + 1/e). Spread of the novel mean and the free target, log(e + 1): the base mean has no part in it.
-    Contrast: anchors are the novel target, under the shot's label, and the free one, so shot and novel target have one positive each, and
-    two others at right angles; base image and free target have none."""
+    Contrast: anchors are the novel target, under the shot's label, and the free one, each twice as in phase 2. Shot and novel targets have
+    two positives each, and three others at right angles; a free target its other copy, and four at right angles; the base image none."""
     made: Any = object.__new__(OrCo)
     made.context, made.session = SimpleNamespace(sessions=Sessions(base=1, way=1, count=2, shots=1)), 1
     made.model = SimpleNamespace(head=ProjectedHead(3, torch.nn.Identity(), AXES))
     made.mbatch, made.now = [None, torch.tensor([0, 1])], SimpleNamespace(features=torch.tensor([[2.0, 0.0, 0.0], [0.0, 5.0, 0.0]]))
     made.config = OrCo.Config(epsilon=0.0, temperature=1.0)
-    pulled, apart, contrast = 0.5 * math.log(1 + 1 / math.e), math.log(math.e + 1), math.log(1 + 2 / math.e)
+    pulled, apart = 0.5 * math.log(1 + 1 / math.e), math.log(math.e + 1)
+    contrast = (3 * math.log(2 + 3 / math.e) + 2 * math.log(1 + 4 / math.e)) / 5
     assert float(made.session_loss()) == pytest.approx(pulled + apart + contrast)
 
 
