@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from methods.contract.facts import FAULTS
 from methods.contract.files import kind_files, method_file, method_files
 from methods.parts.own_files import out_of_bounds
 from protocols.loading import unknown
-from protocols.reading import InputError, odd_space, short
+from protocols.reading import InputError, short
 from protocols.unchanged import kept_unchanged
-
-GROUP = "[a-z][a-z0-9_]{0,63}"
-"""Form of a group's name, which becomes part of the name of a page."""
 
 
 class MethodError(InputError):
@@ -62,18 +59,13 @@ def entry_in(path: Path) -> Entry:
         raise MethodError(f"{path}, line {reached[0]}: imports {reached[1]}; a method gets what it may touch from its context")
     for node in module.body:
         if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
-            title = facts["title"]
-            if title is not None and not (isinstance(title, str) and title.strip() and title.isprintable()):
-                odd = odd_space(title) if isinstance(title, str) else ""
-                raise MethodError(f"{path}: title of {node.name} must be one line of printable text{odd and f' ({odd})'}")
-            presets = facts.get("presets", {"default": {}})
-            if not isinstance(presets, dict) or not presets:
-                raise MethodError(f"{path}: presets of {node.name} must be a literal dictionary with at least one entry")
-            group = facts.get("group", "")
-            if not isinstance(group, str) or (group and not re.fullmatch(GROUP, group)):
-                raise MethodError(f"{path}: group of {node.name} must be a literal of a-z, 0-9 and _, at most 64 letters")
+            stated = {"title": facts["title"], "presets": facts.get("presets", {"default": {}}), "group": facts.get("group", "")}
+            for what, fault_of in FAULTS.items():
+                if (fault := fault_of(stated[what])) and not (what == "title" and stated[what] is None):
+                    raise MethodError(f"{path}: {what} of {node.name} {fault}")
+            presets, group = tuple(stated["presets"]), stated["group"]
             summary = (ast.get_docstring(module) or "").splitlines() or [""]
-            return Entry(path.stem, str(facts["title"]), summary[0], tuple(presets), node.name, group, str(facts.get("needs", "")))
+            return Entry(path.stem, str(facts["title"]), summary[0], presets, node.name, group, str(facts.get("needs", "")))
     raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
 
 
