@@ -46,5 +46,16 @@ def kind_folders() -> list[Path]:
 def shown(package: str, name: str) -> str:
     """The file of a method or base kind as messages name it: `methods/lecnet.py`, or the path of a user's own."""
     path = method_file(name) if package == "methods" else kind_file(name)
+    return str(path) if path is not None and is_own(path) else f"{package.replace('.', '/')}/{name}.py"
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file lies in the user's own folder."""
     own = own_folder()
-    return str(path) if path is not None and own is not None and path.is_relative_to(own) else f"{package.replace('.', '/')}/{name}.py"
+    return own is not None and path.is_relative_to(own)
+
+
+def there_before(name: str) -> list[str]:
+    """The other methods, whose names and titles this one must leave to them; for one of the suite's, these are the suite's alone."""
+    files = method_files()
+    return sorted(other for other, path in files.items() if other != name and (is_own(files[name]) or not is_own(path)))

@@ -22,19 +22,10 @@ if TYPE_CHECKING:
 
 def load_method(name: str) -> type[SessionStrategy]:
     """Imports the method's class. Raises MethodError if the file cannot be imported or is not a method."""
-    from methods.contract.strategy import SessionStrategy
+    from methods.contract.checking import check_method
 
     entry = read_entry(name)
-    method = getattr(imported_file("methods", name), entry.class_name, None)
-    if not (isinstance(method, type) and issubclass(method, SessionStrategy)):
-        raise MethodError(f"{shown('methods', name)}: {entry.class_name} must derive from methods.contract.strategy.SessionStrategy")
-    if tuple(method.presets) != entry.presets:
-        raise MethodError(f"{shown('methods', name)}: {entry.class_name} must write out its presets, even if it shares another method's")
-    if getattr(method, "needs", "") != entry.needs:
-        raise MethodError(
-            f"{shown('methods', name)}: {entry.class_name} must write out what it needs, even if it is what another method needs"
-        )
-    return method
+    return check_method(getattr(imported_file("methods", name), entry.class_name, None), entry)
 
 
 def imported_file(package: str, name: str) -> ModuleType:
@@ -42,12 +33,12 @@ def imported_file(package: str, name: str) -> ModuleType:
     try:
         join_own_folder(package)
         return importlib.import_module(f"{package}.{name}")
-    except Exception as error:  # a user's file may fail in any way
-        why, line = f"{type(error).__name__}: {first_line(error)}", line_of(error, name)
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way
+        why, line = ": ".join(filter(None, (type(error).__name__, first_line(error)))), line_of(error, name)
         raise MethodError(f"{shown(package, name)} cannot be imported: {why}" + (f" (line {line})" if line else "")) from error
 
 
-def line_of(error: Exception, name: str) -> int | None:
+def line_of(error: BaseException, name: str) -> int | None:
     """The last line of this method's file that led to the error; None if the error did not come from it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == f"{name}.py"]
     return lines[-1] if lines else None
