@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +14,26 @@ from benchmarks.base.features import BaseFeatures, embed_all, embedding_key
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
+from benchmarks.running.returned import described
 from methods.contract.strategy import SessionStrategy
 
 BATCH = 500  # features scored at once
 ROUNDING = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
 """Largest change of features and scores, relative to their norm, when the other images of the batch change."""
 
+BROKEN: dict[str, Callable[[Tensor], Tensor]] = {
+    "scores are NaN": torch.isnan,
+    "scores are infinite; only -inf is a score, of a class that is never predicted": torch.isposinf,
+    "scores of an image are -inf for all classes; one of them must be finite": torch.isneginf,
+}
+"""What is wrong with scores, as the largest of each image shows."""
 
 Known = dict[int, Tensor]
 """Features of test images under one backbone, by the session that added them."""
 
 
 class ScoreError(RuntimeError):
-    """A method's scores have the wrong shape, are NaN, or depend on the other images of the batch."""
+    """A method's scores have the wrong form, are NaN or infinite, or depend on the other images of the batch."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +86,13 @@ class Evaluator:
                 indices = torch.from_numpy(self._split.test[number])
                 for features in self._embed(strategy, known, number, indices).split(BATCH):
                     scores = strategy.scores(features)
-                    if scores.shape != (len(features), seen):
-                        raise ScoreError(f"session {session}: scores are {list(scores.shape)}, not {[len(features), seen]}")
-                    broken.append(torch.isnan(scores).any())
+                    check_form(scores, [len(features), seen], session)
+                    broken.append(torch.stack([test(scores.amax(1)).any() for test in BROKEN.values()]))
                     predictions.append(scores.argmax(1))
                 labels.append(self._tensors.test_labels[indices])
-        if bool(torch.stack(broken).any()):
-            raise ScoreError(f"session {session}: scores are NaN")
+        for what, found in zip(BROKEN, torch.stack(broken).any(0).tolist(), strict=True):
+            if found:
+                raise ScoreError(f"session {session}: {what}")
         predicted, label = torch.cat(predictions).cpu().numpy(), torch.cat(labels).cpu().numpy()
         right = np.bincount(label[predicted == label], minlength=seen)
         total = np.bincount(label, minlength=seen)
@@ -133,6 +141,15 @@ class Evaluator:
         if number not in known:
             known[number] = embed_all(strategy.embed, self._tensors.test, indices, self.transform)
         return known[number]
+
+
+def check_form(scores: object, shape: list[int], session: int) -> None:
+    """Raises ScoreError unless these are numbers of that shape."""
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        expected = "scores() must return a floating-point tensor [N, classes seen]"
+        raise ScoreError(f"session {session}: {expected}, and returned {described(scores)}")
+    if list(scores.shape) != shape:
+        raise ScoreError(f"session {session}: scores are {list(scores.shape)}, not {shape}")
 
 
 def compare(again: Tensor, first: Tensor, rounding: float, what: str) -> None:

@@ -44,7 +44,16 @@ def test_counts_agree_with_predictions_made_by_hand(contender: Contender) -> Non
     [
         (lambda f: torch.zeros(len(f), 7), "scores are"),
         (lambda f: torch.zeros(len(f) - 1, 6), "scores are"),
-        (lambda f: torch.full((len(f), 6), torch.nan), "NaN"),
+        (lambda f: torch.full((len(f), 6), torch.nan), "session 0: scores are NaN"),
+        (lambda f: torch.zeros(len(f), 6).index_fill(1, torch.tensor([2]), torch.inf), "session 0: scores are infinite"),
+        (lambda f: torch.full((len(f), 6), -torch.inf), "session 0: scores of an image are -inf for all classes"),
+        (lambda f: None, r"scores\(\) must return a floating-point tensor \[N, classes seen\], and returned None$"),
+        (lambda f: [[0.0] * 6] * len(f), "and returned a value of type list$"),
+        (lambda f: np.zeros((len(f), 6)), "and returned a NumPy array of float64"),
+        *(
+            (lambda f, d=d: torch.zeros(len(f), 6, dtype=d), f"and returned a tensor of {d}")
+            for d in (torch.int64, torch.bool, torch.cfloat)
+        ),
     ],
 )
 def test_wrong_scores_are_refused(scores, message: str, contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
@@ -52,6 +61,11 @@ def test_wrong_scores_are_refused(scores, message: str, contender: Contender, mo
     monkeypatch.setattr(contender.strategy, "scores", scores)
     with pytest.raises(ScoreError, match=message):
         contender.seed_context.evaluator.evaluate(contender.strategy, 0)
+
+
+def test_a_class_may_be_ruled_out(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contender.strategy, "scores", lambda f: torch.zeros(len(f), 6).index_fill(1, torch.tensor([0, 1, 2]), -torch.inf))
+    assert set(contender.seed_context.evaluator.evaluate(contender.strategy, 0).predictions.tolist()) == {3}
 
 
 def test_the_same_rule_predicts_in_every_session(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
