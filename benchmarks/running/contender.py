@@ -19,6 +19,7 @@ from benchmarks.running.audit import images_outside, numbers_kept, untouched
 from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
+from benchmarks.running.returned import hooks_checked
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.selection import Measured, weighted
@@ -89,13 +90,14 @@ class Contender:
     def train(self, session: int, seed: int) -> None:
         """Trains the strategy on a session. Its random numbers depend only on the seed and the session.
 
-        Raises what the method raises; LeakError or BudgetError if it has kept images that it may not keep.
+        Raises what the method raises; HookError for what its hooks return wrongly; LeakError or BudgetError if it has kept images that
+        it may not keep.
         """
         self.open(session)
         if self.find_epochs is not None and session:
             self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
         seed_generators(seed, f"session{session}")
-        with blocked(self.seed_context.blocked_folders):
+        with blocked(self.seed_context.blocked_folders), hooks_checked(self.strategy):
             self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
         self.check_kept(session)
 

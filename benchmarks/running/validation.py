@@ -15,6 +15,7 @@ from benchmarks.running.contender import Contender
 from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked
+from benchmarks.running.returned import hooks_checked
 from benchmarks.system.streams import seed_generators
 from methods.contract.selection import Measured
 from methods.contract.strategy import SessionStrategy
@@ -56,7 +57,7 @@ def trained_without(contender: Contender, session: int, seed: int, left_out: Ind
     train = tuple(own[~out] if number == session else indices for number, indices in enumerate(context.split.train[: session + 1]))
     experience = make_experiences(replace(context.split, train=train), context.tensors.labels)[session]
     seed_generators(seed, f"session{session}")
-    with blocked(context.blocked_folders):
+    with blocked(context.blocked_folders), hooks_checked(strategy):
         strategy.train(experience, eval_streams=[])
     return strategy.epochs_chosen
 

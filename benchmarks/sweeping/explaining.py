@@ -6,9 +6,11 @@ import linecache
 import traceback
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from benchmarks.system.errors import USER_ERRORS
 from benchmarks.system.files import SUITE_ROOT
-from protocols.messages import first_line
+from protocols.messages import explain, first_line
 
 NOT_A_METHODS = ("methods.contract.", "methods.parts.")
 """Modules of methods/ whose code is the suite's: what stands there is named only if no method's own code led to it."""
@@ -19,6 +21,8 @@ def explained(error: BaseException) -> str:
     text = first_line(error)
     if "more than 1 value per channel" in text:  # torch; planning finds it where a session has no exemplars
         return f"batch norm cannot train on a batch of one image; change the method's batch, or its batch_norm to eval ({text})"
+    if isinstance(error, ValidationError):  # its first line counts the faults, and names none
+        return f"{error.title}, {explain(error)}"
     return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
 
 
