@@ -67,6 +67,8 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
         yield f"{own} must write out its presets, even if it shares another method's"
     if getattr(method, "needs", "") != entry.needs:
         yield f"{own} must write out what it needs, even if it is what another method needs"
+    if method.group != entry.group:
+        yield f"{own} must write out its group, even if it is another method's"
     yield from faults_of_config(method, own)
     yield from faults_of_bases(method, own)
     yield from faults_of_names(method, entry)

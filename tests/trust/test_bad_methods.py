@@ -128,6 +128,14 @@ def test_a_method_that_hides_a_group(own_methods: Path) -> None:
     assert answer.fault(f"{own_methods / 'modern.py'}: must have another name: modern is a group of methods") == ""
 
 
+def test_a_group_is_written_out(own_methods: Path) -> None:
+    """The list would show the method among all others, and its rows would stand on the group's page."""
+    text = '"""Mine."""\nfrom methods.teen import Teen\n\n\nclass Mine(Teen):\n    title = "Mine"\n'
+    assert planned(own_methods, text).fault(f"{own_methods / 'mine.py'}: Mine must write out its group") == ""
+    (own_methods / "mine.py").unlink()
+    assert planned(own_methods, text.replace("Mine", "Yours") + '    group = "modern"\n', "yours", "yours").status == 0
+
+
 def test_who_was_there_first_is_not_blamed(own_methods: Path) -> None:
     """A file of the user's takes the title of one method and hides the group of another; both can still be named."""
     (own_methods / "modern.py").write_text(HONEST.replace('"Mine"', '"iCaRL"'), encoding="utf-8")
