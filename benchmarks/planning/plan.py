@@ -15,6 +15,7 @@ from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import SessionStrategy
 from methods.contract.facts import GROUP
+from methods.contract.files import shown
 from methods.contract.loading import kind_and_parents, load_base_kind, load_method
 from methods.contract.registry import MethodError, base_kind_names, method_names, parse_variant, read_entry
 from protocols import seeds as of_seeds
@@ -172,7 +173,7 @@ def make_identity(request: Request, method: str, preset: str, overrides: dict[st
     config = effective(protocol, request.recipe, method, preset, own)
     base = cls.own_base(preset)
     if base not in (known := base_kind_names()):
-        raise MethodError(f"methods/{method}.py: {unknown('base kind', base, known)}")
+        raise MethodError(f"{shown('methods', method)}: {unknown('base kind', base, known)}")
     *parents, stage = stages(protocol, request.recipe, cls, kind or base, of_kinds)
     changed = {f"{one.base}.{key}": one.config[key] for one in (*parents, stage) for key in of_kinds.get(one.base, {})}
     return Identity(

@@ -17,6 +17,7 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.process_settings import ProcessSettings
 from methods.contract import KindConfig, MethodConfig
 from methods.contract.config import OwnConfig
+from methods.contract.files import shown
 from methods.contract.loading import kind_and_parents, load_base_kind, load_method
 from methods.contract.registry import MethodError, base_kind_names, parse_variant
 from methods.parts.backbones import BACKBONES, build_backbone
@@ -173,5 +174,5 @@ def import_method(name: str) -> type[SessionStrategy]:
     finally:
         changed = settings.put_back()
     if changed:
-        raise MethodError(f"methods/{name}.py: importing it sets {changed[0]}; a method must leave it as it was")
+        raise MethodError(f"{shown('methods', name)}: importing it sets {changed[0]}; a method must leave it as it was")
     return method

@@ -49,7 +49,7 @@ def refuse_impossible(protocol: Protocol, runs: Sequence[Identity], settings: Se
             except ValueError as error:
                 if said_by_itself(error):
                     refused[f"{run.variant} under recipe {run.recipe}" if several else run.variant] = first_line(error)
-            except Exception:
+            except (Exception, SystemExit):
                 pass
     if refused:
         told = "; ".join(f"{name}: {reason}" for name, reason in refused.items())

@@ -50,7 +50,7 @@ def check(variant: str, settings: Settings) -> bool:
         for name, of_contract in CHECKS.items():
             try:
                 of_contract(bench)
-            except Exception as error:  # a method may fail in any way
+            except (Exception, SystemExit) as error:  # a method may fail in any way
                 print(f"  FAIL  {name}", f"        {error if isinstance(error, BrokenError) else explained(error)}", sep="\n", flush=True)
                 if place := place_of(error):
                     print(f"        {place}", flush=True)

@@ -116,6 +116,7 @@ def own(tiny: Protocol, settings: Settings, tmp_path: Path, methods_in: Callable
         ("np.linalg.inv(np.zeros((2, 2)))", "return 0"),
         ("self.context.untrained_network()", "return 0"),
         ("pass", "return {}['none']"),
+        ("raise SystemExit", "return 0"),
     ],
 )
 def test_an_own_method_is_left_to_its_run_where_it_does_not_refuse_itself(adopts: str, budget: str, own: Callable[..., str]) -> None:

@@ -205,6 +205,11 @@ def test_a_method_that_fails_is_told_where(small: Callable[[str, str], tuple[boo
     assert said.splitlines()[-1].startswith(f"0 of {len(CHECKS)}")
 
 
+def test_a_method_that_leaves_python_has_failed(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    passed, said = small("honest", HONEST + "\n    def before_session(self):\n        raise SystemExit\n")
+    assert not passed and "SystemExit" in said and "honest.py, line 10, in before_session: raise SystemExit" in said
+
+
 def test_what_moves_unsaid_is_named(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A parameter that no optimiser has, changed in the loss."""
     method = load_method("ft_cnn")
