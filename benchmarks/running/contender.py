@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,13 @@ from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.selection import Measured, weighted
 from methods.contract.strategy import SessionStrategy
+
+
+class SeedError(RuntimeError):
+    """A method has seeded the global generator, from which all draws of its session come."""
+
+
+SEEDED = "the method seeds torch's generator, which then draws the same under every seed; draw from it as it is, it follows the run's seed"
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Contender:
     """What is stored of the part of the backbone that no session trains."""
     find_epochs: Callable[[Contender, int, int], int] | None = None
     """Under selection val: the number of epochs of a session, by session and seed (benchmarks/running/validation.py)."""
+    network_seeds: Collection[int] = ()
+    """What torch's generator is seeded with where the method asks for an untrained network."""
     shown: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     known: Known = field(default_factory=dict)
 
@@ -90,15 +99,18 @@ class Contender:
     def train(self, session: int, seed: int) -> None:
         """Trains the strategy on a session. Its random numbers depend only on the seed and the session.
 
-        Raises what the method raises; HookError for what its hooks return wrongly; LeakError or BudgetError if it has kept images that
-        it may not keep.
+        Raises what the method raises; HookError for what its hooks return wrongly; SeedError if it seeds torch's generator; LeakError or
+        BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
         if self.find_epochs is not None and session:
             self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
         seed_generators(seed, f"session{session}")
+        seeded = {torch.initial_seed(), *self.network_seeds}
         with blocked(self.seed_context.blocked_folders), hooks_checked(self.strategy):
             self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
+        if torch.initial_seed() not in seeded:
+            raise SeedError(f"session {session}: {SEEDED}")
         self.check_kept(session)
 
     def test(self, session: int) -> Evaluation:

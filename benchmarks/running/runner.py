@@ -32,7 +32,7 @@ from benchmarks.running.side_by_side import runs_beside, session_steps
 from benchmarks.running.telling import told
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiling_pays
-from benchmarks.system.streams import seed_generators
+from benchmarks.system.streams import seed_generators, torch_seed
 from methods.contract.context import MethodContext
 from methods.contract.loading import load_base_kind, load_method
 from methods.contract.memory import Memory
@@ -87,7 +87,9 @@ class Runner(SeedGroups):
         # A method with an augmentation of its own gets its images anew: the stored views are of the protocol's.
         outputs = base.outputs if augment is None else None
         of_run = (strategy, seed_context, images, memory, budget, features.train, env, base_parameters, base.seconds)
-        return Contender(*of_run, most_numbers=most, outputs=outputs, find_epochs=find)
+        streams = ("init", *(f"init/{stage.base}" for stage in identity.stages))
+        seeds = [torch_seed(identity.seed, name) for name in streams]
+        return Contender(*of_run, most_numbers=most, outputs=outputs, find_epochs=find, network_seeds=seeds)
 
     def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""

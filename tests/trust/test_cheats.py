@@ -24,6 +24,7 @@ from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.report.frame import label_of
 from benchmarks.running.audit import TraceError
+from benchmarks.running.contender import SeedError
 from benchmarks.running.evaluate import ScoreError
 from benchmarks.running.runner import Runner
 from benchmarks.running.shared_state import MethodState, SharedStateError
@@ -108,6 +109,7 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
     "hides:numpy_file": (LeakError, r"opened .*images\.npy for writing"),
     "hides:open_file": (LeakError, r"opened .*images for writing"),
     "hides:torch_file": (LeakError, r"opened .*images that was written while the command ran"),
+    "seeds:torch": (SeedError, "session 0: the method seeds torch's generator"),
     "carries:class_dictionary": (SharedStateError, r"changes methods\.carries\.Carries\.prototypes, which all runs share; keep .* in self"),
     "carries:class_attribute": (SharedStateError, r"changes methods\.carries\.Carries\.runs"),
     "carries:class_list": (SharedStateError, r"changes methods\.carries\.Carries\.names"),
@@ -129,7 +131,14 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
     "carries:directory": (SharedStateError, "sets the working directory to '/'"),
 }
 
-COUNTED = {"hoards:flat": 5 * 64, "hides:flat_list": 5 * 64, "hides:pooled": 5 * 16, "hides:joined": 5 * 64, "oracle_by_default:default": 0}
+COUNTED = {
+    "hoards:flat": 5 * 64,
+    "hides:flat_list": 5 * 64,
+    "hides:pooled": 5 * 16,
+    "hides:joined": 5 * 64,
+    "oracle_by_default:default": 0,
+    "seeds:forked": 0,
+}
 """Numbers that stand in the record where nothing is found out, as docs/ADDING_A_METHOD.md says. Features of the tiny network are as wide
 as its images are large."""
 
