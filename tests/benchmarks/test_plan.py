@@ -151,11 +151,15 @@ def test_a_wrong_name_is_answered_with_the_nearest(text: str, near: str, tiny: P
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "lecnet,", "lecnet,,proto", "../lecnet", "strategy", "registry", "__init__", "lecnet:paper:code", ":paper"]
-)
+@pytest.mark.parametrize("text", ["../lecnet", "strategy", "registry", "__init__", "lecnet:paper:code", ":paper"])
 def test_what_is_no_method(text: str, tiny: Protocol) -> None:
     with pytest.raises(MethodError, match="There are: "):
+        parse_methods(text, tiny)
+
+
+@pytest.mark.parametrize("text", ["", " ", "lecnet,", "lecnet,,proto"])
+def test_an_empty_name_is_none(text: str, tiny: Protocol) -> None:
+    with pytest.raises(UsageError, match="a name is empty"):
         parse_methods(text, tiny)
 
 
@@ -184,7 +188,7 @@ def test_an_empty_option_is_not_the_default(recipe: str | None, split: str | Non
 
 def test_overrides_are_yaml_values() -> None:
     variants = [("ft_cnn", "topic", None), ("lecnet", "code", None)]
-    texts = ["ft_cnn.milestones=[3, 5]", "ft_cnn.batch=null", "lecnet:code.tau_clamp=true", "lecnet.gamma=0.6", "lecnet.gamma=0.7"]
+    texts = ["ft_cnn.milestones=[3, 5]", "ft_cnn.batch=null", "lecnet:code.tau_clamp=true", "lecnet.gamma=0.7"]
     assert parse_overrides(texts, variants) == {
         "ft_cnn": {"milestones": [3, 5], "batch": None},
         "lecnet:code": {"tau_clamp": True},

@@ -19,6 +19,7 @@ from benchmarks.records.costs import Costs
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
+from benchmarks.records.stated import stated_version
 from benchmarks.records.store import Store
 from benchmarks.report import write, write_report
 from benchmarks.system.errors import RecordError
@@ -80,12 +81,13 @@ def save(results: Path, make_record: MakeRecord, costs: Costs) -> Save:
 @pytest.fixture
 def story(results: Path, save: Save, make_identity: MakeIdentity) -> Path:
     """Two methods and BaseOnly, three seeds; one run failed, one record damaged, one variant from the command line."""
-    save("lecnet:paper", LECNET, GATES, parameters_added=1000)
-    save("lecnet:paper", LECNET, overrides={"gamma": 0.6}, config={"gamma": 0.6}, parameters_added=1000)
+    version = stated_version("lecnet")
+    save("lecnet:paper", LECNET, GATES, parameters_added=1000, version=version)
+    save("lecnet:paper", LECNET, overrides={"gamma": 0.6}, config={"gamma": 0.6}, parameters_added=1000, version=version)
     save("ft_cnn:topic", FT_CNN)
     save("base_only:default", BASE_ONLY)
     store = Store(results)
-    damaged = make_identity("lecnet:paper", 2, overrides={"gamma": 0.6}, config={"gamma": 0.6})
+    damaged = make_identity("lecnet:paper", 2, overrides={"gamma": 0.6}, config={"gamma": 0.6}, version=version)
     store.path(damaged, ".json").write_bytes(b"")
     store.save_failure(make_identity("ft_cnn:topic", 2), Failure("ScoreError: session 1: scores are NaN", "Traceback"))
     return results

@@ -293,9 +293,9 @@ def test_a_record_of_a_later_release_is_named_and_left_alone(run: Run, results: 
 
 
 def test_names_that_collapse_to_one_path_stay_apart(tiny: Protocol, mine: Path) -> None:
-    edit(mine, '{"default": {}}', '{"a b": {}, "a-b": {"power": 2.0}, "a--b": {"power": 3.0}}')
+    edit(mine, '{"default": {}}', '{"a_b": {}, "a-b": {"power": 2.0}, "a--b": {"power": 3.0}}')
     forget()
-    runs = identities(make_request(tiny, None, None, "0", "mine:a b,mine:a-b,mine:a--b", []))
+    runs = identities(make_request(tiny, None, None, "0", "mine:a_b,mine:a-b,mine:a--b", []))
     stems = {run.model_copy(update={"images": "0" * 64, "precision": "fp32"}).stem for run in runs}
     assert len(stems) == 3
 
