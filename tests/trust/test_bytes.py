@@ -23,6 +23,7 @@ import methods
 from benchmarks.records.reading import read_record
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.running.contender import SeedError
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from methods.contract import files, loading
@@ -99,12 +100,19 @@ def with_a_guest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
         sys.modules.pop(f"methods.{path.stem}", None)
 
 
+def make_noise(tiny: Protocol, runner: Runner) -> None:
+    """One run that seeds and draws to its end, and one that is stopped after it has seeded torch's generator."""
+    runner.run(identity_of(tiny, "noisy"))
+    with pytest.raises(SeedError):
+        runner.run(identity_of(tiny, "noisy:torch"))
+
+
 @pytest.mark.parametrize("variant", ["ft_cnn:topic", "icarl:original", "lecnet:paper", "der:buffer200"])
 def test_adding_a_method_changes_nobodys_numbers(variant: str, tiny: Protocol, runner: Runner, with_a_guest: None) -> None:
     """Not even one that seeds and draws from the global generators between two runs."""
     identity = identity_of(tiny, variant)
     before = runner.run(identity)
-    runner.run(identity_of(tiny, "noisy"))
+    make_noise(tiny, runner)
     after = runner.run(identity)
     assert (after[0], after[2]) == (before[0], before[2])
 
@@ -113,7 +121,7 @@ def test_who_draws_from_global_generators_gets_the_same_draws(tiny: Protocol, ru
     """Nobody need seed anything: in a run alone, after others, and after somebody else has drawn; other draws for another seed."""
     identity = identity_of(tiny, "draws")
     alone = runner.run(identity)
-    runner.run(identity_of(tiny, "noisy"))
+    make_noise(tiny, runner)
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     again, other = runner.run(identity), runner.run(identity.model_copy(update={"seed": 1}))
     assert (again[0], again[2]) == (alone[0], alone[2])

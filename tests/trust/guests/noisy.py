@@ -1,4 +1,4 @@
-"""A careless guest: seeds and draws from every global generator there is."""
+"""A careless guest: draws from every global generator there is, and seeds those that cannot be watched, or torch's as well."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ class Noisy(SessionStrategy):
 
     class Config(TrainConfig):
         epochs: int = 2
+        seeds_torch: bool = False
+
+    presets = {"default": {}, "torch": {"seeds_torch": True}}
 
     def before_epoch(self, epoch: int) -> None:
         random.seed(1)
         np.random.seed(2)
-        torch.manual_seed(3)
+        if self.config.seeds_torch:
+            torch.manual_seed(3)
         torch.randn(1000), np.random.rand(1000), random.random()
