@@ -9,13 +9,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from protocols.fields import Strict
-from protocols.messages import explain, first_line, unknown
+from protocols.messages import explain, unknown
 from protocols.own_folder import backbone_file, source_of
 from protocols.reading import ProtocolError, content_of_shipped, names_in, read_yaml
 from protocols.schema import Protocol, TitledFile
 
-# methods/contract takes first_line and unknown from here; another import there would be another hash of every method's sources.
-__all__ = ["ProtocolError", "first_line", "load_protocol", "protocol_names", "unknown"]
+__all__ = ["ProtocolError", "load_protocol", "protocol_names"]
 
 FOLDER = Path(__file__).parent
 Model = TypeVar("Model", bound=Strict)

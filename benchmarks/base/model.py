@@ -144,6 +144,7 @@ class BaseSessions:
         """Of the views that a step of this kind shows."""
         own, data = kind.config.augment or self.protocol.augment, self.protocol.data
         views = [(own, None), *kind.other_views(own)]
+        # All views take one set of images, so they are images as they are tested for all of them or for none.
         if kind.config.augment is not None and all(augment == own for augment, _ in views):
             return [brought(data, own, side) for _, side in views]
         return [Transform(data, augment, side) for augment, side in views]

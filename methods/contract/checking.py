@@ -16,7 +16,8 @@ from methods.contract.hooks import AMOUNTS, Hooks
 from methods.contract.misspelt import misspelt
 from methods.contract.registry import Entry, MethodError, base_kind_names, read_entry
 from methods.contract.strategy import SessionStrategy
-from protocols.loading import explain, first_line, protocol_names, unknown
+from protocols.loading import protocol_names
+from protocols.messages import explain, first_line, unknown
 from protocols.reading import short
 
 CHOICES: dict[str, tuple[object, ...]] = {

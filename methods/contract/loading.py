@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from methods.contract.files import kind_file, shown
 from methods.contract.registry import MethodError, base_kind_names, read_entry
 from methods.parts.own_files import join_own_folder
-from protocols.loading import first_line, unknown
+from protocols.messages import first_line, unknown
 from protocols.schema import BaseRecipe
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from methods.contract.facts import FAULTS
 from methods.contract.files import kind_files, method_file, method_files
 from methods.parts.own_files import out_of_bounds
-from protocols.loading import unknown
+from protocols.messages import unknown
 from protocols.reading import InputError, short
 from protocols.unchanged import kept_unchanged
 
