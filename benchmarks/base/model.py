@@ -30,7 +30,7 @@ from methods.parts.capture import Recorder, Steps, recorder_for, steps_with
 from methods.parts.network import Network
 from protocols.schema import BaseRecipe, Protocol
 
-Progress = Callable[[str], None]
+Tell = Callable[[str], None]
 """Called with a short text that says what a run is doing."""
 
 
@@ -66,14 +66,14 @@ class BaseSession:
     recipe: BaseRecipe
     batches: Batches
     said: str
-    outputs: Callable[[Network, Progress], Outputs] | None = None
+    outputs: Callable[[Network, Tell], Outputs] | None = None
     """Reads or computes the outputs of the part that stays frozen, if the recipe stores them."""
 
     @property
     def stem(self) -> str:
         return self.cached.key.stem
 
-    def training(self, network: Network, progress: Progress, steps: Steps) -> BaseTraining:
+    def training(self, network: Network, progress: Tell, steps: Steps) -> BaseTraining:
         """`steps` is asked why a step is not recorded."""
 
         def report(epoch: int, loss: float) -> None:
@@ -149,14 +149,14 @@ class BaseSessions:
             return [brought(data, own, side) for _, side in views]
         return [Transform(data, augment, side) for augment, side in views]
 
-    def outputs(self, seed: Seed, recipe: BaseRecipe, transform: Transform, network: Network, progress: Progress) -> Outputs:
+    def outputs(self, seed: Seed, recipe: BaseRecipe, transform: Transform, network: Network, progress: Tell) -> Outputs:
         """What is stored of the part of the network that the recipe leaves frozen."""
         to_fast_layout(network, self.device)
         views = recipe.stored_views or 0
         of = (recipe.trains, views, seed.images, seed.tensors, transform, seed.env)
         return stored_outputs(self.folder, network, *of, self.wait, progress)
 
-    def model(self, seed: Seed, progress: Progress) -> BaseModel:
+    def model(self, seed: Seed, progress: Tell) -> BaseModel:
         """A copy of the run's base model.
 
         The tensors are always copied into a fresh network, so that a cached base model and a new one are identical.
@@ -189,7 +189,7 @@ class BaseSessions:
             features = base_features(self.folder, key, network, seed.tensors, seed.split, plain, self.wait)
         return BaseModel(network, features, sum(seconds), "; ".join(origins), outputs)
 
-    def _train(self, session: BaseSession, compiled: bool, progress: Progress, network: Network, _: Checkpoint) -> None:
+    def _train(self, session: BaseSession, compiled: bool, progress: Tell, network: Network, _: Checkpoint) -> None:
         """Trains one seed alone, unless it has failed together with others. Raises FloatingPointError."""
         if (error := self.errors.pop(session.stem, None)) is None:
             [error] = self.train_several([(session, network)], compiled, progress)
@@ -197,7 +197,7 @@ class BaseSessions:
             raise error
 
     def train_several(
-        self, sessions: Sequence[tuple[BaseSession, Network]], compiled: bool, progress: Progress
+        self, sessions: Sequence[tuple[BaseSession, Network]], compiled: bool, progress: Tell
     ) -> list[FloatingPointError | None]:
         """Trains several seeds' networks together, and notes what each took: an equal share."""
         started, steps = self.clock(), steps_with(self.recorder)
@@ -223,7 +223,7 @@ class BaseSessions:
         return time.perf_counter()
 
 
-def of_several(progress: Progress, count: int, text: str) -> None:
+def of_several(progress: Tell, count: int, text: str) -> None:
     progress(f"{count} seeds together: {text}")
 
 

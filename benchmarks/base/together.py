@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.base.cache import CachedBase, train_missing
 from benchmarks.base.key import BaseKey
 from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
-from benchmarks.base.model import BaseSession, BaseSessions, Progress, Seed
+from benchmarks.base.model import BaseSession, BaseSessions, Seed, Tell
 from benchmarks.base.network import without
 from benchmarks.base.taken import find_taken
 from benchmarks.system.errors import BusyError
@@ -31,7 +31,7 @@ class Line:
     network: Network | None = None
 
 
-def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Progress) -> None:
+def prepare_bases(bases: BaseSessions, seeds: Sequence[Seed], progress: Tell) -> None:
     """Trains the base sessions of seeds of one kind, recipe and number of images, as many at once as the device's memory holds.
 
     Left out are base models that are stored, or that another process is training. A seed that fails is noted in `bases.errors`, and does
@@ -69,7 +69,7 @@ def stored_at(bases: BaseSessions, seed: Seed) -> Path:
     return session.cached.path
 
 
-def train_all(bases: BaseSessions, lines: Sequence[Line], sessions: Sequence[BaseSession], progress: Progress) -> None:
+def train_all(bases: BaseSessions, lines: Sequence[Line], sessions: Sequence[BaseSession], progress: Tell) -> None:
     """Trains these sessions, group by group."""
     by_stem = {session.stem: session for session in sessions}
     missing = [session for session in sessions if found(session.cached) is None]

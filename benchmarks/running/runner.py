@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.base.model import Progress, Seed
+from benchmarks.base.model import Seed, Tell
 from benchmarks.data.tensors import labelled
 from benchmarks.data.transforms import brought
 from benchmarks.metrics.accuracy import micro
@@ -56,7 +56,7 @@ class Runner(SeedGroups):
             self._seed_context = ((split_name, seed, val), seed_context)
         return self._seed_context[1]
 
-    def enter(self, identity: Identity, progress: Progress = lambda text: None) -> Contender:
+    def enter(self, identity: Identity, progress: Tell = lambda text: None) -> Contender:
         """The method of this run on its base model, before session 0."""
         identity, cls = self.complete(identity), load_method(identity.method)
         seed_context = self.seed_context(identity.split, identity.seed, identity.selection == "val")
@@ -91,12 +91,12 @@ class Runner(SeedGroups):
         seeds = [torch_seed(identity.seed, name) for name in streams]
         return Contender(*of_run, most_numbers=most, outputs=outputs, find_epochs=find, network_seeds=seeds)
 
-    def run(self, identity: Identity, progress: Progress = lambda text: None) -> tuple[Record, Costs, bytes]:
+    def run(self, identity: Identity, progress: Tell = lambda text: None) -> tuple[Record, Costs, bytes]:
         """Runs one method with one seed through all sessions. Returns record, costs, packed predictions. Raises what the method raises."""
         return self.watch(identity, (), progress)[:3]
 
     def watch(
-        self, identity: Identity, probes: Sequence[str], progress: Progress = lambda text: None, group: Sequence[Identity] = ()
+        self, identity: Identity, probes: Sequence[str], progress: Tell = lambda text: None, group: Sequence[Identity] = ()
     ) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
         """As `run`, with the trace of each probe (benchmarks.running.probes). Probes do not change the bytes of the record.
 
@@ -108,7 +108,7 @@ class Runner(SeedGroups):
         with left_as_it_was(lambda: (load_method(identity.method), load_base_kind(identity.base))):
             return self._watch(identity, probes, progress)
 
-    def _watch(self, identity: Identity, probes: Sequence[str], progress: Progress) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
+    def _watch(self, identity: Identity, probes: Sequence[str], progress: Tell) -> tuple[Record, Costs, bytes, dict[str, bytes]]:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         contender = self.enter(identity, progress)

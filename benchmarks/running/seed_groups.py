@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
-from benchmarks.base.model import BaseSessions, Progress, Seed
+from benchmarks.base.model import BaseSessions, Seed, Tell
 from benchmarks.base.network import kind_at
 from benchmarks.base.together import prepare_bases, stored_at
 from benchmarks.data.images import ImageSet, load_images
@@ -91,7 +91,7 @@ class SeedGroups:
         """Does work that runs something each; what their sessions train is done together."""
         return side_by_side(works, steps_with(self.bases.recorder))
 
-    def prepare(self, identity: Identity, group: Sequence[Identity], progress: Progress = lambda text: None) -> None:
+    def prepare(self, identity: Identity, group: Sequence[Identity], progress: Tell = lambda text: None) -> None:
         """Trains the base sessions of this run, and of other seeds' runs in `group` that stand on the same kind, together where the
         device can (benchmarks/base/together.py). Once for each kind, and not for a run whose base model is there.
 

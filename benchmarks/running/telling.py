@@ -14,7 +14,7 @@ from methods.contract.strategy import SessionStrategy
 INTERVAL = 0.5  # seconds between two reports
 
 
-class Teller(SupervisedPlugin):
+class EpochTeller(SupervisedPlugin):
     """Avalanche plugin, called after every epoch. What it holds is not counted as the strategy's (benchmarks/running/leaves.py)."""
 
     def __init__(self, tell: Callable[[str], None], before: str, after: str) -> None:
@@ -32,7 +32,7 @@ class Teller(SupervisedPlugin):
 @contextmanager
 def told(strategy: SessionStrategy, tell: Callable[[str], None], before: str, after: str) -> Iterator[None]:
     """In this context, the strategy's training tells `BEFORE, epoch 12/70AFTER` now and then."""
-    teller = Teller(tell, before, after)
+    teller = EpochTeller(tell, before, after)
     strategy.plugins.append(teller)
     try:
         yield

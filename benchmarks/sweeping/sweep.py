@@ -19,7 +19,7 @@ from protocols.schema import Protocol
 
 IN_THIS_PROCESS = 0
 """Number of workers that stands for none: all runs are done in this process, one after another."""
-Executor = Callable[[Task, Sequence[Identity], Progress], None]
+RunElsewhere = Callable[[Task, Sequence[Identity], Progress], None]
 """Does missing runs elsewhere (benchmarks/sweeping/executors), and returns when each is done or has failed."""
 
 
@@ -39,7 +39,7 @@ def sweep(
     workers: int,
     progress: Progress,
     ledger: Ledger,
-    executor: Executor | None = None,
+    executor: RunElsewhere | None = None,
 ) -> Outcome:
     """Does the missing runs in at most `workers` processes. A run that fails leaves a note and does not stop the others.
 

@@ -24,10 +24,10 @@ from protocols.schema import Protocol
 
 
 @dataclass
-class Taken:
+class Merged:
     """What became of the records: how many were taken over or were here already, and a line for each that was refused."""
 
-    over: int = 0
+    new: int = 0
     here: int = 0
     refused: list[str] = field(default_factory=list)
 
@@ -42,24 +42,24 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
         raise UsageError(f"--merge {plain(str(other))}: no such folder")
     if other.resolve() == settings.results:
         raise UsageError(f"--merge {plain(str(other))}: is the results folder itself; name another, or another --results")
-    taken, notes = Taken(), []
+    merged, notes = Merged(), []
     for store in stores_below(other):
         target = Store(settings.results / store.root.parent.relative_to(other))
         for name in store.protocols():
             if protocol is None or name == protocol.name or (pseudo_origin(name) or ("",))[0] == protocol.name:
-                notes += merge_one(store, target, name, protocol, settings, taken)
-    if not taken.over + taken.here + len(taken.refused):
+                notes += merge_one(store, target, name, protocol, settings, merged)
+    if not merged.new + merged.here + len(merged.refused):
         raise UsageError(f"--merge {plain(str(other))}: no records{f' of {protocol.name}' if protocol else ''} in it")
-    counted = f"{taken.over} records taken over, {taken.here} were here already, {len(taken.refused)} refused"
-    if taken.over:
+    counted = f"{merged.new} records taken over, {merged.here} were here already, {len(merged.refused)} refused"
+    if merged.new:
         counted += "; --report-only writes the tables anew"
-    return "\n".join([*notes, *(f"  REFUSED {line}" for line in taken.refused), counted]), len(taken.refused)
+    return "\n".join([*notes, *(f"  REFUSED {line}" for line in merged.refused), counted]), len(merged.refused)
 
 
-def merge_one(store: Store, target: Store, name: str, given: Protocol | None, settings: Settings, taken: Taken) -> list[str]:
+def merge_one(store: Store, target: Store, name: str, given: Protocol | None, settings: Settings, merged: Merged) -> list[str]:
     """Takes over the records of one protocol. Returns a line if they cannot be compared with the splits of their seeds."""
     records, faults, _ = store.load(name)
-    taken.refused += faults
+    merged.refused += faults
     expected, why = expected_of(name, given, settings)
     if expected is not None and records and expected.found[0] is None:
         why = expected.found[1]
@@ -68,12 +68,12 @@ def merge_one(store: Store, target: Store, name: str, given: Protocol | None, se
         with locked(place.with_suffix(".lock"), wait=False) as mine:
             refusal = next(faults_of(store, target, record, expected), None) if mine else "this run is being done here"
             if refusal == HERE:
-                taken.here += 1
+                merged.here += 1
             elif refusal is not None:
-                taken.refused.append(plain(f"{record.path.relative_to(store.root)}: {refusal}"))
+                merged.refused.append(plain(f"{record.path.relative_to(store.root)}: {refusal}"))
             else:
                 copy(record, place)
-                taken.over += 1
+                merged.new += 1
     return [f"{name}: not compared with the splits of their seeds: {why}"] if why and records else []
 
 

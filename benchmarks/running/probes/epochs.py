@@ -9,7 +9,7 @@ from avalanche.core import SupervisedPlugin
 from benchmarks.running.probes.probe import Probe
 
 
-class Listener(SupervisedPlugin):
+class EpochLog(SupervisedPlugin):
     """Avalanche plugin, called after every epoch. What it holds is not counted as the strategy's (benchmarks/running/leaves.py).
 
     `heard` has one list per session, with one tuple per epoch: the values of `names`.
@@ -36,7 +36,7 @@ class Epochs(Probe):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.listener = Listener()
+        self.listener = EpochLog()
         self.contender.strategy.plugins.append(self.listener)
 
     def numbers(self) -> dict[str, Any]:
