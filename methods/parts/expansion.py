@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods.parts.heads import GrowingHead
+from methods.parts.heads import CosineHead, GrowingHead
 from methods.parts.network import Network
 from protocols.fields import Strict
 
@@ -40,6 +40,14 @@ class ExpansionConfig(Strict):
         return self
 
 
+def another(head: nn.Module, feature_dim: int) -> GrowingHead:
+    """A head without classes of the same kind, to stand beside it in one argmax: a cosine head has its scale, learned or not as there."""
+    assert isinstance(head, GrowingHead)
+    if isinstance(head, CosineHead):
+        return type(head)(feature_dim, head.new_row_std, head.scale.item(), isinstance(head.scale, nn.Parameter))
+    return type(head)(feature_dim, head.new_row_std)
+
+
 class ExpandingHead(DynamicModule):
     """Maps backbone features x to logits [N, classes seen] through F1, and one branch and one head per session.
 
@@ -56,8 +64,6 @@ class ExpandingHead(DynamicModule):
         super().__init__()
         d = network.feature_dim
         self.config, self.d = config, d
-        self.head_class: type[GrowingHead] = type(network.head)
-        self.new_row_std = network.head.new_row_std
         windows = WINDOWS if config.layer == "conv3x3" else 1
         self.projection = nn.Linear(windows * d, d, bias=False)
         # The shared base model has no F1: the identity preserves its features, and so its base accuracy.
@@ -88,7 +94,7 @@ class ExpandingHead(DynamicModule):
             return
         c, d, like = self.config, self.d, self.projection.weight
         width = 2 * d if c.fusion == "concat" and c.gate != "none" else d
-        head = self.head_class(width, self.new_row_std)  # no. 21: the head's own initialisation, torch's Linear default, unless set
+        head = another(self.heads[0], width)  # no. 21: the head's own initialisation, torch's Linear default, unless set
         head.grow(len(experience.classes_in_this_experience))
         head.adapts = False
         self.heads.append(head.to(like))

@@ -12,6 +12,7 @@ from methods.bases.projected import Projected
 from methods.lecnet import LecConfig, LecNet
 from methods.parts.backbone import Backbone
 from methods.parts.expansion import ExpandingHead
+from methods.parts.heads import GrowingHead
 from methods.parts.network import Network
 from protocols.schema import Sessions
 
@@ -49,9 +50,12 @@ def experience(session: int) -> SimpleNamespace:
     )
 
 
-def adopted(backbone: Backbone | None = None, sessions: int = 0, **config: Any) -> LecNet:
-    """LEC-Net with just enough around it to compute its loss, after so many sessions whose branches are not small."""
+def adopted(backbone: Backbone | None = None, sessions: int = 0, head: GrowingHead | None = None, **config: Any) -> LecNet:
+    """LEC-Net with just enough around it to compute its loss, after so many sessions whose branches are not small. `head`: the base's."""
     net = network(backbone)
+    if head is not None:
+        head.grow(3)
+        net.head = head
     lec = LecNet.__new__(LecNet)
     lec.config, lec.model = LecConfig(**config), net
     lec.adopt(net)

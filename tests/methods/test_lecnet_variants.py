@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from methods.lecnet import LecConfig, LecNet, binarising
 from methods.parts.backbones import build_backbone
 from methods.parts.expansion import ExpandingHead
-from methods.parts.heads import LinearHead, PlainHead, unit
+from methods.parts.heads import CosineHead, LinearHead, PlainHead, unit
 from methods.parts.losses import distillation
 from tests.methods.lec import D, Maps, adopted, grow, loss_of, network, part
 
@@ -240,6 +240,21 @@ def test_base_logits_survive_adoption_by_any_layer(layer: str) -> None:
     maps = torch.randn(5, D, 3, 3)
     base = network()  # as `adopted` draws it
     assert torch.allclose(adopted(layer=layer).model(maps), base(maps), atol=1e-6)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_new_cosine_heads_have_the_scale_of_the_base(learns: bool) -> None:
+    """One argmax over all heads: logits of +-16 beside new ones of +-1 would decide by the scale alone."""
+    lec = adopted(sessions=1, head=CosineHead(D, scale=16.0, learns=learns))
+    base, new = (part(lec.head, number) for number in (0, 1))
+    assert type(new) is CosineHead
+    assert new.scale.item() == base.scale.item() == 16
+    assert (id(new.scale) in {id(parameter) for parameter in lec.trainable()}) == learns
+    x = torch.randn(5, D)
+    logits = lec.head(x)  # in training mode, it sets alpha
+    fused = 0.8 * F.linear(x, lec.head.projection.weight) + lec.head.alpha * F.linear(x, lec.head.branches[0])
+    cosines = F.normalize(fused, dim=1) @ F.normalize(new.weight, dim=1).T
+    assert torch.allclose(logits[:, 3:], 16 * cosines, atol=1e-4)
 
 
 def test_a_head_with_a_bias_keeps_it_and_reads_features_as_they_are() -> None:
