@@ -49,14 +49,16 @@ class PublishedRow(Printed):
 
     method: Name | None = Field(description="null: neither a method nor a preset of this suite stands for it")
     presets: tuple[Name, ...] = Field((), description="those of the method that the row can stand beside; empty: all")
+    base: Name | None = Field(None, description="the base kind that the row stands on; null: the method's own")
     label: Line
     accuracy: tuple[Percent | None, ...] = Field(min_length=1)
     tolerance: float | None = Field(None, gt=0, le=100, description="points on the last session within which it counts as reproduced")
 
     @model_validator(mode="after")
-    def _presets_of_a_method(self) -> Self:
-        if self.presets and self.method is None:
-            raise ValueError("presets must be of a method, and method is null")
+    def _parts_of_a_method(self) -> Self:
+        for name in ("presets", "base"):
+            if getattr(self, name) and self.method is None:
+                raise ValueError(f"{name} must be of a method, and method is null")
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from benchmarks.metrics.statistics import FEWEST_TO_TEST
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE, intervals
@@ -19,10 +20,11 @@ from protocols.schema import Backbone, Data, Protocol
 
 RULE = (
     'The rule. Not comparable: another network or pre-training (these stand under "Printed elsewhere"), or base accuracies more than '
-    f"{BASE_LEVEL:.0f} points apart; then what each keeps above doing nothing, A_0 · base / seen classes, is named. Reproduced: the "
-    "printed last accuracy lies within the tolerance stated for it, or inside our 95 % interval. Otherwise it differs, with the gap "
-    f"measured − printed in points; or is undecided, where the interval is wider than ± {LOOSEST:.0f}, or a single seed with no stated "
-    "tolerance lies no farther off than that. Another class order and an epoch chosen on test images are notes, no part of the rule."
+    f"{BASE_LEVEL:.0f} points apart, or a base that is not printed; then what each keeps above doing nothing, A_0 · base / seen classes, "
+    "is named. Reproduced: the printed last accuracy lies within the tolerance stated for it, or inside our 95 % interval. Otherwise it "
+    f"differs, with the gap measured − printed in points; or is undecided, where the interval is wider than ± {LOOSEST:.0f}, or fewer than "
+    f"{FEWEST_TO_TEST} seeds with no stated tolerance lie no farther off than that. Another class order and an epoch chosen on test images "
+    "are notes, no part of the rule."
 )
 ELSEWHERE = "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and start only."
 
@@ -43,11 +45,12 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
         lines += ["### What the published rows stand on", "", stands_on(beside), ""]
     if others:
         base = float(section.frame.loc[section.frame["session"] == 0, "accuracy"].mean())
-        backbone = section.records[0].identity.backbone
+        identity = section.records[0].identity
+        backbone = identity.backbone
         network = (backbone.name, backbone.pretrained)
 
         def comparable(row: PublishedRow) -> str:
-            apart = other_network(row, backbone) or other_base(row, base)
+            apart = other_network(row, backbone) or other_base(row, base, identity.sessions)
             return f"no: {apart}" if apart else "yes; not run here" if row.method else "yes"
 
         lines += ["### Printed elsewhere", "", ELSEWHERE, "", *by_network(others, network, comparable)]

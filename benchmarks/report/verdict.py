@@ -12,7 +12,7 @@ from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import EQUAL, mean_and_half_width
 from benchmarks.records.schema import Record
 from protocols.printed import PublishedRow
-from protocols.schema import Backbone
+from protocols.schema import Backbone, Sessions
 
 BASE_LEVEL = 3.0
 """Largest difference between comparable base accuracies, in points. Published values of one base recipe lie within 2 (CEC's family on
@@ -41,8 +41,8 @@ class Verdict:
 def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
     """Compares a published row with the records of one variant, one per seed. Class order and choice of epoch do not matter here.
 
-    Not comparable: another network, pre-training or base level. Reproduced: the last accuracy is within the row's stated tolerance, or
-    inside our 95 % interval. Otherwise it differs, or is undecided if the seeds cannot tell.
+    Not comparable: another network, pre-training or base level, or a base level that is not printed. Reproduced: the last accuracy is
+    within the row's stated tolerance, or inside our 95 % interval. Otherwise it differs, or is undecided if the seeds cannot tell.
     """
     first = [metrics.micro(record.sessions[0].correct, record.sessions[0].total) for record in records]
     last = [metrics.micro(record.sessions[-1].correct, record.sessions[-1].total) for record in records]
@@ -50,17 +50,17 @@ def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
     mean, width = mean_and_half_width(last)
     gap = float("nan") if printed is None else mean - printed
     identity = records[0].identity
-    if apart := other_network(row, identity.backbone) or other_base(row, base):
+    if apart := other_network(row, identity.backbone) or other_base(row, base, identity.sessions):
         left = identity.sessions.base / identity.sessions.classes
         return Verdict("not comparable", apart + above_nothing(row, base, mean, left), gap)
     if printed is None:
         return Verdict("undecided", "its last accuracy is not printed", gap)
     word, reason = by_numbers(gap, row.tolerance, width)
-    return Verdict(word, reason + ("; one seed" if len(records) == 1 else ""), gap)
+    return Verdict(word, reason + ({1: "; one seed", 2: "; two seeds"}.get(len(records), "")), gap)
 
 
 def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word, str]:
-    """Word and reason by the rule for comparable rows. `width` is NaN for one seed."""
+    """Word and reason by the rule for comparable rows. `width` is NaN for fewer than three seeds."""
     off = abs(gap)
     if tolerance is not None and off <= tolerance + EQUAL:
         return "reproduced", f"within the stated ± {tolerance:.1f}"
@@ -82,11 +82,15 @@ def other_network(row: PublishedRow, backbone: Backbone) -> str:
     return "" if here == there else f"{'from scratch' if there is None else f'from {there}'}, here {here or 'from scratch'}"
 
 
-def other_base(row: PublishedRow, base: float) -> str:
-    """Text such as `base 74.55, here 63.60`; empty if the base accuracies are of one level, or none is published."""
+def other_base(row: PublishedRow, base: float, sessions: Sessions) -> str:
+    """Text such as `base 74.55, here 63.60`; empty if the base accuracies are of one level, or if all sessions bring all images, so that
+    no row lives on its base."""
     printed = row.accuracy[0]
-    near = printed is None or len(row.accuracy) == 1 or abs(base - printed) <= BASE_LEVEL + EQUAL
-    return "" if near else f"base {printed:.2f}, here {base:.2f}"
+    if len(row.accuracy) == 1 or (printed is None and sessions.shots == "all"):
+        return ""
+    if printed is None:
+        return f"base not printed, here {base:.2f}"
+    return "" if abs(base - printed) <= BASE_LEVEL + EQUAL else f"base {printed:.2f}, here {base:.2f}"
 
 
 def above_nothing(row: PublishedRow, base: float, last: float, left: float) -> str:

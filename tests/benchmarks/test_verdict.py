@@ -77,10 +77,18 @@ def test_the_base_level_is_of_the_mean_over_seeds(measured: Measured) -> None:
     assert judge(row(87, 63, 40, tolerance=1), measured(LECNET[:1])).word == "not comparable"
 
 
-def test_no_printed_base_is_no_reason(measured: Measured) -> None:
-    """seqmnist: one figure a method."""
-    assert judge(row(None, None, 45), measured()).word == "reproduced"
-    assert other_base(row(None, None, 45), 1.0) == ""
+def test_a_base_that_is_not_printed_may_be_of_any_level(measured: Measured) -> None:
+    """CLOSER's rows: its last accuracy alone. Where all sessions bring all images (seqmnist), no row lives on its base."""
+    records = measured()
+    assert str(judge(row(None, None, 45), records)) == "not comparable: base not printed, here 85.00"
+    few = records[0].identity.sessions
+    assert other_base(row(None, None, 45), 1.0, few.model_copy(update={"shots": "all"})) == ""
+
+
+def test_two_seeds_have_no_interval_here_either(measured: Measured) -> None:
+    """As in every table: 40 and 45 would have ± 31.77, which no gap could leave."""
+    assert str(judge(row(85, 63, 36), measured(LECNET[:2]))) == "differs: +6.50, beyond any tolerance (± 5.0); two seeds"
+    assert str(judge(row(85, 63, 40), measured(LECNET[:2]))) == "undecided: +2.50, neither an interval nor a stated tolerance; two seeds"
 
 
 # Reproduced, differs, undecided -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from methods.contract.registry import read_entry
+from methods.contract.registry import method_names, read_entry
 from methods.parts.backbones import BACKBONES
 from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, printed, protocol_names
 from protocols.printed import PublishedRow
@@ -32,6 +32,8 @@ NETWORKS = {
     "R18-3x3": "resnet18_3x3",
 }
 NETWORKS |= {"R18": "resnet18", "R18-IN": "resnet18", '"R18" (text)': "resnet20"}  # the last: docs/methods.md 5.5, no. 26
+UNSTARRED = {"Ft-CNN", "iCaRL", "EEIL", "NCM"}  # of TOPIC's README on CUB: runs that its paper replaced
+THIRD_PARTY = {"frozen prototypes (third-party control)"}  # Proto on bases of others
 MEMORY = "from memory; "  # the reference's [M], with what was found to agree
 
 
@@ -39,6 +41,17 @@ def reference(name: str, shared: Shared) -> list[dict[str, str]]:
     short = {"miniimagenet": "mini"}.get(name, name)
     with shared("../reference/published_rows.csv").open(newline="", encoding="utf-8") as source:
         return [row for row in csv.DictReader(source) if row["dataset"] == short]
+
+
+def rows_of(name: str) -> tuple[PublishedRow, ...]:
+    """All rows of a data set: those of its own page, and those of the page of modern methods."""
+    return (*load_published(name), *load_published(name, "modern"))
+
+
+def older(name: str, expected: list[dict[str, str]]) -> list[PublishedRow]:
+    """The rows of the older list in its order, wherever they stand."""
+    found = {(row.label, row.accuracy): row for row in rows_of(name)}
+    return [found[of["method"], curve(of)] for of in expected]
 
 
 def curve(row: dict[str, str]) -> tuple[float, ...]:
@@ -61,10 +74,11 @@ def numbers_after(text: str, heading: str, line: str) -> list[float]:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_the_reference_to_the_digit(name: str, shared: Shared) -> None:
-    """In its order: label, values, average and PD, network, source. (F2M's on CIFAR has a 3x3 stem: docs/methods.md 1.6.)"""
+    """Label, values, average and PD, network, source. (F2M's on CIFAR has a 3x3 stem: docs/methods.md 1.6.)"""
     expected = reference(name, shared)
-    rows = load_published(name)
-    assert [row.label for row in rows] == [of["method"] for of in expected]
+    rows = older(name, expected)
+    own = {(row.label, row.accuracy) for row in load_published(name)}
+    assert [(row.label, row.accuracy) for row in load_published(name)] == [of for row in rows if (of := (row.label, row.accuracy)) in own]
     for row, of in zip(rows, expected, strict=True):
         assert row.accuracy == curve(of), row.label
         values = np.array(curve(of))
@@ -129,13 +143,13 @@ def test_tables_1_2_and_3_to_the_digit(shared: Shared) -> None:
 )
 def test_misprints_are_flagged(name: str, label: str, said: str) -> None:
     """Those of docs/methods.md 7.3, 8.1-8.3; the value that stands in the row is never the misprinted one."""
-    row = next(row for row in load_published(name) if row.label == label and row.backbone != "quicknet")
+    row = next(row for row in rows_of(name) if row.label == label and row.backbone != "quicknet")
     assert said in row.misprint
     assert float(said) not in row.accuracy
 
 
 def test_what_is_flagged_as_a_misprint_is_one() -> None:
-    flagged = {(name, row.label) for name in TABLES for row in load_published(name) if row.misprint}
+    flagged = {(name, row.label) for name in TABLES for row in rows_of(name) if row.misprint}
     assert len(flagged) == 6
 
 
@@ -148,15 +162,15 @@ def test_what_is_flagged_as_a_misprint_is_one() -> None:
     ],
 )
 def test_tolerances_are_those_of_methods_md_8_6(name: str, tolerances: dict[str, float | None]) -> None:
-    rows = {row.label: row.tolerance for row in load_published(name) if row.backbone != "quicknet"}
+    rows = {row.label: row.tolerance for row in rows_of(name) if row.backbone != "quicknet"}
     assert {label: rows[label] for label in tolerances} == tolerances
     assert all(row.tolerance is None for row in load_published(name) if row.backbone == "quicknet"), "8.6 states none for it"
 
 
-def test_how_the_epoch_was_chosen() -> None:
+def test_how_the_epoch_was_chosen(shared: Shared) -> None:
     """docs/methods.md 7.1: on test images in every repository that could be read; of the others nobody knows."""
     for name in TABLES:
-        for row in load_published(name):
+        for row in older(name, reference(name, shared)):
             if row.label == "WaRP":  # docs/modern.md 1: its code carries the last epoch on
                 assert row.selection == "last epoch", row.label
             elif row.label.partition(" ")[0] in ("SPPR", "F2M", "Pre-alloc.", "Decoupled-DeepEMD", "Decoupled-NegCosine"):
@@ -182,6 +196,20 @@ def test_a_row_names_a_method_preset_and_network_that_there_are(name: str) -> No
         if row.method is not None:
             assert set(row.presets) <= set(read_entry(row.method).presets), row.label
         assert row.backbone in {*BACKBONES, *OTHER_NETWORKS}, row.label
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_row_stands_on_the_page_of_its_method(name: str) -> None:
+    """So that it is held against what was measured: a method of the group modern, and any method on a base kind that is not its own, has
+    its rows there; and no row is of no method whose name says that it is one of ours."""
+    ours = {read_entry(name).title.lower(): name for name in method_names()}
+    for group in ("", "modern"):
+        for row in load_published(name, group):
+            first = row.label.lower().partition(" (")[0]
+            assert row.method is not None or first not in ours or row.label in UNSTARRED, row.label
+            if row.method is not None and row.base is None and row.label not in THIRD_PARTY:
+                assert read_entry(row.method).group == group, row.label
+            assert row.base is None or group == "modern", row.label
 
 
 @pytest.mark.parametrize("name", [*TABLES, "seqmnist"])
