@@ -34,7 +34,8 @@ def resamples(count: int) -> NDArray[np.float64]:
 
 
 def half_widths(values: ArrayLike) -> NDArray[np.float64]:
-    """Half-width of each column's 95 % interval of the mean over rows (one per seed); NaN for a single row. ValueError for NaN or no rows.
+    """Half-width of each column's 95 % interval of the mean over rows (one per seed); NaN for fewer
+    than three rows, of which an interval says nothing. ValueError for NaN or no rows.
 
     The half-width is the distance from the mean to the farther end. From six rows on, the interval is the bootstrap's expanded
     percentile interval (Hesterberg, The American Statistician 69, 2015): the plain percentiles, 2.5 and 97.5, are too narrow by the
@@ -46,7 +47,7 @@ def half_widths(values: ArrayLike) -> NDArray[np.float64]:
     count = len(table)
     if count == 0 or np.isnan(table).any():
         raise ValueError("a mean needs values that are numbers")
-    if count == 1:
+    if count < FEWEST_TO_TEST:
         return np.full(table.shape[1], np.nan)
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
     if count < FEWEST_TO_RESAMPLE:
@@ -60,7 +61,7 @@ def half_widths(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half-width of its 95 % interval (NaN for a single value). Raises ValueError for NaN."""
+    """Mean and half-width of its 95 % interval (NaN for fewer than three values). Raises ValueError for NaN."""
     column = np.asarray(values, dtype=float).reshape(-1, 1)
     (width,) = half_widths(column)
     return float(column.mean()), float(width)

@@ -102,12 +102,13 @@ def overview(parts: Sequence[Section]) -> str:
 
 
 def gains_over(reference: str | None, section: Section, metric: str) -> dict[str, str]:
-    """Cells such as `+1.20 ± 0.41`, each row minus the reference; the mean alone for one seed."""
+    """Cells such as `+1.20 ± 0.41`, each row minus the reference; the mean alone for one seed, `+1.20 (2 seeds)` for two."""
     if reference is None:
         return {}
     cells = {}
     for variant, pair in against(reference, section.scores(metric)).items():
         if len(pair.differences):
             mean, width = mean_and_half_width(list(pair.differences))
-            cells[variant] = f"{mean:+.2f}" + ("" if np.isnan(width) else f" ± {width:.2f}")
+            few = f" ({len(pair.differences)} seeds)" if len(pair.differences) > 1 else ""
+            cells[variant] = f"{mean:+.2f}" + (few if np.isnan(width) else f" ± {width:.2f}")
     return cells

@@ -10,7 +10,7 @@ from benchmarks.system.errors import RecordError
 
 NONE = "–"
 Interval = tuple[float, float]
-"""Mean and half-width of its 95 % interval: the latter NaN for one seed, both NaN where no seed has a number."""
+"""Mean and half-width of its 95 % interval: the latter NaN for fewer than three seeds, both NaN where no seed has a number."""
 
 
 def measured(variant: str, block: pd.DataFrame) -> dict[str, Interval]:
@@ -25,8 +25,7 @@ def measured(variant: str, block: pd.DataFrame) -> dict[str, Interval]:
         raise RecordError(f"{variant} seed {seeds}: {column} is not a number, and is one for other seeds; a mean would hide it")
     known = block.loc[:, ~missing.any()]
     found = dict.fromkeys(block.columns, (float("nan"), float("nan")))
-    widths = half_widths(known).tolist() if len(block) >= FEWEST_TO_TEST else [float("nan")] * len(known.columns)
-    return found | dict(zip(known.columns, zip(known.mean().tolist(), widths, strict=True), strict=True))
+    return found | dict(zip(known.columns, zip(known.mean().tolist(), half_widths(known).tolist(), strict=True), strict=True))
 
 
 def intervals(variant: str, block: pd.DataFrame) -> list[str]:

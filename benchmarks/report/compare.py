@@ -19,12 +19,18 @@ NOT_AMONG_COLUMNS = (
     f"Columns are not corrected among themselves, so that a table of several holds a p below {ALPHA} by chance more often than one time in "
     f"{round(1 / ALPHA)}."
 )
+CELL = (
+    "A cell is the row minus the named one: mean over the seeds that both have ± its 95 % interval, then p of the paired t-test, "
+    "Holm-corrected within the column."
+)
+PICKED = "The leader is picked by these same numbers, which favours it."
+EXPORTED = f"After the last session. {CELL} {NOT_AMONG_COLUMNS} {PICKED}"
+"""Legend of the table as it is exported."""
 LEGEND = (
-    "After the last session, the best accuracy first. A cell is the row minus the named one: mean over the seeds that both have ± its "
-    f"95 % interval, then p of the paired t-test, Holm-corrected within the column. Where p is not below {ALPHA}, it says how many seeds "
+    f"After the last session, the best accuracy first. {CELL} Where p is not below {ALPHA}, it says how many seeds "
     "would separate the two with a power of 80 % (at the pair's step of the correction) if the differences kept their mean and spread: "
     f"an estimate from the seeds at hand. {NOT_AMONG_COLUMNS} Bold, above, is corrected over all columns of its table, so a "
-    f"row may have every p below {ALPHA} here and not be bold there. The leader is picked by these same numbers, which favours it. "
+    f"row may have every p below {ALPHA} here and not be bold there. {PICKED} "
     "Test set: 95 % half-width that the finite test set puts on the row's accuracy; seeds tested on the same images share it, so no other "
     "± holds it."
 )

@@ -50,9 +50,20 @@ def is_ranked(record: Record) -> bool:
 
 
 def leader(rows: Column) -> str | None:
-    """The row with the highest mean among those with enough seeds for a test; None if there is none."""
-    means = {name: np.mean(list(scores.values())) for name, scores in rows.items() if len(scores) >= FEWEST_TO_TEST}
-    return max(means, key=lambda name: means[name]) if means else None
+    """The row with the highest mean among those with enough seeds for a test; None if there is none.
+
+    Means are over the seeds that all of these have, if they suffice for a test: else an easy seed could make a row the leader that is
+    behind others wherever both were run.
+    """
+    tested = {name: scores for name, scores in rows.items() if len(scores) >= FEWEST_TO_TEST}
+    if not tested:
+        return None
+    common = set.intersection(*(set(scores) for scores in tested.values()))
+    means = {
+        name: np.mean([score for seed, score in scores.items() if len(common) < FEWEST_TO_TEST or seed in common])
+        for name, scores in tested.items()
+    }
+    return max(means, key=lambda name: means[name])
 
 
 def against(reference: str, rows: Column) -> dict[str, Pair]:
@@ -99,7 +110,7 @@ def ahead_of_all(table: Mapping[str, Column]) -> dict[str, str]:
         rows, few = table[name], few_seeds(table[name])
         tested = [(name, row) for row in rows if row != first and row not in few]
         best = np.mean(list(rows[first].values()))
-        unbeaten = all(np.mean(list(rows[row].values())) < best for row in few)
+        unbeaten = all(np.mean(list(scores.values())) < best for row, scores in rows.items() if scores and row != first)
         if unbeaten and tested and all(at in separated and pairs[at].mean < 0 for at in tested):
             found[name] = first
     return found

@@ -12,7 +12,7 @@ from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
-from benchmarks.report.settings import difference, flat, named, own_differences, shared_differences, variant_values
+from benchmarks.report.settings import difference, flat, named, own_differences, shared_differences, variant_differences
 from protocols.schema import Protocol
 
 ORDER = ("base_only", "ft_cnn", "joint_cnn", "icarl", "eeil", "ncm", "topic", "si", "lwf", "der", "lecnet", "proto")
@@ -72,7 +72,7 @@ def one_section(protocol: Protocol, empty: Section, records: Sequence[Record], s
         else:
             kept[variant] = best
         for several in settings:
-            what = shared + difference(variant_values(several[0].identity), variant_values(best[0].identity))
+            what = shared + variant_differences(several[0].identity, best[0].identity)
             apart.append(replace(empty, variants={variant: several}, differs=f"{label_of(several[0])} with {named(what)}"))
     return replace(empty, variants=kept), apart
 

@@ -100,6 +100,20 @@ def variant_values(identity: Identity) -> dict[str, Any]:
     return {**values, **identity.config, **flat({"base": of_base}), **flat({"base after": before})}
 
 
+def own_defaults(identity: Identity) -> set[str]:
+    """Those keys of `variant_values` that had their defaults."""
+    found = {*identity.defaults, *(f"base {key}" for key in identity.base_defaults)}
+    return found | {f"base after {stage.base} {key}" for stage in identity.base_parents for key in stage.defaults}
+
+
+def variant_differences(one: Identity, other: Identity) -> list[str]:
+    """Differences between two settings of one variant. A field that an older record lacks, and that has its default in the newer one, is
+    none."""
+    mine, theirs = variant_values(one), variant_values(other)
+    added = (own_defaults(one) - theirs.keys()) | (own_defaults(other) - mine.keys())
+    return difference(*({key: value for key, value in values.items() if key not in added} for values in (mine, theirs)))
+
+
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Nested mappings as one, with keys such as `recipe lr`."""
     found: dict[str, Any] = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.metrics.catalogue import columns, tested
-from benchmarks.metrics.statistics import ALPHA
+from benchmarks.metrics.statistics import ALPHA, EQUAL
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
@@ -186,17 +187,29 @@ def last_blocks(of: StudySection) -> dict[str, pd.DataFrame]:
 
 def order_line(of: StudySection, printed: PublishedStudy) -> str:
     """Published and measured order of the variants by last accuracy, best first. Values from another data set cannot be compared, but
-    their order may be."""
-    last = of.section.last
-    means = {label: float(last.loc[last["variant"] == variant, "accuracy"].mean()) for variant, label in of.rows.items()}
-    common = [label for label in printed.values if label in means]
-    theirs = sorted(common, key=lambda label: -printed.values[label])
-    ours = sorted(common, key=lambda label: -means[label])
+    their order may be; means over other seeds may not, so these are over the seeds that all have."""
+    scores = {
+        of.rows[variant]: row for variant, row in of.section.scores("accuracy", of.rows).items() if of.rows[variant] in printed.values
+    }
+    common = set.intersection(*map(set, scores.values())) if scores else set()
+    if not common:
+        return f"Printed in {printed.source}; no seed was run with all of its variants here."
+    means = {label: sum(row[seed] for seed in common) / len(common) for label, row in scores.items()}
+    uneven = any(len(row) > len(common) for row in scores.values())
+    theirs, ours = in_falling_order({label: printed.values[label] for label in means}), in_falling_order(means)
+    over = f" over the {len(common)} seeds that all have" if uneven else ""
     return (
         f"Printed in {printed.source}, on {printed.protocol} ({printed.network}; epochs chosen on: {printed.selection}): "
-        f"{' > '.join(theirs)}. Means measured here: {' > '.join(ours)}. Which of these differences are more than noise, the next table "
+        f"{theirs}. Means measured here{over}: {ours}. Which of these differences are more than noise, the next table "
         "says." + "".join(f" On the printed table: {text}." for text in (printed.note, printed.misprint) if text)
     )
+
+
+def in_falling_order(values: Mapping[str, float]) -> str:
+    """Text such as `NE > SA = NC > baseline`."""
+    names = sorted(values, key=lambda name: -values[name])
+    signs = [" = " if values[one] - values[other] <= EQUAL else " > " for one, other in pairwise(names)]
+    return "".join(name + sign for name, sign in zip(names, [*signs, ""], strict=True))
 
 
 def paired_table(of: StudySection, against: str) -> str:

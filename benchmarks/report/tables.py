@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,6 @@ import pandas as pd
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.catalogue import Table, columns
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
-from benchmarks.records.costs import Costs
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.frame import KEPT, contaminated, label_of, run_of
@@ -23,10 +23,15 @@ KNOWN = "‡: its base session knows in advance how many classes will come."
 
 
 def markdown(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    """A table in GitHub's Markdown. Vertical bars inside cells are escaped."""
-    frame = pd.DataFrame([[cell.replace("|", "\\|") for cell in row] for row in rows], columns=[h.replace("|", "\\|") for h in header])
+    """A table in GitHub's Markdown. Vertical bars and angle brackets inside cells are escaped: a name is no tag."""
+    frame = pd.DataFrame([list(map(escaped, row)) for row in rows], columns=list(map(escaped, header)))
     alignment = ["left"] + ["right"] * (len(header) - 1)
     return frame.to_markdown(index=False, disable_numparse=True, colalign=alignment)
+
+
+def escaped(cell: str) -> str:
+    """A cell as Markdown prints it; the `<` of a `<0.001` is no tag's."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", cell.replace("|", "\\|"))
 
 
 def last_block(section: Section, variant: str, table: Table) -> pd.DataFrame:
@@ -146,12 +151,13 @@ def untested(section: Section) -> str:
 
 
 def printed(row: PublishedRow, record: Record) -> bool:
-    """Whether a published row is about this variant and network. A changed `selection` does not matter, so that rows of papers that
-    chose epochs on test images are also shown with our runs that did."""
+    """Whether a published row is about this variant, base kind and network. A changed `selection` does not matter, so that rows of papers
+    that chose epochs on test images are also shown with our runs that did."""
     identity = record.identity
     return (
         row.method == identity.method
         and identity.preset in (row.presets or (identity.preset,))
+        and identity.asked_base == row.base
         and set(identity.overrides) <= {"selection"}
         and not other_network(row, identity.backbone)
     )
@@ -222,24 +228,3 @@ def matrix_table(records: Sequence[Record]) -> str:
         means = [f"{np.mean([matrix[t][j] for matrix in matrices]):.2f}" for j in range(t + 1)]
         rows.append([str(t), *means, *[NONE] * (count - t - 1)])
     return markdown(rows, [f"{label_of(records[0])}: after session", *(f"of {j}" for j in range(count))])
-
-
-def cost_table(variants: dict[str, list[tuple[Record, Costs]]]) -> str:
-    """Table of seconds, mean over seeds (for the base model, over the runs that trained it), and of the highest peak memory."""
-    header = ["Method", "Seeds", "Base (s)", "Sessions, training (s)", "Sessions, testing (s)", "Peak memory (MiB)", "Commits"]
-    rows = []
-    for pairs in variants.values():
-        trained = [costs.base_seconds for _, costs in pairs if costs.base_seconds]
-        commits = sorted({costs.commit[:8] + ("+changes" if costs.commit.endswith("+changes") else "") for _, costs in pairs})
-        rows.append(
-            [
-                label_of(pairs[0][0]),
-                str(len(pairs)),
-                f"{np.mean(trained):.1f} (n={len(trained)})" if trained else NONE,
-                f"{np.mean([sum(costs.session_seconds) for _, costs in pairs]):.1f}",
-                f"{np.mean([sum(costs.evaluation_seconds) for _, costs in pairs]):.1f}",
-                f"{np.max([costs.peak_memory_mib for _, costs in pairs]):.0f}",
-                ", ".join(commits),
-            ]
-        )
-    return markdown(rows, header)

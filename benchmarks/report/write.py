@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE
+from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
 from benchmarks.records.costs import costs_of
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.compare import comparison
+from benchmarks.report.costs import cost_table
 from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.layout import folded, laid_out
 from benchmarks.report.matching import without_studied
@@ -19,7 +20,7 @@ from benchmarks.report.printed import network_of, nobody_lines, of_length, print
 from benchmarks.report.provenance import provenance
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
-from benchmarks.report.tables import accuracy_table, cost_table, final_table, legend, log_tables, matrix_table
+from benchmarks.report.tables import accuracy_table, final_table, legend, log_tables, matrix_table
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
 from protocols import load_published
@@ -29,8 +30,8 @@ from protocols.schema import Protocol
 from protocols.study import Study
 
 COSTS_INTRO = (
-    "Means over seeds; they differ from run to run. Base: only runs that trained it, the others found it in the cache. "
-    "Testing: images whose features the process still remembered from the same backbone cost nothing. Memory: the highest "
+    "Means over the seeds that a processor ran; they differ from run to run. Base: only runs that trained it, the others found it in the "
+    "cache. Testing: images whose features the process still remembered from the same backbone cost nothing. Memory: the highest "
     "of the process so far (of the GPU, where there is one, during the run)."
 )
 MATRIX_INTRO = (
@@ -137,7 +138,7 @@ def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
         f"Written by `{command_of(protocol)}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
         "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
-        f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; for one seed, none. "
+        f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; below {FEWEST_TO_TEST}, none. "
         + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
         + (VAL if any(record.selection == "val" for record in records) else "")
         + f" Accuracy by session of origin, and by other papers' definitions: [{page.name}.matrix.md]({page.name}.matrix.md), "

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics.statistics import EQUAL, half_widths
+from benchmarks.metrics.statistics import EQUAL, FEWEST_TO_TEST, half_widths
 from benchmarks.records.schema import Record
 from benchmarks.records.store import stores_below
 from benchmarks.report.cells import in_text
@@ -29,7 +29,7 @@ VERDICTS: tuple[Verdict, ...] = ("equal bytes", "equal counts", "within interval
 RULE = (
     "Equal bytes: the records are the same file. Equal counts: the same classes, images and right answers per class, after every session. "
     "Within intervals: after every session, each folder's mean over the common seeds lies inside the other's 95 % interval. "
-    "One seed has no interval."
+    f"Fewer than {FEWEST_TO_TEST} seeds have no interval."
 )
 
 
@@ -180,9 +180,9 @@ def accuracies(records: Sequence[Record]) -> Curves:
 
 
 def within(first: Curves, second: Curves) -> bool:
-    """Whether, after every session, each mean lies inside the other's 95 % interval; False for one seed."""
+    """Whether, after every session, each mean lies inside the other's 95 % interval; False for fewer than three seeds."""
     narrower = np.minimum(half_widths(first), half_widths(second))
-    return bool((np.abs(first.mean(axis=0) - second.mean(axis=0)) <= narrower + EQUAL).all())  # NaN, for one seed, is never so
+    return bool((np.abs(first.mean(axis=0) - second.mean(axis=0)) <= narrower + EQUAL).all())  # NaN, for so few, is never so
 
 
 def lines_of(row: Row) -> Iterator[str]:

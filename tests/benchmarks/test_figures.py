@@ -158,11 +158,11 @@ def test_csv_has_four_decimals_and_a_plain_header(tmp_path: Path) -> None:
 
 
 def test_groups_with_different_seeds_have_their_own_intervals() -> None:
-    table = pd.DataFrame({"label": ["a"] * 6 + ["b"] * 2, "seed": [*range(6), 3, 9], "x": 0, "value": [1.0, 2, 4, 8, 16, 32, 5, 7]})
+    table = pd.DataFrame({"label": ["a"] * 6 + ["b"] * 3, "seed": [*range(6), 3, 4, 9], "x": 0, "value": [1.0, 2, 4, 8, 16, 32, 5, 7, 9]})
     numbers = summarise(table, ["label", "x"]).set_index("label")
     assert tuple(numbers.loc["a", ["mean", "half_width"]]) == pytest.approx(mean_and_half_width([1, 2, 4, 8, 16, 32]))
-    assert tuple(numbers.loc["b", ["mean", "half_width"]]) == pytest.approx(mean_and_half_width([5, 7]))
-    assert numbers["seeds"].tolist() == [6, 2]
+    assert tuple(numbers.loc["b", ["mean", "half_width"]]) == pytest.approx(mean_and_half_width([5, 7, 9]))
+    assert numbers["seeds"].tolist() == [6, 3]
 
 
 @pytest.mark.parametrize(("seeds", "bands"), [(1, 0), (3, 2)])

@@ -79,6 +79,7 @@ def test_generalised_accuracy_by_hand() -> None:
     two = (80 + 160 / 3 + 130 / 4) / 3  # every class counts the same
     assert metrics.generalised_accuracy(rows, 2, 1) == pytest.approx(((nothing + one) / 2 + (one + two) / 2) / 2)
     assert metrics.generalised_accuracy(rows, 1, 5) == pytest.approx((nothing + one) / 2), "a base smaller than a session"
+    assert metrics.generalised_accuracy(rows, 5, 3) == metrics.generalised_accuracy(rows, 2, 1), "5 / 3 is rounded to 2"
 
 
 @pytest.mark.parametrize("old", [0, 2], ids=["all new", "all old"])

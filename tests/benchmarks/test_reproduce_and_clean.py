@@ -67,7 +67,9 @@ def test_what_agrees_in_words(make_record: MakeRecord) -> None:
     inside = make_record("proto:raw_mean", 0, ((8, 8), (7, 7, 4), (6, 6, 4, 2)))
     text = "other counts: last accuracy {}, recorded 42.50, {} the range of its 3 seeds, 42.50 to 50.00; other device"
     assert said(inside) == (text.format("45.00", "inside"), True)
-    assert said(make_record("proto:raw_mean", 0, ((8, 8), (7, 7, 4), (9, 6, 4, 2)))) == (text.format("52.50", "outside"), False)
+    for number, first in ((52.5, 9), (32.5, 1)):  # above the range, and below it
+        beyond = make_record("proto:raw_mean", 0, ((8, 8), (7, 7, 4), (first, 6, 4, 2)))
+        assert said(beyond) == (text.format(f"{number:.2f}", "outside"), False)
 
 
 def test_clean_lists_and_removes_what_is_named(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ def rendered(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     return target.getvalue()
 
 
-def csv_of(numbers: pd.DataFrame) -> str:
-    rounded = {name: column.round(DECIMALS) + 0.0 if is_float_dtype(column) else column for name, column in numbers.items()}  # no -0.0
+def csv_of(numbers: pd.DataFrame, decimals: Mapping[str, int] | None = None) -> str:
+    """`decimals`: those of columns that have other than four."""
+    places = {**dict.fromkeys(map(str, numbers), DECIMALS), **(decimals or {})}
+    rounded = {  # + 0.0: no -0.0
+        name: column.round(places[str(name)]) + 0.0 if is_float_dtype(column) else column for name, column in numbers.items()
+    }
     return pd.DataFrame(rounded).to_csv(index=False, lineterminator="\n")

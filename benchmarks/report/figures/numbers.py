@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics.statistics import half_widths
+from benchmarks.metrics.statistics import FEWEST_TO_TEST, half_widths
 
 PRECISION = 9  # decimals that are equal on every processor
 
@@ -22,7 +22,7 @@ def check(table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """One row per group of `by`, in order of appearance: mean, half_width (NaN for one seed), seeds.
+    """One row per group of `by`, in order of appearance: mean, half_width (NaN for fewer than three seeds), seeds.
 
     A group that is entirely NaN is left out (e.g. the harmonic mean before the first novel class). Raises ValueError if only some
     of a group's seeds are NaN or a seed occurs twice.
@@ -47,6 +47,19 @@ def summarise(table: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
         block = wide[np.ix_(pattern, columns)]
         mean[columns], width[columns] = block.mean(axis=0), half_widths(block)
     return groups.reset_index(drop=True).assign(mean=mean.round(PRECISION), half_width=width, seeds=present.sum(axis=0))
+
+
+def of_common_seeds(line: pd.DataFrame, points: Sequence[str]) -> pd.DataFrame:
+    """The rows of those seeds that have every point of the line, a point being a value of the columns `points`: a line through means over
+    different seeds would have a shape that no seed has. Raises ValueError for no such seed, or as `summarise` does."""
+    points = list(points)
+    check(line, [*points, "seed", "value"])
+    known = line.dropna(subset=["value"])
+    counts = known.drop_duplicates([*points, "seed"])["seed"].value_counts()
+    whole = counts.index[counts == len(known[points].drop_duplicates())]
+    if known.empty or len(whole):
+        return line[line["seed"].isin(whole)] if len(whole) else line
+    raise ValueError("no seed has every point of a line")
 
 
 def check_even(numbers: pd.DataFrame, by: Sequence[str]) -> None:
@@ -87,11 +100,12 @@ def interval_note(numbers: pd.DataFrame, what: str, cut: bool = False) -> str:
     """A note such as `Bands: 95 % interval of the mean, 10 seeds.`"""
     end = ", cut where they leave the axes." if cut else "."
     fewest, most = int(numbers["seeds"].min()), int(numbers["seeds"].max())
-    if most == 1:
-        return "One seed: no intervals."
+    if most < FEWEST_TO_TEST:
+        return "One seed: no intervals." if most == 1 else f"Fewer than {FEWEST_TO_TEST} seeds: no intervals."
     if fewest == most:
         return f"{what}: 95 % interval of the mean, {most} seeds{end}"
-    return f"{what}: 95 % interval of the mean, {fewest} to {most} seeds{'; none for one seed' * (fewest == 1)}{end}"
+    few = f"; none for fewer than {FEWEST_TO_TEST}" if fewest < FEWEST_TO_TEST else ""
+    return f"{what}: 95 % interval of the mean, {fewest} to {most} seeds{few}{end}"
 
 
 def published_note(numbers: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from benchmarks.report.figures.drawing import Drawing
 from benchmarks.report.figures.ends import End, height_of, spread_ends, write_ends
 from benchmarks.report.figures.lines import draw_level, draw_points, fit, is_cut
-from benchmarks.report.figures.numbers import interval_note, number_of, published_note, summarise, with_published
+from benchmarks.report.figures.numbers import check, interval_note, number_of, of_common_seeds, published_note, summarise, with_published
 from benchmarks.report.figures.style import DASHES, SMALL, Dash, Look, add_note, looks, new_figure, settle, styled
 
 HEIGHT = 2.5  # minimum height of the axes in inches
@@ -33,7 +33,9 @@ def over_axis(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", pu
         table = table.assign(series="")
     if published is not None and "series" not in published:
         published = published.assign(series="")
-    measured = summarise(table, ["series", "label"])
+    check(table, ["series", "label", "seed", "value"])
+    lines = [of_common_seeds(line, ["label"]) for _, line in table.groupby("series", sort=False)]
+    measured = summarise(pd.concat(lines), ["series", "label"])
     numbers = with_published(measured, published, ["series", "label"])
     numbers["x"] = numbers["label"].astype(str).map(number_of)
     look = looks(numbers["series"])

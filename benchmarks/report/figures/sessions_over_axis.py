@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from benchmarks.metrics.statistics import EQUAL, FEWEST_TO_TEST, mean_and_half_width, paired_differences
 from benchmarks.report.figures.drawing import Drawing
 from benchmarks.report.figures.lines import draw_level, draw_line, fit, is_cut
-from benchmarks.report.figures.numbers import interval_note, number_of, summarise
+from benchmarks.report.figures.numbers import interval_note, number_of, of_common_seeds, summarise
 from benchmarks.report.figures.over_axis import LEVELS, ticks_at, words_of
 from benchmarks.report.figures.style import BLACK, BLUE, DASHES, GREEN, PURPLE, TEXT, VERMILLION, Look, add_note, new_figure, settle, styled
 
@@ -42,6 +42,7 @@ def sessions_over_axis(table: pd.DataFrame, xlabel: str, ylabel: str, title: str
 
     The y axes of all panels span the same number of percentage points, so that slopes can be compared.
     """
+    table = of_common_seeds(table, ["session", "label"])
     numbers = summarise(table, ["session", "label"])
     numbers["x"] = numbers["label"].astype(str).map(number_of)
     numbers = numbers.sort_values(["session", "x"], kind="stable").reset_index(drop=True)

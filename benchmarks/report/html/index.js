@@ -106,7 +106,7 @@
     if (cost) {
       const base = cost.base === null ? "from the cache" : `${fixed(cost.base, 1)} s`;
       const own = `training ${fixed(cost.training, 1)} s, testing ${fixed(cost.testing, 1)} s, memory ${fixed(cost.memory, 0)} MiB`;
-      say("Cost", `base ${base}, ${own}; mean over ${cost.seeds} seeds, memory the highest`);
+      say("Cost", `base ${base}, ${own}; mean over ${cost.seeds} seeds on ${cost.processor}, memory the highest`);
     }
     for (const [metric, title] of Object.entries(drawn)) say(title, row.curves[metric].map(interval).join(", "));
     say("Accuracy by session of origin", grid(row.matrix, "after", origins));

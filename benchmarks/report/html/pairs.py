@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from benchmarks.metrics.catalogue import tested
-from benchmarks.metrics.statistics import FEWEST_TO_TEST, half_widths
+from benchmarks.metrics.statistics import half_widths
 from benchmarks.report.compare import pairs_of
 from benchmarks.report.html.numbers import Number, number
 from benchmarks.report.ranking import against, leader
@@ -46,6 +46,5 @@ def standing(section: Section) -> dict[str, str]:
     if first is None or len(rows) < 2:
         return said | dict.fromkeys(rows, "no test")
     for variant, (pair, _) in pairs_of(first, rows).items():
-        few = len(pair.differences) < FEWEST_TO_TEST
-        said[variant] = "no test" if few else "behind" if pair.separated else "tie"
+        said[variant] = "no test" if np.isnan(pair.p) else "behind" if pair.separated else "tie"  # NaN, too, where no two seeds differ
     return said | {first: "leader"}

@@ -15,6 +15,7 @@ from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.blocks import Block
 from benchmarks.report.cells import measured
+from benchmarks.report.costs import by_processor
 from benchmarks.report.environments import environment_of
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.html.command import command_of
@@ -103,18 +104,19 @@ def verdict(row: PublishedRow, records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def cost(records: Sequence[Record]) -> dict[str, Number] | None:
-    """Seconds, mean over the seeds with a cost file (the base's: over those that trained it), and the highest peak memory in MiB."""
-    known = [costs for record in records if (costs := costs_of(record)) is not None]
+def cost(records: Sequence[Record]) -> dict[str, Any] | None:
+    """What the runs of the processor that did the most of them cost; None if no cost file is left."""
+    known = by_processor([(record, costs) for record in records if (costs := costs_of(record)) is not None])
     if not known:
         return None
-    trained = [costs.base_seconds for costs in known if costs.base_seconds]
+    most = known[0]
     return {
-        "seeds": len(known),
-        "base": number(float(np.mean(trained)), 1) if trained else None,
-        "training": number(float(np.mean([sum(costs.session_seconds) for costs in known])), 1),
-        "testing": number(float(np.mean([sum(costs.evaluation_seconds) for costs in known])), 1),
-        "memory": number(max(costs.peak_memory_mib for costs in known), 0),
+        "processor": most.processor,
+        "seeds": most.seeds,
+        "base": None if most.base is None else number(most.base, 1),
+        "training": number(most.training, 1),
+        "testing": number(most.testing, 1),
+        "memory": number(most.memory, 0),
     }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import FEWEST_TO_TEST, mean_and_half_width
 from benchmarks.report.cells import Interval, measured
-from benchmarks.report.compare import LEGEND, compared
+from benchmarks.report.compare import EXPORTED, compared
 from benchmarks.report.definitions import definitions_blocks, definitions_legend
 from benchmarks.report.frame import KEPT, label_of
 from benchmarks.report.section import Section
@@ -114,7 +114,7 @@ def pairs_table(section: Section) -> Iterator[PaperTable]:
             PaperRow(label_of(section.variants[variant][0]), section.seeds_cell(len(section.variants[variant]), 0), cells[variant])
             for variant in section.ranked
         ]
-        yield PaperTable("pairs", f"{section.name}: paired differences", LEGEND, rows, decimals)
+        yield PaperTable("pairs", f"{section.name}: paired differences", EXPORTED, rows, decimals)
 
 
 def tables_of_study(of: StudySection) -> Iterator[PaperTable]:

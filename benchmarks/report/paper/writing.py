@@ -16,6 +16,8 @@ from protocols.messages import unknown
 
 FORMATS = {"latex": ".tex", "csv": ".csv", "parquet": ".parquet"}
 """Names of formats, and the endings of their files."""
+EXACT = 12
+"""Decimals of a p in CSV, which may be far below any that a table would print."""
 CURVES = "tensorboard"
 """No table: the curves of every run, which benchmarks/tools/tensorboard.py writes."""
 # Every character that LaTeX does not print as it stands, and the signs of our labels that a Type 1 font lacks.
@@ -44,6 +46,14 @@ IN_LATEX = {
     "→": r"$\rightarrow$",
     "–": "--",
     "…": r"\ldots{}",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "×": r"$\times$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "τ": r"$\tau$",
+    "Δ": r"$\Delta$",
 }
 
 
@@ -55,7 +65,7 @@ def encoded(table: PaperTable, kind: str) -> bytes:
     if kind == "latex":
         return latex(table).encode()
     if kind == "csv":
-        return csv_of(frame_of(table)).encode()
+        return csv_of(frame_of(table), {name: EXACT for name, digits in table.decimals.items() if digits > 2}).encode()
     check_format(kind)
     target = io.BytesIO()
     frame_of(table).to_parquet(target, engine="pyarrow", index=False)
@@ -102,6 +112,9 @@ def cell(table: PaperTable, row: PaperRow, name: str) -> str:
     if math.isnan(mean):
         return "--"
     digits = table.decimals.get(name, 2)
+    least = 10.0**-digits
+    if digits > 2 and mean < least:  # a p
+        return f"$<{least:.{digits}f}$"
     text = f"{mean:.{digits}f}" + ("" if math.isnan(width) else rf" \pm {width:.{digits}f}")
     return rf"$\mathbf{{{text}}}$" if name in row.bold else f"${text}$"
 
