@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from benchmarks.system.streams import torch_seed
 from protocols.schema import Augment, Data
 
 TODAY = Augment(pad=2, flip=True, jitter=0.4)
-LATER = [
+LATER: list[dict[str, Any]] = [
     {"hue": 0.1},
     {"pad": 0, "scale": (0.25, 1)},
     {"scale": (0.25, 1), "ratio": (1, 1), "crop_or_resized": True},

@@ -140,7 +140,12 @@ def test_interrupted_training_goes_on_to_the_same_bytes(
     torch.manual_seed(99)
     epochs: list[int] = []
     resume = Checkpoint.resume
-    monkeypatch.setattr(Checkpoint, "resume", lambda *of: epochs.append(resume(*of)) or epochs[-1])
+
+    def resumed(*of: Any) -> int:
+        epochs.append(resume(*of))
+        return epochs[-1]
+
+    monkeypatch.setattr(Checkpoint, "resume", resumed)
     assert same(cached_base(tmp_path / "b", KEY, network, trainer(settings=settings, kind=kind)), undisturbed)
     assert epochs == [stopped_after - 1], "it began anew"
     assert not list((tmp_path / "b").glob("*.checkpoint"))
@@ -228,7 +233,7 @@ def test_every_field_that_can_change_a_base_is_in_its_key(tiny: Protocol) -> Non
         values |= {"images": "d", "indices": "r", "environment": {"threads": 1}} | changes
         return base_key(**values).stem
 
-    others = [
+    others: list[dict[str, Any]] = [
         *({"stage": BaseStage(base=base)} for base in base_kind_names() if base != "linear"),
         {"stage": BaseStage(base="linear", version=2)},
         {"stage": BaseStage(base="linear", config={"scale": 2.0})},
@@ -276,7 +281,7 @@ def test_steps_and_constant_rates() -> None:
 def test_head_gain_scales_the_first_rows(tiny: Protocol) -> None:
     one, ten = (build_network(tiny, kind_of("linear"), "fp32", 0, None, gain) for gain in (1.0, 10.0))
     assert torch.allclose(ten.head.weight, 10 * one.head.weight)
-    assert torch.equal(one.backbone.blocks[0].weight, ten.backbone.blocks[0].weight)
+    assert torch.equal(one.backbone.get_parameter("blocks.0.weight"), ten.backbone.get_parameter("blocks.0.weight"))
 
 
 @pytest.mark.parametrize(

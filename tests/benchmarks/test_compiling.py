@@ -135,7 +135,7 @@ def test_a_broken_compiler_is_as_good_as_none(
         broken.chmod(0o755)
     monkeypatch.setattr(compiling, "WORTH", 0)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    with config.patch({"cpp.cxx": (None, str(broken)), "fx_graph_cache": False}):  # type: ignore[attr-defined]
+    with config.patch({"cpp.cxx": (None, str(broken)), "fx_graph_cache": False}):
         assert run(tiny, settings) == short
     assert b"compiler" not in short[0]
 

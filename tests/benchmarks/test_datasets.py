@@ -159,7 +159,7 @@ def test_images_of_every_mode_are_converted(mode: str, channels: int, tmp_path: 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_levels_beyond_eight_bits_are_scaled_or_refused(kind: type, channels: int, tmp_path: Path) -> None:
     """Never clipped: Pillow's own conversion turns such an image all white without a word."""
-    ramp = np.linspace(0, 65535, 64).reshape(8, 8).astype(kind)
+    ramp: NDArray[Any] = np.linspace(0, 65535, 64).reshape(8, 8).astype(kind)
     Image.fromarray(ramp).save(train_file(tmp_path, "tif"))
     try:
         found = one_image(tmp_path, channels, suffix="tif")
@@ -261,7 +261,7 @@ def test_a_flipped_bit_is_noticed(name: str, root: Path, decoded: list[int]) -> 
     for place in (size // 2, size - 2):
         content = bytearray((folder / name).read_bytes())
         content[place] ^= 1
-        replace(folder / name, content)
+        replace(folder / name, bytes(content))
         decoded.clear()
         assert same(load_images(data, root), first)
         assert decoded

@@ -8,6 +8,8 @@ import pytest
 from benchmarks.data.equal import equal_groups, equal_pictures
 from benchmarks.data.images import ImageSet
 
+Numbers = tuple[int, ...]
+
 
 def pictures(*values: int) -> np.ndarray:
     """Pictures of 3 x 10 x 10 pixels, equal where the values are; all have the same pixel at most places."""
@@ -16,7 +18,7 @@ def pictures(*values: int) -> np.ndarray:
     return result
 
 
-def images(train: tuple[int, ...], train_classes: tuple[int, ...], test: tuple[int, ...], test_classes: tuple[int, ...]) -> ImageSet:
+def images(train: Numbers, train_classes: Numbers, test: Numbers, test_classes: Numbers) -> ImageSet:
     plain, held_out = pictures(*train), pictures(*test)
     return ImageSet(("a", "b"), plain, plain, held_out, np.array(train_classes), np.array(test_classes), None, "0" * 64)
 
@@ -38,7 +40,7 @@ def images(train: tuple[int, ...], train_classes: tuple[int, ...], test: tuple[i
         ),
     ],
 )
-def test_equal_pictures_are_counted(train, train_classes, test, test_classes, said) -> None:  # type: ignore[no-untyped-def]
+def test_equal_pictures_are_counted(train: Numbers, train_classes: Numbers, test: Numbers, test_classes: Numbers, said: str | None) -> None:
     assert equal_pictures(images(train, train_classes, test, test_classes)) == ((f"{said}; used as they are",) if said else ())
 
 

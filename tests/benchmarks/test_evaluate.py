@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -56,7 +59,9 @@ def test_counts_agree_with_predictions_made_by_hand(contender: Contender) -> Non
         ),
     ],
 )
-def test_wrong_scores_are_refused(scores, message: str, contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_scores_are_refused(
+    scores: Callable[[Any], Any], message: str, contender: Contender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Trap 9: a column for a class not yet seen is an error, not a zero."""
     monkeypatch.setattr(contender.strategy, "scores", scores)
     with pytest.raises(ScoreError, match=message):

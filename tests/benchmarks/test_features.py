@@ -111,9 +111,9 @@ def test_a_damaged_or_foreign_file_is_made_anew(damage: str, scene: Scene) -> No
     [path] = scene.files
     content = path.read_bytes()
     if damage == "another base's":
-        scene.network.backbone.blocks[0].weight.data.neg_()
+        scene.network.backbone.get_parameter("blocks.0.weight").data.neg_()
         scene.features(BaseKey({"what": "another"}))
-        scene.network.backbone.blocks[0].weight.data.neg_()
+        scene.network.backbone.get_parameter("blocks.0.weight").data.neg_()
         [other] = set(scene.files) - {path}
         other.replace(path)
     elif damage == "another kind":
@@ -143,12 +143,12 @@ def test_a_fitting_number_is_embedded_at_once() -> None:
 
 
 def changed_weight(scene: Scene) -> Scene:
-    scene.network.backbone.blocks[4].weight.data[3, 2, 1, 0] += 0.5
+    scene.network.backbone.get_parameter("blocks.4.weight").data[3, 2, 1, 0] += 0.5
     return scene
 
 
 def changed_statistic(scene: Scene) -> Scene:
-    scene.network.backbone.blocks[1].running_mean[5] += 0.5
+    scene.network.backbone.get_buffer("blocks.1.running_mean")[5] += 0.5
     return scene
 
 
@@ -237,12 +237,12 @@ def test_other_rows_are_not_answered(pick: Callable[[Tensor], Tensor], scene: Sc
 
 
 def one_weight(network: Network) -> None:
-    weight = network.backbone.blocks[4].weight.data
+    weight = network.backbone.get_parameter("blocks.4.weight").data
     weight[7, 6, 2, 1] = torch.nextafter(weight[7, 6, 2, 1], torch.tensor(torch.inf))
 
 
 def one_statistic(network: Network) -> None:
-    network.backbone.blocks[1].running_var[0] *= 1.001
+    network.backbone.get_buffer("blocks.1.running_var")[0] *= 1.001
 
 
 def nine_windows(network: Network) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.tools.featurizer_weights import BLOCKS, SHRINK, STD, main
@@ -76,7 +77,7 @@ def files(tmp_path: Path) -> list[Path]:
     """Network and preprocessing."""
     content, _ = network_of(np.random.default_rng(0))
     (tmp_path / "net.onnx").write_bytes(content)
-    image = np.broadcast_to(np.float32(MEAN_BGR)[None, :, None, None], (1, 3, 2, 2))
+    image = np.broadcast_to(np.array(MEAN_BGR, np.float32)[None, :, None, None], (1, 3, 2, 2))
     (tmp_path / "pre.onnx").write_bytes(model(tensor("MeanImage", np.ascontiguousarray(image))))
     return [tmp_path / "net.onnx", tmp_path / "pre.onnx"]
 
@@ -92,6 +93,10 @@ def test_names_are_those_of_the_backbone(files: list[Path]) -> None:
     assert set(load_file(converted(files))) == wanted
 
 
+def normed(x: Tensor, mean: Tensor, variance: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return F.batch_norm(x, mean, variance, scale, shift, eps=1e-12)
+
+
 def test_stem_and_norm_of_rgb_are_those_of_bgr(files: list[Path]) -> None:
     """On pixels of 0 to 255 in the order BGR, less the mean, the original; on normalised RGB the converted one."""
     _, (weight, scale, shift, mean, variance) = network_of(np.random.default_rng(0))
@@ -99,10 +104,10 @@ def test_stem_and_norm_of_rgb_are_those_of_bgr(files: list[Path]) -> None:
     rgb = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     bgr = 255 * rgb.flip(1) - torch.tensor(MEAN_BGR)[:, None, None]
     tensors = [torch.from_numpy(values.copy()) for values in (mean, variance, scale, shift)]
-    original = F.batch_norm(F.conv2d(bgr, torch.from_numpy(weight.copy())), *tensors, eps=1e-12)
+    original = normed(F.conv2d(bgr, torch.from_numpy(weight.copy())), *tensors)
     normalised = (rgb - torch.tensor(MEAN_BGR[::-1])[:, None, None] / 255) / torch.tensor(STD)[:, None, None]
     norm = [state[f"bn1.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
-    assert torch.allclose(F.batch_norm(F.conv2d(normalised, state["conv1.weight"]), *norm, eps=1e-12), original, rtol=1e-3, atol=1e-2)
+    assert torch.allclose(normed(F.conv2d(normalised, state["conv1.weight"]), *norm), original, rtol=1e-3, atol=1e-2)
     assert torch.allclose(state["bn1.running_mean"], torch.from_numpy(mean.copy()) * SHRINK)
 
 

@@ -93,11 +93,16 @@ def test_what_a_killed_writer_left_is_written_over(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def written_and_read(path: Path, content: bytes) -> bytes:
+    write_atomic(path, content)
+    return path.read_bytes()
+
+
 def test_those_who_write_one_file_at_once_do_not_mix(tmp_path: Path) -> None:
     """Each content is whole, though all go through one temporary file."""
     path, contents = tmp_path / "record.json", [bytes([number]) * 100_000 for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        for content in pool.map(lambda number: (write_atomic(path, contents[number % 8]), path.read_bytes())[1], range(200)):
+        for content in pool.map(lambda number: written_and_read(path, contents[number % 8]), range(200)):
             assert content in contents
     assert list(tmp_path.iterdir()) == [path]
 
@@ -253,7 +258,7 @@ def test_where_there_are_no_locks_files_are_whole_all_the_same(code: int, tmp_pa
         assert mine and also_mine
     path, contents = tmp_path / "record.json", [bytes([number]) * 100_000 for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        for content in pool.map(lambda number: (write_atomic(path, contents[number % 8]), path.read_bytes())[1], range(100)):
+        for content in pool.map(lambda number: written_and_read(path, contents[number % 8]), range(100)):
             assert content in contents
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["record.json", "run.lock"]
 

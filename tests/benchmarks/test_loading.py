@@ -223,10 +223,10 @@ def test_other_random_numbers_in_between_change_nothing(disturb: Callable[[], ob
 
 def test_global_generators_are_left_alone() -> None:
     torch.manual_seed(11)
-    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     list(batches_of(torch.arange(40), augment=Augment(pad=2, flip=True, jitter=0.4)))
     assert torch.equal(torch.get_rng_state(), torch_before)
-    assert np.random.get_state()[1].tolist() == numpy_before
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == numpy_before
 
 
 # Batches are prepared in pieces, and many short epochs at once --------------------------------------------------------------

@@ -36,10 +36,15 @@ def test_images_go_to_the_device_once_and_seeds_differ_in_labels(runner: Runner)
 
 def test_a_backbone_is_hashed_once_while_it_stays_as_it_is(tiny: Protocol, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Testing asks for the features of a backbone in several places; base_only changes none."""
-    calls = []
+    calls: list[torch.nn.Module] = []
     original = features.state_sha256
+
+    def counted(module: torch.nn.Module) -> str:
+        calls.append(module)
+        return original(module)
+
     monkeypatch.setattr(features, "last_hash", features.LastHash())
-    monkeypatch.setattr(features, "state_sha256", lambda module: (calls.append(1), original(module))[1])
+    monkeypatch.setattr(features, "state_sha256", counted)
     [identity] = identities(make_request(tiny, None, None, "0", "base_only", []))
     runner = Runner(tiny, settings)
     runner.run(identity)

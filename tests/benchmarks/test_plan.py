@@ -586,7 +586,7 @@ def test_settings_of_a_kind_come_from_method_recipe_and_command_line(tiny: Proto
     own = tiny.recipes["fast"].epochs
     assert config("ncm:original") == {"variant": "ncm:original", "scale": 1.0, "epochs": own}, "the kind's default, LUCIR's"
     assert config("proto@cosine") == {"variant": "proto:raw_mean@cosine", "scale": 16.0, "epochs": own}
-    recipe = {"cosine": {"scale": 4.0, "epochs": 9}}
+    recipe: dict[str, dict[str, object]] = {"cosine": {"scale": 4.0, "epochs": 9}}
     assert config("proto@cosine", bases=recipe) == {"variant": "proto:raw_mean@cosine", "scale": 4.0, "epochs": 9}
     said = config("proto@cosine", "cosine.scale=8", bases=recipe)
     assert said == {"variant": "proto:raw_mean@cosine[cosine.scale=8.0]", "scale": 8.0, "epochs": 9}

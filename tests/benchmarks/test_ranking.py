@@ -34,7 +34,7 @@ def bold(rows: Column) -> str | None:
 def columns(draw: st.DrawFn) -> dict[str, Scores]:
     """Two to six rows over the same three to eight seeds: near to each other, apart, and far apart."""
     seeds = draw(st.integers(3, 8))
-    rows = {}
+    rows: dict[str, Scores] = {}
     for number in range(draw(st.integers(2, 6))):
         mean = draw(st.sampled_from([50.0, 50.5, 53.0, 80.0]))
         rows[f"row {number}"] = {seed: mean + draw(st.integers(-4, 4)) / 4 for seed in range(seeds)}

@@ -428,7 +428,7 @@ def test_a_record_that_contradicts_its_config_is_named(why: str, store: Store, m
 
 def test_a_changed_value_of_a_base_kind_is_no_contradiction(store: Store, make_record: MakeRecord, costs: Costs) -> None:
     parent = {"base": "cosine", "config": {"scale": 8.0}}
-    changed = {"base": "cosine", "base_config": {"scale": 8.0}}, {"base": "path", "base_parents": (parent,)}
+    changed: tuple[dict[str, Any], ...] = {"base": "cosine", "base_config": {"scale": 8.0}}, {"base": "path", "base_parents": (parent,)}
     for seed, changes in enumerate(changed):
         record = save(store, make_record(seed=seed, overrides={"cosine.scale": 8.0}, config={"lr": 0.01}, **changes), costs)
         assert store.find(record.identity) == record

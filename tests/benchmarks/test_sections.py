@@ -140,7 +140,7 @@ def variants(stored: Make, *changes: dict[str, Any]) -> Sequence[Record]:
 
 
 def test_a_studys_variants_leave_the_page_when_all_of_them_are_there(stored: Make) -> None:
-    changes = ({}, {"gamma": 0.2}, {"gamma": 1.0})
+    changes: tuple[dict[str, Any], ...] = ({}, {"gamma": 0.2}, {"gamma": 1.0})
     records = variants(stored, *changes)
     [whole] = make_sections(protocol_of(records[0]), records, []).current
     kept, moved = without_studied(whole, [study(*changes)])
@@ -151,7 +151,7 @@ def test_a_studys_variants_leave_the_page_when_all_of_them_are_there(stored: Mak
 
 def test_a_study_without_its_traces_keeps_nothing_from_the_page(stored: Make) -> None:
     """Its page would leave the section out, and the record would be on no page."""
-    changes = ({}, {"gamma": 0.2})
+    changes: tuple[dict[str, Any], ...] = ({}, {"gamma": 0.2})
     records = variants(stored, *changes)
     [whole] = make_sections(protocol_of(records[0]), records, []).current
     kept, moved = without_studied(whole, [study(*changes).model_copy(update={"figures": ("drift",)})])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,9 @@ def trains(number: int, steps: int, notes: list[tuple[int, Any]]) -> str:
 
 def test_each_finds_its_own_generators_and_blocked_folders() -> None:
     """One ends earlier than the others, which then go on without it."""
-    counting, notes, alone = Counting(), [], []
+    notes: list[tuple[int, Any]] = []
+    alone: list[tuple[int, Any]] = []
+    counting = Counting()
     state = torch.get_rng_state()
     works = [partial(trains, number, steps, notes) for number, steps in enumerate((3, 1, 2))]
     assert side_by_side(works, counting) == ["run 0", "run 1", "run 2"]
@@ -90,8 +92,9 @@ def test_an_error_ends_its_own_run_only() -> None:
         trains(7, 1, notes)
         raise KeyError("mine")
 
+    works: list[Callable[[], str]] = [fails, partial(trains, 1, 3, notes)]
     with pytest.raises(KeyError, match="mine"):
-        side_by_side([fails, partial(trains, 1, 3, notes)], Eager())
+        side_by_side(works, Eager())
     assert [number for number, _ in notes] == [7, 1, 1, 1]
 
 
@@ -126,7 +129,12 @@ def test_a_sweep_does_seeds_side_by_side_and_stores_the_same_records(
     runs = identities(make_request(tiny, None, None, "0-1", "ft_cnn,base_only", []))
     runs = [Runner(tiny, settings).complete(run) for run in runs]
     sizes: list[int] = []
-    monkeypatch.setattr(seed_groups, "side_by_side", lambda works, steps: sizes.append(len(works)) or side_by_side(works, steps))
+
+    def counted(works: Sequence[Callable[[], Any]], steps: Eager) -> Any:
+        sizes.append(len(works))
+        return side_by_side(works, steps)
+
+    monkeypatch.setattr(seed_groups, "side_by_side", counted)
     events: list[Event] = []
     ledger = Ledger(Store(settings.results))
     worker.work(Task(tiny, settings, ledger, 0.0, "this sweep"), runs, events.append)

@@ -16,7 +16,7 @@ from benchmarks.system.errors import UsageError
 from methods.parts.backbones import BACKBONES
 from protocols.schema import Protocol
 
-ONE_PIXEL = {"data": {"size": 4}, "backbone": {"name": "resnet20"}}
+ONE_PIXEL: dict[str, dict[str, Any]] = {"data": {"size": 4}, "backbone": {"name": "resnet20"}}
 """ResNet-20 halves 4 pixels to 2 and 1."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_be_listed_is_named(group: Path, monkeypatch: pytes
     closed.mkdir()
     iterdir = Path.iterdir
 
-    def refuse(folder: Path):  # type: ignore[no-untyped-def]
+    def refuse(folder: Path) -> Iterator[Path]:
         if folder == closed:
             raise PermissionError(13, "Permission denied")
         return iterdir(folder)

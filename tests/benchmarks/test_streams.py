@@ -70,10 +70,10 @@ def test_global_generators_are_neither_read_nor_moved() -> None:
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    before = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist(), torch.get_rng_state()
     first = stream(3, "x").random(), torch_seed(3, "x")
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == before[1]
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])
     random.seed(2)
     np.random.seed(2)

@@ -120,7 +120,7 @@ def test_studies_of_two_recipes_in_one_command(tiny: Protocol, data_root: Path, 
     """Each run is computed as its own recipe says, and each recipe has its table."""
     fast = tiny.recipes["fast"]
     protocol = tiny.model_copy(update={"recipes": {"fast": fast, "mine": fast.model_copy(update={"precision": "bf16"})}})
-    rows = (("a", "proto:raw_mean", {}), ("b", "base_only:default", {}))
+    rows: tuple[tuple[str, str, dict[str, Any]], ...] = (("a", "proto:raw_mean", {}), ("b", "base_only:default", {}))
     runs = study_runs(protocol, [study_of(*rows), study_of(*rows, name="other", recipe="mine")], None, None, "0").runs
     ledger = Ledger(Store(tmp_path))
     text = plan_text(runs, ledger, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def test_it_is_used_and_told(trained: tuple[Runner, Path, BaseKey], tiny: Protoc
 @pytest.mark.parametrize(
     "changes", [{"seed": 1}, {"rows": "0"}, {"environment": {**ELSEWHERE, "precision": "bf16"}}, {"base": "path"}], ids=str
 )
-def test_another_one_is_not(changes: dict[str, object], trained: tuple[Runner, Path, BaseKey], tiny: Protocol) -> None:
+def test_another_one_is_not(changes: dict[str, Any], trained: tuple[Runner, Path, BaseKey], tiny: Protocol) -> None:
     runner, path, key = trained
     (path.parent / "taken").mkdir()
     put(path, key, **changes)

@@ -92,7 +92,8 @@ def bases(settings: Settings) -> dict[str, bytes]:
 def test_a_group_trains_once_and_its_runs_find_the_same_bytes(
     card: StandIn, groups: list[int], alone: Callable[[Protocol], dict[str, bytes]], tiny: Protocol, settings: Settings
 ) -> None:
-    runner, runs, said = Runner(tiny, settings), runs_of(tiny, "base_only,proto"), []
+    said: list[str] = []
+    runner, runs = Runner(tiny, settings), runs_of(tiny, "base_only,proto")
     costs = [runner.watch(run, (), said.append, runs)[1] for run in runs]
     assert groups == [3]
     assert bases(settings) == alone(tiny)

@@ -189,17 +189,17 @@ class Diverges(BaseKind):
         network.register_buffer("lives", torch.tensor(1000))
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
-        return torch.where(network.lives > 0, super().loss(network, views, labels, step), torch.nan)
+        return torch.where(network.get_buffer("lives") > 0, super().loss(network, views, labels, step), torch.nan)
 
     def after_update(self, network: Network) -> None:
-        network.lives.sub_(1)
+        network.get_buffer("lives").sub_(1)
 
 
 @pytest.mark.parametrize("recorded", [False, True])
 def test_a_seed_that_diverges_does_not_stop_the_others(recorded: bool, tiny: Protocol, tmp_path: Path) -> None:
     train = Training(tiny, tmp_path, Diverges(Diverges.Config()))
     several = [train.of(seed) for seed in SEEDS]
-    several[1].network.lives.fill_(4)
+    several[1].network.get_buffer("lives").fill_(4)
     errors = train_together(several, CPU, Captured(StandIn()) if recorded else None)
     assert [type(error) for error in errors] == [type(None), FloatingPointError, type(None)]
     assert "lower the recipe's lr" in str(errors[1])

@@ -58,7 +58,7 @@ def experiences(contender: Contender) -> list[Any]:
         x, y = plain(contender, rows), tensors.labels[rows]
         attributes = [DataAttribute(y.tolist(), "targets"), TaskLabels(ConstantSequence(0, len(y)))]
         items = list(zip(x, y.tolist(), strict=True))
-        datasets.append(TaskAwareSupervisedClassificationDataset([items], data_attributes=attributes))  # type: ignore[list-item]
+        datasets.append(TaskAwareSupervisedClassificationDataset([items], data_attributes=attributes))
     return list(with_classes_timeline(benchmark_from_datasets(train=datasets)).train_stream)
 
 

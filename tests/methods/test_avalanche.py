@@ -11,7 +11,7 @@ from methods.contract.registry import MethodError, parse_variant
 from tests.methods.runs import Enter, Run
 
 
-class Batches(SupervisedPlugin):  # type: ignore[type-arg]
+class Batches(SupervisedPlugin):
     """Shape, labels and loss of every batch that the stock strategy trains on."""
 
     def __init__(self) -> None:

@@ -56,7 +56,8 @@ def test_queries_are_judged_alone() -> None:
 def test_the_loss_is_over_classes_and_as_many_turned_ones() -> None:
     """Features are the images' four pixels. Two classes, one query each: rows are both supports and both turned ones, one angle a class."""
     torch.manual_seed(0)
-    kind, attention, modes = Episodes(Episodes.Config()), Attention(4).eval(), []
+    modes: list[bool] = []
+    kind, attention = Episodes(Episodes.Config()), Attention(4).eval()
     network: Any = SimpleNamespace(parts={"attention": attention}, embed=lambda images: images.flatten(1), train=modes.append)
     images, labels = torch.randn(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])
     found = kind.loss(network, [images], labels, BaseStep(0, 1, 0.0, generator()))

@@ -35,7 +35,7 @@ class Given(torch.nn.Module):
         return images
 
     def classify(self, features: Tensor) -> Tensor:
-        return self.head(features)  # type: ignore[no-any-return]
+        return self.head(features)
 
 
 def test_contrast_is_a_mean_over_positives_of_each_anchor_and_anchors_without_one_do_not_count() -> None:

@@ -134,7 +134,12 @@ def test_statistics_are_of_augmented_copies(enter: Enter, monkeypatch: pytest.Mo
     s: Any = contender.strategy
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
     learn = ConCm.learn
-    monkeypatch.setattr(ConCm, "learn", lambda self, *what: (given.append(what), learn(self, *what)))
+
+    def watched(self: ConCm, features: torch.Tensor, labels: torch.Tensor) -> None:
+        given.append((features, labels))
+        learn(self, features, labels)
+
+    monkeypatch.setattr(ConCm, "learn", watched)
     for session, label, copies in ((0, 2, 1), (1, 7, 3)):
         contender.train(session, 0)
         rows, (features, labels) = rows_of(contender, session, label), given[session]
@@ -151,7 +156,12 @@ def test_a_session_keeps_shots_and_statistics_and_draws_anew(enter: Enter) -> No
     s: Any = contender.strategy
     drawn: list[str] = []  # text, as numbers would count as kept
     before_epoch = s.before_epoch
-    s.before_epoch = lambda epoch: (before_epoch(epoch), drawn.append(f"{len(s.now.samples)} {s.now.samples.sum()}"))
+
+    def watched(epoch: int) -> None:
+        before_epoch(epoch)
+        drawn.append(f"{len(s.now.samples)} {s.now.samples.sum()}")
+
+    s.before_epoch = watched
     for session, (kept, classes) in enumerate(((0, 6), (10, 8), (20, 10))):
         begun = {name: value.clone() for name, value in s.model.head.project.state_dict().items()}
         contender.train(session, 0)

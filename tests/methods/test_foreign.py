@@ -79,7 +79,7 @@ def test_a_network_of_torchvision_without_its_classifier(name: str, width: int, 
 
 def test_the_last_block_is_that_of_a_residual_network_alone(tiny: Protocol) -> None:
     residual = build_backbone("torchvision:resnet18", 3, size=32)
-    assert residual.last_block is residual.net.layer4[1]
+    assert residual.last_block is residual.get_submodule("net.layer4.1")
     other = tiny.model_copy(update={"backbone": Backbone(name="torchvision:squeezenet1_1"), "data": tiny.data})
     coloured = {**tiny.data.model_dump(), "channels": 3, "size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
     other = other.model_copy(update={"data": type(tiny.data).model_validate(coloured)})

@@ -95,7 +95,7 @@ def test_a_stage_of_resnet12_by_hand() -> None:
     block = PooledBlock(1, 1).eval()
     for convolution in (block.conv1, block.conv2, block.conv3):
         convolution.weight.data.zero_()[0, 0, 1, 1] = 1.0
-    block.shortcut[0].weight.data.fill_(1.0)
+    block.get_parameter("shortcut.0.weight").data.fill_(1.0)
     x = torch.tensor([[[[-1.0, -2.0, 1.0, 0.0], [-3.0, -4.0, 2.0, -1.0]]]])
     # of -1: conv1 -.1, conv2 -.01, then -.01 - 1 = -1.01 -> -.101; of 2: 2 + 2 = 4
     with torch.no_grad():
@@ -106,9 +106,9 @@ def test_first_weights_of_the_new_networks_are_kaimings() -> None:
     torch.manual_seed(0)
     twelve, eighteen = build_backbone("resnet12", 3), build_backbone("resnet18_3x3", 3)
     deviations = {
-        twelve.stages[3].conv2.weight: (2 / (1 + 0.1**2) / (9 * 640)) ** 0.5,
-        twelve.stages[0].shortcut[0].weight: (2 / (1 + 0.1**2) / 64) ** 0.5,
-        eighteen.net.conv1.weight: (2 / (9 * 64)) ** 0.5,
+        twelve.get_parameter("stages.3.conv2.weight"): (2 / (1 + 0.1**2) / (9 * 640)) ** 0.5,
+        twelve.get_parameter("stages.0.shortcut.0.weight"): (2 / (1 + 0.1**2) / 64) ** 0.5,
+        eighteen.get_parameter("net.conv1.weight"): (2 / (9 * 64)) ** 0.5,
     }
     for weight, expected in deviations.items():
         assert weight.std().item() == pytest.approx(expected, rel=0.1)
@@ -117,7 +117,7 @@ def test_first_weights_of_the_new_networks_are_kaimings() -> None:
 def test_resnet20_has_no_relu_between_stem_and_first_block() -> None:
     """docs/methods.md 1.6: gluon's version. The stem may then hand over negative values."""
     net = build_backbone("resnet20", 3).eval()
-    assert float(net.stem(torch.randn(2, 3, 32, 32)).min()) < 0
+    assert float(net.get_submodule("stem")(torch.randn(2, 3, 32, 32)).min()) < 0
 
 
 def test_unknown_backbone_is_named() -> None:
@@ -125,14 +125,14 @@ def test_unknown_backbone_is_named() -> None:
         build_backbone("resnet19", 3)
 
 
-def test_resnet18_weights_are_loaded_without_the_classifier(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_resnet18_weights_are_loaded_without_the_classifier(tmp_path: Path) -> None:
     from torchvision.models import resnet18
 
     donor = resnet18(weights=None)
     torch.save(donor.state_dict(), tmp_path / "weights.pth")
     backbone = build_backbone("resnet18", 3, tmp_path / "weights.pth")
-    assert torch.equal(backbone.net.conv1.weight, donor.conv1.weight)
-    assert torch.equal(backbone.net.layer4[1].bn2.weight, donor.layer4[1].bn2.weight)
+    assert torch.equal(backbone.get_parameter("net.conv1.weight"), donor.conv1.weight)
+    assert torch.equal(backbone.get_parameter("net.layer4.1.bn2.weight"), donor.get_parameter("layer4.1.bn2.weight"))
 
 
 def test_weights_of_a_file_are_loaded_or_refused_by_name(tmp_path: Path) -> None:
@@ -144,7 +144,8 @@ def test_weights_of_a_file_are_loaded_or_refused_by_name(tmp_path: Path) -> None
         build_backbone("resnet18", 3, tmp_path / "own.safetensors")
     small = build_backbone("conv2", 1)
     torch.save(small.state_dict(), tmp_path / "small.pth")
-    assert torch.equal(build_backbone("conv2", 1, tmp_path / "small.pth").blocks[0].weight, small.blocks[0].weight)
+    loaded = build_backbone("conv2", 1, tmp_path / "small.pth")
+    assert torch.equal(loaded.get_parameter("blocks.0.weight"), small.get_parameter("blocks.0.weight"))
     for content, said in ((b"no tensors", "is no file of tensors alone"), (b"", "is no file of tensors alone")):
         for name in ("bad.safetensors", "bad.pth"):
             (tmp_path / name).write_bytes(content)

@@ -19,7 +19,7 @@ from tests.methods.conftest import Enter
 def head_of(classes: int = 2, d: int = 2) -> StochasticHead:
     torch.manual_seed(0)
     head = StochasticHead(d, 16.0, Attention(d))
-    head.attention.forward = lambda x, generator=None: x  # type: ignore[method-assign]
+    head.attention.forward = lambda x, drawn=(): x  # type: ignore[method-assign]
     head.grow(classes)
     return head
 

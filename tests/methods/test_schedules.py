@@ -51,7 +51,8 @@ def test_the_bits_of_one_cycle_stay() -> None:
 
 def test_the_bits_of_steps_stay() -> None:
     """The base multiplies by a power, sessions by one factor after the other as MultiStepLR does: their last bits differ."""
-    lr, decay, stones = 0.3, 0.1, (2, 4, 4)
+    stones: tuple[int, ...] = (2, 4, 4)
+    lr, decay = 0.3, 0.1
     assert lr * decay * decay**2 != lr * decay**3
     assert base_rates(3, epochs=5, lr=lr, gamma=decay, milestones=stones)[::3] == [lr, lr, lr * decay, lr * decay, lr * decay**3]
     for lr, decay, stones in [(0.3, 0.1, (4, 2, 4)), (0.1, 0.1, (2, 4)), (0.05, 0.3, (1, 2, 3)), (0.07, 0.25, (9,))]:

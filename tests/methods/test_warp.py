@@ -35,9 +35,11 @@ def test_the_space_is_of_the_inputs_second_moments() -> None:
     """Eigenvectors of X X' over the convolution's windows, not centred, from all batches."""
     network = Network(build_backbone("conv2", 1), "fp32").eval()
     [conv] = late_convolutions(network.backbone).values()
+    blocks = network.backbone.get_submodule("blocks")
+    assert isinstance(blocks, nn.Sequential)
     weight, images = conv.weight.detach().clone(), torch.randn(6, 1, 8, 8)
     with torch.no_grad():
-        columns = F.unfold(network.backbone.blocks[:4](images), 3, padding=1).transpose(0, 1).flatten(1)
+        columns = F.unfold(blocks[:4](images), 3, padding=1).transpose(0, 1).flatten(1)
         before = network.embed(images)
         rotate(network, images.split(4))
         assert torch.allclose(network.embed(images), before, atol=1e-4)

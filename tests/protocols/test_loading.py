@@ -160,7 +160,7 @@ def instead(value: Any, number: float) -> Any:
 
 
 def wrong_types() -> Iterator[tuple[Path_, Any]]:
-    by_type = {
+    by_type: dict[type, list[Any]] = {
         bool: ["perhaps", [True], {"a": 1}],
         int: ["many", [1], {"a": 1}, 1.5, True],
         float: ["many", [1], {"a": 1}, True],

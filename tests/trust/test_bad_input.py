@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from benchmarks.planning.plan import identities, make_request, of_group
 from benchmarks.planning.preflight import check_before_training
@@ -65,8 +66,8 @@ def memory() -> int:
 def test_the_complete_protocol_is_complete_and_right(tmp_path: Path) -> None:
     """A new key of the schema must be added to it, and so is tried below."""
     content = yaml.safe_load(COMPLETE.read_text(encoding="utf-8"))
-    sections = {(): Protocol, ("data",): Data, ("augment",): Augment, ("sessions",): Sessions, ("backbone",): Backbone}
-    sections |= {("backbone", "weights"): Weights, ("recipes", "paper"): Recipe, ("canonical",): Canonical}
+    sections: dict[tuple[str, ...], type[BaseModel]] = {(): Protocol, ("data",): Data, ("augment",): Augment, ("sessions",): Sessions}
+    sections |= {("backbone",): Backbone, ("backbone", "weights"): Weights, ("recipes", "paper"): Recipe, ("canonical",): Canonical}
     for path, model in sections.items():
         section = content
         for part in path:

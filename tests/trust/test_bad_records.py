@@ -22,7 +22,7 @@ from tests.conftest import ROOT, TINY
 from tests.methods.runs import identity_of
 from tests.trust.harness import places
 
-Damage = Callable[[Path, bytes], None]
+Damage = Callable[[Path, bytes], object]
 
 
 @pytest.fixture
@@ -86,12 +86,12 @@ def as_a_link_to_nowhere(path: Path, whole: bytes) -> None:
 
 
 DAMAGE: dict[str, Damage] = {
-    "truncated": lambda path, whole: path.write_bytes(whole[:500]) and None,
-    "empty": lambda path, whole: path.write_bytes(b"") and None,
-    "edited by hand": lambda path, whole: path.write_bytes(whole.replace(b'"correct": [', b'"correct": [1', 1)) and None,
-    "NaN": lambda path, whole: path.write_bytes(whole.replace(b'"images_kept": 0', b'"images_kept": NaN', 1)) and None,
-    "without a seal, as if of schema 1": lambda path, whole: (
-        path.write_bytes(whole.replace(b'"schema_version": 3', b'"schema_version": 1')) and None
+    "truncated": lambda path, whole: path.write_bytes(whole[:500]),
+    "empty": lambda path, whole: path.write_bytes(b""),
+    "edited by hand": lambda path, whole: path.write_bytes(whole.replace(b'"correct": [', b'"correct": [1', 1)),
+    "NaN": lambda path, whole: path.write_bytes(whole.replace(b'"images_kept": 0', b'"images_kept": NaN', 1)),
+    "without a seal, as if of schema 1": lambda path, whole: path.write_bytes(
+        whole.replace(b'"schema_version": 3', b'"schema_version": 1')
     ),
     "of another protocol": copy_of_another_protocol,
     "under another seed's name": another_seeds,

@@ -31,7 +31,7 @@ class LooksElsewhere(SessionStrategy):
 
     def before_session(self) -> None:
         if self.session == 0:
-            self.base = self.own_indices
+            self.base_indices = self.own_indices
             return
         context: Any = self.context
         everything, how = torch.arange(1000), self.config.how
@@ -47,11 +47,11 @@ class LooksElsewhere(SessionStrategy):
         elif how == "writes_memory":
             context.memory._indices = everything
         elif how == "past_shots":
-            context.images.plain(self.base[:5])
+            context.images.plain(self.base_indices[:5])
         elif how == "stored_features":
-            context.memory.open(self.base)
-            if context.images.stored_features(self.base, self.model) is not None:
+            context.memory.open(self.base_indices)
+            if context.images.stored_features(self.base_indices, self.model) is not None:
                 raise AssertionError("features of base images outlived their session")
-            context.images.plain(self.base)
+            context.images.plain(self.base_indices)
         elif how == "next_experience":
             next(stream for stream in [self.experience.origin_stream])[self.session + 1]

@@ -36,7 +36,7 @@ def be_the_command(wanted: dict[str, Any]) -> int:
     if wanted["plan"] is not None:
         plan, saboteur = Plan(**wanted["plan"]), Saboteur()
         saboteur.take(plan)
-        sys.stderr = Telling(sys.stderr, saboteur)  # type: ignore[assignment]
+        sys.stderr = Telling(sys.stderr, saboteur)
         if plan.checkpoints:
             cache.CHECKPOINT_SECONDS = 0.0
     return main(wanted["arguments"])

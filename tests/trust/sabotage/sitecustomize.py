@@ -12,6 +12,6 @@ if "SABOTAGE" in os.environ:
     plan = Plan(**json.loads(os.environ["SABOTAGE"]))
     saboteur = Saboteur()
     saboteur.take(plan)
-    sys.stderr = Telling(sys.stderr, saboteur)  # type: ignore[assignment]
+    sys.stderr = Telling(sys.stderr, saboteur)
     if plan.checkpoints:
         sys.meta_path.insert(0, OftenFinder())
