@@ -23,9 +23,10 @@ from benchmarks.report.tables import markdown
 CONTROLS = ("base_only", "proto")
 """Methods that stand beside all others on the same base: one does nothing, the other only takes class means."""
 LEGEND = (
-    "After the last session, over all classes seen. − Proto: the row minus Proto on the same base session, in points, mean over the seeds "
-    "that both have ± its 95 % interval. Rows on different base sessions are not ranked and not tested against each other: the tests, "
-    "corrected for their number, are in the sections below, one for each base session."
+    "After the last session, over all classes seen. What a recipe changes for a base session stands in its heading below. − Proto: the row "
+    "minus Proto on the same base session, in points, mean over the seeds that both have ± its 95 % interval. Rows on different base "
+    "sessions are not ranked and not tested against each other: the tests, corrected for their number, are in the sections below, one for "
+    "each base session."
 )
 
 
@@ -58,12 +59,19 @@ def in_words(identity: Identity) -> str:
     return " → ".join(map(stage_in_words, identity.stages))
 
 
-def stage_in_words(stage: BaseStage) -> str:
-    """The kind of a base session, its settings that are not defaults, and what the recipe changes for it."""
+def in_short(parts: Sequence[Section]) -> list[str]:
+    """The base session of each part without what the recipe changes for it, which its heading says; with it where two would read alike."""
+    identities = [part.records[0].identity for part in parts]
+    short = [" → ".join(stage_in_words(stage, recipe=False) for stage in identity.stages) for identity in identities]
+    return [text if short.count(text) == 1 else in_words(identity) for text, identity in zip(short, identities, strict=True)]
+
+
+def stage_in_words(stage: BaseStage, recipe: bool = True) -> str:
+    """The kind of a base session, its settings that are not defaults, and with `recipe` what the recipe changes for it."""
     version = [f"version {stage.version}"] if stage.version > 1 else []
     own = [f"{key} {value_in_words(value)}" for key, value in sorted(stage.changed.items())]
-    recipe = ", ".join(f"{key} {value_in_words(value)}" for key, value in sorted(stage.settings.items()))
-    return ", ".join([stage.base, *version, *own, *([f"trained with {recipe}"] if recipe else [])])
+    trained = ", ".join(f"{key} {value_in_words(value)}" for key, value in sorted(stage.settings.items())) if recipe else ""
+    return ", ".join([stage.base, *version, *own, *([f"trained with {trained}"] if trained else [])])
 
 
 def value_in_words(value: Any) -> str:
@@ -86,16 +94,15 @@ def control(section: Section, method: str) -> str | None:
 def overview(parts: Sequence[Section]) -> str:
     """Table of all rows of one recipe and split: which base session each stands on, and what it gains over Proto there."""
     rows = []
-    for part in parts:
+    for part, base in zip(parts, in_short(parts), strict=True):
         proto = control(part, "proto")
         gains = {name: gains_over(proto, part, name) for name in tested()}
         for variant, records in part.variants.items():
             block = part.last[part.last["variant"] == variant].set_index("seed")[list(tested())]
             seeds = part.seeds_cell(len(records), part.failed(variant))
             cells = [*intervals(variant, block), *(gains[name].get(variant, NONE) for name in tested())]
-            rows.append([label_of(records[0]), in_words(records[0].identity), seeds, *cells])
+            rows.append([label_of(records[0]), base, seeds, *cells])
         failed = ["failed"] * (2 * len(tested()))
-        base = in_words(part.records[0].identity)
         rows += [[label, base, part.seeds_cell(0, count), *failed] for label, count in part.failed_rows().items()]
     titles = list(tested().values())
     return markdown(rows, ["Method", "Base session", "Seeds", *titles, *(f"{title} − Proto" for title in titles)])

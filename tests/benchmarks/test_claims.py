@@ -11,10 +11,11 @@ import pytest
 
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
-from benchmarks.report.bases import gains_over
+from benchmarks.report.bases import gains_over, in_short
 from benchmarks.report.html.pairs import standing
 from benchmarks.report.paper.tables import PaperRow, PaperTable
 from benchmarks.report.paper.writing import encoded
+from benchmarks.report.section import Section
 from benchmarks.report.settings import variant_differences
 from benchmarks.report.study import order_line
 from benchmarks.report.tables import escaped, printed
@@ -103,6 +104,17 @@ def test_a_field_that_came_later_is_no_difference(make_identity: Callable[..., I
     newer = make_identity(config={"gamma": 0.6, "dampening": 0.0, "tau": 1.0}, defaults=["dampening"], base_config={"augment": None})
     newer = newer.model_copy(update={"base_defaults": ("augment",)})
     assert variant_differences(older, newer) == ["gamma 0.8 instead of 0.6", "tau nothing instead of 1.0"]
+
+
+def test_the_overview_names_bases_in_short_and_apart(make_record: Callable[..., Record]) -> None:
+    """What a recipe changes for a base is read in the section's heading; here it only tells two apart that would read alike."""
+
+    def part(**changes: Any) -> Section:
+        return Section("quick", "paper", {"fact": [make_record("fact:default", base="virtual", **changes)]})
+
+    longer = part(base_settings={"epochs": 7, "lr": 0.5})
+    assert in_short([longer, part(base_config={"weight": 0.5})]) == ["virtual", "virtual, weight 0.5"]
+    assert in_short([longer, part()]) == ["virtual, trained with epochs 7, lr 0.5", "virtual"]
 
 
 def test_a_name_is_no_tag() -> None:
