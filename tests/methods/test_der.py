@@ -139,6 +139,27 @@ def test_replay_term_by_hand(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(losses) == 2 * 3
 
 
+def test_replay_trains_the_head(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less cross-entropy on the shots, the head's gradient is alpha 2 (logits - stored)ᵀ unit features / (images x columns)."""
+    contender = train_all(enter("der", "buffer=12", "replay_batch=12", "alpha=20"), 1)
+    least: list[float] = []
+
+    def observe(strategy: Der, loss: Tensor) -> None:
+        rows, weight = strategy.context.memory.indices, strategy.model.head.weight
+        with torch.no_grad():
+            features = copy.deepcopy(strategy.model).embed(plain(contender, rows))
+            directions = features / features.norm(dim=1, keepdim=True)
+            away = directions @ weight.T - strategy.model.stored_logits
+        (found,) = torch.autograd.grad(loss - label_loss_of(strategy.mb_output, strategy.mb_y), weight, retain_graph=True)
+        assert torch.allclose(found, 20 * 2 * away.T @ directions / (12 * 8), rtol=1e-3, atol=1e-5)
+        least.append(float(found.norm(dim=1).min()))
+
+    after_loss(monkeypatch, Der, observe)
+    contender.train(1, 0)
+    assert len(least) == 3
+    assert min(least[1:]) > 1e-2
+
+
 def test_each_step_replays_a_few_different_images(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     contender = enter("der", "buffer=20", "replay_batch=4", "epochs=8")
     contender.train(0, 0)

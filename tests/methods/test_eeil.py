@@ -13,8 +13,8 @@ from torch import Tensor
 
 from benchmarks.running.runner import Contender
 from methods.eeil import Eeil
-from tests.methods.by_hand import Rows, label_loss, plain, soft_loss
-from tests.methods.runs import Enter, batch_features, before_loss, train_all
+from tests.methods.by_hand import Rows, label_loss, label_loss_of, plain, soft_loss
+from tests.methods.runs import Enter, after_loss, batch_features, before_loss, train_all
 
 
 @dataclass
@@ -84,6 +84,35 @@ def test_topic_loss_is_icarls_and_a_little_cross_entropy_on_the_anchors(
         assert len(step.labels) == 10
         expected = label_loss(step.logits, step.labels) + kd * soft_loss(now, old, 2.0) + oce * label_loss(now, step.anchor_labels)
         assert step.loss == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("distil", "anchor"), [(0.8, 0.0), (0.0, 1.5)])
+def test_both_terms_on_the_anchors_train_the_head(distil: float, anchor: float, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less the shots' cross-entropy, the rows' gradient is weight (p - target)ᵀ unit features / n: at T = 2 against the old logits,
+    halved and in old rows alone, or against the anchors' labels.
+    """
+    contender = train_all(enter("eeil", f"distill_weight={distil}", f"anchor_weight={anchor}"), 1)
+    old = copy.deepcopy(contender.strategy.model).eval()
+    least: list[float] = []
+
+    def observe(strategy: Any, loss: Tensor) -> None:
+        kept = contender.memory.indices
+        with torch.no_grad():
+            before, now = old(plain(contender, kept)), copy.deepcopy(strategy.model).embed(plain(contender, kept))
+            directions = now / now.norm(dim=1, keepdim=True)
+            logits = directions @ strategy.model.head.weight.T
+        away = torch.zeros_like(logits)
+        away[:, :6] += distil / 2 * ((logits[:, :6] / 2).softmax(1) - (before / 2).softmax(1))
+        away += anchor * (logits.softmax(1) - torch.eye(8)[contender.seed_context.tensors.labels[kept]])
+        less = loss - label_loss_of(strategy.mb_output, strategy.mb_y)
+        (found,) = torch.autograd.grad(less, strategy.model.head.weight, retain_graph=True)
+        assert torch.allclose(found, away.T @ directions / len(kept), rtol=1e-3, atol=1e-6)
+        least.append(float(found[: 6 if distil else 8].norm(dim=1).min()))
+
+    after_loss(monkeypatch, Eeil, observe)
+    contender.train(1, 0)
+    assert len(least) == 3
+    assert min(least[1:]) > 1e-4, "every row"
 
 
 def heads_loss(logits: Rows, teacher: Rows, cuts: list[int]) -> float:

@@ -128,6 +128,26 @@ def test_original_learns_old_sigmoids_on_exemplars_and_shots(enter: Enter, monke
         assert loss == pytest.approx(value, abs=1e-4)
 
 
+def test_originals_sigmoids_reach_the_logits(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Summed over classes, mean over the batch: the session's loss has the gradient (sigmoid - target) / N in every logit."""
+    contender = train_all(enter("icarl:original"), 1)
+    old = copy.deepcopy(contender.strategy.model).eval()
+    steps: list[int] = []
+
+    def observe(strategy: Any, loss: Tensor) -> None:
+        logits, labels = strategy.mb_output, strategy.mb_y
+        targets = torch.eye(8)[labels]
+        with torch.no_grad():
+            targets[:, :6] = 1 / (1 + (-old(strategy.mb_x)).exp())
+        (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        assert torch.allclose(found, (1 / (1 + (-logits).exp()) - targets) / len(labels), atol=1e-6)
+        steps.append(len(labels))
+
+    after_loss(monkeypatch, ICarl, observe)
+    contender.train(1, 0)
+    assert steps == [40] * 3
+
+
 def test_class_means_by_hand() -> None:
     """Features to length one, their mean, that to length one: (.6, .8) and (1, 0) give (.8, .4) / sqrt(.8). Lengths do not count."""
     features = torch.tensor([[3.0, 4.0], [0.0, -2.0], [70.0, 0.0], [0.0, -9.0]])

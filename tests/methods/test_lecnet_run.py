@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from methods.lecnet import LecNet
 from protocols.schema import Protocol
-from tests.methods.runs import Enter, Optimizers, Run, before_loss, identity_of, train_all, train_under
+from tests.methods.by_hand import label_loss, soft_loss
+from tests.methods.runs import Enter, Optimizers, Run, after_loss, before_loss, identity_of, train_all, train_under
 
 
 @pytest.mark.parametrize(("warmup", "betas"), [(0, [1, 2, 3]), (1, [1, 1, 2]), (20, [1, 1, 1])])
@@ -28,6 +31,27 @@ def test_beta_grows_with_the_epoch_and_the_teacher_is_in_eval_mode(
     before_loss(monkeypatch, LecNet, observe)
     run("lecnet", f"beta_warmup={warmup}")
     assert seen == betas * 2  # two sessions of three epochs
+
+
+def test_where_the_backbone_trains_the_teacher_has_its_own(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No. 34: Eq. 2's old logits are those of the whole old network, not of its head on features that have moved since."""
+    contender = train_all(enter("lecnet", "train_backbone=true", "ratio_weight=0", "distill_temperature=0.5", "lr=1"), 1)
+    old = copy.deepcopy(contender.strategy.model).eval()
+    moved: list[float] = []
+
+    def observe(strategy: LecNet, loss: Tensor) -> None:
+        logits = strategy.mb_output.tolist()
+        with torch.no_grad():
+            teacher, by_head_alone = old(strategy.mb_x).tolist(), old.classify(strategy.now.features).tolist()
+        distilled = float(loss.detach()) - label_loss(logits, strategy.mb_y.tolist())
+        assert distilled == pytest.approx(soft_loss(logits, teacher, 0.5), abs=1e-4)
+        moved.append(abs(soft_loss(logits, by_head_alone, 0.5) - soft_loss(logits, teacher, 0.5)))
+
+    after_loss(monkeypatch, LecNet, observe)
+    contender.train(1, 0)
+    assert len(moved) == 3
+    assert moved[0] < 1e-6
+    assert min(moved[1:]) > 5e-3, "features have moved, so that it matters whose are read"
 
 
 def test_log_holds_gate_open_share_and_tau_of_every_novel_session(run: Run) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 from methods.ncm import Ncm, margin_ranking
 from methods.parts.heads import CosineHead, LinearHead
 from protocols.schema import Sessions
-from tests.methods.by_hand import Rows, cosine, label_loss, mean_row, plain, rows_of, unit, unit_rows
-from tests.methods.runs import Enter, losses_beside
+from tests.methods.by_hand import Rows, cosine, label_loss, label_loss_of, mean_row, plain, rows_of, unit, unit_rows
+from tests.methods.runs import Enter, after_loss, losses_beside, train_all
 
 
 def forgotten(now: Rows, old: Rows) -> float:
@@ -45,6 +45,30 @@ def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
     assert max(shares) > 1e-3, "features do move"
     for loss, value in seen:
         assert loss == pytest.approx(value, abs=1e-4, rel=1e-4)
+
+
+def test_less_forget_trains_the_last_block(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less the shots' cross-entropy, the last block's gradient is that of 50 (1 - cosine to the old features), anchors alone."""
+    contender = train_all(enter("ncm"), 1)
+    old = copy.deepcopy(contender.strategy.model).eval()
+    steps: list[float] = []
+
+    def observe(strategy: Any, loss: Tensor) -> None:
+        images, twin = plain(contender, contender.memory.indices), copy.deepcopy(strategy.model)
+        with torch.no_grad():
+            before = old.embed(images)
+        now = twin.embed(images)
+        cosines = (now * before).sum(1) / (now.norm(dim=1) * before.norm(dim=1))
+        live, own = next(strategy.model.backbone.last_block.parameters()), next(twin.backbone.last_block.parameters())
+        (expected,) = torch.autograd.grad(50 * (1 - cosines).mean(), own)
+        (found,) = torch.autograd.grad(loss - label_loss_of(strategy.mb_output, strategy.mb_y), live, retain_graph=True)
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
+        steps.append(float(found.abs().max()))
+
+    after_loss(monkeypatch, Ncm, observe)
+    contender.train(1, 0)
+    assert len(steps) == 3
+    assert min(steps[1:]) > 0.1
 
 
 @pytest.mark.parametrize("variant", ["ncm", "ncm:original"])
@@ -131,6 +155,28 @@ def test_original_loss_in_a_session(enter: Enter, monkeypatch: pytest.MonkeyPatc
     assert min(margins) > 0
     for loss, value in seen:
         assert loss == pytest.approx(value, abs=1e-4, rel=1e-4)
+
+
+def test_margins_reach_the_logits(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eq. 8 where all pairs lack (margin 2.5): less cross-entropy, an exemplar's two rivals get weight / (scale x pairs), its own
+    class minus that for each of them, and shots nothing.
+    """
+    contender = enter("ncm:original", "less_forget=0", "margin=2.5", "margin_weight=3")
+    steps: list[int] = []
+
+    def observe(strategy: Any, loss: Tensor) -> None:
+        logits, labels, first_new = strategy.mb_output, strategy.mb_y, 4 + 2 * strategy.session
+        (found,) = torch.autograd.grad(loss - label_loss_of(logits, labels), logits, retain_graph=True)
+        share = 3 / (float(strategy.model.head.scale) * 2 * int((labels < first_new).sum()))
+        for row, label in zip(found.tolist(), labels.tolist(), strict=True):
+            expected = [0.0] * first_new + ([share, share] if label < first_new else [0.0, 0.0])
+            expected[label] -= 2 * share if label < first_new else 0.0
+            assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        steps.append(strategy.session)
+
+    after_loss(monkeypatch, Ncm, observe)
+    train_all(contender)
+    assert steps == [1, 1, 1, 2, 2, 2]
 
 
 def test_new_rows_are_imprinted(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
