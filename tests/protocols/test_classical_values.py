@@ -161,11 +161,7 @@ def data_of(protocol: str) -> str:
 
 
 RECIPES = [
-    (protocol, recipe)
-    for protocol in protocol_names()
-    if data_of(protocol) in OF_DATA
-    for recipe in load_protocol(protocol).recipes
-    if recipe != "cec" or data_of(protocol) == "cifar100"  # cec of the others says nothing of these methods, which have CIFAR's there
+    (protocol, recipe) for protocol in protocol_names() if data_of(protocol) in OF_DATA for recipe in load_protocol(protocol).recipes
 ]
 
 
@@ -182,3 +178,10 @@ def test_loss_weights_are_the_data_sets_in_every_recipe(protocol: str, recipe: s
     """docs/methods.md 4.4 (EEIL*), 4.5 (NCM*, LUCIR), 4.6 (TOPIC): what the sources have for the images, whatever a recipe is like."""
     expected = OF_DATA[data_of(protocol)][variant]
     assert chosen(protocol, recipe, variant, expected) == expected
+
+
+@pytest.mark.parametrize("name", OF_DATA)
+def test_recipe_cec_trains_another_base_for_the_same_sessions(name: str) -> None:
+    """Those of recipe paper: its own lengths are of CEC's followers' base sessions."""
+    for variant in PAPER[name]:
+        assert config(name, "cec", variant) == config(name, "paper", variant), variant
