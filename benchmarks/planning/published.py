@@ -1,8 +1,8 @@
-"""Checks that published results name known methods. A misspelt name would hide its row from every table."""
+"""Checks that published results name known methods and base kinds. A misspelt name would hide its row from every table."""
 
 from __future__ import annotations
 
-from methods.contract.registry import MethodError, read_entry
+from methods.contract.registry import MethodError, base_kind_names, read_entry
 from protocols import ProtocolError, load_published
 from protocols.messages import unknown
 from protocols.printed import published_file, published_groups
@@ -19,6 +19,8 @@ def check_file(protocol: str, group: str) -> None:
         if row.method is None:
             continue
         where = f"protocols/published/{published_file(protocol, group).name}: {number}"
+        if row.base is not None and row.base not in (kinds := base_kind_names()):
+            raise ProtocolError(f"{where}.base: {unknown('base kind', row.base, kinds)}")
         try:
             presets = read_entry(row.method).presets
         except MethodError as error:

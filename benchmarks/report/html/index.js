@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const { rows, blocks, drawn, tested } = data;
+  const { rows, blocks, drawn, tested, texts } = data;
   const NONE = "–";
   const at = (id) => document.getElementById(id);
   const form = at("filters");
@@ -95,7 +95,7 @@
     const { recipe_settings: recipe, ...others } = block.settings;
     say("Base session", `${row.base}, trained with ${json(recipe)}`);
     say("Data and network", json(others));
-    say("Environment", ...row.environments.map(([text, seeds]) => element("div", {}, `${text} (seed ${seeds.join(", ")})`)));
+    say("Environment", ...row.environments.map(([text, seeds]) => element("div", {}, `${texts[text]} (seed ${seeds.join(", ")})`)));
     if (row.studies.length) say("Shown by the studies", row.studies.join(", "));
     for (const said of row.verdicts) {
       const printed = said.accuracy.map((value) => fixed(value)).join(" ");
@@ -106,7 +106,7 @@
     if (cost) {
       const base = cost.base === null ? "from the cache" : `${fixed(cost.base, 1)} s`;
       const own = `training ${fixed(cost.training, 1)} s, testing ${fixed(cost.testing, 1)} s, memory ${fixed(cost.memory, 0)} MiB`;
-      say("Cost", `base ${base}, ${own}; mean over ${cost.seeds} seeds on ${cost.processor}, memory the highest`);
+      say("Cost", `base ${base}, ${own}; mean over ${cost.seeds} seeds on ${texts[cost.processor]}, memory the highest`);
     }
     for (const [metric, title] of Object.entries(drawn)) say(title, row.curves[metric].map(interval).join(", "));
     say("Accuracy by session of origin", grid(row.matrix, "after", origins));

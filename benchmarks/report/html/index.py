@@ -56,8 +56,10 @@ def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
     rows = [{**row, "block": number} for number, of_block in enumerate(of_blocks) for row in of_block]
     for row, look in zip(rows, looks(rows), strict=True):
         row["look"] = look
+    texts = taken_out(rows)
     data = {
         "rows": rows,
+        "texts": texts,
         "drawn": DRAWN,
         "tested": tested(),
         "blocks": [
@@ -95,6 +97,16 @@ def told_of(results: Path, known: Sequence[Protocol]) -> tuple[list[Told], list[
         except RecordError as error:
             faults.append(plain(f"records of {name} are not on this page: {error}"))
     return told, faults
+
+
+def taken_out(rows: Sequence[Row]) -> list[str]:
+    """The long texts that many rows share, each once; in the rows stand their numbers."""
+    texts: dict[str, int] = {}
+    for row in rows:
+        row["environments"] = [[texts.setdefault(text, len(texts)), seeds] for text, seeds in row["environments"]]
+        if row["cost"]:
+            row["cost"]["processor"] = texts.setdefault(row["cost"]["processor"], len(texts))
+    return list(texts)
 
 
 def looks(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
