@@ -34,8 +34,8 @@ def resamples(count: int) -> NDArray[np.float64]:
 
 
 def half_widths(values: ArrayLike) -> NDArray[np.float64]:
-    """Half-width of each column's 95 % interval of the mean over rows (one per seed); NaN for fewer
-    than three rows, of which an interval says nothing. ValueError for NaN or no rows.
+    """Half-width of each column's 95 % interval of the mean over rows (one per seed); NaN for fewer than three rows, of
+    which an interval says nothing. ValueError for NaN or no rows.
 
     The half-width is the distance from the mean to the farther end. From six rows on, the interval is the bootstrap's expanded
     percentile interval (Hesterberg, The American Statistician 69, 2015): the plain percentiles, 2.5 and 97.5, are too narrow by the

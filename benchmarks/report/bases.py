@@ -14,7 +14,7 @@ from benchmarks.metrics.statistics import mean_and_half_width
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.stated import stated_presets
-from benchmarks.report.cells import NONE, intervals
+from benchmarks.report.cells import NONE, intervals, too_few
 from benchmarks.report.frame import label_of
 from benchmarks.report.ranking import against
 from benchmarks.report.section import Section
@@ -54,15 +54,15 @@ def by_base(section: Section) -> list[Section]:
     return sorted(found, key=lambda part: part.differs)
 
 
-def in_words(identity: Identity) -> str:
+def in_words(identity: Identity, recipe: bool = True) -> str:
     """The base sessions of a run, the first one first, such as `linear → cosine, scale 16.0, scale_learns false`."""
-    return " → ".join(map(stage_in_words, identity.stages))
+    return " → ".join(stage_in_words(stage, recipe) for stage in identity.stages)
 
 
 def in_short(parts: Sequence[Section]) -> list[str]:
     """The base session of each part without what the recipe changes for it, which its heading says; with it where two would read alike."""
     identities = [part.records[0].identity for part in parts]
-    short = [" → ".join(stage_in_words(stage, recipe=False) for stage in identity.stages) for identity in identities]
+    short = [in_words(identity, recipe=False) for identity in identities]
     return [text if short.count(text) == 1 else in_words(identity) for text, identity in zip(short, identities, strict=True)]
 
 
@@ -116,6 +116,5 @@ def gains_over(reference: str | None, section: Section, metric: str) -> dict[str
     for variant, pair in against(reference, section.scores(metric)).items():
         if len(pair.differences):
             mean, width = mean_and_half_width(list(pair.differences))
-            few = f" ({len(pair.differences)} seeds)" if len(pair.differences) > 1 else ""
-            cells[variant] = f"{mean:+.2f}" + (few if np.isnan(width) else f" ± {width:.2f}")
+            cells[variant] = f"{mean:+.2f}" + ("" if np.isnan(width) else f" ± {width:.2f}") + too_few(len(pair.differences))
     return cells

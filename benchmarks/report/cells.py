@@ -31,9 +31,14 @@ def measured(variant: str, block: pd.DataFrame) -> dict[str, Interval]:
 def intervals(variant: str, block: pd.DataFrame) -> list[str]:
     """Cells such as `61.23 ± 0.45`, one per column of `block`; the mean alone for one seed, `61.23 (2 seeds)` for two; a dash for no
     numbers. Raises RecordError."""
-    few = f" ({len(block)} seeds)" if 1 < len(block) < FEWEST_TO_TEST else ""
+    few = too_few(len(block))
     cells = [in_text(interval) for interval in measured(variant, block).values()]
     return [cell if cell == NONE else cell + few for cell in cells]
+
+
+def too_few(seeds: int) -> str:
+    """Text such as ` (2 seeds)` beside a mean of several seeds that has no interval; empty for others."""
+    return f" ({seeds} seeds)" if 1 < seeds < FEWEST_TO_TEST else ""
 
 
 def in_text(interval: Interval) -> str:

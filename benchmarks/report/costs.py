@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.records.costs import Costs
+from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE
 from benchmarks.report.frame import label_of
@@ -29,6 +29,11 @@ class MeanCost:
     testing: float
     memory: float
     commits: tuple[str, ...]
+
+
+def with_costs(records: Sequence[Record]) -> list[Pair]:
+    """The records beside which a cost file is left."""
+    return [(record, costs) for record in records if (costs := costs_of(record)) is not None]
 
 
 def by_processor(pairs: Sequence[Pair]) -> list[MeanCost]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
-from benchmarks.records.costs import costs_of
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.compare import comparison
-from benchmarks.report.costs import cost_table
+from benchmarks.report.costs import cost_table, with_costs
 from benchmarks.report.definitions import definitions_legend, definitions_table
 from benchmarks.report.layout import folded, laid_out
 from benchmarks.report.matching import without_studied
@@ -194,12 +193,7 @@ def write_matrices(page: Page, sections: Sequence[Section], results: Path) -> li
 def write_costs(page: Page, sections: Sequence[Section], results: Path) -> list[Path]:
     lines = [f"# {page.title}: what it cost", "", COSTS_INTRO, ""]
     for section in sections:
-        variants = {}
-        for variant, records in section.variants.items():
-            pairs = [(record, costs) for record in records if (costs := costs_of(record)) is not None]
-            if pairs:
-                variants[variant] = pairs
-        if variants:
+        if variants := {variant: pairs for variant, records in section.variants.items() if (pairs := with_costs(records))}:
             lines += [f"## {section.name}", "", cost_table(variants), ""]
     if len(lines) == 4:
         return []

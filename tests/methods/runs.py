@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from benchmarks.records.schema import Record
 from benchmarks.running.runner import Contender
 from methods.contract.registry import read_entry
 from protocols.schema import Protocol
+from tests.methods.by_hand import label_loss_of, plain
 
 LISTED = json.loads((Path(__file__).resolve().parents[1] / "data" / "defaults.json").read_text())
 SHIPPED = tuple(sorted(owner.rpartition("/")[2] for owner in LISTED if owner.startswith("methods/") and "/bases/" not in owner))
@@ -95,6 +97,27 @@ def after_loss(monkeypatch: pytest.MonkeyPatch, method: Any, observe: Callable[[
         return loss
 
     monkeypatch.setattr(method, "session_loss", session_loss)
+
+
+def gradients_beside(
+    contender: Contender, monkeypatch: pytest.MonkeyPatch, term: Callable[[Tensor, Tensor], Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    """Train session 1; (gradient of the loss less the shots' cross-entropy, that of `term(features now, features before the session)` of
+    the kept images) of every step, both for the last block's first parameter."""
+    old, seen = copy.deepcopy(contender.strategy.model).eval(), []
+
+    def observe(strategy: Any, loss: Tensor) -> None:
+        images, twin = plain(contender, contender.memory.indices), copy.deepcopy(strategy.model)
+        with torch.no_grad():
+            before = old.embed(images)
+        live, own = next(strategy.model.backbone.last_block.parameters()), next(twin.backbone.last_block.parameters())
+        (expected,) = torch.autograd.grad(term(twin.embed(images), before), own)
+        (found,) = torch.autograd.grad(loss - label_loss_of(strategy.mb_output, strategy.mb_y), live, retain_graph=True)
+        seen.append((found, expected))
+
+    after_loss(monkeypatch, type(contender.strategy), observe)
+    contender.train(1, 0)
+    return seen
 
 
 def losses_beside(

@@ -15,7 +15,7 @@ from methods.ncm import Ncm, margin_ranking
 from methods.parts.heads import CosineHead, LinearHead
 from protocols.schema import Sessions
 from tests.methods.by_hand import Rows, cosine, label_loss, label_loss_of, mean_row, plain, rows_of, unit, unit_rows
-from tests.methods.runs import Enter, after_loss, losses_beside, train_all
+from tests.methods.runs import Enter, after_loss, gradients_beside, losses_beside, train_all
 
 
 def forgotten(now: Rows, old: Rows) -> float:
@@ -49,26 +49,15 @@ def test_topic_loss_is_cross_entropy_of_shots_and_less_forget_on_anchors(
 
 def test_less_forget_trains_the_last_block(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Less the shots' cross-entropy, the last block's gradient is that of 50 (1 - cosine to the old features), anchors alone."""
-    contender = train_all(enter("ncm"), 1)
-    old = copy.deepcopy(contender.strategy.model).eval()
-    steps: list[float] = []
 
-    def observe(strategy: Any, loss: Tensor) -> None:
-        images, twin = plain(contender, contender.memory.indices), copy.deepcopy(strategy.model)
-        with torch.no_grad():
-            before = old.embed(images)
-        now = twin.embed(images)
-        cosines = (now * before).sum(1) / (now.norm(dim=1) * before.norm(dim=1))
-        live, own = next(strategy.model.backbone.last_block.parameters()), next(twin.backbone.last_block.parameters())
-        (expected,) = torch.autograd.grad(50 * (1 - cosines).mean(), own)
-        (found,) = torch.autograd.grad(loss - label_loss_of(strategy.mb_output, strategy.mb_y), live, retain_graph=True)
-        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
-        steps.append(float(found.abs().max()))
+    def less_forget(now: Tensor, before: Tensor) -> Tensor:
+        return 50 * (1 - (now * before).sum(1) / (now.norm(dim=1) * before.norm(dim=1))).mean()
 
-    after_loss(monkeypatch, Ncm, observe)
-    contender.train(1, 0)
+    steps = gradients_beside(train_all(enter("ncm"), 1), monkeypatch, less_forget)
     assert len(steps) == 3
-    assert min(steps[1:]) > 0.1
+    for found, expected in steps:
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
+    assert min(float(found.abs().max()) for found, _ in steps[1:]) > 0.1
 
 
 @pytest.mark.parametrize("variant", ["ncm", "ncm:original"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 
 from methods.parts.neural_gas import NeuralGas, fit
 from methods.topic import Topic
-from tests.methods.by_hand import label_loss_of, plain
-from tests.methods.runs import Enter, after_loss, train_all
+from tests.methods.by_hand import plain
+from tests.methods.runs import Enter, gradients_beside, train_all
 
 OFF = {"max_weight": 0.0, "min_weight": 0.0, "anchor_weight": 0.0}
 
@@ -76,28 +75,17 @@ def test_min_loss_draws_features_to_the_node_of_their_class(space: str) -> None:
 
 def test_anchor_loss_trains_the_last_block(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Less the shots' cross-entropy, `al` has the gradient of 350 mean (now - old)², zero until something has moved."""
-    contender = enter("topic:al", "lr=0.01")
-    train_all(contender, 1)
-    old = copy.deepcopy(contender.strategy.model).eval()
-    steps: list[float] = []
 
-    def observe(strategy: Topic, loss: Tensor) -> None:
-        images, twin = plain(contender, contender.memory.indices), copy.deepcopy(strategy.model)
-        with torch.no_grad():
-            before = old.embed(images)
-        now = twin.embed(images)
-        change = now / now.norm(dim=1, keepdim=True) - before / before.norm(dim=1, keepdim=True)
-        live, own = next(strategy.model.backbone.last_block.parameters()), next(twin.backbone.last_block.parameters())
-        (expected,) = torch.autograd.grad(350 * (change**2).mean(), own)
-        (found,) = torch.autograd.grad(loss - label_loss_of(strategy.mb_output, strategy.mb_y), live, retain_graph=True)
-        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5)
-        steps.append(float(found.abs().max()))
+    def anchored(now: Tensor, before: Tensor) -> Tensor:
+        return 350 * ((now / now.norm(dim=1, keepdim=True) - before / before.norm(dim=1, keepdim=True)) ** 2).mean()
 
-    after_loss(monkeypatch, Topic, observe)
-    contender.train(1, 0)
+    steps = gradients_beside(train_all(enter("topic:al", "lr=0.01"), 1), monkeypatch, anchored)
     assert len(steps) == 3
-    assert steps[0] < 1e-5
-    assert min(steps[1:]) > 1e-2
+    for found, expected in steps:
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5)
+    largest = [float(found.abs().max()) for found, _ in steps]
+    assert largest[0] < 1e-5
+    assert min(largest[1:]) > 1e-2
 
 
 def test_base_nodes_are_what_the_gas_returns_from_shuffled_images(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,11 +55,13 @@ def of_common_seeds(line: pd.DataFrame, points: Sequence[str]) -> pd.DataFrame:
     points = list(points)
     check(line, [*points, "seed", "value"])
     known = line.dropna(subset=["value"])
+    if known.empty:
+        return line
     counts = known.drop_duplicates([*points, "seed"])["seed"].value_counts()
     whole = counts.index[counts == len(known[points].drop_duplicates())]
-    if known.empty or len(whole):
-        return line[line["seed"].isin(whole)] if len(whole) else line
-    raise ValueError("no seed has every point of a line")
+    if whole.empty:
+        raise ValueError("no seed has every point of a line")
+    return line[line["seed"].isin(whole)]
 
 
 def check_even(numbers: pd.DataFrame, by: Sequence[str]) -> None:

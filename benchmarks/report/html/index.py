@@ -105,7 +105,7 @@ def taken_out(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         row["environments"] = [[texts.setdefault(text, len(texts)), seeds] for text, seeds in row["environments"]]
         if row["cost"]:
-            row["cost"]["processor"] = texts.setdefault(row["cost"]["processor"], len(texts))
+            row["cost"] = {**row["cost"], "processor": texts.setdefault(row["cost"]["processor"], len(texts))}
     return list(texts)
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.metrics.catalogue import METRICS, columns, tested
-from benchmarks.records.costs import costs_of
 from benchmarks.records.edited import edited
 from benchmarks.records.predictions import are_of, kept_predictions, origin_confusion
 from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.blocks import Block
 from benchmarks.report.cells import measured
-from benchmarks.report.costs import by_processor
+from benchmarks.report.costs import by_processor, with_costs
 from benchmarks.report.environments import environment_of
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.html.command import command_of
@@ -106,7 +105,7 @@ def verdict(row: PublishedRow, records: Sequence[Record]) -> dict[str, Any]:
 
 def cost(records: Sequence[Record]) -> dict[str, Any] | None:
     """What the runs of the processor that did the most of them cost; None if no cost file is left."""
-    known = by_processor([(record, costs) for record in records if (costs := costs_of(record)) is not None])
+    known = by_processor(with_costs(records))
     if not known:
         return None
     most = known[0]
