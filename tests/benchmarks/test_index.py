@@ -94,6 +94,15 @@ def row_named(data: Any, variant: str, block: int = 0) -> Any:
     return row
 
 
+def cells_of(page: str, number: int) -> dict[str, str]:
+    """The cells of a row of the page's table by heading, bold ones as on a protocol's page."""
+    headings = re.findall(r'<th scope="col"><button type="button">(.*?)</button>', page)
+    line = page.partition(f'<tr data-row="{number}">')[2].partition("</tr>")[0]
+    cells = re.findall(r"<td([^>]*)>(.*?)</td>", line, re.DOTALL)[1:]
+    assert len(cells) == len(headings)
+    return {heading: f"**{text}**" if "bold" in kind else text for heading, (kind, text) in zip(headings, cells, strict=True)}
+
+
 # Its figures --------------------------------------------------------------------------------------------------------------
 
 
@@ -103,22 +112,22 @@ def cell_of(mean: float, width: float | None) -> str:
 
 
 def test_its_figures_are_those_of_the_protocols_page(hand: Protocol, story: Path) -> None:
-    data, text = data_of(page_of(story, hand)), write_report(hand, story)[0].read_text(encoding="utf-8")
+    page, text = page_of(story, hand), write_report(hand, story)[0].read_text(encoding="utf-8")
+    data = data_of(page)
     for variant, label in {
         "lecnet:paper": "LEC-Net (paper)",
         "base_only:default": "BaseOnly",
         "ft_cnn:topic": escaped(f"{HOSTILE} (topic)"),
     }.items():
         row = row_named(data, variant)
-        last = row_of(table_after(text, "### After the last session"), label)
-        for heading, pair in row["last"].items():
-            if heading in last:
-                shown = cell_of(*pair)
-                assert last[heading] == (f"**{shown}**" if heading in row["bold"] else shown), heading
+        last, cells = row_of(table_after(text, "### After the last session"), label), cells_of(page, data["rows"].index(row))
+        both = [heading for heading in html.index.headings() if heading in last]
+        assert len(both) > 5
+        assert {heading: cells[heading] for heading in both} == {heading: last[heading].removesuffix(" (2 seeds)") for heading in both}, "Seeds is a column"
         sessions = row_of(table_after(text, "### Accuracy after each session"), label)
         assert [sessions[str(t)].strip("*") for t in range(3)] == [cell_of(*pair) for pair in row["curves"]["accuracy"]]
-        assert sessions["Seeds"] == row["seeds"]
-    assert row_named(data, "base_only:default")["seeds"] == "3 of 4, 1 failed"
+        assert sessions["Seeds"] == cells["Seeds"]
+    assert cells_of(page, data["rows"].index(row_named(data, "base_only:default")))["Seeds"] == "3 of 4, 1 failed"
     assert row_named(data, "lecnet:paper")["matrix"][0] == [85.0], "17 of 20, 17 and 18 of 20, 90 %"
     assert row_named(data, "base_only:default")["curves"]["hm"][0] == [None, None], "no novel class yet: not a number, and not zero"
 
@@ -153,6 +162,7 @@ def test_a_row_says_what_it_stands_on(hand: Protocol, story: Path) -> None:
     row = row_named(data, "ft_cnn:topic")
     cost = {"seeds": 2, "base": 2.0, "training": 0.6, "testing": 0.4, "memory": 64.0}
     assert row["cost"] == {"processor": data["texts"].index("x86_64"), **cost}
+    assert data["settings"][row["settings"]] == {"gamma": 0.8, "lr": 0.01, "milestones": [3, 5]}
     environment = "device x86_64, precision fp32, threads 1, torch 2.11.0"
     assert row["environments"] == [[data["texts"].index(environment), [0, 1]]]
     (said,) = row["verdicts"]

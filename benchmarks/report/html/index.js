@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const { rows, blocks, drawn, tested, texts } = data;
+  const { rows, blocks, drawn, tested, texts, settings } = data;
   const NONE = "–";
   const at = (id) => document.getElementById(id);
   const form = at("filters");
@@ -91,7 +91,7 @@
     say("Seeds", row.run.join(", "));
     if (row.edited.length) say("Sources changed since", `seed ${row.edited.join(", ")}, under the same version`);
     say("Changed parameters", json(row.changed));
-    say("Parameters", `${json(row.settings)}; version ${row.version}`);
+    say("Parameters", `${json(settings[row.settings])}; version ${row.version}`);
     const { recipe_settings: recipe, ...others } = block.settings;
     say("Base session", `${row.base}, trained with ${json(recipe)}`);
     say("Data and network", json(others));

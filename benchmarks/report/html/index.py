@@ -33,6 +33,8 @@ LICENCES = ("library/d3.LICENSE", "library/plot.LICENSE")
 # Okabe and Ito's colours without yellow and black, of which one vanishes on white and one on dark; then two of like lightness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9467BD", "#8C8C8C")
 SYMBOLS = ("circle", "square", "triangle", "diamond", "star", "cross", "wye")
+IN_TABLE = ("last", "bold", "seeds")
+"""Entries of a row that its cells show, and that the script does not need again."""
 DASHES = ("", "6 2", "6 2 1 2", "2 2", "10 3", "10 3 2 3")
 
 
@@ -56,10 +58,9 @@ def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
     rows = [{**row, "block": number} for number, of_block in enumerate(of_blocks) for row in of_block]
     for row, look in zip(rows, looks(rows), strict=True):
         row["look"] = look
-    texts = taken_out(rows)
     data = {
+        **taken_out(rows),
         "rows": rows,
-        "texts": texts,
         "drawn": DRAWN,
         "tested": tested(),
         "blocks": [
@@ -99,14 +100,16 @@ def told_of(results: Path, known: Sequence[Protocol]) -> tuple[list[Told], list[
     return told, faults
 
 
-def taken_out(rows: Sequence[Row]) -> list[str]:
-    """The long texts that many rows share, each once; in the rows stand their numbers."""
+def taken_out(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """What many rows share, each once: long texts, and settings. In the rows stand their numbers."""
     texts: dict[str, int] = {}
+    settings: dict[str, int] = {}
     for row in rows:
+        row["settings"] = settings.setdefault(json.dumps(row["settings"], sort_keys=True), len(settings))
         row["environments"] = [[texts.setdefault(text, len(texts)), seeds] for text, seeds in row["environments"]]
         if row["cost"]:
             row["cost"] = {**row["cost"], "processor": texts.setdefault(row["cost"]["processor"], len(texts))}
-    return list(texts)
+    return {"texts": list(texts), "settings": [json.loads(text) for text in settings]}
 
 
 def looks(rows: Sequence[Row]) -> Iterator[dict[str, str]]:
@@ -163,5 +166,6 @@ def read(name: str) -> str:
 
 
 def inlined(data: dict[str, Any]) -> str:
-    """JSON that may stand inside a script element: no text in it can end the element. Raises ValueError for NaN."""
-    return json.dumps(data, sort_keys=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    """JSON of what the script reads, which may stand inside a script element: no text in it can end the element. Raises ValueError for NaN."""
+    rows = [{name: value for name, value in row.items() if name not in IN_TABLE} for row in data["rows"]]
+    return json.dumps({**data, "rows": rows}, sort_keys=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
