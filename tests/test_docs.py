@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from benchmarks.planning.studies import study_runs
-from protocols import load_protocol
+from protocols import load_protocol, protocol_names
+from protocols.backbones import SIZES
 from protocols.schema import Augment, Protocol
 from protocols.study import load_study
 from tests.conftest import TINY
@@ -183,3 +184,22 @@ def test_every_figure_of_a_point_stands_in_a_page_it_links_to(document: str, hea
 def test_every_field_of_augment_is_explained() -> None:
     section = (ROOT / "docs" / "DATA.md").read_text().partition("\n## Augmentation\n")[2].partition("\n## ")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(Augment.model_fields)
+
+
+def rows_below(document: str, heading: str) -> list[list[str]]:
+    """Cells of the first table below a heading, without its head."""
+    section = (ROOT / document).read_text().partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert table, heading
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
+
+
+def test_every_backbone_and_recipe_is_explained() -> None:
+    named = [name for row in rows_below("docs/DATA.md", "## Networks") for name in re.findall(r"`(\w+)`", row[0])]
+    assert set(SIZES) | {"identity"} <= set(named)
+    recipes = {recipe: named for [recipe, named, *_] in rows_below("docs/USING.md", "## Recipes")}
+    assert {name.strip("`") for name in recipes} == {recipe for name in protocol_names() for recipe in load_protocol(name).recipes}
+    for recipe, where in recipes.items():
+        having = {name for name in protocol_names() if recipe.strip("`") in load_protocol(name).recipes}
+        if not where.startswith("all but"):
+            assert set(re.findall(r"`([\w-]+)`", where)) == having, recipe

@@ -35,7 +35,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
         "--protocol",
         help=f"name of a file in protocols/, or a path to a YAML file (default: {DEFAULT}; all with --verify and --report-only)",
     )
-    p.add_argument("--methods", help="such as lecnet,icarl:original (default: the protocol's list, or every method)")
+    p.add_argument("--methods", help="such as lecnet,icarl:original (default: the protocol's list, or every method of no group)")
     p.add_argument("--study", help="such as components or gamma,tau: variants of protocols/studies/, or a path to a YAML file")
     p.add_argument("--seeds", help="such as 0-9 or 0,2,5-7 (default: the protocol's, ten)")
     p.add_argument("--recipe", help="how the base is trained (default: the protocol's)")

@@ -523,9 +523,9 @@ def test_without_slurm_or_submitit_or_ray_one_line_says_so(tmp_path: Path, monke
         (tmp_path / name).chmod(0o755)
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"--executor slurm needs submitit: pip install 'fscil-bench\[slurm\]'"):
+    with pytest.raises(UsageError, match=r"--executor slurm needs submitit: pip install 'submitit>=1.5,<2'"):
         Slurm({"time": "60"}, 1)
-    with pytest.raises(UsageError, match=r"--executor ray needs Ray: pip install 'fscil-bench\[ray\]'"):
+    with pytest.raises(UsageError, match=r"--executor ray needs Ray: pip install 'ray>=2.40,<3'"):
         Ray(None, 1, 0.0)
 
 

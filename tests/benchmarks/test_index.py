@@ -123,7 +123,8 @@ def test_its_figures_are_those_of_the_protocols_page(hand: Protocol, story: Path
         last, cells = row_of(table_after(text, "### After the last session"), label), cells_of(page, data["rows"].index(row))
         both = [heading for heading in html.index.headings() if heading in last]
         assert len(both) > 5
-        assert {heading: cells[heading] for heading in both} == {heading: last[heading].removesuffix(" (2 seeds)") for heading in both}, "Seeds is a column"
+        for heading in both:  # how many seeds there are is a column of the page
+            assert cells[heading] == last[heading].removesuffix(" (2 seeds)"), heading
         sessions = row_of(table_after(text, "### Accuracy after each session"), label)
         assert [sessions[str(t)].strip("*") for t in range(3)] == [cell_of(*pair) for pair in row["curves"]["accuracy"]]
         assert sessions["Seeds"] == cells["Seeds"]

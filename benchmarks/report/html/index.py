@@ -166,6 +166,6 @@ def read(name: str) -> str:
 
 
 def inlined(data: dict[str, Any]) -> str:
-    """JSON of what the script reads, which may stand inside a script element: no text in it can end the element. Raises ValueError for NaN."""
+    """JSON of what the script reads. It may stand inside a script element: no text in it can end that. Raises ValueError for NaN."""
     rows = [{name: value for name, value in row.items() if name not in IN_TABLE} for row in data["rows"]]
     return json.dumps({**data, "rows": rows}, sort_keys=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -45,7 +45,7 @@ class Ray:
         try:
             import ray
         except ImportError:
-            raise UsageError("--executor ray needs Ray: pip install 'fscil-bench[ray]'") from None
+            raise UsageError("--executor ray needs Ray: pip install 'ray>=2.40,<3'") from None
         self.ray, self.gpus, self.own_folder = ray, gpus, None if is_cluster(address) else Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self.tasks: dict[Element, Any] = {}
         self.events: dict[Element, Path] = {}

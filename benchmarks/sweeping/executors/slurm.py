@@ -43,7 +43,7 @@ class Slurm:
         try:
             import submitit  # noqa: F401
         except ImportError:
-            raise UsageError("--executor slurm needs submitit: pip install 'fscil-bench[slurm]'") from None
+            raise UsageError("--executor slurm needs submitit: pip install 'submitit>=1.5,<2'") from None
         self.options, self.cpus = dict(options), cpus
         self.minutes = minutes(self.options.pop("time"))
         self.known: dict[Element, str] = {}
