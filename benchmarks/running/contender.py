@@ -83,7 +83,7 @@ class Contender:
     network_seeds: Collection[int] = ()
     """What torch's generator is seeded with where the method asks for an untrained network."""
     shown: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
-    known: Known = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
 
     def open(self, session: int) -> None:
         """Gives the method access to the session's images and to its exemplars, and to no others."""

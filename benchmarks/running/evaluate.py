@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.base.features import BaseFeatures, embed_all, embedding_key
+from benchmarks.base.outputs import Outputs, part_key
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
@@ -28,8 +29,14 @@ BROKEN: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """What is wrong with scores, as the largest of each image shows."""
 
-Known = dict[int, Tensor]
-"""Features of test images under one backbone, by the session that added them."""
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the test images under one backbone: features [n, d] by the session that added them; and the inputs [m, ...] of
+    its last block, of all of them, if those are stored."""
+
+    features: dict[int, Tensor] = field(default_factory=dict)
+    maps: Tensor | None = None
 
 
 class ScoreError(RuntimeError):
@@ -49,28 +56,33 @@ class Evaluator:
     """Holds the test images of one split, and evaluates strategies on them.
 
     Features are cached per backbone, by the hash of its weights and statistics: while a method leaves the backbone unchanged (or
-    several methods share one), only the images of new sessions are embedded. Features under the base model are stored with it.
-    Batches never cross sessions, so that results do not depend on what is cached.
+    several methods share one), only the images of new sessions are embedded. Features under the base model are stored with it. Where a
+    recipe stores what lies below the last block, a method that trains that block alone is tested from there. Batches never cross
+    sessions, so that results do not depend on what is cached.
     """
 
     def __init__(self, tensors: Tensors, split: Split, transform: Transform) -> None:
         self._tensors, self._split, self.transform = tensors, split, transform
         self._features: dict[str, dict[int, Tensor]] = {}
         self._base: dict[int, Tensor] = {}
+        self._maps: dict[str, Tensor] = {}
 
-    def remember(self, base: BaseFeatures) -> None:
-        """Caches the features that are stored with a base model."""
+    def remember(self, base: BaseFeatures, outputs: Outputs | None = None) -> None:
+        """Caches the features that are stored with a base model, and what is stored of its frozen part."""
         self._base = base.test
         self._under(base.key).update(base.test)
+        if outputs is not None:
+            self._maps[outputs.key] = outputs.test
 
     def known(self, strategy: SessionStrategy) -> Known:
-        """Cached features for the strategy's present backbone; none for a method with its own `embed`.
+        """What is cached for the strategy's present backbone; nothing for a method with its own `embed`.
 
         Hashes the weights, so call it once after the training of a session.
         """
         if type(strategy).embed is not SessionStrategy.embed:  # its features depend on more than the backbone
-            return {}
-        return self._under(embedding_key(strategy.model))
+            return Known()
+        maps = self._maps.get(part_key(strategy.model, "last_block")) if self._maps else None
+        return Known(self._under(embedding_key(strategy.model)), maps)
 
     def evaluate(self, strategy: SessionStrategy, session: int, known: Known | None = None) -> Evaluation:
         """Predicts the test images of sessions 0..`session` among all classes seen. Raises ScoreError.
@@ -117,8 +129,8 @@ class Evaluator:
             batches, scores = [], []
             for number in sorted({0, session}):
                 indices = torch.from_numpy(self._split.test[number])[: embedding_size(self.transform.data.size, self._tensors.test.device)]
-                batch = known[number][: len(indices)] if number in known else self._features_of(strategy, indices)
-                if known.get(number) is not self._base.get(number):
+                batch = known.features[number][: len(indices)] if number in known.features else self._features_of(strategy, indices)
+                if known.features.get(number) is not self._base.get(number):
                     compare(self._features_of(strategy, indices[:1]), batch[:1], ROUNDING[precision], f"session {session}: the features")
                 batches.append(batch[:BATCH])
                 scores.append(strategy.scores(batches[-1]))
@@ -137,10 +149,14 @@ class Evaluator:
             self._features[key] = {}
         return self._features[key]
 
-    def _embed(self, strategy: SessionStrategy, known: dict[int, Tensor], number: int, indices: Tensor) -> Tensor:
-        if number not in known:
-            known[number] = embed_all(strategy.embed, self._tensors.test, indices, self.transform)
-        return known[number]
+    def _embed(self, strategy: SessionStrategy, known: Known, number: int, indices: Tensor) -> Tensor:
+        if number not in known.features:
+            if known.maps is None:
+                known.features[number] = embed_all(strategy.embed, self._tensors.test, indices, self.transform)
+            else:
+                pieces = known.maps[indices].split(embedding_size(self.transform.data.size, known.maps.device))
+                known.features[number] = torch.cat([strategy.model.embed_upper(piece) for piece in pieces])
+        return known.features[number]
 
 
 def check_form(scores: object, shape: list[int], session: int) -> None:

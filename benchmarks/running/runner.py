@@ -65,7 +65,7 @@ class Runner(SeedGroups):
         network, features = base.network, base.features
         if base.origin:
             env = {**env, BASE_ORIGIN: base.origin}
-        seed_context.evaluator.remember(features)
+        seed_context.evaluator.remember(features, base.outputs)
         added = load_base_kind(identity.base).added
         base_parameters = count_parameters(network) - sum(count_parameters(network.parts[name]) for name in added)
         config = cls.Config.model_validate(identity.config)

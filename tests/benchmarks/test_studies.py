@@ -25,6 +25,7 @@ from benchmarks.records.traces import VERSIONS, has_traces, read_trace, trace_by
 from benchmarks.report.matching import labels_of, unclear, without_studied
 from benchmarks.report.section import Section
 from benchmarks.running.audit import TraceError
+from benchmarks.running.evaluate import Known
 from benchmarks.running.probes import PROBES, Probe
 from benchmarks.running.probes.drift import angle
 from benchmarks.running.runner import Runner
@@ -317,7 +318,7 @@ def test_what_lec_nets_heads_read(tiny: Protocol, runner: Runner) -> None:
     for session in range(3):
         contender.train(session, 0)
     strategy = contender.strategy
-    features = contender.seed_context.evaluator.features(strategy, 0, {})[:7]
+    features = contender.seed_context.evaluator.features(strategy, 0, Known())[:7]
     read = strategy.represent(features)
     logits = torch.cat([head(part) for head, part in zip(strategy.model.head.heads, read, strict=True)], dim=1)
     assert len(read) == 3

@@ -100,7 +100,7 @@ def test_stored_features_are_those_of_the_network(frozen: Frozen, monkeypatch: p
     known = contender.seed_context.evaluator.known(contender.strategy)
     with torch.no_grad():
         of_test = network.embed(runner.transform.normalise(tensors.test[torch.from_numpy(split.test[2])]))
-    torch.testing.assert_close(known[2], of_test)
+    torch.testing.assert_close(known.features[2], of_test)
 
     def refuse(self: Network, images: Tensor) -> Tensor:
         raise AssertionError("computed again")
@@ -108,6 +108,33 @@ def test_stored_features_are_those_of_the_network(frozen: Frozen, monkeypatch: p
     monkeypatch.setattr(Network, "embed_lower", refuse)
     train_all(entered(runner, "icarl:topic"))
     assert contender.images.stored_features(indices, network) is not None
+
+
+def test_a_method_that_trains_the_last_block_is_tested_from_what_lies_below(frozen: Frozen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from the images, by a second network of the same weights; one that is changed below, or embeds in its own way, from the images."""
+    contender = entered(frozen("last_block", 2), "ft_cnn:topic")
+    train_all(contender)
+    evaluator, strategy, split = contender.seed_context.evaluator, contender.strategy, contender.seed_context.split
+    tensors, transform = contender.seed_context.tensors, contender.seed_context.evaluator.transform
+    strategy.model.eval()
+    with torch.no_grad():
+        expected = strategy.model.embed(transform.normalise(tensors.test[torch.from_numpy(split.test[2])]))
+    lower = Network.embed_lower
+    monkeypatch.setattr(Network, "embed_lower", lambda self, images: pytest.fail("computed again"))
+    known = evaluator.known(strategy)
+    assert not known.features and known.maps is not None
+    torch.testing.assert_close(evaluator.features(strategy, 2, known), expected)
+    right = evaluator.evaluate(strategy, 2, known).correct
+    monkeypatch.setattr(Network, "embed_lower", lower)
+    evaluator._maps.clear()
+    evaluator._features.clear()
+    assert evaluator.evaluate(strategy, 2).correct == right
+    assert contender.outputs is not None
+    evaluator._maps[contender.outputs.key] = contender.outputs.test
+    first = next(iter(strategy.model.backbone.parameters()))
+    with torch.no_grad():
+        first += 1.0
+    assert evaluator.known(strategy).maps is None, "another network below"
 
 
 def test_a_method_sees_stored_outputs_of_its_own_images_alone(frozen: Frozen) -> None:
