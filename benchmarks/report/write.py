@@ -112,7 +112,7 @@ def study_page(protocol: Protocol, study: str, results: Path) -> Path:
 
 def study_line(protocol: Protocol, study: str) -> str:
     page = study_page(protocol, study, Path()).name
-    return f"[{page}]({page}), written by `python run_all.py --protocol {protocol.name} --study {study}`"
+    return f"[{page}]({page}), written by `python run_all.py --protocol {protocol.name} --study {study} --report-only`"
 
 
 def written(path: Path, lines: Sequence[str]) -> Path:
