@@ -43,8 +43,7 @@ class Settings:
         from benchmarks.system.errors import UsageError
         from protocols.own_folder import take_own_folder
 
-        if not 1 <= options.threads <= MOST_THREADS:
-            raise UsageError(f"--threads must be at least 1 and at most {MOST_THREADS:,}")
+        threads = threads_of(options)
         if not re.fullmatch("auto|cpu|cuda(:[0-9]{1,2})?", options.device):
             raise UsageError(f"--device {options.device[:60]}: not to be had; write auto, cpu, cuda or cuda:1")
         if options.precision not in ("auto", "fp32", "tf32", "bf16"):
@@ -55,8 +54,17 @@ class Settings:
             raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
         taken = take_own_folder(options.methods_dir)
         bases = None if options.bases is None else options.bases.resolve()
-        how = (options.device, options.threads, not options.no_compile, options.precision)
+        how = (options.device, threads, not options.no_compile, options.precision)
         return cls(data_root, results, *how, taken, bases, options.record_sessions)
+
+
+def threads_of(options: argparse.Namespace) -> int:
+    """What --threads says. Raises UsageError for more than any machine has: each is started at once."""
+    from benchmarks.system.errors import UsageError
+
+    if not 1 <= options.threads <= MOST_THREADS:
+        raise UsageError(f"--threads must be at least 1 and at most {MOST_THREADS:,}")
+    return int(options.threads)
 
 
 def a_number(text: str) -> int:

@@ -36,7 +36,7 @@ from benchmarks.data.weights import find_weights
 from benchmarks.system.device import make_deterministic
 from benchmarks.system.errors import DataError, StorageError, UsageError
 from benchmarks.system.files import sha256_file, write_atomic
-from benchmarks.system.settings import a_folder, a_number
+from benchmarks.system.settings import a_folder, a_number, threads_of
 from methods.parts.backbone import Backbone as Net
 from methods.parts.backbones import build_backbone
 from protocols.augment import Augment
@@ -228,8 +228,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.out, options.data_root = options.out.resolve(), options.data_root.resolve()
-    make_deterministic(options.threads)
     try:
+        make_deterministic(threads_of(options))
         take_own_folder(options.methods_dir)
         for path in write_features(options):
             print(path)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.system.settings import Settings
+from benchmarks.tools.extract import main as extract
 from benchmarks.tools.timing import sections
 from benchmarks.tools.timing.__main__ import main
 from benchmarks.tools.timing.paired import Rates, interleave
@@ -40,10 +41,13 @@ def test_a_session_against_stock_avalanche(data_root: Path, tmp_path: Path) -> N
     assert all(int(row[1].replace(",", "")) > 0 for row in rows)
 
 
-@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--threads", "0"]])
-def test_numbers_below_one_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--threads", "0"], ["--threads", "5000"]])
+def test_numbers_that_no_machine_bears_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
-    assert "must be at least 1" in capsys.readouterr().err
+    assert f"timing: {arguments[0]} must be at least 1" in capsys.readouterr().err
+    if arguments[0] == "--threads":
+        assert extract(["--protocol", "cub200-resnet18b", "--novel-seen", "possible", "--out", "nowhere", *arguments]) == 2
+        assert "extract: --threads must be at least 1" in capsys.readouterr().err
 
 
 def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,17 +57,17 @@ def main(arguments: list[str]) -> int:
     p.add_argument("--rounds", type=int, default=5, help="of every contender in turn, after one that is not counted (default: 5)")
     add_options(p)
     options = p.parse_args(arguments)
-    if options.rounds < 1 or options.threads < 1:
-        print("timing: --rounds and --threads must be at least 1", file=sys.stderr)
+    if options.rounds < 1:
+        print("timing: --rounds must be at least 1", file=sys.stderr)
         return 2
     from benchmarks.running.measuring import git_commit
     from benchmarks.system.compiling import find_compiler
     from benchmarks.system.device import environment, make_deterministic, resolve_precision
     from benchmarks.tools.timing.sections import Bench
 
-    make_deterministic(options.threads)
-    settings = Settings.of(options)
     try:
+        settings = Settings.of(options)
+        make_deterministic(settings.threads)
         with tempfile.TemporaryDirectory() as scratch:
             bench = Bench(replace(settings, results=Path(scratch)), options.rounds)
             compiler = find_compiler(str(bench.device)) if settings.compile else None
