@@ -174,8 +174,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names of the YAML files in a folder, without their ending."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    """Names of the YAML files in a folder, without their ending. Hidden ones are an editor's."""
+    return sorted(path.stem for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
 kept_yaml = kept_unchanged(read_yaml)

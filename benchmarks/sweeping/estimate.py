@@ -25,7 +25,7 @@ class AtWork:
 
     def told(self, text: str, now: float) -> None:
         """Notes how far the run is, from a progress text."""
-        share = share_of(text)
+        share, text = share_of(text), text.rpartition(" together: ")[2]
         if text.startswith("base"):
             self.base_share = max(self.base_share, share)
         elif text.startswith("session"):

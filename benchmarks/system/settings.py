@@ -50,10 +50,10 @@ class Settings:
             raise UsageError(f"--precision {options.precision[:60]}: not to be had; write auto, fp32, tf32 (on a GPU) or bf16")
         try:
             data_root, results = (folder.resolve() for folder in (options.data_root, options.results))
+            bases = None if options.bases is None else options.bases.resolve()
         except (OSError, RuntimeError) as error:  # circular links are a RuntimeError before Python 3.13
-            raise UsageError(f"--data-root or --results: must name a folder ({error})") from None
+            raise UsageError(f"--data-root, --results or --bases: must name a folder ({error})") from None
         taken = take_own_folder(options.methods_dir)
-        bases = None if options.bases is None else options.bases.resolve()
         how = (options.device, threads, not options.no_compile, options.precision)
         return cls(data_root, results, *how, taken, bases, options.record_sessions)
 

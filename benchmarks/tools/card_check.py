@@ -88,6 +88,8 @@ def phases_of(protocol: Protocol, name: str, options: argparse.Namespace, settin
     places = ["--results", str(settings.results), "--data-root", str(settings.data_root), "--device", settings.device]
     places += ["--threads", str(settings.threads), "--precision", settings.precision, *(() if settings.compile else ("--no-compile",))]
     places += ["--record-sessions"] if settings.record_sessions else []
+    for option, folder in (("--bases", settings.own_bases), ("--methods-dir", settings.methods_dir)):
+        places += [] if folder is None else [option, str(folder)]
     door = (sys.executable, str(SUITE_ROOT / "run_all.py"), "--protocol", name)
     chosen = [*(("--recipe", options.recipe) if options.recipe else ()), *(("--split", options.split) if options.split else ())]
 
@@ -134,6 +136,8 @@ def main(arguments: list[str]) -> int:
     if not 0 < options.limit <= 86_400:
         print("card_check: --limit must be more than 0 seconds, and at most a day", file=sys.stderr)
         return 2
+    if options.protocol.endswith((".yaml", ".yml")):  # the commands start in the suite's folder
+        options.protocol = str(Path(options.protocol).resolve())
     started = time.monotonic()
     from benchmarks.data.images import load_images
     from protocols import load_protocol

@@ -75,7 +75,9 @@ def files_of(store: Store, name: str) -> Iterator[Path]:
     found, _, failed = store.load(name)
     for section in make_sections(protocol, found, failed).other:
         for record in section.records:
-            yield from record.path.parent.glob(f"{record.path.stem}.*")
+            of_run = record.path.parent.glob(f"{record.path.stem}.*")
+            yield from (path for path in of_run if path.suffix != ".lock")  # a sweep may hold it
+            yield from record.path.parent.glob(f"*/{record.path.name}")  # what its probes traced
 
 
 KINDS: dict[str, Callable[[Settings], Iterator[Path]]] = {"caches": caches, "failures": failures, "records": records}
@@ -90,5 +92,7 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
         return
     path.unlink(missing_ok=True)
-    if path.suffix in (".json", ".npz", ".txt") and path.parent.name != ".base" and not any(path.parent.iterdir()):
-        path.parent.rmdir()
+    for folder in path.parents if path.suffix in (".json", ".npz", ".txt") else ():
+        if folder.name in (".base", "records") or any(folder.iterdir()):
+            break
+        folder.rmdir()

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 import torch
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -42,6 +42,7 @@ from methods.parts.backbones import build_backbone
 from protocols.augment import Augment
 from protocols.data import Data
 from protocols.features import Features, Preparation, Seen
+from protocols.fields import Line
 from protocols.loading import load_protocol
 from protocols.messages import explain, first_line
 from protocols.on_features import protocol_on
@@ -103,7 +104,7 @@ def extractor_of(protocol: Protocol, options: argparse.Namespace) -> Extractor:
         raise DataError(f"{weights} is not there; put the weights of {name} there")
     if not (mean and std):
         raise UsageError(f"{name}: say --mean and --std, those of the images that its weights were trained on; networks differ in them")
-    size = options.size or data.size
+    size = data.size if options.size is None else options.size
     try:
         shown = Data.model_validate({"source": "digits", "size": size, "channels": data.channels, "mean": mean, "std": std})
         with warnings.catch_warnings():
@@ -194,6 +195,11 @@ def facts_of(extractor: Extractor, pooling: str, options: argparse.Namespace, pr
     pretrained = options.pretrained or (protocol.backbone.pretrained if options.backbone is None else None)
     if pretrained is None:
         raise UsageError(f"{name}: say with --pretrained on which images its weights were trained, such as imagenet")
+    for option, text in (("--pretrained", pretrained), ("--licence", options.licence)):
+        try:
+            TypeAdapter(Line).validate_python(text)
+        except ValidationError:
+            raise UsageError(f"{option}: must be one line of text, of at most 200 characters") from None
     return Features(
         network=name + (f" (source {source_of(file)[:16]})" if file else ""),
         weights=sha256_file(extractor.weights),

@@ -51,7 +51,8 @@ def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
 def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:
     """Runs every grid point on every seed's pseudo-sessions. Returns a Markdown table, the best harmonic mean after the last session first.
 
-    A run that fails is reported on stderr and left out. results/search/<protocol>-<split>-pseudo.md lists all points ever tried.
+    A run that fails is reported on stderr, and a point that misses a seed stands below the table: other seeds are other images.
+    results/search/<protocol>-<split>-pseudo.md lists all points ever tried.
     Raises UsageError if no point could be run.
     """
     from benchmarks.planning.ledger import Ledger
@@ -59,6 +60,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     from benchmarks.records.schema import Record
     from benchmarks.records.store import Store
     from benchmarks.report import write_report
+    from benchmarks.report.frame import label_of
     from benchmarks.report.section import Section
     from benchmarks.report.tables import final_table
     from benchmarks.running.runner import Runner
@@ -92,11 +94,18 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     if not found:
         raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search")
+    seeds = len(request.seeds)
+    part = [f"{label_of(records[0])}: {len(records)} of {seeds} seeds" for records in found.values() if len(records) < seeds]
+    if part:
+        found = {name: records for name, records in found.items() if len(records) == seeds}
+    unranked = f"Not ranked, since runs failed: {'; '.join(part)}." if part else ""
+    if not found:
+        return unranked
     section = Section(request.recipe, request.split, found)
     # Overall accuracy would favour points that learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
     criterion = {name: np.mean(list(scores.values())) for name, scores in section.scores("hm").items()}
     best = sorted(found, key=lambda name: -criterion[name])
-    return final_table(replace(section, variants={name: found[name] for name in best}))
+    return "\n\n".join(filter(None, [final_table(replace(section, variants={name: found[name] for name in best})), unranked]))
 
 
 def main(arguments: list[str]) -> int:

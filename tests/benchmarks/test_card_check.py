@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from benchmarks.tools.card_check import Phase, main, run_phases
+from benchmarks.tools import card_check
+from benchmarks.tools.card_check import Outcome, Phase, main, run_phases
+from tests.conftest import ROOT
 
 PYTHON = (sys.executable, "-c")
 
@@ -48,6 +53,27 @@ def test_a_rehearsal_that_has_no_time(data_root: Path, tmp_path: Path, capfd: py
     assert rows["1 other methods"] == "left out"
     assert "0 records finished." in out
     assert (tmp_path / "card_check.md").read_text(encoding="utf-8").strip() in out
+
+
+def test_commands_get_the_folders_and_a_file_by_its_whole_path(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They start in the suite's folder, and know no methods of another unless it is named."""
+    seen: list[Phase] = []
+
+    def kept(phases: Sequence[Phase], limit: float) -> list[Outcome]:
+        seen.extend(phases)
+        return []
+
+    monkeypatch.setattr(card_check, "run_phases", kept)
+    shutil.copy(ROOT / "protocols" / "digits.yaml", tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text((tmp_path / "mine.yaml").read_text().replace("name: digits", "name: mine"))
+    (own := tmp_path / "own").mkdir()
+    (own / "lazy.py").write_text((ROOT / "methods" / "base_only.py").read_text())
+    monkeypatch.chdir(tmp_path)
+    assert check(data_root, tmp_path / "r", "--protocol", "mine.yaml", "--bases", "b", "--methods-dir", "own", "--methods", "lazy") == 0
+    for phase in seen[:2]:
+        options = dict(pairwise(phase.command))
+        assert options["--protocol"] == str(tmp_path / "mine.yaml")
+        assert (options["--bases"], options["--methods-dir"]) == (str(tmp_path / "b"), str(own))
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "nan", "1e9"])

@@ -147,7 +147,11 @@ def test_sources_are_those_of_the_suite_and_of_own_methods(tmp_path: Path) -> No
     (tmp_path / "mine.py").write_text("x = 1\n")
     after = sources_now(tmp_path)
     (tmp_path / "mine.py").write_text("x = 2\n")
-    assert len({before, after, sources_now(tmp_path)}) == 3
+    assert len({before, after, (now := sources_now(tmp_path))}) == 3
+    (tmp_path / ".#mine.py").symlink_to("nobody@nowhere")  # an editor's lock, and its copies
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "mine-checkpoint.py").write_text("x = 3\n")
+    assert sources_now(tmp_path) == now
 
 
 STUB = """

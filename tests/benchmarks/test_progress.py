@@ -305,6 +305,9 @@ def test_a_run_that_takes_longer_than_expected_is_not_called_nearly_done() -> No
     assert late.left(10.0, None) is None
     late.told("base session, epoch 5/10", 50.0)
     assert late.left(50.0, 60.0) == pytest.approx(50), "half of the base took 50 s"
+    group = AtWork("lecnet:paper", 0.0)
+    group.told("3 seeds together: base session, epoch 5/10, loss 1.0", 50.0)
+    assert group.left(50.0, 60.0) == pytest.approx(50), "of seeds that train together, too"
 
 
 def test_earlier_sweeps_say_what_to_expect() -> None:

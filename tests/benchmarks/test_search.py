@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ from benchmarks.cli import main as cli
 from benchmarks.data.images import load_images
 from benchmarks.data.pseudo import pseudo_images
 from benchmarks.data.splits import make_split
+from benchmarks.planning.plan import make_request
+from benchmarks.records.identity import Identity
+from benchmarks.running.runner import Runner
 from benchmarks.system.errors import UsageError
-from benchmarks.tools.search import main, parse_grid
+from benchmarks.system.settings import Settings
+from benchmarks.tools.search import main, parse_grid, search
 from protocols import load_protocol
 from protocols.pseudo import find_protocol, pseudo_origin, pseudo_protocol, pseudo_sessions
 from protocols.reading import ProtocolError
@@ -107,6 +112,23 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
     said = capsys.readouterr().out
     assert "digits-paper-pseudo in search/: 2 records read" in said
     assert "2 compared with the split of their seed" in said
+
+
+def test_a_point_that_misses_a_seed_is_not_ranked(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other seeds may be the easy ones."""
+    run = Runner.run
+
+    def diverges(self: Runner, identity: Identity, *rest: Any) -> Any:
+        if identity.seed and identity.overrides["epochs"] == 2:
+            raise FloatingPointError("the loss is NaN")
+        return run(self, identity, *rest)
+
+    monkeypatch.setattr(Runner, "run", diverges)
+    asked = make_request(load_protocol("digits"), None, None, "0-1", "lecnet", [])
+    said = search(asked, parse_grid(["epochs=1,2"]), Settings(data_root, tmp_path, "cpu", 1))
+    assert [line.split("|")[1].strip() for line in said.splitlines() if line.startswith("| LEC")] == ["LEC-Net (paper, epochs=1)"]
+    assert said.endswith("Not ranked, since runs failed: LEC-Net (paper, epochs=2): 1 of 2 seeds.")
+    assert search(asked, parse_grid(["epochs=2"]), Settings(data_root, tmp_path, "cpu", 1)).startswith("Not ranked")
 
 
 def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:

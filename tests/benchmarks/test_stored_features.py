@@ -123,6 +123,9 @@ def test_it_writes_what_the_network_makes_of_the_pictures(made: Path, tiny: Prot
         (NETWORK[:8], "say with --pretrained on which images"),
         ((*NETWORK[:4], "--mean", "0.5", "0.5", "--std", "0.5"), "mean and std need 1 values each"),
         (("--backbone", "conv4", *NETWORK[2:]), "does not fit conv4"),
+        ((*NETWORK, "--licence", ""), "--licence: must be one line"),
+        ((*NETWORK[:9], "x" * 250), "--pretrained: must be one line"),
+        ((*NETWORK, "--size", "0"), "--size"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

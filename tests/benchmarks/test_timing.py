@@ -50,6 +50,11 @@ def test_numbers_that_no_machine_bears_are_refused(arguments: list[str], capsys:
         assert "extract: --threads must be at least 1" in capsys.readouterr().err
 
 
+def test_an_option_that_settings_refuse_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--device", "foo"]) == 2
+    assert capsys.readouterr().err.startswith("timing: --device foo")
+
+
 def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "cifar100").mkdir()  # a folder that holds no images: nothing is downloaded
     assert main(["--only", "base", "--no-compile", "--data-root", str(tmp_path), "--results", str(tmp_path)]) == 2

@@ -77,7 +77,7 @@ class Executor:
             seconds = before.of(group) / min(self.workers, len(group))
             took = "no estimate" if len(unknown) == len(counted) else f"about {readable(seconds)}"
             known += [] if took == "no estimate" else [seconds]
-            rest = f", without {', '.join(sorted(unknown))}" if unknown and known else ""
+            rest = f", without {', '.join(sorted(unknown))}" if unknown and took != "no estimate" else ""
             lines.append(f"  element {index}: {named(group)}, {len(group)} runs of {len(counted)} variants: {took}{rest}")
         if known:
             lines.append(f"  together {readable(sum(known))}; the longest {readable(max(known))}, if no base session is cached")

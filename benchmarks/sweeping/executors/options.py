@@ -42,7 +42,9 @@ def number(option: str, values: dict[str, str], key: str, default: float, least:
     except ValueError:
         value = float("nan")
     if not least <= value <= most or (whole and value != int(value)):
-        raise UsageError(f"{option}: {key} must be a {'whole ' if whole else ''}number from {least:g} to {most:g}, not {short(str(text))}")
+        raise UsageError(
+            f"{option}: {key} must be a {'whole ' if whole else ''}number from {least:g} to {most:g}, not {short(text or f'{value:g}')}"
+        )
     return value
 
 

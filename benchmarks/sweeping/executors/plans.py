@@ -72,10 +72,13 @@ def read_plan(folder: Path) -> Plan:
 
 
 def sources_now(own: Path | None) -> str:
-    """Hash of all files of the suite, and of the user's own methods in the folder `own`: what runs that begin now are computed with."""
+    """Hash of all files of the suite, and of the user's own methods in the folder `own`: what runs that begin now are computed with.
+    Hidden files are an editor's."""
     hashed = hashlib.sha256()
     for folder in [*(SUITE_ROOT / name for name in SOURCES), *([] if own is None else [own])]:
         for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml")):
+            if any(part.startswith(".") for part in path.relative_to(folder).parts):
+                continue
             hashed.update(f"{path.relative_to(folder)}\0".encode())
             hashed.update(hashlib.sha256(path.read_bytes()).digest())
     return hashed.hexdigest()[:DIGITS]
