@@ -34,16 +34,28 @@ def pseudo_protocol(protocol: Protocol, split: str) -> Protocol:
     )
 
 
-def pseudo_origin(name: str) -> tuple[str, str] | None:
-    """Protocol and split that a name such as `cifar100-paper-pseudo` stands for; None for any other name."""
-    for protocol in protocol_names():
+def pseudo_origin(name: str, given: Protocol | None = None) -> tuple[Protocol, str] | None:
+    """Protocol and split that a name such as `cifar100-paper-pseudo` stands for; None for any other name. `given` is one that was named
+    by its file."""
+    known = {} if given is None else {given.name: given}
+    for protocol in (*known, *protocol_names()):
         split = name.removeprefix(f"{protocol}-").removesuffix(ENDING)
-        if name == f"{protocol}-{split}{ENDING}" and split in load_protocol(protocol).splits:
-            return protocol, split
+        if name == f"{protocol}-{split}{ENDING}" and split in (origin := known.get(protocol) or load_protocol(protocol)).splits:
+            return origin, split
     return None
 
 
-def find_protocol(name: str) -> Protocol:
-    """The protocol of that name in this folder, or the pseudo-sessions of one. Raises ProtocolError."""
-    origin = pseudo_origin(name)
-    return load_protocol(name) if origin is None else pseudo_protocol(load_protocol(origin[0]), origin[1])
+def find_protocol(name: str, given: Protocol | None = None) -> Protocol:
+    """The protocol of that name, `given` or in this folder, or the pseudo-sessions of one. Raises ProtocolError."""
+    if given is not None and name == given.name:
+        return given
+    origin = pseudo_origin(name, given)
+    return load_protocol(name) if origin is None else pseudo_protocol(*origin)
+
+
+def is_of(name: str, protocol: Protocol | None) -> bool:
+    """Whether records under this name are the protocol's or those of its pseudo-sessions; None: of any protocol."""
+    if protocol is None or name == protocol.name:
+        return True
+    origin = pseudo_origin(name, protocol)
+    return origin is not None and origin[0].name == protocol.name

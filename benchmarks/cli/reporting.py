@@ -25,7 +25,7 @@ def report_only(options: argparse.Namespace) -> int:
     from benchmarks.report import write_report
     from benchmarks.system.errors import RecordError, UsageError
     from protocols import load_protocol
-    from protocols.pseudo import pseudo_origin
+    from protocols.pseudo import is_of
     from protocols.study import load_studies
 
     named = load_protocol(options.protocol) if options.protocol is not None else None
@@ -44,15 +44,16 @@ def report_only(options: argparse.Namespace) -> int:
     for store in stores_below(options.results):
         folder = store.root.parent
         for name in store.protocols():
-            if named is None or (folder != options.results and name == named.name) or (pseudo_origin(name) or ("",))[0] == named.name:
-                written += show(pages_of(name, store))
+            done = named is not None and folder == options.results and name == named.name
+            if is_of(name, named) and not done:
+                written += show(pages_of(name, store, named))
     if not written:
         raise nothing
     show(index_page(options.results, [named] if named else []))
     return 0
 
 
-def pages_of(name: str, store: Store) -> Iterator[Path | str]:
+def pages_of(name: str, store: Store, given: Protocol | None = None) -> Iterator[Path | str]:
     """Writes and yields the pages of the protocol of this name; yields a line of text if the protocol cannot be read, and nothing for a
     folder without records."""
     from benchmarks.report import write_report
@@ -65,7 +66,7 @@ def pages_of(name: str, store: Store) -> Iterator[Path | str]:
     if not any(store.load(name)):
         return
     try:
-        yield from write_report(find_protocol(name), store.root.parent)
+        yield from write_report(find_protocol(name, given), store.root.parent)
     except ProtocolError as error:
         yield plain(f"{store.root / name}: {error}" + ("" if (FOLDER / f"{name}.yaml").exists() else " Name its file with --protocol."))
     except RecordError as error:

@@ -60,7 +60,7 @@ class SeedGroups:
         Raises DataError for a run on other images.
         """
         if identity.images not in (None, self.images.sha256):
-            raise DataError(f"{self.protocol.name}: its images are others now than when the command began")
+            raise DataError(f"{self.protocol.name}: the run is of other images than those that are here now")
         precision = resolve_precision(identity.wanted_precision, self.device, self.settings.precision)
         allow_tf32(precision)
         return identity.model_copy(update={"images": self.images.sha256, "precision": precision})

@@ -18,7 +18,7 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.files import locked, remove, write_atomic
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import Expected, expected_of, predictions_fault, split_fault, trace_fault
-from protocols.pseudo import pseudo_origin
+from protocols.pseudo import is_of
 from protocols.reading import plain
 from protocols.schema import Protocol
 
@@ -46,7 +46,7 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
     for store in stores_below(other):
         target = Store(settings.results / store.root.parent.relative_to(other))
         for name in store.protocols():
-            if protocol is None or name == protocol.name or (pseudo_origin(name) or ("",))[0] == protocol.name:
+            if is_of(name, protocol):
                 notes += merge_one(store, target, name, protocol, settings, merged)
     if not merged.new + merged.here + len(merged.refused):
         raise UsageError(f"--merge {plain(str(other))}: no records{f' of {protocol.name}' if protocol else ''} in it")

@@ -20,8 +20,8 @@ from benchmarks.records.store import Store, stores_below
 from benchmarks.records.traces import VERSIONS, read_trace
 from benchmarks.system.errors import DataError, RecordError, UsageError
 from benchmarks.system.settings import Settings
-from protocols import ProtocolError, load_protocol
-from protocols.pseudo import find_protocol, pseudo_origin
+from protocols import ProtocolError
+from protocols.pseudo import find_protocol, is_of, pseudo_origin
 from protocols.schema import Protocol
 
 
@@ -61,7 +61,7 @@ def verify(protocol: Protocol | None, settings: Settings) -> tuple[str, int]:
     lines, count = [], 0
     for store in stores_below(settings.results):
         for name in store.protocols():
-            if protocol is None or name == protocol.name or (pseudo_origin(name) or ("",))[0] == protocol.name:
+            if is_of(name, protocol):
                 about, faults = verify_one(store, name, protocol, settings)
                 lines += [*about, *(f"  FAULT {fault}" for fault in faults)]
                 count += len(faults)
@@ -106,11 +106,8 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
 
 def expected_of(name: str, given: Protocol | None, settings: Settings) -> tuple[Expected | None, str]:
     """What records of this protocol should agree with, and ''; or None and the reason if the protocol is unknown."""
-    if given is not None and name == given.name:
-        return Expected(given, settings), ""
     try:
-        origin = pseudo_origin(name)
-        return Expected(find_protocol(name), settings, (load_protocol(origin[0]), origin[1]) if origin else None), ""
+        return Expected(find_protocol(name, given), settings, pseudo_origin(name, given)), ""
     except ProtocolError:
         return None, f"there is no protocol {name}; name its file with --protocol"
 

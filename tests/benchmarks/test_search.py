@@ -21,7 +21,7 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.search import main, parse_grid, search
 from protocols import load_protocol
-from protocols.pseudo import find_protocol, pseudo_origin, pseudo_protocol, pseudo_sessions
+from protocols.pseudo import find_protocol, is_of, pseudo_origin, pseudo_protocol, pseudo_sessions
 from protocols.reading import ProtocolError
 from protocols.schema import Sessions
 from tests.trust.asking import ask
@@ -48,11 +48,16 @@ def test_a_name_leads_back_to_the_protocol_whose_base_classes_are_used() -> None
     """Records say no more than the name."""
     for split in ("paper", "canonical-order"):
         pseudo = pseudo_protocol(load_protocol("digits"), split)
-        assert pseudo_origin(pseudo.name) == ("digits", split)
+        assert pseudo_origin(pseudo.name) == (load_protocol("digits"), split)
         assert find_protocol(pseudo.name) == pseudo
     assert find_protocol("digits") == load_protocol("digits")
     for name in ("digits", "digits-pseudo", "digits-nowhere-pseudo", "gone-paper-pseudo"):
         assert pseudo_origin(name) is None
+    own = load_protocol("digits").model_copy(update={"name": "mine"})
+    assert pseudo_origin("mine-paper-pseudo") is None
+    assert pseudo_origin("mine-paper-pseudo", own) == (own, "paper")
+    assert find_protocol("mine-paper-pseudo", own) == pseudo_protocol(own, "paper")
+    assert [is_of(name, own) for name in ("mine", "mine-paper-pseudo", "digits", "digits-paper-pseudo")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("seed", [0, 3])

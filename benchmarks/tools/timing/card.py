@@ -5,18 +5,14 @@ In at most four minutes; rows that found no time are left empty. Images are rand
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.base.cache import Checkpoint
-from benchmarks.base.key import BaseKey
 from benchmarks.base.network import build_network, kind_of
 from benchmarks.base.training import BaseTraining, train_together
 from benchmarks.data.batches import Batches
@@ -25,6 +21,7 @@ from benchmarks.report.tables import markdown
 from benchmarks.system.compiling import find_compiler, keep_compiled, on_all_cores
 from benchmarks.system.device import allow_tf32, has_tf32
 from benchmarks.tools.timing.bare import BareNet, bare_net
+from benchmarks.tools.timing.ours import Unkept
 from benchmarks.tools.timing.paired import wait_for
 from benchmarks.tools.timing.phases import table_by_phases
 from benchmarks.tools.timing.sections import Bench
@@ -122,8 +119,7 @@ def suite_rate(case: Case, protocol: Protocol, device: torch.device, recorder: R
         network = build_network(protocol, kind, case.precision, seed, None, 1.0)
         network.compiled_batch, network.recorded = recipe.batch if case.compiled else 0, case.recorded
         batches = Batches(images, labels, torch.arange(count), Transform(protocol.data, protocol.augment), recipe.batch, seed, "base")
-        checkpoint = Checkpoint(Path(tempfile.gettempdir()) / f"fscil-bench-card{seed}.checkpoint", BaseKey({}))
-        trainings.append(BaseTraining(network, kind, batches, recipe, checkpoint, report if seed == case.seeds - 1 else silent))
+        trainings.append(BaseTraining(network, kind, batches, recipe, Unkept(), report if seed == case.seeds - 1 else silent))
     with on_all_cores(device):
         train_together(trainings, device, steps_with(recorder) if case.recorded else Eager())
     return case.seeds * count * (EPOCHS - 1) / (ended[-1] - ended[0])

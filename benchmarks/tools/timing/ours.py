@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.runner import Runner
 from benchmarks.system.settings import Settings
 from benchmarks.tools.timing.paired import Work
+from methods.parts.network import Network
 from protocols.schema import Protocol, Recipe, Sessions
 
 
@@ -52,6 +53,22 @@ def hasty(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"epochs": 1, "lr": 0.01, "schedule": "constant", "methods": {}, "bases": {}})
 
 
+class Unkept(Checkpoint):
+    """Writes nothing and resumes nothing: what is timed is trained from its start, each time."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull), BaseKey({}))
+
+    def keep(self, network: Network, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        pass
+
+    def resume(self, network: Network, optimizer: torch.optim.Optimizer) -> int:
+        return 0
+
+    def remove(self) -> None:
+        pass
+
+
 def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precision: str, device: torch.device, compiled: bool) -> Work:
     """One epoch of `train_base` over `images`, with augmentation."""
     kind = kind_of("linear")
@@ -64,8 +81,7 @@ def base_training(protocol: Protocol, recipe: Recipe, images: ImageSet, precisio
 
     def work() -> int:
         batches.epoch = 0
-        checkpoint = Checkpoint(Path(tempfile.gettempdir()) / "fscil-bench-timing.checkpoint", BaseKey({}))
-        train_base(network, kind, batches, short, device, checkpoint, lambda epoch, loss: None)
+        train_base(network, kind, batches, short, device, Unkept(), lambda epoch, loss: None)
         return len(tensor)
 
     return work
