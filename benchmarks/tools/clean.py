@@ -42,6 +42,8 @@ def clean(arguments: Sequence[str], program: str) -> int:
             print(f"{'would remove' if options.dry_run else 'removes'} {path} ({size_of(path) / 2**20:,.1f} MiB)")
             if not options.dry_run:
                 remove(path)
+                if kind != "caches":
+                    drop_empty(path.parent)
         print(f"{kind}: {len(paths)} {'found' if options.dry_run else 'removed'}")
     return 0
 
@@ -88,11 +90,18 @@ def size_of(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
+    if path.is_symlink() and path.is_dir():  # a cache on another disk: the link stays, and the folder that it leads to
+        for inside in path.iterdir():
+            remove(inside)
+        return
     if path.is_dir():
         shutil.rmtree(path)
         return
     path.unlink(missing_ok=True)
-    for folder in path.parents if path.suffix in (".json", ".npz", ".txt") else ():
-        if folder.name in (".base", "records") or any(folder.iterdir()):
-            break
+
+
+def drop_empty(folder: Path) -> None:
+    """Removes the folder, and those that it stands in, if they are empty now; not the one of all records."""
+    while folder.name != "records" and not any(folder.iterdir()):
         folder.rmdir()
+        folder = folder.parent

@@ -75,6 +75,10 @@ def test_what_agrees_in_words(make_record: MakeRecord) -> None:
 def test_clean_lists_and_removes_what_is_named(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results"
     places = ["--results", str(results), "--data-root", str(tmp_path / "none")]
+    (elsewhere := tmp_path / "disk" / "cifar100").mkdir(parents=True)
+    (elsewhere / "images.json").touch()
+    (tmp_path / "none").mkdir()
+    (cache := tmp_path / "none" / ".cache").symlink_to(elsewhere.parent)
     (results / ".base" / "taken").mkdir()
     (results / ".base" / "held.lock").touch()
     (results / "records" / "tiny" / "seed01.failed.json").write_text("{}")
@@ -86,6 +90,7 @@ def test_clean_lists_and_removes_what_is_named(asked: list[str], tmp_path: Path,
     assert "would remove" in capsys.readouterr().out
     assert main(["clean", "--caches", "--failures", *places]) == 0
     assert "failures: 1 removed" in capsys.readouterr().out
+    assert cache.is_symlink() and not any(cache.iterdir())
     left = {path.name for path in (results / ".base").iterdir()}
     assert "taken" in left and all(name == "taken" or name.endswith(".lock") for name in left)
     assert len(list((results / "records").rglob("seed00.json"))) == 1
