@@ -305,7 +305,7 @@ def test_a_record_does_not_tell_whether_they_were_stored(
     assert sum(given) == 2, "in the base session of both runs"
     monkeypatch.setattr(SessionImages, "stored_features", lambda self, rows, network: None)
     assert record_bytes(Runner(tiny, runner.settings), variant) == now
-    monkeypatch.setattr(Evaluator, "remember", lambda self, base: None)
+    monkeypatch.setattr(Evaluator, "remember", lambda self, base, outputs: None)
     assert record_bytes(Runner(tiny, runner.settings), variant) == now
 
 
