@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data.sources import locate
-from benchmarks.data.sources.raw import Pixels, RawPart, RawSet, TextVectors
+from benchmarks.data.sources.raw import Found, Pixels, RawPart, RawSet, TextVectors
 from benchmarks.system.errors import DataError
 from benchmarks.system.files import locked, sha256_file
 from protocols.schema import Data
@@ -50,15 +50,20 @@ class ImageSet:
     texts: TextVectors | None = None
 
 
+def found_files(data: Data, root: Path) -> Found:
+    """The files of a protocol's images. Raises DataError, also for one that cannot be read, such as a link to nothing."""
+    try:
+        return locate(data, root)
+    except OSError as error:
+        raise DataError(f"{data.path or data.source}: {error.filename} cannot be read ({error.strerror})") from None
+
+
 def load_images(data: Data, root: Path, verified: str | None = None) -> ImageSet:
     """Loads the protocol's images from the cache under `root`, which it creates if needed. Raises DataError.
 
     `verified` is the hash of images that the same command has just loaded; these are not hashed again.
     """
-    try:
-        found = locate(data, root)
-    except OSError as error:
-        raise DataError(f"{data.path or data.source}: {error.filename} cannot be read ({error.strerror})") from None
+    found = found_files(data, root)
     facts = (data.source, data.path, data.classes, data.size, data.train_size, data.channels, *(["texts"] if data.texts else []))
     key = hashlib.sha256(f"v{CACHE_VERSION} {found.fingerprint} {facts}".encode()).hexdigest()[:16]
     name = (data.path or data.source).replace("/", "-")
@@ -129,13 +134,9 @@ def on_white(image: Image) -> Image:
 
 def write_cache(folder: Path, raw: RawSet, data: Data) -> None:
     """Decode the images into a temporary folder, then rename it to `folder` in one step. Raises DataError."""
+    raw = raw.of_first_classes(data.classes)
     train, test = raw.train, raw.test
     names, keys, texts = raw.class_names, raw.keys, raw.texts
-    if data.classes is not None:
-        names, texts = names[: data.classes], texts and texts.of(range(data.classes))
-        if keys is not None:
-            keys = [key for key, number in zip(keys, train.classes, strict=True) if number < data.classes]
-        train, test = train.of_first_classes(data.classes), test.of_first_classes(data.classes)
     if not (len(train.classes) and len(test.classes)):
         raise DataError(f"{data.path or data.source}: holds no image to train on or none to test on")
     arrays: dict[str, NDArray[Any]] = {

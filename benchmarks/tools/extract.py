@@ -27,8 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.numpy import save
 from torch import Tensor
 
-from benchmarks.data.images import decode
-from benchmarks.data.sources import locate
+from benchmarks.data.images import decode, found_files
 from benchmarks.data.sources.features import FILE, PARTS, SIDECAR, Origin, Sidecar, packed_ids, read_texts
 from benchmarks.data.sources.raw import Pixels, RawPart, RawSet
 from benchmarks.data.transforms import Transform
@@ -119,11 +118,7 @@ def extractor_of(protocol: Protocol, options: argparse.Namespace) -> Extractor:
 
 def of_protocol(protocol: Protocol, root: Path) -> RawSet:
     """The files of the protocol's images; of its first classes, if it names a number. Raises DataError."""
-    raw, classes = locate(protocol.data, root).read(), protocol.data.classes
-    if classes is None:
-        return raw
-    keys = raw.keys and [key for key, number in zip(raw.keys, raw.train.classes, strict=True) if number < classes]
-    return RawSet(raw.class_names[:classes], raw.train.of_first_classes(classes), raw.test.of_first_classes(classes), keys or None)
+    return found_files(protocol.data, root).read().of_first_classes(protocol.data.classes)
 
 
 def ids_of(raw: RawSet, root: Path) -> dict[str, list[str]]:

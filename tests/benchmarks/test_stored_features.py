@@ -35,6 +35,7 @@ from protocols.backbones import Backbone, Weights
 from protocols.on_features import protocol_on
 from protocols.own_folder import source_of
 from protocols.schema import Protocol
+from tests.conftest import ROOT
 
 NAME = "digits-features"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "lite0.py"
@@ -112,6 +113,20 @@ def test_it_writes_what_the_network_makes_of_the_pictures(made: Path, tiny: Prot
     assert said["features"]["pooling"] == "mean over 2 x 2 positions"
     assert said["features"]["preparation"] == {"size": 8, "resize": "PIL, bilinear, to a square", "mean": [0.3053], "std": [0.376]}
     assert (said["pillow"], said["licence"], said["ordered"]) == (PIL.__version__, "unknown", False)
+
+
+def test_a_link_to_nothing_is_one_line(made: Path, tmp_path: Path, capsys: Any) -> None:
+    """As where the suite loads images."""
+    for place in (tmp_path / "birds" / part / name for part in ("train", "test") for name in ("a", "b")):
+        place.mkdir(parents=True)
+        (place / "1.png").symlink_to(tmp_path / "gone.png")
+    protocol = (ROOT / "protocols" / "digits.yaml").read_text().replace("name: digits", "name: birds", 1)
+    (tmp_path / "birds.yaml").write_text(protocol.replace("source: digits", "source: folder\n  path: birds", 1))
+    (tmp_path / "weights").symlink_to(made / "weights")
+    options = ["--protocol", str(tmp_path / "birds.yaml"), "--out", str(tmp_path / "f"), "--data-root", str(tmp_path)]
+    assert extract.main([*options, "--novel-seen", "no", *NETWORK]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("extract: birds: ") and "1.png" in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ class RawSet:
     keys: list[str] | None = None
     texts: TextVectors | None = None
 
+    def of_first_classes(self, count: int | None) -> RawSet:
+        """The images of classes 0 to `count` - 1; None: of all."""
+        if count is None:
+            return self
+        keys = self.keys and [key for key, number in zip(self.keys, self.train.classes, strict=True) if number < count]
+        parts = (self.train.of_first_classes(count), self.test.of_first_classes(count))
+        return RawSet(self.class_names[:count], *parts, keys, self.texts and self.texts.of(range(count)))
+
 
 @dataclass(frozen=True)
 class Found:
