@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.base import cache
+from benchmarks.data.images import ImageSet
 from benchmarks.system.settings import Settings
 from benchmarks.tools.extract import main as extract
 from benchmarks.tools.timing import sections
 from benchmarks.tools.timing.__main__ import main
+from benchmarks.tools.timing.ours import base_training
 from benchmarks.tools.timing.paired import Rates, interleave
+from protocols import load_protocol
 
 
 def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
@@ -59,3 +65,15 @@ def test_missing_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "cifar100").mkdir()  # a folder that holds no images: nothing is downloaded
     assert main(["--only", "base", "--no-compile", "--data-root", str(tmp_path), "--results", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("timing: cifar100")
+
+
+def test_what_is_timed_resumes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an epoch takes: a resumed training would be timed for what it did not do."""
+    monkeypatch.setattr(cache, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    protocol, rng = load_protocol("digits"), np.random.default_rng(0)
+    pixels, classes = rng.integers(0, 256, (60, 1, 8, 8), np.uint8), np.arange(60) % 6
+    images = ImageSet(tuple("abcdef"), pixels, pixels, pixels, classes, classes, None, "")
+    work = base_training(protocol, protocol.recipes["paper"], images, "fp32", torch.device("cpu"), False)
+    assert work() == work() == 60
+    assert not list(tmp_path.iterdir())

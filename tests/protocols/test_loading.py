@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from protocols import ProtocolError, load_protocol, loading, protocol_names
 from protocols import reading as reading_yaml
 from protocols.backbones import Weights
-from protocols.reading import read_yaml
+from protocols.reading import names_in, read_yaml
 from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
 from protocols.unchanged import kept_unchanged
 
@@ -430,3 +430,9 @@ def test_a_file_of_the_suite_is_read_once_while_it_stands_still(tmp_path: Path, 
     path.unlink()
     with pytest.raises(ProtocolError, match="no such file"):
         reading_yaml.content_of_shipped(path)
+
+
+def test_an_editors_hidden_files_are_no_protocols(tmp_path: Path) -> None:
+    (tmp_path / "birds.yaml").touch()
+    (tmp_path / ".#birds.yaml").symlink_to("nobody@nowhere")
+    assert names_in(tmp_path) == ["birds"]
