@@ -42,9 +42,14 @@ def with_source(protocol: Protocol) -> Protocol:
     return protocol.model_copy(update={"backbone": backbone.model_copy(update={"source": source_of(path)})})
 
 
+def names_a_file(name: str) -> bool:
+    """Whether a name that a user gives is a path to a YAML file, and not a name of one that is shipped."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Titled:
     """Loads the YAML file `name` of the folder, or the one at that path. Its key `name` must be the file's name. Raises ProtocolError."""
-    is_file = name.endswith((".yaml", ".yml"))
+    is_file = names_a_file(name)
     path = Path(name) if is_file else folder / f"{name}.yaml"
     if not is_file and name not in (known := names_in(folder)):
         raise ProtocolError(unknown(what, name, known))

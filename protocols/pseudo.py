@@ -38,6 +38,8 @@ def pseudo_origin(name: str, given: Protocol | None = None) -> tuple[Protocol, s
     """Protocol and split that a name such as `cifar100-paper-pseudo` stands for; None for any other name. `given` is one that was named
     by its file."""
     known = {} if given is None else {given.name: given}
+    if name in known:
+        return None
     for protocol in (*known, *protocol_names()):
         split = name.removeprefix(f"{protocol}-").removesuffix(ENDING)
         if name == f"{protocol}-{split}{ENDING}" and split in (origin := known.get(protocol) or load_protocol(protocol)).splits:

@@ -18,6 +18,7 @@ from protocols import load_protocol, protocol_names
 from protocols.backbones import SIZES
 from protocols.schema import Augment, Protocol
 from protocols.study import load_study
+from tests.benchmarks.reading import table_after
 from tests.conftest import TINY
 from tests.trust.harness import one_by_one, places
 
@@ -186,18 +187,11 @@ def test_every_field_of_augment_is_explained() -> None:
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(Augment.model_fields)
 
 
-def rows_below(document: str, heading: str) -> list[list[str]]:
-    """Cells of the first table below a heading, without its head."""
-    section = (ROOT / document).read_text().partition(f"\n{heading}\n")[2].partition("\n## ")[0]
-    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
-    assert table, heading
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
-
-
 def test_every_backbone_and_recipe_is_explained() -> None:
-    named = [name for row in rows_below("docs/DATA.md", "## Networks") for name in re.findall(r"`(\w+)`", row[0])]
+    networks = table_after((ROOT / "docs" / "DATA.md").read_text(), "\n## Networks\n")
+    named = [name for row in networks for name in re.findall(r"`(\w+)`", row["Name"])]
     assert set(SIZES) | {"identity"} <= set(named)
-    recipes = {recipe: named for [recipe, named, *_] in rows_below("docs/USING.md", "## Recipes")}
+    recipes = {row["Recipe"]: row["Of"] for row in table_after((ROOT / "docs" / "USING.md").read_text(), "\n## Recipes\n")}
     assert {name.strip("`") for name in recipes} == {recipe for name in protocol_names() for recipe in load_protocol(name).recipes}
     for recipe, where in recipes.items():
         having = {name for name in protocol_names() if recipe.strip("`") in load_protocol(name).recipes}

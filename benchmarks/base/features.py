@@ -86,8 +86,12 @@ class BaseFeatures:
 
 def embed_all(embed: Callable[[Tensor], Tensor], images: Tensor, indices: Tensor, transform: Transform) -> Tensor:
     """Features [n, d] of the images `indices` of uint8 `images`, computed in chunks of `embedding_size`."""
-    size = embedding_size(transform.data.size, images.device)
-    return torch.cat([embed(transform.normalise(images[part])) for part in indices.split(size)])
+    return in_pieces(lambda shown: embed(transform.normalise(shown)), images, indices, transform.data.size)
+
+
+def in_pieces(embed: Callable[[Tensor], Tensor], inputs: Tensor, indices: Tensor, side: int) -> Tensor:
+    """What `embed` makes of the rows `indices` of `inputs`, in chunks of the size for images of that side."""
+    return torch.cat([embed(inputs[part]) for part in indices.split(embedding_size(side, inputs.device))])
 
 
 def base_features(

@@ -24,6 +24,8 @@ from methods.parts.network import Network, plain_embed
 from protocols.training import Trains
 
 Say = Callable[[str], None]
+LOWER = " lower"
+"""How the key ends of outputs that are inputs of the last block."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Outputs:
     plain: Tensor
     views: Tensor
     test: Tensor
+
+    @property
+    def of_maps(self) -> bool:
+        """Whether they are inputs of the last block, and not features."""
+        return self.key.endswith(LOWER)
 
     def features(self, split: Split) -> BaseFeatures:
         """The features of a base model whose whole backbone stays as it was."""
@@ -78,7 +85,7 @@ def part_key(network: Network, trains: Trains) -> str:
         return embedding_key(network)
     above = {value.data_ptr() for value in network.backbone.last_block.state_dict().values()}
     below = {name: value for name, value in network.backbone.state_dict().items() if value.data_ptr() not in above}
-    return f"{tensors_sha256(below)} {network.precision} lower"
+    return f"{tensors_sha256(below)} {network.precision}{LOWER}"
 
 
 def part_of(network: Network, trains: Trains) -> Callable[[Tensor], Tensor]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.base.features import BaseFeatures, embed_all, embedding_key
+from benchmarks.base.features import BaseFeatures, embed_all, embedding_key, in_pieces
 from benchmarks.base.outputs import Outputs, part_key
 from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
@@ -68,10 +68,10 @@ class Evaluator:
         self._maps: dict[str, Tensor] = {}
 
     def remember(self, base: BaseFeatures, outputs: Outputs | None = None) -> None:
-        """Caches the features that are stored with a base model, and what is stored of its frozen part."""
+        """Caches the features that are stored with a base model, and inputs of its last block where those are stored."""
         self._base = base.test
         self._under(base.key).update(base.test)
-        if outputs is not None:
+        if outputs is not None and outputs.of_maps:
             self._maps[outputs.key] = outputs.test
 
     def known(self, strategy: SessionStrategy) -> Known:
@@ -154,8 +154,7 @@ class Evaluator:
             if known.maps is None:
                 known.features[number] = embed_all(strategy.embed, self._tensors.test, indices, self.transform)
             else:
-                pieces = known.maps[indices].split(embedding_size(self.transform.data.size, known.maps.device))
-                known.features[number] = torch.cat([strategy.model.embed_upper(piece) for piece in pieces])
+                known.features[number] = in_pieces(strategy.model.embed_upper, known.maps, indices, self.transform.data.size)
         return known.features[number]
 
 

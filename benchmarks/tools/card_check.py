@@ -136,11 +136,13 @@ def main(arguments: list[str]) -> int:
     if not 0 < options.limit <= 86_400:
         print("card_check: --limit must be more than 0 seconds, and at most a day", file=sys.stderr)
         return 2
-    if options.protocol.endswith((".yaml", ".yml")):  # the commands start in the suite's folder
-        options.protocol = str(Path(options.protocol).resolve())
     started = time.monotonic()
     from benchmarks.data.images import load_images
     from protocols import load_protocol
+    from protocols.loading import names_a_file
+
+    if names_a_file(options.protocol):  # the commands start in the suite's folder
+        options.protocol = str(Path(options.protocol).resolve())
 
     try:
         settings, protocol = Settings.of(options), load_protocol(options.protocol)

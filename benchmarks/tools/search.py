@@ -95,17 +95,16 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
         raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search")
     seeds = len(request.seeds)
-    part = [f"{label_of(records[0])}: {len(records)} of {seeds} seeds" for records in found.values() if len(records) < seeds]
-    if part:
-        found = {name: records for name, records in found.items() if len(records) == seeds}
+    whole = {name: records for name, records in found.items() if len(records) == seeds}
+    part = [f"{label_of(records[0])}: {len(records)} of {seeds} seeds" for name, records in found.items() if name not in whole]
     unranked = f"Not ranked, since runs failed: {'; '.join(part)}." if part else ""
-    if not found:
+    if not whole:
         return unranked
-    section = Section(request.recipe, request.split, found)
+    section = Section(request.recipe, request.split, whole)
     # Overall accuracy would favour points that learn nothing, since BaseOnly is hard to beat in it (docs/methods.md 2.1).
     criterion = {name: np.mean(list(scores.values())) for name, scores in section.scores("hm").items()}
-    best = sorted(found, key=lambda name: -criterion[name])
-    return "\n\n".join(filter(None, [final_table(replace(section, variants={name: found[name] for name in best})), unranked]))
+    best = sorted(whole, key=lambda name: -criterion[name])
+    return "\n\n".join(filter(None, [final_table(replace(section, variants={name: whole[name] for name in best})), unranked]))
 
 
 def main(arguments: list[str]) -> int:

@@ -57,6 +57,8 @@ def test_a_name_leads_back_to_the_protocol_whose_base_classes_are_used() -> None
     assert pseudo_origin("mine-paper-pseudo") is None
     assert pseudo_origin("mine-paper-pseudo", own) == (own, "paper")
     assert find_protocol("mine-paper-pseudo", own) == pseudo_protocol(own, "paper")
+    named_so = own.model_copy(update={"name": "digits-paper-pseudo"})
+    assert pseudo_origin("digits-paper-pseudo", named_so) is None
     assert [is_of(name, own) for name in ("mine", "mine-paper-pseudo", "digits", "digits-paper-pseudo")] == [True, True, False, False]
 
 

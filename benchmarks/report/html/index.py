@@ -33,9 +33,9 @@ LICENCES = ("library/d3.LICENSE", "library/plot.LICENSE")
 # Okabe and Ito's colours without yellow and black, of which one vanishes on white and one on dark; then two of like lightness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9467BD", "#8C8C8C")
 SYMBOLS = ("circle", "square", "triangle", "diamond", "star", "cross", "wye")
+DASHES = ("", "6 2", "6 2 1 2", "2 2", "10 3", "10 3 2 3")
 IN_TABLE = ("last", "bold", "seeds")
 """Entries of a row that its cells show, and that the script does not need again."""
-DASHES = ("", "6 2", "6 2 1 2", "2 2", "10 3", "10 3 2 3")
 
 
 class Told(NamedTuple):
