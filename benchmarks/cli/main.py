@@ -36,7 +36,7 @@ def main(arguments: list[str], program: str = PROGRAM) -> int:
         task = partial(clean_up, arguments[1:], program)
     else:
         task = partial(dispatch, parser(program).parse_args(arguments))
-    from benchmarks.system.errors import USER_ERRORS, StorageError
+    from benchmarks.system.errors import MENDS, USER_ERRORS, StorageError
     from protocols.reading import plain
 
     try:
@@ -50,7 +50,9 @@ def main(arguments: list[str], program: str = PROGRAM) -> int:
         print(f"{program}: {plain(str(error))}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        print(f"{program}: {StorageError.of(Path(error.filename or 'standard output'), error, 'used')}", file=sys.stderr)
+        known = error.filename is not None or error.errno in MENDS  # without a file's name a disk error is the output's
+        named = StorageError.of(Path(error.filename or "standard output"), error, "used")
+        print(f"{program}: {named if known else f'the system refused: {error}'}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on where it stopped", file=sys.stderr)

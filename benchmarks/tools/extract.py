@@ -234,6 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_own_folder(options.methods_dir)
         for path in write_features(options):
             print(path)
+        if not options.out.is_relative_to(options.data_root):
+            note = f"a run looks for {options.out.name} in its data root: move the folder there, or give --data-root {options.out.parent}"
+            print(note, file=sys.stderr)
     except (DataError, StorageError, UsageError, InputError) as error:
         print(f"extract: {error}", file=sys.stderr)
         return 2

@@ -64,31 +64,42 @@ def merge_one(store: Store, target: Store, name: str, given: Protocol | None, se
     if expected is not None and records and expected.found[0] is None:
         why = expected.found[1]
     for record in records:
-        place = target.root / record.path.relative_to(store.root)
-        with locked(place.with_suffix(".lock"), wait=False) as mine:
-            refusal = next(faults_of(store, target, record, expected), None) if mine else "this run is being done here"
-            if refusal == HERE:
-                merged.here += 1
-            elif refusal is not None:
-                merged.refused.append(plain(f"{record.path.relative_to(store.root)}: {refusal}"))
-            else:
-                copy(record, place)
-                merged.new += 1
+        refusal = next(faults_of(store, target, record, expected), None) or take_over(store, target, record)
+        if refusal == HERE:
+            merged.here += 1
+        elif refusal is not None:
+            merged.refused.append(plain(f"{record.path.relative_to(store.root)}: {refusal}"))
+        else:
+            merged.new += 1
     return [f"{name}: not compared with the splits of their seeds: {why}"] if why and records else []
 
 
 HERE = "it is here already"
 
 
-def faults_of(store: Store, target: Store, record: Record, expected: Expected | None) -> Iterator[str]:
-    """Reasons not to take over a record."""
-    here = target.find(record.identity)
+def take_over(store: Store, target: Store, record: Record) -> str | None:
+    """Copies a sound record, unless its run is being done here or was done here meanwhile: then returns that."""
     place = target.root / record.path.relative_to(store.root)
+    with locked(place.with_suffix(".lock"), wait=False) as mine:
+        refusal = next(in_its_place(store, target, record), None) if mine else "this run is being done here"
+        if refusal is None:
+            copy(record, place)
+    return refusal
+
+
+def in_its_place(store: Store, target: Store, record: Record) -> Iterator[str]:
+    """What is here where the record would be."""
+    here = target.find(record.identity)
     if here is not None:
         same = here.model_dump(exclude={"schema_version"}) == record.model_dump(exclude={"schema_version"})
         yield HERE if same else f"its run has another result here, {here.path.relative_to(target.root)}; remove one of the two"
-    elif place.exists():
+    elif (target.root / record.path.relative_to(store.root)).exists():
         yield "a file that is no usable record is in its place here; remove that"
+
+
+def faults_of(store: Store, target: Store, record: Record, expected: Expected | None) -> Iterator[str]:
+    """Reasons not to take over a record."""
+    yield from in_its_place(store, target, record)
     packed = kept_predictions(record)
     yield from [] if packed is None else predictions_fault(record, packed)
     for path in record.path.parent.glob(f"*/{record.path.name}"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +35,8 @@ def reproduce(
 ) -> tuple[str, int]:
     """Does `count` of the finished runs again, drawn at random, in a temporary folder; records stay as they are.
 
-    Returns lines that say what agrees, and how many runs failed or ended outside the range of their row's seeds. Raises RecordError if
-    none of the runs is done here.
+    Returns lines that say what agrees, and how many runs failed or ended outside the range of their row's seeds. The notes of
+    failed runs stay. Raises RecordError if none of the runs is done here.
     """
     done = [record for run in runs if (record := ledger.record(run)) is not None]
     if not done:
@@ -42,9 +44,9 @@ def reproduce(
     drawn = random.SystemRandom().sample(done, min(count, len(done)))
     wanted = [run_of_record(record, runs) for record in drawn]
     check_before_training(protocol, wanted, settings)
-    with tempfile.TemporaryDirectory(prefix="fscil-reproduce-") as folder:
-        store = Store(Path(folder))
-        sweep(protocol, wanted, replace(settings, results=Path(folder), own_bases=None), workers, Progress(), Ledger(store))
+    with kept_with_failures() as folder:
+        store = Store(folder)
+        sweep(protocol, wanted, replace(settings, results=folder, own_bases=None), workers, Progress(), Ledger(store))
         lines, faults = [], 0
         for record, run in zip(drawn, wanted, strict=True):
             again = store.find(run)
@@ -52,6 +54,17 @@ def reproduce(
             faults += not held
             lines.append(f"{record.identity.variant} seed {record.identity.seed} ({record.identity.group.name}): {said}")
     return "\n".join([*lines, RULE]), faults
+
+
+@contextmanager
+def kept_with_failures() -> Iterator[Path]:
+    """A temporary folder, of which the notes of failed runs stay: messages name their tracebacks."""
+    folder = Path(tempfile.mkdtemp(prefix="fscil-reproduce-"))
+    try:
+        yield folder
+    finally:
+        failed = any(folder.rglob("*.failed.txt"))
+        shutil.rmtree(folder / ".base" if failed else folder, ignore_errors=True)
 
 
 def run_of_record(record: Record, runs: Sequence[Identity]) -> Identity:

@@ -69,6 +69,7 @@ def test_a_record_that_does_not_hold_is_refused_by_name(other: Path, here: Setti
     assert "seed00.json: changed after it was written" in lines[0]
     assert "seed01.json: the predictions beside it are not those of this run" in lines[1]
     assert [path.name for path in sorted(here.results.rglob("seed0?.json"))] == [three.name]
+    assert [path.name for path in here.results.rglob("*.lock")] == ["seed02.lock"], "what is refused leaves nothing here"
     assert text.endswith("1 records taken over, 0 were here already, 2 refused; --report-only writes the tables anew")
 
 

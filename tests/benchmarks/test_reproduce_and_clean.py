@@ -49,6 +49,24 @@ def test_other_code_is_found_out(asked: list[str], monkeypatch: pytest.MonkeyPat
     assert "other nothing that the record knows of" in said
 
 
+def test_the_traceback_of_a_run_that_fails_is_there_to_be_read(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Proto, features: Tensor) -> Tensor:
+        raise RuntimeError("not today")
+
+    (elsewhere := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    assert main([*asked, "--reproduce", "1"]) == 0 and not any(elsewhere.iterdir())
+    monkeypatch.setattr(Proto, "scores", broken)
+    capsys.readouterr()
+    assert main([*asked, "--reproduce", "1"]) == 1
+    told = capsys.readouterr()
+    assert "proto:raw_mean seed 0 (fast.paper): failed" in told.out
+    named = Path((told.out + told.err).split("traceback: ")[1].split("\n")[0])
+    assert "RuntimeError: not today" in named.read_text()
+
+
 def test_nothing_done_is_nothing_to_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--protocol", str(TINY), "--methods", "proto", "--results", str(tmp_path), "--reproduce", "1"]) == 2
     assert "none of these 2 runs is done, so there is nothing to reproduce" in capsys.readouterr().err

@@ -178,11 +178,13 @@ def test_a_warning_of_another_activation_is_an_error(made: Path, capsys: Any, mo
     assert "QuickGELU mismatch" in capsys.readouterr().err
 
 
-def test_normalised_features_are_declared(made: Path, tmp_path: Path) -> None:
+def test_normalised_features_are_declared(made: Path, tmp_path: Path, capsys: Any) -> None:
     """Pitfall 6: the flag is written, held against the lengths, and a method that reads lengths refuses."""
     options = asked(made, *NETWORK, "--l2")
     options[options.index("--out") + 1] = str(tmp_path / NAME)
+    capsys.readouterr()
     assert extract.main(options) == 0
+    assert f"a run looks for {NAME} in its data root: move the folder there, or give --data-root {tmp_path}" in capsys.readouterr().err
     unit = load_protocol(str(tmp_path / NAME / f"{NAME}.yaml"))
     np.testing.assert_allclose(np.linalg.norm(load_images(unit.data, tmp_path).plain[:, :, 0, 0], axis=1), 1, atol=1e-5)
     with pytest.raises(UsageError, match="gkeal:default cannot run on these: it reads the lengths of raw features"):

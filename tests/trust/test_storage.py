@@ -201,6 +201,21 @@ def test_a_read_only_disk(disk: Path, main: Main, undisturbed: Tree) -> None:
     assert_finished(disk / "results", undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "standard output: cannot be used (No space left on device); free room"), (errno.EAGAIN, "the system refused: [Errno 11]")],
+)
+def test_a_refusal_of_no_file(number: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A full disk that names no file is the output's; a process that the system does not start is not."""
+
+    def refused(columns: int) -> str:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("benchmarks.cli.listing.listing", refused)
+    assert cli.main(["--list"]) == 2
+    assert capsys.readouterr().err.startswith(f"run_all.py: {said}")
+
+
 # The whole command, with workers ------------------------------------------------------------------------------------------
 
 
