@@ -203,7 +203,10 @@ def test_a_read_only_disk(disk: Path, main: Main, undisturbed: Tree) -> None:
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(errno.ENOSPC, "standard output: cannot be used (No space left on device); free room"), (errno.EAGAIN, "the system refused: [Errno 11]")],
+    [
+        (errno.ENOSPC, "standard output: cannot be used (No space left on device); free room"),
+        (errno.EAGAIN, "the system refused: [Errno 11]"),
+    ],
 )
 def test_a_refusal_of_no_file(number: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A full disk that names no file is the output's; a process that the system does not start is not."""
