@@ -24,6 +24,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(sorted(seeds))
 
 
+def in_words(seeds: Iterable[int]) -> str:
+    """Seeds for a message: `seed 3`, `seeds 0-2,5`."""
+    several = set(seeds)
+    return f"seed{'s' if len(several) > 1 else ''} {in_ranges(several)}"
+
+
 def in_ranges(seeds: Iterable[int]) -> str:
     """Seeds as `parse_seeds` takes them, such as `0-2,5`."""
     runs: list[list[int]] = []

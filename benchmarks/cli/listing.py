@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from methods.contract.registry import MethodError, method_names, read_entry
 from protocols import ProtocolError, load_protocol, protocol_names
 from protocols.own_folder import own_folder
+from protocols.seeds import in_words
 from protocols.study import load_study, study_names
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     from benchmarks.sweeping.estimate import readable
 
     missing = ledger.missing(runs)
-    first, seeds, recipes = runs[0], sorted({identity.seed for identity in runs}), list(dict.fromkeys(identity.recipe for identity in runs))
+    first, recipes = runs[0], list(dict.fromkeys(identity.recipe for identity in runs))
     several = len(recipes) > 1
     lines = [
-        f"{first.protocol}, recipe {', '.join(recipes)}, split {first.split}, seeds {', '.join(map(str, seeds))}: "
+        f"{first.protocol}, recipe {', '.join(recipes)}, split {first.split}, {in_words(identity.seed for identity in runs)}: "
         f"{len(runs)} runs, {len(runs) - len(missing)} done, {len(missing)} to do"
     ]
     if not missing:

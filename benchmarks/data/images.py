@@ -49,6 +49,11 @@ class ImageSet:
     notes: tuple[str, ...] = ()
     texts: TextVectors | None = None
 
+    def training(self, rows: NDArray[np.int64]) -> tuple[Pixels, Pixels]:
+        """`train` and `plain` of these training images: one array again where they are one here."""
+        plain = self.plain[rows]
+        return plain if self.train is self.plain else self.train[rows], plain
+
 
 def found_files(data: Data, root: Path) -> Found:
     """The files of a protocol's images. Raises DataError, also for one that cannot be read, such as a link to nothing."""

@@ -25,10 +25,10 @@ def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: i
         test.append(np.sort(rows[:held_out]))
         train.append(np.sort(rows[held_out:]))
     train_rows, test_rows = np.concatenate(train), np.concatenate(test)
-    plain = images.plain[train_rows]
+    shown, plain = images.training(train_rows)
     return ImageSet(
         class_names=tuple(images.class_names[number] for number in split.order[: protocol.sessions.base]),
-        train=plain if images.train is images.plain else images.train[train_rows],
+        train=shown,
         plain=plain,
         test=images.plain[test_rows],
         train_classes=labels[train_rows],

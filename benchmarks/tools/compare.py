@@ -19,7 +19,7 @@ from benchmarks.report.cells import in_text
 from benchmarks.report.frame import label_of, run_of
 from benchmarks.system.errors import RecordError, UsageError
 from protocols.reading import short
-from protocols.seeds import in_ranges
+from protocols.seeds import in_words
 
 Curves = NDArray[np.float64]
 Agreement = Literal["equal bytes", "equal counts", "other counts"]
@@ -194,7 +194,7 @@ def lines_of(row: Row) -> Iterator[str]:
         said.append(f"{row.verdict} ({counts_in_words(runs, AGREEMENTS) if len(runs) > 1 else f'{count} run' + 's' * (count > 1)})")
     for name, alone in (("A", row.only_first), ("B", row.only_second)):
         if alone:
-            said.append(f"only in {name}: seed {in_ranges(sorted(record.identity.seed for record in alone))}")
+            said.append(f"only in {name}: {in_words(record.identity.seed for record in alone)}")
     yield f"  {row.label}: {'; '.join(said)}"
     if row.verdict in ("within intervals", "differs"):
         first, second = row.curves

@@ -77,8 +77,8 @@ def test_what_only_one_folder_has(tmp_path: Path, save: Save) -> None:
     save("b", "lecnet:paper", RUNS, overrides={"gamma": 0.6}, config={"gamma": 0.6})
     lines, faults = told(tmp_path)
     assert faults == 0, "what is missing differs from nothing"
-    assert line_of(lines, "LEC-Net (paper, gamma=0.6)") == "  LEC-Net (paper, gamma=0.6): only in B: seed 0-2"
-    assert line_of(lines, "Ft-CNN (topic)") == "  Ft-CNN (topic): only in A: seed 0-2"
+    assert line_of(lines, "LEC-Net (paper, gamma=0.6)") == "  LEC-Net (paper, gamma=0.6): only in B: seeds 0-2"
+    assert line_of(lines, "Ft-CNN (topic)") == "  Ft-CNN (topic): only in A: seeds 0-2"
     assert "  LEC-Net (paper): equal bytes (2 runs); only in A: seed 0" in lines
     assert lines[lines.index("hand, recipe slow, split paper") + 1] == "  LEC-Net (paper): only in B: seed 0"
     assert "Runs: 2 in both (2 equal bytes), 4 only in A, 4 only in B." in lines
@@ -91,7 +91,7 @@ def test_another_setting_is_another_run_and_another_precision_is_said(tmp_path: 
     save("b", "proto:raw_mean", RUNS, recipe_settings={"epochs": 2, "lr": 0.2})
     lines, _ = told(tmp_path)
     assert "    seed 1: 45.00 in A, 47.50 in B, apart from session 2 on (fp32 and bf16)" in lines
-    assert [line for line in lines if line.startswith("  Proto")] == [f"  Proto (raw_mean): only in {side}: seed 0-2" for side in "AB"]
+    assert [line for line in lines if line.startswith("  Proto")] == [f"  Proto (raw_mean): only in {side}: seeds 0-2" for side in "AB"]
 
 
 def test_runs_are_matched_by_precision_where_there_are_two(tmp_path: Path, save: Save) -> None:

@@ -65,7 +65,7 @@ def test_groups_share_no_seed_and_lose_no_run(runs: list[Identity]) -> None:
         groups = groups_of(runs, seeds)
         assert [named(group) for group in groups] == names
         assert [run for group in groups for run in group] == runs
-    assert named([run for run in runs if run.seed != 1]) == "seeds 0, 2"
+    assert named([run for run in runs if run.seed != 1]) == "seeds 0,2"
 
 
 def test_a_plan_is_read_as_it_was_written(task: Task, runs: list[Identity]) -> None:

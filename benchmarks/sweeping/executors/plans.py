@@ -17,6 +17,7 @@ from benchmarks.sweeping.worker import Task
 from benchmarks.system.files import SUITE_ROOT, read_bytes, write_atomic
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
+from protocols.seeds import in_words
 
 FOLDER = ".cluster"
 """Folder below the results folder that holds plans, what elements tell, and their logs."""
@@ -92,9 +93,5 @@ def groups_of(runs: Sequence[Identity], seeds: int) -> list[list[Identity]]:
 
 
 def named(runs: Sequence[Identity]) -> str:
-    """A group by its seeds: `seed 3` or `seeds 0-4`."""
-    seeds = sorted({run.seed for run in runs})
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    joined = seeds == list(range(seeds[0], seeds[-1] + 1))
-    return f"seeds {seeds[0]}-{seeds[-1]}" if joined else f"seeds {', '.join(map(str, seeds))}"
+    """A group by its seeds."""
+    return in_words(run.seed for run in runs)

@@ -34,11 +34,11 @@ def few(images: ImageSet, classes: int, train: int, test: int) -> ImageSet:
         return np.concatenate([np.flatnonzero(numbers == number)[:most] for number in range(classes)])
 
     indices, test_indices = first(images.train_classes, train), first(images.test_classes, test)
-    plain = images.plain[indices]
+    shown, plain = images.training(indices)
     return replace(
         images,
         class_names=images.class_names[:classes],
-        train=plain if images.train is images.plain else images.train[indices],
+        train=shown,
         plain=plain,
         test=images.test[test_indices],
         train_classes=images.train_classes[indices],
