@@ -60,6 +60,9 @@ class Eeil(RehearsalStrategy):
         },
     }
 
+    balanced = False
+    """Whether the session's balanced phase has begun."""
+
     def session_epochs(self) -> int:
         return int(self.config.epochs + self.config.balanced_epochs)
 
@@ -77,8 +80,8 @@ class Eeil(RehearsalStrategy):
             self.restart(self.config.lr * self.config.balanced_lr)
 
     def keep_exemplars(self) -> None:
-        """Choose exemplars once per session. With a balanced phase, `before_epoch` has already chosen them."""
-        if not (self.session and self.config.balanced_epochs):
+        """Choose exemplars once per session: before the balanced phase, if it comes."""
+        if not self.balanced:
             super().keep_exemplars()
 
     def session_loss(self) -> Tensor:

@@ -9,14 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.bases.targets import assigned, drawn_together
+from methods.bases.targets import assigned, drawn_together, near, taken_in_turn
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.contrast import batch_means, spread_out
 from methods.parts.features import class_means
 from methods.parts.grouped import pulled_by_groups
 from methods.parts.heads import unit
 from methods.parts.projected import ProjectedHead
-from protocols.fields import MOST_EPOCHS
+from protocols.fields import MOST_EPOCHS, Share
 from protocols.schema import Sessions
 from protocols.training import Schedule
 
@@ -26,11 +26,12 @@ VIEWS = 2
 
 class OrCo(SessionStrategy):
     """New classes get the free targets that fit the means of their shots best. Each session trains the base's projector anew, on all shots
-    so far and `kept` images a base class: contrast with the targets of no base class as anchors, spread of the novel classes' means, and
-    cross-entropy to the targets, a mean over novel images and one over base images, each with its weight. An image is shown twice an
-    epoch, augmented; the source has both views in one batch, which has as many vectors as one here."""
+    so far and `kept` images a base class: contrast with as many anchors at targets of no base class as the batch has vectors, spread of
+    the targets, with the novel classes' means in place of theirs, and cross-entropy to the targets, a mean over novel images and one over
+    base images, each with its weight. An image is shown twice an epoch, augmented; the source has both views in one batch, which has as
+    many vectors as one here."""
 
-    version = 3
+    version = 4
     title = "OrCo"
     group = "modern"
     base = "targets"
@@ -44,6 +45,7 @@ class OrCo(SessionStrategy):
         dampening: float = Field(0.9, ge=0, le=1)
         schedule: Schedule = "cosine"
         ramp_epochs: float = Field(10.0, ge=0, le=MOST_EPOCHS)
+        ramp_from: Share = 3e-4  # the source's 3e-5; 6e-4 on CUB-200
         kept: int = Field(5, ge=1, le=1_000_000)
         epsilon: float = Field(1e-2, ge=0, le=2)  # 9e-5 on CIFAR-100
         temperature: float = Field(0.07, gt=0)
@@ -66,7 +68,7 @@ class OrCo(SessionStrategy):
         if self.session:
             head, labels = self.model.head, self.context.images.labels(self.own_indices)
             head.project.load_state_dict(self.first_projector)
-            means = unit(class_means(unit(head.project(self.embed_indices(self.own_indices))), labels))
+            means = unit(class_means(head.project(self.embed_indices(self.own_indices)), labels))
             head.targets.copy_(head.targets[assigned(means, head.targets, self.old_classes).to(labels.device)])
 
     def session_indices(self) -> Tensor:
@@ -78,13 +80,13 @@ class OrCo(SessionStrategy):
     def session_loss(self) -> Tensor:
         c, targets, labels = self.config, self.model.head.targets, self.mb_y
         base, x = self.context.sessions.base, unit(self.model.head.project(self.now.features))
-        anchors = torch.cat([unit(targets[base:] + c.epsilon * (torch.rand(targets[base:].shape).to(x) - 0.5)) for _ in range(VIEWS)])
-        own = torch.arange(base, len(targets), device=labels.device).repeat(VIEWS)
         pulled = pulled_by_groups(x @ targets[: self.classes_seen].T, labels, base, c.novel_weight, c.base_weight)
         means, present = batch_means(x, labels, self.classes_seen)
-        everybody = torch.cat([present[base:], torch.ones(len(targets) - self.classes_seen, dtype=torch.bool, device=labels.device)])
-        apart = spread_out(torch.cat([unit(means[base:]), targets[self.classes_seen :]]), everybody)
-        return pulled + apart + drawn_together(x, labels, anchors, own, c.temperature)
+        novel = torch.arange(self.classes_seen, device=labels.device) >= base
+        apart = spread_out(means, present & novel, targets)
+        order = taken_in_turn(len(targets) - base, -(-len(labels) // VIEWS)).to(labels.device)
+        anchors = near(targets[base:][order], [torch.rand(len(order), targets.shape[1]) for _ in range(VIEWS)], c.epsilon)
+        return pulled + apart + drawn_together(x, labels, anchors, (base + order).repeat(VIEWS), c.temperature)
 
     def after_session(self) -> None:
         indices, labels = self.own_indices, self.context.images.labels(self.own_indices).cpu()

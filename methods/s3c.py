@@ -28,6 +28,7 @@ class S3c(SessionStrategy):
 
     class Config(TrainConfig):
         lr: float = Field(0.01, gt=0)  # .003 on CUB-200
+        weight_decay: float = Field(0.0, ge=0)
         nesterov: bool = False
         dampening: float = Field(0.9, ge=0, le=1)
         augment: Augment | None = Augment()

@@ -70,4 +70,6 @@ def copy_of(contender: Contender, own: Tensor, seed: int) -> SessionStrategy:
     images = contender.images.with_memory(memory, seed)
     contender.show(images, torch.unique(torch.cat([own, memory.indices])))
     shared = {id(thing): thing for thing in (context.untrained_network, context.compiling_pays, context.sessions, strategy.experience)}
-    return copy.deepcopy(strategy, {**shared, id(contender.memory): memory, id(contender.images): images})
+    copied = copy.deepcopy(strategy, {**shared, id(contender.memory): memory, id(contender.images): images})
+    copied.fixed_epochs = None  # that of the session before would limit this one
+    return copied

@@ -28,7 +28,8 @@ class RunningMeans(nn.Module):
 
 
 class Contrast(BaseKind):
-    """(1 - self_share) * supervised contrast + self_share * NT-Xent of the views, on the projector's outputs. The head is not trained.
+    """(1 - self_share) * supervised contrast + self_share * contrast of an image's views, on the projector's outputs, both with positives
+    inside the logarithm. The head is not trained.
 
     The source has LARS; here it is the recipe's optimiser.
     """
@@ -58,9 +59,12 @@ class Contrast(BaseKind):
         features = network.embed(torch.cat(views))
         self.follow(network.parts["means"].rows, features.detach(), everywhere)  # type: ignore[arg-type]
         x = unit(network.parts["projector"](features))
-        same = everywhere[:, None] == everywhere
-        supervised = contrast_inside(x @ x.T / c.temperature, same, not_itself(len(x), x.device))
-        return (1 - c.self_share) * supervised + c.self_share * between_views(x, len(views), c.temperature)
+        similarities, counted = x @ x.T / c.temperature, not_itself(len(x), x.device)
+        supervised = contrast_inside(similarities, everywhere[:, None] == everywhere, counted)
+        if len(views) == 2:  # one positive, so that inside and outside are the same
+            return (1 - c.self_share) * supervised + c.self_share * between_views(x, 2, c.temperature)
+        image = torch.arange(len(labels), device=labels.device).repeat(len(views))
+        return (1 - c.self_share) * supervised + c.self_share * contrast_inside(similarities, image[:, None] == image, counted)
 
     def follow(self, rows: Tensor, features: Tensor, labels: Tensor) -> None:
         """Moves the running means of the classes in a batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -23,9 +24,10 @@ from protocols.schema import Sessions
 class Targets(BaseKind):
     """Goes on with kind `contrast`. Of unit vectors for all classes, which repel each other, the base classes get those that fit their
     running means best. Then the projector trains in evaluation mode, and the backbone with it where `backbone` says so: cross-entropy of
-    cosines to the base targets + spread of the batch's class means and the free targets + contrast, with free targets as anchors."""
+    cosines to the base targets + spread of the targets, with the batch's class means in place of theirs + contrast, with as many anchors
+    at free targets as the batch has images."""
 
-    version = 2
+    version = 3
     parent = "contrast"
     views = 2
     knows_all_classes = True
@@ -51,8 +53,9 @@ class Targets(BaseKind):
         return all_but_rows(network) if self.config.backbone else [{"params": list(network.head.project.parameters())}]
 
     def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
-        free = network.head.targets[len(network.head.weight) :]
-        return [torch.rand(free.shape, generator=step.generator) for _ in range(self.views)]
+        free = len(network.head.targets) - len(network.head.weight)
+        order = taken_in_turn(free, shape[0], step.generator)
+        return [order, *(torch.rand(len(order), network.head.targets.shape[1], generator=step.generator) for _ in range(self.views))]
 
     def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
         c, head = self.config, network.head
@@ -60,14 +63,23 @@ class Targets(BaseKind):
         with torch.set_grad_enabled(c.backbone):
             features = network.embed(torch.cat(views))
         x, base = unit(head.project(features)), len(head.weight)
-        anchors = torch.cat([unit(head.targets[base:] + c.epsilon * (noise.to(x) - 0.5)) for noise in step.drawn])
         everywhere = labels.repeat(len(views))
         pulled = F.cross_entropy(x @ head.targets[:base].T, everywhere)
-        own = torch.arange(base, len(head.targets), device=labels.device)
-        means, present = batch_means(x[: len(labels)], labels, base)
-        everybody = torch.cat([present, torch.ones_like(own, dtype=torch.bool)])
-        apart = spread_out(torch.cat([unit(means), head.targets[base:]]), everybody)
-        return pulled + apart + drawn_together(x, everywhere, anchors, own.repeat(len(views)), c.temperature)
+        apart = spread_out(*batch_means(x[: len(labels)], labels, base), head.targets)
+        order, *noise = step.drawn
+        anchors = near(head.targets[base:][order], noise, c.epsilon)
+        return pulled + apart + drawn_together(x, everywhere, anchors, (base + order).repeat(len(views)), c.temperature)
+
+
+def taken_in_turn(number: int, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Which of so many targets a step takes as anchors, [count]: in random order, and from the beginning again where that is too short."""
+    order = torch.randperm(number, generator=generator)
+    return order.repeat(-(-count // number))[:count] if number else order
+
+
+def near(targets: Tensor, noise: Sequence[Tensor], epsilon: float) -> Tensor:
+    """Unit vectors [views * n, width] near the targets [n, width]: moved by up to half of epsilon, for uniform noise in [0, 1)."""
+    return torch.cat([unit(targets + epsilon * (one.to(targets) - 0.5)) for one in noise])
 
 
 def drawn_together(x: Tensor, labels: Tensor, anchors: Tensor, anchor_labels: Tensor, temperature: float) -> Tensor:

@@ -44,12 +44,12 @@ class VirtualClasses(BaseKind):
     best virtual slot that it is allowed. Two images of different classes are mixed after the second stage: L3 asks for the mixture's
     best virtual slot, L4 hides that and asks for its best base class.
 
-    L2's virtual columns are fixed, those of L3 and L4 are trained (`fixed_slots: false`: trained in both). `forbidden: zero` multiplies the
-    logits of slots that are not allowed by 0, so that one of them wins where all others are negative, as in the source.
-    The source embeds plain images once more for their gradient's sake, which moves batch norm's statistics twice; not done here.
+    L2's virtual columns stay as drawn, those of L3 and L4 train from there (`fixed_slots: false`: trained in both). `forbidden: zero`
+    multiplies the logits of slots that are not allowed by 0, so that one of them wins where all others are negative, as in the source.
+    The source embeds plain images once more for their gradient's sake, which moves batch norm twice; not done here.
     """
 
-    version = 2
+    version = 3
     knows_all_classes = True
     added = ("virtual",)
     drop = ("drawn",)
@@ -66,14 +66,14 @@ class VirtualClasses(BaseKind):
     def build(self, network: Network, sessions: Sessions) -> None:
         network.head = CosineHead(network.feature_dim, scale=self.config.scale, learns=False)
         base, slots = sessions.base, sessions.classes - sessions.base
-        rows, fixed = (nn.init.orthogonal_(torch.empty(sessions.classes, network.feature_dim)) for _ in range(2))
+        rows = nn.init.orthogonal_(torch.empty(sessions.classes, network.feature_dim))
         chosen = torch.stack([torch.randperm(base)[: self.config.classes_a_slot] for _ in range(slots)]) if slots else torch.empty(0, 1)
         allowed = torch.zeros(base, slots)
         for slot, classes in enumerate(chosen):
             allowed[classes, slot] = 1
         network.head.grow(base)
         network.head.weight.data[:] = rows[:base]
-        network.parts["virtual"], network.parts["drawn"] = Virtual(rows[base:].clone()), Drawn(fixed[base:].clone(), allowed)
+        network.parts["virtual"], network.parts["drawn"] = Virtual(rows[base:].clone()), Drawn(rows[base:].clone(), allowed)
 
     def class_rows(self, network: Network) -> list[Tensor]:
         return [network.head.weight, network.parts["virtual"].rows]

@@ -215,7 +215,9 @@ class SessionStrategy(Hooks, SupervisedTemplate):
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         best = self.now.best_epoch
-        self.epochs_chosen = best.epochs if best is not None and best.offered else self.clock.train_exp_epochs
+        self.epochs_chosen = self.clock.train_exp_epochs
+        if best is not None and best.offered:  # epochs that are not offered, such as a warm-up, come first
+            self.epochs_chosen += best.epochs - best.offered
         if best is not None:
             best.restore(self.model)
         self.model.eval()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from methods.parts.heads import unit
+
 
 def contrast(similarities: Tensor, positives: Tensor, counted: Tensor) -> Tensor:
     """Mean over anchors, and over each one's positives p, of -log(exp(s_p) / sum over counted k of exp(s_k)).
@@ -46,10 +48,12 @@ def contrast_inside(similarities: Tensor, positives: Tensor, counted: Tensor) ->
     return ((whole - own) * has).sum() / has.sum().clamp(min=1)
 
 
-def spread_out(vectors: Tensor, counted: Tensor) -> Tensor:
-    """Mean over the counted unit vectors i of log of the sum over the counted j of exp(cos_ij), for vectors [n, d] and `counted` [n]."""
-    sums = (vectors @ vectors.T).masked_fill(~counted, -torch.inf).logsumexp(dim=1)
-    return (sums * counted).sum() / counted.sum().clamp(min=1)
+def spread_out(means: Tensor, present: Tensor, targets: Tensor) -> Tensor:
+    """Mean over i of log of the sum over j of exp(cos_ij) between unit targets [n, d], of which the first c stand for classes: in place of
+    those that are `present` [c] stand the means [c, d] of their vectors."""
+    of_classes = torch.where(present[:, None], unit(means), targets[: len(means)])
+    vectors = torch.cat([of_classes, targets[len(means) :]])
+    return (vectors @ vectors.T).logsumexp(dim=1).mean()
 
 
 def batch_means(vectors: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

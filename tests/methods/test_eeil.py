@@ -209,6 +209,15 @@ def test_noise_changes_the_run_and_is_off_by_default(enter: Enter) -> None:
     assert all(Eeil.Config(**preset).noise == 0 for preset in Eeil.presets.values())
 
 
+def test_a_session_that_ends_before_its_balanced_phase_keeps_exemplars_all_the_same(enter: Enter) -> None:
+    """Selection val may find such a length."""
+    contender = enter("eeil:original", "per_class=2", "balanced_epochs=6")
+    for session, epochs in enumerate((None, 2, 20)):
+        contender.strategy.fixed_epochs = epochs
+        contender.train(session, 0)
+        assert contender.seed_context.tensors.labels[contender.memory.indices].bincount().tolist() == [2] * (6 + 2 * session)
+
+
 @pytest.mark.parametrize("images", [1, 2])
 def test_exemplars_are_chosen_once_a_session(images: int, enter: Enter) -> None:
     """A second choice after the balanced phase would pick others beside them."""

@@ -17,6 +17,7 @@ from methods.parts.backbones import build_backbone
 from methods.parts.heads import CosineHead, unit
 from methods.parts.mixing import beta, embed_changed, third_stage
 from methods.parts.network import Network
+from protocols.schema import Sessions
 from tests.methods.conftest import Enter
 
 BASE = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -43,6 +44,15 @@ def test_the_virtual_loss_hides_the_true_class_and_acts_against_fixed_slots() ->
         assert torch.allclose(loss, F.cross_entropy(logits, torch.tensor([slot])))
     trained = VirtualClasses(VirtualClasses.Config(scale=1.0, forbidden="hidden", fixed_slots=False)).virtual_loss(network, X, labels)
     assert torch.allclose(trained, F.cross_entropy(torch.tensor([[HIDDEN, 0.0, -0.6, -0.8]]), torch.tensor([3])))
+
+
+def test_fixed_slots_are_the_trained_ones_as_they_were_drawn() -> None:
+    """Trap (c): on a GPU, where the source trains, its second classifier is a copy of the first one's rows."""
+    network: Any = SimpleNamespace(feature_dim=8, parts={})
+    VirtualClasses(VirtualClasses.Config()).build(network, Sessions(base=4, way=1, count=2, shots=1))
+    fixed, trained = network.parts["drawn"].rows, network.parts["virtual"].rows
+    assert torch.equal(fixed, trained) and fixed.data_ptr() != trained.data_ptr()
+    assert torch.allclose(torch.cat([network.head.weight, trained]) @ fixed.T, torch.eye(6)[:, 4:], atol=1e-6)
 
 
 def test_the_mixture_asks_for_its_best_slot_and_then_for_its_best_class() -> None:

@@ -183,6 +183,14 @@ def test_warm_up_loss_is_among_the_sessions_own_classes(enter: Enter, monkeypatc
     assert losses[1] < losses[0]
 
 
+def test_the_warm_up_is_part_of_the_length_that_is_found(enter: Enter) -> None:
+    """One epoch of each: whatever a fold says, the one that is not warm-up is trained."""
+    contender = enter("lwf", "selection=val", "epochs=1")
+    for session in range(2):
+        contender.train(session, 0)
+    assert contender.strategy.fixed_epochs == 2
+
+
 def test_without_warm_up_and_distillation_it_is_fine_tuning(enter: Enter) -> None:
     """The same bytes as Ft-CNN; either part alone changes them."""
 

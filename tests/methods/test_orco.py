@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from methods.bases.contrast import Contrast, projector
-from methods.bases.targets import Targets, assigned, drawn_together, repelled
+from methods.bases.targets import Targets, assigned, drawn_together, near, repelled, taken_in_turn
 from methods.contract import BaseStep
 from methods.orco import OrCo
 from methods.parts.contrast import batch_means, contrast_inside, not_itself, spread_out
@@ -36,9 +37,49 @@ def test_positives_stand_inside_the_logarithm() -> None:
 
 
 def test_spread_by_hand() -> None:
-    """Two orthogonal vectors: log(e + 1) each; a third that does not count changes nothing."""
-    vectors = torch.cat([AXES[:2], AXES[:1]])
-    assert float(spread_out(vectors, torch.tensor([True, True, False]))) == pytest.approx(math.log(math.e + 1))
+    """The mean of class 0 lies on the target of class 1, which its batch lacks, and at a right angle to the free one."""
+    means, e = torch.tensor([[0.0, 2.0, 0.0], [9.0, 9.0, 9.0]]), math.e
+    expected = (2 * math.log(2 * e + 1) + math.log(e + 2)) / 3
+    assert float(spread_out(means, torch.tensor([True, False]), AXES)) == pytest.approx(expected)
+
+
+def test_a_novel_mean_is_driven_off_the_targets_of_base_classes() -> None:
+    """It lies between target 0, of a base class that no image of the batch has, and its own, 2."""
+    x = torch.tensor([[0.6, 0.0, 0.6, 0.0]], requires_grad=True)
+    means, present = batch_means(x, torch.tensor([2]), 3)
+    [gradient] = torch.autograd.grad(spread_out(means, present, torch.eye(4)), x)
+    assert gradient[0, 0] > 0.02, "descent makes its share of target 0 smaller"
+    assert float(gradient[0] @ x[0].detach()) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("number", "count", "each"), [(3, 7, [3, 2, 2]), (3, 2, [1, 1, 0]), (3, 3, [1, 1, 1]), (0, 4, [])])
+def test_anchors_are_as_many_as_asked_and_take_turns(number: int, count: int, each: list[int]) -> None:
+    taken = [taken_in_turn(number, count, torch.Generator().manual_seed(seed)) for seed in range(9)]
+    assert all(sorted(one.bincount(minlength=number).tolist(), reverse=True) == each for one in taken)
+    assert number == 0 or len({tuple(one.tolist()) for one in taken}) > 1
+
+
+def test_anchors_lie_within_half_of_epsilon() -> None:
+    noise = [torch.tensor([[0.0, 0.5, 0.5]]), torch.tensor([[0.5, 1.0, 0.5]])]
+    first, second = near(AXES[:1], noise, 0.8)
+    assert torch.allclose(first, torch.tensor([1.0, 0.0, 0.0])), "shorter, and of unit length again"
+    assert torch.allclose(second, torch.tensor([1.0, 0.4, 0.0]) / math.sqrt(1.16))
+
+
+def test_the_second_phases_loss_by_hand() -> None:
+    """Two base classes and a free target on the axes; two images of class 0 at its target, in two views: class 1 is missing.
+    Cross-entropy log(1 + 1/e); spread log(e + 2). Contrast at temperature 1: the images have each other in three others of themselves, and
+    four free anchors at right angles; so have the anchors."""
+    kind = Targets(Targets.Config(epsilon=0.0, temperature=1.0))
+    head = ProjectedHead(3, torch.nn.Identity(), AXES)
+    head.grow(2)
+    network: Any = SimpleNamespace(head=head, embed=lambda images: images, eval=lambda: None)
+    views, labels = [torch.tensor([[2.0, 0.0, 0.0]] * 2)] * 2, torch.tensor([0, 0])
+    step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
+    drawn = kind.draw(network, views[0].shape, step)
+    assert [tuple(one.shape) for one in drawn] == [(2,), (2, 3), (2, 3)]
+    loss = kind.loss(network, views, labels, replace(step, drawn=drawn))
+    assert float(loss) == pytest.approx(math.log(1 + 1 / math.e) + math.log(math.e + 2) + math.log(3 + 4 / math.e))
 
 
 def test_means_of_a_batch() -> None:
@@ -115,17 +156,18 @@ def test_cross_entropy_of_base_images_counts_as_the_config_says() -> None:
 
 
 def test_a_sessions_loss_by_hand() -> None:
-    """Of three targets, one is the base class's, one the shot's and one free; an image of both seen classes is at its target.
-    Cross-entropy .5 log(1 + 1/e). Spread of the novel mean and the free target, log(e + 1): the base mean has no part in it.
-    Contrast: anchors are the novel target, under the shot's label, and the free one, each twice as in phase 2. Shot and novel targets have
-    two positives each, and three others at right angles; a free target its other copy, and four at right angles; the base image none."""
+    """Of three targets, one is the base class's, one the shot's and one free; two images of both seen classes are at their targets.
+    Cross-entropy .5 log(1 + 1/e). Spread log(e + 2): the novel mean, the base class's target and the free one. Contrast: four anchors, as
+    there are four vectors, two at the novel target, under the shots' label, and two at the free one. Shots and novel targets have three
+    positives each, and four others at right angles; base images and free targets one, and six."""
     made: Any = object.__new__(OrCo)
     made.context, made.session = SimpleNamespace(sessions=Sessions(base=1, way=1, count=2, shots=1)), 1
     made.model = SimpleNamespace(head=ProjectedHead(3, torch.nn.Identity(), AXES))
-    made.mbatch, made.now = [None, torch.tensor([0, 1])], SimpleNamespace(features=torch.tensor([[2.0, 0.0, 0.0], [0.0, 5.0, 0.0]]))
+    features = torch.tensor([[2.0, 0.0, 0.0], [0.0, 5.0, 0.0]]).repeat(2, 1)
+    made.mbatch, made.now = [None, torch.tensor([0, 1, 0, 1])], SimpleNamespace(features=features)
     made.config = OrCo.Config(epsilon=0.0, temperature=1.0)
-    pulled, apart = 0.5 * math.log(1 + 1 / math.e), math.log(math.e + 1)
-    contrast = (3 * math.log(2 + 3 / math.e) + 2 * math.log(1 + 4 / math.e)) / 5
+    pulled, apart = 0.5 * math.log(1 + 1 / math.e), math.log(math.e + 2)
+    contrast = (math.log(3 + 4 / math.e) + math.log(1 + 6 / math.e)) / 2
     assert float(made.session_loss()) == pytest.approx(pulled + apart + contrast)
 
 

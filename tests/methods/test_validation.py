@@ -14,6 +14,7 @@ from benchmarks.data.splits import folds, make_split
 from benchmarks.planning.preflight import check_before_training
 from benchmarks.running import runner as running
 from benchmarks.running.runner import Contender, Runner
+from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.errors import DataError, UsageError
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
@@ -96,6 +97,18 @@ def test_no_test_image_is_touched_and_the_second_training_is_an_ordinary_one(
     answers = iter(epochs[1:])
     monkeypatch.setattr(running, "epochs_by_validation", lambda *_: next(answers))
     assert trained(runner.enter(identity)) == (epochs, state)
+
+
+def test_a_session_may_be_longer_than_the_one_before(enter: Enter) -> None:
+    """The length found for session 1 is no limit in the folds of session 2."""
+    contender = enter("lecnet:paper", "selection=val", "max_epochs=40", "lr=0.01")
+    contender.train(0, 0)
+    found = []
+    for before in (None, 1):
+        contender.strategy.fixed_epochs = before
+        contender.open(1)
+        found.append(epochs_by_validation(contender, 1, 0))
+    assert found[0] == found[1] > 1
 
 
 def test_lec_nets_rule_decides_in_each_fold(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
