@@ -21,7 +21,7 @@ NOT_AMONG_COLUMNS = (
 )
 CELL = (
     "A cell is the row minus the named one: mean over the seeds that both have ± its 95 % interval, then p of the paired t-test, "
-    "Holm-corrected within the column."
+    "Holm-corrected within the column; p –: the difference is the same for every seed, so that no test is possible."
 )
 PICKED = "The leader is picked by these same numbers, which favours it."
 EXPORTED = f"After the last session. {CELL} {NOT_AMONG_COLUMNS} {PICKED}"

@@ -92,6 +92,23 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     return markdown(rows, ["Method", "Seeds", *sessions, "Average", "PD"])
 
 
+def alike(section: Section) -> str:
+    """Sentence naming the rows of which all seeds predicted the same: one run that was done several times; empty if there are none."""
+    found = [records for records in section.variants.values() if len(records) > 1 and len(set(map(outcome, records))) == 1]
+    if not found:
+        return ""
+    names = ", ".join(label_of(records[0]) for records in found)
+    return (
+        f" **All seeds gave the same predictions**: {names}. Order and shots are fixed and nothing else is drawn, so that their ± 0.00 is "
+        "no interval, and tests against them know the other row's seeds alone."
+    )
+
+
+def outcome(record: Record) -> tuple[object, ...]:
+    """What a run answered: equal for two runs that predicted the same."""
+    return record.predictions_sha256, *(session.correct for session in record.sessions)
+
+
 def widths(section: Section) -> str:
     """Sentences that explain ±, and ‡ where it is, in this section."""
     counts = [len(records) for records in section.variants.values()]
@@ -100,7 +117,7 @@ def widths(section: Section) -> str:
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
     known = "".join(f" {line}" for line in marked(section.records))
     few = "One seed" if max(counts) == 1 else f"Fewer than {FEWEST_TO_TEST} seeds"
-    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + known
+    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + alike(section) + known
 
 
 def marked(records: Sequence[Record]) -> list[str]:
@@ -115,11 +132,12 @@ def legend(section: Section) -> str:
     width = widths(section) + held_back(section)
     if max(len(records) for records in section.variants.values()) < FEWEST_TO_TEST:
         return f"{width} Nothing is bold: a test needs {FEWEST_TO_TEST} seeds."
+    uncontested = [column.heading for entry, column in columns("last") if not entry.bold]
     unranked = ["rows marked †"] if any(record.selection == "oracle_test" for record in section.records) else []
     unranked += ["rows that keep all past images"] if any(record.memory_budget is None for record in section.records) else []
     return (
         f"{width} Bold: ahead of every other ranked row of the column by paired t-tests over common seeds, Holm-corrected over all columns "
-        f"of its table, at {ALPHA}; within a tie nothing is bold."
+        f"of its table, at {ALPHA}; within a tie nothing is bold. In no test, and never bold: {'; '.join(['PD', *uncontested])}."
         + untested(section)
         + (f" Not ranked: {', and '.join(unranked)}." if unranked else "")
     )

@@ -102,6 +102,19 @@ def test_golden(hand: Protocol, story: Path) -> None:
     assert write_report(hand, story)[0].read_bytes() == GOLDEN.read_bytes()
 
 
+def test_seeds_that_change_nothing_are_said_to_be_one_run(
+    hand: Protocol, results: Path, save: Save, make_record: MakeRecord, costs: Costs
+) -> None:
+    """Other predictions of one seed make them several."""
+    for seed in range(3):
+        same = make_record("base_only:default", seed, BASE_ONLY[0]).model_copy(update={"predictions_sha256": "0" * 64})
+        Store(results).save(same, costs, b"")
+    save("ft_cnn:topic", FT_CNN)
+    assert "**All seeds gave the same predictions**: BaseOnly. Order and shots are fixed" in text_of(hand, results)
+    save("base_only:default", BASE_ONLY)
+    assert "All seeds gave" not in text_of(hand, results)
+
+
 def test_how_many_records_can_be_counted_again(hand: Protocol, results: Path, save: Save, make_record: MakeRecord, costs: Costs) -> None:
     """Those with their own predictions beside them: not those with none, and not those with another run's."""
     save("base_only:default", BASE_ONLY)
