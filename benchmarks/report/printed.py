@@ -26,7 +26,10 @@ RULE = (
     f"{FEWEST_TO_TEST} seeds with no stated tolerance lie no farther off than that. Another class order and an epoch chosen on test images "
     "are notes, no part of the rule."
 )
-ELSEWHERE = "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and start only."
+ELSEWHERE = (
+    "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and "
+    'start only. A base accuracy with "here" is the mean over all runs above, comparable within three points.'
+)
 
 
 def stands_beside(row: PublishedRow, section: Section) -> bool:
