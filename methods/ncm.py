@@ -6,7 +6,7 @@ The name comes from those tables. The nearest-class-mean classifier is `proto`.
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -28,6 +28,7 @@ class Ncm(RehearsalStrategy):
 
     class Config(RehearsalConfig):
         freeze_old_rows: bool = True
+        old_logits: Literal["trained", "constant"] = "trained"  # constant: TOPIC's code beside --fw (docs/REPRODUCTION.md)
         less_forget: float = Field(50.0, ge=0)  # 50 on CIFAR, 1 on miniImageNet and CUB
         less_forget_grows: bool = False  # lambda = less_forget * sqrt(|old| / |new|), LUCIR section 3.3
         margin_weight: float = Field(0.0, ge=0)
@@ -87,7 +88,7 @@ class Ncm(RehearsalStrategy):
         c = self.config
         old_features, _, features, _ = self.old_and_now()
         forget = 1 - F.cosine_similarity(features, old_features).mean()
-        loss = F.cross_entropy(self.mb_output, self.mb_y) + self.less_forget_weight() * forget
+        loss = self.cross_entropy() + self.less_forget_weight() * forget
         if c.margin_weight:
             cosines = self.mb_output / self.model.head.scale.detach()
             loss = loss + c.margin_weight * margin_ranking(cosines, self.mb_y, self.old_classes, c.margin_classes, c.margin)

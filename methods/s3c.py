@@ -21,6 +21,7 @@ class S3c(SessionStrategy):
     of each old class's upright images, whose joint label is 4c. New means start as those of the shots; base ones stay as trained. An
     image is scored by its four turns, each by the matching columns, without noise. `noise: false` trains without it, too."""
 
+    version = 2
     title = "S3C"
     group = "modern"
     base = "rotations"

@@ -32,6 +32,7 @@ class Topic(RehearsalStrategy):
     class Config(RehearsalConfig):
         batch_norm: Literal["eval", "train", "last_block"] = "eval"  # --wo-bn in the scripts
         freeze_old_rows: bool = True  # --fw
+        old_logits: Literal["trained", "constant"] = "trained"  # constant: the released code beside --fw (docs/REPRODUCTION.md)
         choose: Literal["neural_gas"] = "neural_gas"  # type: ignore[assignment]  # base_exemplars: nodes of the base; novel_exemplars: nodes a novel class
         replay: Literal["beside"] = "beside"
         base_exemplars: int = Field(400, ge=1)
@@ -89,7 +90,7 @@ class Topic(RehearsalStrategy):
 
     def session_loss(self) -> Tensor:
         c, gas = self.config, self.model.gas
-        loss = F.cross_entropy(self.mb_output, self.mb_y)
+        loss = self.cross_entropy()
         if c.anchor_weight:
             old, _, now, _ = self.old_and_now()
             loss = loss + c.anchor_weight * anchor_loss(self.located(now), self.located(old), self.now.anchor_factors, c.anchor_form)

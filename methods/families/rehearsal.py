@@ -12,9 +12,11 @@ from typing import Any, Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn import functional as F
 
 from methods.contract import SessionStrategy, TrainConfig, Trains
 from methods.parts.exemplars import herding, random_choice
+from methods.parts.losses import of_new_classes
 from methods.parts.network import frozen_copy
 from protocols.fields import MOST_EPOCHS, Milestones
 from protocols.schema import Sessions
@@ -99,6 +101,12 @@ class RehearsalStrategy(SessionStrategy):
 
     def frozen_classes(self) -> int:
         return self.old_classes if self.config.freeze_old_rows else 0
+
+    def cross_entropy(self) -> Tensor:
+        """Over all classes seen; of a method whose `old_logits` are constant, without a gradient through those of old classes."""
+        if self.config.old_logits == "constant":
+            return of_new_classes(self.mb_output, self.mb_y, self.old_classes)
+        return F.cross_entropy(self.mb_output, self.mb_y)
 
     def keep_exemplars(self) -> None:
         """Choose this session's exemplars and add them to the memory."""

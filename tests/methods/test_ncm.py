@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from methods.ncm import Ncm, margin_ranking
 from methods.parts.heads import CosineHead, LinearHead
+from methods.parts.losses import of_new_classes
 from protocols.schema import Sessions
 from tests.methods.by_hand import Rows, cosine, label_loss, label_loss_of, mean_row, plain, rows_of, unit, unit_rows
 from tests.methods.runs import Enter, after_loss, gradients_beside, losses_beside, train_all
@@ -74,6 +76,24 @@ def test_old_rows_are_frozen_bit_for_bit(variant: str, enter: Enter) -> None:
             same = [torch.equal(a, b) for a, b in zip(before, after[: len(before)], strict=True)]
             assert all(same) if frozen else not any(same)
             assert float(after[len(before) :].norm(dim=1).min()) > 0.01, "new rows are drawn with .001, and learn"
+
+
+def test_constant_old_logits_have_no_gradient() -> None:
+    """A novel image, its class's logit 1 and an old one's 2: the new one still falls short by p - 1, and nothing pushes the old one."""
+    logits, labels = torch.tensor([[2.0, 1.0]], requires_grad=True), torch.tensor([1])
+    loss = of_new_classes(logits, labels, 1)
+    loss.backward()
+    assert torch.allclose(loss, F.cross_entropy(logits, labels))
+    assert logits.grad is not None and logits.grad[0].tolist() == pytest.approx([0.0, logits.softmax(1)[0, 1].item() - 1])
+
+
+@pytest.mark.parametrize("variant", ["ncm", "topic"])
+def test_old_logits_can_be_constant(variant: str, enter: Enter) -> None:
+    rows = []
+    for how in ("trained", "constant"):
+        contender = train_all(enter(variant, f"old_logits={how}"), 2)
+        rows.append(contender.strategy.model.head.weight.detach().clone())
+    assert not torch.equal(rows[0], rows[1])
 
 
 def test_freezing_old_rows_is_the_default() -> None:

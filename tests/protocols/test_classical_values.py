@@ -58,7 +58,7 @@ PAPER: dict[str, dict[str, dict[str, Any]]] = {
         "icarl:original": {"lr": 0.1, "batch": 120, "per_class": 5, **SHORT},
         "eeil:topic": MINI | {"distill_weight": 1.0, "distill_temperature": 2.0, "anchor_weight": 0.01, "balanced_epochs": 0},
         "eeil:original": {"lr": 0.1, "epochs": 90, "balanced_epochs": 40, "balanced_lr": 0.1, "distill_temperature": 2.0},
-        "ncm:topic": MINI | {"less_forget": 1.0, "less_forget_grows": False, "margin_weight": 0.0, "freeze_old_rows": False},
+        "ncm:topic": course(0.1, 100) | {"less_forget": 1.0, "less_forget_grows": False, "margin_weight": 0.0, "freeze_old_rows": False},
         "ncm:original": {"lr": 0.1, "less_forget": 10.0, "margin_weight": 1.0, "margin": 0.5, "margin_classes": 2, "batch": 128, **SHORT},
         "topic:al_mml": MINI | {"anchor_weight": 350.0, "min_weight": 0.3, "max_weight": 1e-5},
         "topic:al": MINI | {"anchor_weight": 350.0, "min_weight": 0.0, "max_weight": 0.0},
