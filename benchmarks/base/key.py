@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import SUITE_VERSION
 from benchmarks.records.identity import BaseStage
+from benchmarks.records.source_hash import kind_hash
 from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Protocol
 
@@ -21,6 +22,11 @@ ALWAYS: dict[type[Strict], set[str]] = {
 }
 """Fields that are part of every key. Fields added later are part of a key only if they differ from their default, so that a
 new field with a default invalidates no stored base model. A field whose default ever changes must be added here."""
+
+OURS = {"closer", "contrast", "cosface", "cosine", "episodes", "etf", "linear", "path", "projected", "rotations", "savc"}
+OURS |= {"structure", "targets", "virtual"}
+"""Base kinds whose `version` says when they train something else. An author who tries things out does not raise one after each edit, so
+that the sources of all others are part of the key."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,12 @@ def base_key(
     """The key of one base model. Titles, notes and methods' settings are left out, because they do not change it.
 
     `images` is the hash of the data set; `indices` is the hash of the base session's images and classes. `parent` is the key of the
-    base model that the kind goes on with. A kind's own settings are part of the key where they differ from their defaults.
+    base model that the kind goes on with. A kind's own settings are part of the key where they differ from their defaults; the sources of
+    a kind that is not the suite's are, too.
     """
     kind: dict[str, Any] = {"base": stage.base}
+    if stage.base not in OURS:
+        kind["base_sources"] = kind_hash(stage.base)
     if stage.version != 1:
         kind["base_version"] = stage.version
     if stage.changed:

@@ -95,6 +95,7 @@ def index_page(results: Path, known: Sequence[Protocol]) -> Sequence[Path]:
 
 def show_table(runs: Sequence[Identity], ledger: Ledger) -> None:
     """Prints a short table of the runs that are done, one for each recipe: a line a method, means over seeds in percent."""
+    from benchmarks.cli.listing import OF_A_PIPE
     from benchmarks.report.brief import brief, fitted
 
     for recipe in dict.fromkeys(run.recipe for run in runs):
@@ -102,7 +103,7 @@ def show_table(runs: Sequence[Identity], ledger: Ledger) -> None:
         if records := [record for run in of_recipe if (record := ledger.record(run)) is not None]:
             first, seeds = of_recipe[0], {run.seed for run in of_recipe}
             print(f"{first.protocol}, recipe {recipe}, split {first.split}: accuracy in percent, means over seeds\n")
-            print(fitted(brief(records), len(seeds), shutil.get_terminal_size().columns) + "\n")
+            print(fitted(brief(records), len(seeds), shutil.get_terminal_size((OF_A_PIPE, 24)).columns) + "\n")
 
 
 def study_pages(protocol: Protocol, studies: Sequence[Study], results: Path) -> Iterator[Path]:

@@ -34,7 +34,7 @@ def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None,
         check_figures(study)
         runs_of_study = identities(study_request(protocol, study, recipe, split, seeds))
         of_first_seed = runs_of_study[: len(study.variants)]
-        refuse_duplicates(study, [str((one.method, one.preset, one.config)) for one in of_first_seed])
+        refuse_duplicates(study, [str((one.method, one.preset, one.config, one.base_session)) for one in of_first_seed])
         for identity in runs_of_study:
             wanted.setdefault(f"{identity.group}/{identity.variant}/{identity.seed}", identity)
             probes[identity.variant] += study.probes

@@ -115,7 +115,7 @@ class Identity(Strict):
     def variant(self) -> str:
         """Method and preset, such as `lecnet:paper`, with @KIND on another base kind than its own, and with changed parameters, such as
         `lecnet:paper[gamma=0.6]`."""
-        changes = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(self.overrides.items()))
+        changes = ",".join(f"{key}={json.dumps(value, sort_keys=True)}" for key, value in sorted(self.overrides.items()))
         at = f"@{self.asked_base}" if self.asked_base else ""
         return f"{self.method}:{self.preset}{at}" + (f"[{changes}]" if changes else "")
 

@@ -46,10 +46,19 @@ def hash_in(state: tuple[tuple[Path, int, int], ...], method: str, base: str) ->
     return hash_now(method, base)
 
 
+def kind_hash(base: str) -> str | None:
+    """Hash of the present sources of a base kind; None if they cannot be read."""
+    return hash_of(f"{PACKAGE}.bases.{base}", {})
+
+
+def hash_of(module: str, known: dict[Path, str | None]) -> str | None:
+    path = module_path(module)
+    return None if path is None else hash_of_file(path, known)
+
+
 def hash_now(method: str, base: str) -> str | None:
-    paths = [module_path(f"{PACKAGE}.{method}"), module_path(f"{PACKAGE}.bases.{base}")]
     known: dict[Path, str | None] = {}
-    hashes = [None if path is None else hash_of_file(path, known) for path in paths]
+    hashes = [hash_of(module, known) for module in (f"{PACKAGE}.{method}", f"{PACKAGE}.bases.{base}")]
     return None if None in hashes else hashlib.sha256(" ".join(map(str, hashes)).encode()).hexdigest()[:DIGITS]
 
 

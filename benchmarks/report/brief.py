@@ -12,6 +12,8 @@ from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
 from benchmarks.system.errors import RecordError
 
+SHORTEST = 16  # letters of a method's name that stay, however narrow the terminal
+
 
 def brief(records: Sequence[Record]) -> pd.DataFrame:
     """Frame with one row per variant, in the order of the records: seeds, mean accuracy after each session, their average, PD (first minus
@@ -43,7 +45,7 @@ def brief(records: Sequence[Record]) -> pd.DataFrame:
 
 def fitted(table: pd.DataFrame, seeds: int, width: int) -> str:
     """The table as lines of at most `width` characters, if it can be: first and last session, average and harmonic mean, and as many of the
-    sessions between as fit. A row with fewer than `seeds` seeds says so."""
+    sessions between as fit; then names are cut, and no figure. A row with fewer than `seeds` seeds says so."""
     sessions = [name for name in table.columns if name.isdecimal()]
     cells = table.drop(columns=["Seeds", "PD"]).map("{:.1f}".format)
     cells.insert(0, "Seeds", [f"{count}" if count == seeds else f"{count} of {seeds}" for count in table["Seeds"]])
@@ -53,7 +55,11 @@ def fitted(table: pd.DataFrame, seeds: int, width: int) -> str:
             break
         cells = cells.drop(columns=name)
         text = lines(cells)
-    return "\n".join(line[:width] for line in text.splitlines())
+    over, longest = len(text.partition("\n")[0]) - width, max(map(len, cells.index))
+    if over > 0:
+        kept = max(longest - over, SHORTEST)
+        text = lines(cells.set_axis([name if len(name) <= kept else f"{name[: kept - 1]}…" for name in cells.index]))
+    return text
 
 
 def lines(cells: pd.DataFrame) -> str:

@@ -75,7 +75,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     request = replace(asked, protocol=pseudo, split="canonical-order")
     ledger = Ledger(Store(settings.results / "search"))
     images = load_images(protocol.data, settings.data_root)
-    found: dict[str, list[Record]] = {}
+    by_seed: dict[str, dict[int, Record]] = {}
     for seed in request.seeds:
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:
@@ -90,7 +90,8 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
             if (record := ledger.record(identity)) is not None:
-                found.setdefault(identity.variant, []).append(record)
+                by_seed.setdefault(identity.variant, {})[seed] = record
+    found = {name: list(records.values()) for name, records in by_seed.items()}
     if not found:
         raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search")

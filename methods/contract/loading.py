@@ -13,7 +13,6 @@ from methods.contract.files import kind_file, shown
 from methods.contract.registry import MethodError, base_kind_names, read_entry
 from methods.parts.own_files import join_own_folder
 from protocols.messages import first_line, unknown
-from protocols.schema import BaseRecipe
 
 if TYPE_CHECKING:
     from methods.contract.base_kind import BaseKind
@@ -47,6 +46,7 @@ def line_of(error: BaseException, name: str) -> int | None:
 def load_base_kind(name: str) -> type[BaseKind]:
     """Imports a base kind's class. Raises MethodError if there is none of that name or its file cannot be imported."""
     from methods.contract.base_kind import BaseKind
+    from methods.contract.checking_kinds import faults_of_kind
 
     if kind_file(name) is None:
         raise MethodError(unknown("base kind", name, base_kind_names()))
@@ -55,8 +55,8 @@ def load_base_kind(name: str) -> type[BaseKind]:
     if len(kinds) != 1:
         raise MethodError(f"{shown('methods.bases', name)}: must hold one class that derives from BaseKind (has {len(kinds)})")
     kind = kinds[0]
-    if taken := sorted(set(kind.Config.model_fields) & {*BaseRecipe.model_fields, "after"}):
-        raise MethodError(f"{shown('methods.bases', name)}: {taken[0]} is a setting of every recipe; give the field of Config another name")
+    for fault in faults_of_kind(kind):
+        raise MethodError(f"{shown('methods.bases', name)}: {fault}")
     return kind
 
 

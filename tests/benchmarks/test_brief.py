@@ -28,7 +28,11 @@ def test_it_fits_the_terminal() -> None:
     narrow = fitted(table(11), 2, 80).splitlines()
     assert max(map(len, narrow)) <= 80
     assert narrow[0].split() == ["Method", "Seeds", "0", "1", "2", "3", "10", "Average", "Harmonic", "mean"]
-    assert max(map(len, fitted(table(11), 2, 30).splitlines())) == 30
+    assert fitted(table(11), 2, 30) == fitted(table(11), 2, 60), "no figure is cut, however narrow the terminal"
+    long = table(11).rename(index={"BaseOnly": "MarginTune (wide, epochs=25, margin=0.5, pull=0.25, smoothing=0.15)"})
+    cut = fitted(long, 2, 80).splitlines()
+    assert cut[1].startswith("MarginTune (wide, epochs=25, margin") and "…  " in cut[1] and cut[1].endswith("0.0")
+    assert {len(line) for line in cut} == {80}
 
 
 def test_means_over_seeds(make_record: MakeRecord) -> None:

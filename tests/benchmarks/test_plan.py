@@ -533,6 +533,11 @@ def test_a_recipe_name_cannot_leave_its_folder(recipe: str, tiny: Protocol) -> N
 
 def test_variant_names(make_identity: MakeIdentity) -> None:
     assert make_identity("lecnet:paper").variant == "lecnet:paper"
+    nested = [
+        make_identity("lecnet:paper", overrides={"augment": given}).variant
+        for given in ({"pad": 1, "flip": True}, {"flip": True, "pad": 1})
+    ]
+    assert nested == ['lecnet:paper[augment={"flip": true, "pad": 1}]'] * 2, "as a record has it, whose keys are sorted"
     changed = make_identity("lecnet:paper", overrides={"lr": 0.1, "gamma": 0.6})
     assert changed.variant == "lecnet:paper[gamma=0.6,lr=0.1]"
     assert changed.variant == make_identity("lecnet:paper", overrides={"gamma": 0.6, "lr": 0.1}).variant

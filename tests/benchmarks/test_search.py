@@ -98,7 +98,7 @@ def test_grid_is_every_combination() -> None:
 
 def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["--results", str(tmp_path), "--data-root", str(data_root)]
-    asked = ["--protocol", "digits", "--seeds", "0", "--method", "lecnet", "--grid", "epochs=1,12", "--threads", "1", *places]
+    asked = ["--protocol", "digits", "--seeds", "0", "--method", "lecnet", "--grid", "epochs=1,12,12.0", "--threads", "1", *places]
     command = [sys.executable, "-m", "benchmarks.tools.search", *asked]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -115,6 +115,7 @@ def test_variants_that_are_one_are_refused_before_any_runs(tiny: Protocol) -> No
             study_runs(tiny, [study_of(("a", "lecnet", {}), twin)], None, None, None)
     with pytest.raises(UsageError, match="study mine, 'b': is the same as 'a'"):
         study_runs(tiny, [study_of(("a", "ft_cnn", {}), ("b", "ft_cnn", {"epochs": 3}))], None, None, None)
+    study_runs(tiny, [study_of(("a", "proto@cosine", {}), ("b", "proto@cosine", {"cosine.scale": 8.0}))], None, None, None)
 
 
 def test_studies_of_two_recipes_in_one_command(tiny: Protocol, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.base.key import OURS, base_key
 from benchmarks.cli.listing import listing
+from benchmarks.records.identity import BaseStage
 from benchmarks.records.source_hash import source_hash
 from benchmarks.records.stated import stated_version
 from methods.contract.loading import load_base_kind, load_method
 from methods.contract.registry import MethodError, base_kind_names, method_names, read_entry
 from methods.parts.own_files import forget_own_files
-from protocols import ProtocolError
+from protocols import ProtocolError, load_protocol
 from protocols.own_folder import SHIPPED, own_folder, take_own_folder
+from tests.conftest import TINY
 
 MINE = '''"""Mine: a method of the user's own."""
 from methods._helper import TWO
@@ -79,6 +82,48 @@ def test_the_source_hash_covers_own_files(folder: Path) -> None:
         hashes.append(source_hash("mine", "soft"))
     assert None not in hashes and len(set(hashes)) == 4
     assert stated_version("mine") is None, "it is no literal"
+
+
+def test_an_own_kinds_sources_are_part_of_its_base_model(folder: Path) -> None:
+    """An author edits without raising a version: the model trained before must not be taken for the edited kind's. The suite's kinds have
+    versions, and keep the models that are stored."""
+    filled(folder)
+    take_own_folder(None)
+    tiny = load_protocol(str(TINY))
+
+    def stem(base: str) -> str:
+        return base_key(tiny, tiny.recipes["fast"].shared, BaseStage(base=base), 0, "images", "rows", {}).stem
+
+    before, shipped = stem("soft"), stem("cosine")
+    (folder / "bases" / "soft.py").write_text(SOFT + "\n    views = 2\n")
+    os.utime(folder / "bases" / "soft.py", (0, 0))
+    assert stem("soft") != before and stem("cosine") == shipped
+    assert set(base_kind_names()) - {"soft"} == OURS
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("    def los(self, network, views, labels, step): ...", "Soft.los is no hook. Did you mean 'loss'?"),
+        ("    view = 2", "Soft.view is no hook. Did you mean 'views'?"),
+        ("    views = '2'", "views of Soft must be a whole number, at least 1 (got '2')"),
+        ("    version = 0", "version of Soft must be a whole number, at least 1 (got 0)"),
+        ("    class Config(KindConfig):\n        share: float", "Config.share of Soft needs a default"),
+        ("    class Config(KindConfig):\n        of: set[int] = {1}", "Config.of of Soft must not be a set"),
+        ("    class Config(KindConfig):\n        lr: float = 1.0", "lr is a setting of every recipe"),
+        ("    Config = MethodConfig", "Config of Soft must be a class that derives from KindConfig"),
+        ("    class Config(KindConfig):\n        augment: dict = {'pad': 1}", "Config.augment of Soft must be an Augment"),
+    ],
+)
+def test_a_mistake_in_a_kind_is_one_line(body: str, said: str, folder: Path) -> None:
+    filled(folder)
+    (folder / "bases" / "soft.py").write_text(
+        f'"A kind."\nfrom methods.contract import BaseKind, KindConfig, MethodConfig\n\n\nclass Soft(BaseKind):\n{body}\n'
+    )
+    take_own_folder(None)
+    with pytest.raises(MethodError) as error:
+        load_base_kind("soft")
+    assert said in str(error.value) and str(error.value).startswith(f"{folder}/bases/soft.py: ")
 
 
 def test_an_edited_file_is_read_anew(folder: Path) -> None:
