@@ -100,7 +100,7 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (
         re.fullmatch(r"BaseOnly, seed 0: \d+\.\d\d %, 0 images kept", printed[-1]) and printed[-1].split(":")[0] == shown[-1].split(":")[0]
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", "data"}
+    assert {path.name for path in tmp_path.iterdir()} == {"notebook", "data"}
 
 
 def test_the_example_protocol_is_valid() -> None:
