@@ -59,7 +59,7 @@ class Search:
         elif isinstance(value, bytes | bytearray | memoryview | array.array):
             yield Leaf(path, np.frombuffer(value, np.uint8) if isinstance(value, bytes | bytearray) else np.asarray(value), "bytes")
         elif isinstance(value, dict):
-            for key, item in value.items():
+            for key, item in list(value.items()):  # what is weak in it may go while this walks
                 yield from () if isinstance(key, SCALARS) else self.leaves(key, f"a key of {path}")
                 yield from self.leaves(item, f"{path}[{key!r}]" if isinstance(key, str | int) else f"{path}[...]")
         elif isinstance(value, set | frozenset | list | tuple | deque):
@@ -89,11 +89,13 @@ class Search:
                 yield from self.leaves(item, f"{path}.{name}")
 
     def collection(self, value: Any, path: str) -> Iterator[Leaf]:
-        numbers = None if isinstance(value, set | frozenset) else as_array(value)
+        if of_set := isinstance(value, set | frozenset):
+            value = list(value)
+        numbers = None if of_set else as_array(value)
         if numbers is not None:
             yield Leaf(path, numbers, "list")
         elif all(isinstance(item, SCALARS) for item in value):
-            yield Leaf(path, repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value))
+            yield Leaf(path, repr(sorted(map(repr, value)) if of_set else value))
         else:
             yield from self.each(value, path)
 
