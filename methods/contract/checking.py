@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from methods.contract.config import MethodConfig, TrainConfig
+from methods.contract.config import MethodConfig, OwnConfig, TrainConfig
 from methods.contract.facts import presets_fault, title_fault
 from methods.contract.files import shown, there_before
 from methods.contract.hooks import AMOUNTS, Hooks
@@ -88,6 +88,17 @@ def faults_of_config(method: type[SessionStrategy], own: str) -> Iterator[str]:
     if not (isinstance(config, type) and issubclass(config, MethodConfig)):
         yield f"Config of {own} must be a class that derives from TrainConfig or MethodConfig (got {short(config)})"
         return
+    yield from faults_of_fields(config, own)
+    if not issubclass(config, TrainConfig):
+        overridden = [hook for hook in TRAIN if getattr(method, hook) is not getattr(Hooks, hook)]
+        if "epochs" in config.model_fields and "session_epochs" not in overridden:
+            yield f"Config of {own} must derive from TrainConfig: it has epochs, and sessions that train need lr, batch and more"
+        elif "session_loss" in overridden and "session_epochs" not in overridden:
+            yield f"Config of {own} must derive from TrainConfig: session_loss() is called only where sessions train"
+
+
+def faults_of_fields(config: type[OwnConfig], own: str) -> Iterator[str]:
+    """What is wrong with the fields of a method's or a kind's Config."""
     for name, field in config.model_fields.items():
         if field.is_required():
             yield f"Config.{name} of {own} needs a default, as older runs will count as run with it"
@@ -98,12 +109,6 @@ def faults_of_config(method: type[SessionStrategy], own: str) -> Iterator[str]:
     except Exception as error:  # pydantic's own, or that of a validator
         why = explain(error, config) if isinstance(error, ValidationError) else first_line(error)
         yield f"Config of {own} cannot be made of its defaults and written to a record: {why}"
-    if not issubclass(config, TrainConfig):
-        overridden = [hook for hook in TRAIN if getattr(method, hook) is not getattr(Hooks, hook)]
-        if "epochs" in config.model_fields and "session_epochs" not in overridden:
-            yield f"Config of {own} must derive from TrainConfig: it has epochs, and sessions that train need lr, batch and more"
-        elif "session_loss" in overridden and "session_epochs" not in overridden:
-            yield f"Config of {own} must derive from TrainConfig: session_loss() is called only where sessions train"
 
 
 def holds_set(annotation: object) -> bool:

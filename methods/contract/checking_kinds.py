@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from methods.contract.base_kind import BaseKind
-from methods.contract.checking import SETS, holds_set, whole
+from methods.contract.checking import faults_of_fields, whole
 from methods.contract.config import KindConfig
 from methods.contract.misspelt import near
-from protocols.messages import explain, first_line
 from protocols.reading import short
 from protocols.schema import Augment, BaseRecipe
 
@@ -37,17 +34,6 @@ def faults_of_config(config: Any, own: str) -> Iterator[str]:
         return
     if taken := sorted(set(config.model_fields) & {*BaseRecipe.model_fields, "after"}):
         yield f"{taken[0]} is a setting of every recipe; give the field of Config another name"
-    for name, field in config.model_fields.items():
-        if field.is_required():
-            yield f"Config.{name} of {own} needs a default, as older base models will count as trained with it"
-        if holds_set(field.annotation):
-            yield f"Config.{name} of {own} {SETS}"
-    try:
-        made = config()
-        made.model_dump(mode="json")
-    except Exception as error:  # pydantic's own, or that of a validator
-        why = explain(error, config) if isinstance(error, ValidationError) else first_line(error)
-        yield f"Config of {own} cannot be made of its defaults and written to a record: {why}"
-        return
-    if not isinstance(made.augment, Augment | None):
-        yield f"Config.augment of {own} must be an Augment (from protocols.schema) or None (got {short(made.augment)})"
+    yield from faults_of_fields(config, own)
+    if not isinstance(shown := config.model_fields["augment"].get_default(call_default_factory=True), Augment | None):
+        yield f"Config.augment of {own} must be an Augment (from protocols.schema) or None (got {short(shown)})"
