@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,25 @@ from methods.contract.base_kind import BaseKind
 from methods.contract.checking import faults_of_fields, whole
 from methods.contract.config import KindConfig
 from methods.contract.misspelt import near
+from methods.contract.registry import MethodError
 from protocols.reading import short
 from protocols.schema import Augment, BaseRecipe
 
 HOOKS = tuple(name for name in vars(BaseKind) if not name.startswith("_") and name != "name")
 """What a kind may define."""
+
+
+_sound: weakref.WeakSet[type[BaseKind]] = weakref.WeakSet()
+"""Classes that were checked: planning asks for each of them many times."""
+
+
+def check_kind(kind: type[BaseKind], file: str) -> type[BaseKind]:
+    """The class, if it makes sense; raises MethodError if not."""
+    if kind not in _sound:
+        for fault in faults_of_kind(kind):
+            raise MethodError(f"{file}: {fault}")
+        _sound.add(kind)
+    return kind
 
 
 def faults_of_kind(kind: type[BaseKind]) -> Iterator[str]:

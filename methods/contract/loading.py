@@ -46,7 +46,7 @@ def line_of(error: BaseException, name: str) -> int | None:
 def load_base_kind(name: str) -> type[BaseKind]:
     """Imports a base kind's class. Raises MethodError if there is none of that name or its file cannot be imported."""
     from methods.contract.base_kind import BaseKind
-    from methods.contract.checking_kinds import faults_of_kind
+    from methods.contract.checking_kinds import check_kind
 
     if kind_file(name) is None:
         raise MethodError(unknown("base kind", name, base_kind_names()))
@@ -54,10 +54,7 @@ def load_base_kind(name: str) -> type[BaseKind]:
     kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, BaseKind) and v.__module__ == module.__name__]
     if len(kinds) != 1:
         raise MethodError(f"{shown('methods.bases', name)}: must hold one class that derives from BaseKind (has {len(kinds)})")
-    kind = kinds[0]
-    for fault in faults_of_kind(kind):
-        raise MethodError(f"{shown('methods.bases', name)}: {fault}")
-    return kind
+    return check_kind(kinds[0], shown("methods.bases", name))
 
 
 def kind_and_parents(name: str, replaced: Mapping[str, str] | None = None) -> list[str]:
