@@ -129,6 +129,16 @@ def test_the_first_phase_by_hand_and_its_running_means() -> None:
     assert rows.tolist() == [[0.0, 0.0], [0.25, 0.25]]
 
 
+def test_more_than_two_views_of_an_image_stand_inside_the_logarithm_together() -> None:
+    """One image in three views, one of them at a right angle: all others are positives, so the loss is 0. Outside, two views would have a
+    share of e / (e + 1) and 1 / (e + 1) each."""
+    kind = Contrast(Contrast.Config(temperature=1.0, self_share=1.0, crops=3))
+    parts = {"projector": torch.nn.Identity(), "means": SimpleNamespace(rows=torch.zeros(1, 2))}
+    network: Any = SimpleNamespace(embed=lambda images: images, parts=parts)
+    views = [torch.eye(2)[:1], torch.eye(2)[:1], torch.eye(2)[1:]]
+    assert float(kind.loss(network, views, torch.tensor([0]), BaseStep(0, 1, 0.0, torch.Generator()))) == pytest.approx(0, abs=1e-6)
+
+
 def test_the_projector_has_no_batch_norm_and_is_carried_over(enter: Enter) -> None:
     assert not any(isinstance(layer, torch.nn.BatchNorm1d) for layer in projector(4, 8, 2))
     network: Any = SimpleNamespace(parts=torch.nn.ModuleDict(), feature_dim=4, head=None)
