@@ -14,7 +14,7 @@ from protocols.own_folder import backbone_file, source_of
 from protocols.reading import ProtocolError, content_of_shipped, names_in, read_yaml
 from protocols.schema import Protocol, TitledFile
 
-__all__ = ["ProtocolError", "load_protocol", "protocol_names"]
+__all__ = ["ProtocolError", "as_asked", "load_protocol", "protocol_names"]
 
 FOLDER = Path(__file__).parent
 Model = TypeVar("Model", bound=Strict)
@@ -45,6 +45,12 @@ def with_source(protocol: Protocol) -> Protocol:
 def names_a_file(name: str) -> bool:
     """Whether a name that a user gives is a path to a YAML file, and not a name of one that is shipped."""
     return name.endswith((".yaml", ".yml"))
+
+
+def as_asked(name: str, folder: Path = FOLDER) -> str:
+    """A protocol (or what else stands in `folder`) as a command names it: one of the suite by name, another by its file, which the user
+    must find."""
+    return name if name in names_in(folder) else f"{name}.yaml"
 
 
 def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Titled:

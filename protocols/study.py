@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from protocols.fields import Line, Name, Strict, Text, once_each
-from protocols.loading import load_named
+from protocols.loading import as_asked, load_named
 from protocols.messages import unknown
 from protocols.reading import ProtocolError, names_in, short
 from protocols.schema import TitledFile
@@ -75,6 +75,11 @@ class Study(TitledFile):
     @property
     def probes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(probe for figure in self.figures for probe in PROBES_OF.get(figure, ())))
+
+
+def study_as_asked(name: str) -> str:
+    """A study as a command names it."""
+    return as_asked(name, FOLDER)
 
 
 def study_names() -> list[str]:

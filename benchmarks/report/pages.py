@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.bases import CONTROLS, LEGEND, by_base, control, is_control, overview
+from benchmarks.report.command import command_of
 from benchmarks.report.matching import without_studied
 from benchmarks.report.placing import OTHER_BASES, Found, page_name, placed
 from benchmarks.report.printed import not_run_lines, of_length, stands_beside
@@ -104,7 +105,7 @@ def lacking(protocol: Protocol, parts: Sequence[Section]) -> list[str]:
         base = part.records[0].identity.base
         if missing := [name for name in CONTROLS if control(part, name) is None]:
             methods = ",".join(f"{name}@{base}" for name in missing)
-            command = f"python run_all.py --protocol {protocol.name} --recipe {part.recipe} --split {part.split} --methods {methods}"
+            command = f"{command_of(protocol)} --recipe {part.recipe} --split {part.split} --methods {methods}"
             lines += [
                 "",
                 f"- No {' and no '.join(missing)} on {part.differs}: `{command}`, with `--set {base}.FIELD=VALUE` where it differs.",

@@ -9,6 +9,7 @@ from benchmarks.metrics.statistics import FEWEST_TO_TEST
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE, intervals
+from benchmarks.report.command import command_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
 from benchmarks.report.tables import average_and_drop, markdown, printed
@@ -91,7 +92,7 @@ def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[
     return [
         f"# {protocol.title}",
         "",
-        f"**Nobody has run this protocol yet: no number below was measured here.** `python run_all.py --protocol {protocol.name}` runs it; "
+        f"**Nobody has run this protocol yet: no number below was measured here.** `{command_of(protocol)}` runs it; "
         "with `--plan` it says beforehand what that would take. Its images: docs/DATA.md.",
         "",
         *links,

@@ -16,6 +16,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
 from benchmarks.report.cells import NONE, intervals
+from benchmarks.report.command import command_of
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.matching import is_for, labels_of, unclear
@@ -71,15 +72,11 @@ def study_content(protocol: Protocol, study: Study, store: Store) -> StudyConten
     if not (own or failed):
         why = "; ".join(unclear(study, records))
         raise RecordError(
-            f"{store.root / protocol.name}: {why or f'no runs of study {study.name} yet; run `{command_of(protocol, study)}` first'}"
+            f"{store.root / protocol.name}: {why or f'no runs of study {study.name} yet; run `{command_of(protocol, study.name)}` first'}"
         )
     grouped = make_sections(protocol, own, failed)
     sections = run_for(study, [in_order(study, section, labels) for section in grouped.current or grouped.other])
     return StudyContent(sections, grouped.other if grouped.current else [], records, failed, faults)
-
-
-def command_of(protocol: Protocol, study: Study) -> str:
-    return f"python run_all.py --protocol {protocol.name} --study {study.name}"
 
 
 def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
@@ -90,7 +87,7 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     content = study_content(protocol, study, store)
     sections, printed = content.sections, load_published_study(study.name)
     shown = [record for drawn in sections for record in drawn.section.records]
-    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command_of(protocol, study))]
+    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command_of(protocol, study.name))]
     paths, wanting = [], []
     for drawn in sections:
         section = drawn.section

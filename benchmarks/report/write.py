@@ -9,6 +9,7 @@ from typing import NamedTuple
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.report.command import command_of
 from benchmarks.report.compare import comparison
 from benchmarks.report.costs import cost_table, with_costs
 from benchmarks.report.definitions import definitions_legend, definitions_table
@@ -78,7 +79,7 @@ def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studie
         if shown := of_length(published, protocol.sessions.count + 1):
             return [written(results / f"{page.name}.md", nobody_lines(protocol, shown))]
         place = Store(results).root / protocol.name
-        raise RecordError(f"{place}: no records yet; run `python run_all.py --protocol {protocol.name}` first")
+        raise RecordError(f"{place}: no records yet; run `{command_of(protocol)}` first")
     grouped = make_sections(protocol, found.records, found.failures)
     sections, of_studies = [], set()
     for section in grouped.current:
@@ -112,7 +113,7 @@ def study_page(protocol: Protocol, study: str, results: Path) -> Path:
 
 def study_line(protocol: Protocol, study: str) -> str:
     page = study_page(protocol, study, Path()).name
-    return f"[{page}]({page}), written by `python run_all.py --protocol {protocol.name} --study {study} --report-only`"
+    return f"[{page}]({page}), written by `{command_of(protocol, study)} --report-only`"
 
 
 def written(path: Path, lines: Sequence[str]) -> Path:
@@ -120,11 +121,9 @@ def written(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-def command_of(protocol: Protocol) -> str:
+def writer_of(protocol: Protocol) -> str:
     """The command that writes the page again."""
-    if protocol.name.endswith(ENDING):
-        return "python -m benchmarks.tools.search"
-    return f"python run_all.py --protocol {protocol.name} --report-only"
+    return "python -m benchmarks.tools.search" if protocol.name.endswith(ENDING) else f"{command_of(protocol)} --report-only"
 
 
 def about_page(protocol: Protocol, page: Page, records: Sequence[Record]) -> list[str]:
@@ -134,7 +133,7 @@ def about_page(protocol: Protocol, page: Page, records: Sequence[Record]) -> lis
 
 def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
     return (
-        f"Written by `{command_of(protocol)}` from the records in "
+        f"Written by `{writer_of(protocol)}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
         "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; below {FEWEST_TO_TEST}, none. "

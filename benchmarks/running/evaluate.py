@@ -104,7 +104,7 @@ class Evaluator:
                 labels.append(self._tensors.test_labels[indices])
         for what, found in zip(BROKEN, torch.stack(broken).any(0).tolist(), strict=True):
             if found:
-                raise ScoreError(f"session {session}: {what}")
+                raise ScoreError(f"session {session}: {what}{diverged(strategy)}")
         predicted, label = torch.cat(predictions).cpu().numpy(), torch.cat(labels).cpu().numpy()
         right = np.bincount(label[predicted == label], minlength=seen)
         total = np.bincount(label, minlength=seen)
@@ -156,6 +156,13 @@ class Evaluator:
             else:
                 known.features[number] = in_pieces(strategy.model.embed_upper, known.maps, indices, self.transform.data.size)
         return known.features[number]
+
+
+def diverged(strategy: SessionStrategy) -> str:
+    """Where the network itself has lost its finite numbers; '' if it has not."""
+    tensors = strategy.model.state_dict().items()
+    lost = [name for name, tensor in tensors if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
+    return f" (its training has diverged: {lost[0]} of the network is not finite)" if lost else ""
 
 
 def check_form(scores: object, shape: list[int], session: int) -> None:

@@ -38,10 +38,15 @@ class AtWork:
         elapsed = now - self.since
         if self.sessions_since is not None and self.share > SURE and now > self.sessions_since:
             return (now - self.sessions_since) / self.share * (1 - self.share)
-        base = elapsed / self.base_share * (1 - self.base_share) if self.sessions_since is None and self.base_share > SURE else 0.0
         if expected is None:
             return None
-        return max(expected - elapsed, base, elapsed / 2 if elapsed > expected else 0.0)
+        return max(expected - elapsed, self.base_left(now) or 0.0, elapsed / 2 if elapsed > expected else 0.0)
+
+    def base_left(self, now: float) -> float | None:
+        """Seconds that its base session still needs, by its own pace; None if it has none, or is over."""
+        if self.sessions_since is not None or self.base_share <= SURE:
+            return None
+        return (now - self.since) / self.base_share * (1 - self.base_share)
 
 
 @dataclass

@@ -104,7 +104,7 @@ class Progress:
         name = f"[{self.ended}/{self.total}] {event.variant} seed {event.seed}"
         if event.kind == "done":
             self.estimate.took[event.variant].append(event.seconds)
-            left = f" · left about {self.time_left()}" if self.ended < self.total else ""
+            left = f" · {self.left_said()}" if self.ended < self.total else ""
             self._line(f"{name}: {event.text} in {event.seconds:.1f} s{left}")
         elif event.kind == "failed":
             self._line(f"{name}: FAILED: {event.text}")
@@ -123,7 +123,7 @@ class Progress:
             self._draw(self.screen)
         elif time.monotonic() - self.printed >= QUIET_INTERVAL:
             parts = [f"{variant} seed {seed}: {text or 'starting'}" for (variant, seed), text in self.running.items()]
-            self._line(f"({self.ended}/{self.total}) {' | '.join(parts)} · left about {self.time_left()}")
+            self._line(f"({self.ended}/{self.total}) {' | '.join(parts)} · {self.left_said()}")
 
     def _draw(self, screen: Screen) -> None:
         """A line a run: name, how far it is, its own time left."""
@@ -132,7 +132,7 @@ class Progress:
             at_work, (variant, seed) = self.at_work.get(run), run
             left = None if at_work is None else at_work.left(now, self.estimate.expected(variant))
             rows.append((f"{variant} seed {seed}", text or "starting", "" if left is None else readable(left)))
-        screen.draw(self.ended, self.total, f"left about {self.time_left()}", rows)
+        screen.draw(self.ended, self.total, self.left_said(), rows)
 
     def note(self, text: str) -> None:
         """Prints a line that concerns no single run."""
@@ -154,6 +154,12 @@ class Progress:
         waiting = self.left - Counter(one.variant for one in self.at_work.values())
         seconds = self.estimate.left(list(self.at_work.values()), list(waiting.elements()), self.workers, time.monotonic())
         return "?" if seconds is None else readable(seconds)
+
+    def left_said(self) -> str:
+        """`left about 7 min`; where nothing is known but how long base sessions at work still take, `left more than 7 min`."""
+        left, now = self.time_left(), time.monotonic()
+        bases = [seconds for one in self.at_work.values() if (seconds := one.base_left(now)) is not None]
+        return f"left more than {readable(max(bases))}" if left == "?" and bases else f"left about {left}"
 
     def _line(self, text: str) -> None:
         self.printed = time.monotonic()

@@ -9,6 +9,7 @@ from benchmarks.metrics.catalogue import drawn, metric
 from benchmarks.records.store import Store
 from benchmarks.report import figures
 from benchmarks.report.blocks import content_of
+from benchmarks.report.command import command_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.paper import CURVES, FORMATS, PaperTable, check_format, encoded, tables_of_section, tables_of_study
 from benchmarks.report.pictures import Material, drawings
@@ -36,7 +37,7 @@ def export_protocol(protocol: Protocol, results: Path, kind: str) -> Iterator[Pa
     store = Store(results)
     blocks = content_of(protocol, store, [load_study(name) for name in study_names()]).blocks
     if not blocks:
-        raise RecordError(f"{store.root / protocol.name}: no records to export; run `python run_all.py --protocol {protocol.name}` first")
+        raise RecordError(f"{store.root / protocol.name}: no records to export; run `{command_of(protocol)}` first")
     stems: set[str] = set()
     for block in blocks:
         section = block.shown

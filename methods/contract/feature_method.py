@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from methods.contract.config import MethodConfig
@@ -48,7 +49,10 @@ class FeatureMethod(SessionStrategy):
 
     def after_session(self) -> None:
         indices = self.own_indices
+        drawn = self.rows[self.old_classes :].clone() if self.session and type(self).scores is FeatureMethod.scores else None
         self.learn(self.embed_indices(indices), self.context.images.labels(indices))
+        if drawn is not None and torch.equal(drawn, self.rows[self.old_classes :]):
+            raise ValueError("learn: the rows of the new classes, which scores() compares with, are as they were drawn; call add_rows()")
 
     def scores(self, features: Tensor) -> Tensor:
         """Cosines [N, classes seen] between features [N, d] and rows."""

@@ -57,16 +57,19 @@ def entry_in(path: Path) -> Entry:
         raise MethodError(f"{path}: not valid Python ({error})") from None
     if (reached := out_of_bounds(module)) is not None:
         raise MethodError(f"{path}, line {reached[0]}: imports {reached[1]}; a method gets what it may touch from its context")
-    for node in module.body:
-        if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node)):
-            stated = {"title": facts["title"], "presets": facts.get("presets", {"default": {}}), "group": facts.get("group", "")}
-            for what, fault_of in FAULTS.items():
-                if (fault := fault_of(stated[what])) and not (what == "title" and stated[what] is None):
-                    raise MethodError(f"{path}: {what} of {node.name} {fault}")
-            presets, group = tuple(stated["presets"]), stated["group"]
-            summary = (ast.get_docstring(module) or "").splitlines() or [""]
-            return Entry(path.stem, str(facts["title"]), summary[0], presets, node.name, group, str(facts.get("needs", "")))
-    raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
+    titled = {node.name: facts for node in module.body if isinstance(node, ast.ClassDef) and "title" in (facts := literals(node))}
+    if not titled:
+        raise MethodError(f"{path}: no class with a title; a method derives from SessionStrategy and sets title")
+    if len(titled) > 1:
+        raise MethodError(f"{path}: {len(titled)} classes with a title ({', '.join(titled)}); a file holds one method, so move the others")
+    [(class_name, facts)] = titled.items()
+    stated = {"title": facts["title"], "presets": facts.get("presets", {"default": {}}), "group": facts.get("group", "")}
+    for what, fault_of in FAULTS.items():
+        if (fault := fault_of(stated[what])) and not (what == "title" and stated[what] is None):
+            raise MethodError(f"{path}: {what} of {class_name} {fault}")
+    presets, group = tuple(stated["presets"]), stated["group"]
+    summary = (ast.get_docstring(module) or "").splitlines() or [""]
+    return Entry(path.stem, str(facts["title"]), summary[0], presets, class_name, group, str(facts.get("needs", "")))
 
 
 def literals(node: ast.ClassDef) -> dict[str, Any]:

@@ -68,6 +68,14 @@ def test_wrong_scores_are_refused(
         contender.seed_context.evaluator.evaluate(contender.strategy, 0)
 
 
+def test_a_network_without_finite_numbers_is_named(contender: Contender) -> None:
+    contender.strategy.model.head.weight.data[1] = torch.nan
+    with pytest.raises(
+        ScoreError, match=r"session 0: scores are NaN \(its training has diverged: head.weight of the network is not finite\)$"
+    ):
+        contender.seed_context.evaluator.evaluate(contender.strategy, 0)
+
+
 def test_a_class_may_be_ruled_out(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contender.strategy, "scores", lambda f: torch.zeros(len(f), 6).index_fill(1, torch.tensor([0, 1, 2]), -torch.inf))
     assert set(contender.seed_context.evaluator.evaluate(contender.strategy, 0).predictions.tolist()) == {3}

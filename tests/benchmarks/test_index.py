@@ -24,8 +24,8 @@ from benchmarks.records.reading import read_record
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import blocks, html, write_report
+from benchmarks.report.command import command_of, repeating
 from benchmarks.report.html import index
-from benchmarks.report.html.command import command_of
 from benchmarks.report.tables import escaped
 from benchmarks.system.settings import Settings
 from protocols import load_protocol
@@ -197,7 +197,7 @@ COMMITTED = (
 def test_the_command_repeats_the_runs(folder: str) -> None:
     path = next(path for path in sorted((ROOT / "results" / "records").glob(f"{folder}/seed00.json")))
     identity = read_record(path).identity
-    program, script, *words = shlex.split(command_of(identity, [0, 1, 2, 4]))
+    program, script, *words = shlex.split(repeating(identity, [0, 1, 2, 4]))
     options = parser().parse_args(words)
     runs, _ = asked_for(options, load_protocol(options.protocol), Settings.of(options))
     assert (program, script, [run.seed for run in runs]) == ("python", "run_all.py", [0, 1, 2, 4])
@@ -208,10 +208,15 @@ def test_the_command_repeats_the_runs(folder: str) -> None:
 def test_the_command_of_odd_values(make_record: Make) -> None:
     """A small number is a number for YAML, a list is one word for the shell, and a foreign protocol is a file."""
     identity = make_record("lecnet:paper", overrides={"lr": 1e-5, "milestones": [1, 2]}, config={"lr": 1e-5, "milestones": [1, 2]}).identity
-    words = shlex.split(command_of(identity, [3]))
+    words = shlex.split(repeating(identity, [3]))
     assert words[words.index("--protocol") + 1] == "hand.yaml"
     assert [words[n + 1] for n, word in enumerate(words) if word == "--set"] == ["lecnet.lr=1.0e-05", "lecnet.milestones=[1, 2]"]
     assert in_ranges([5, 1, 2, 0, 7]) == "0-2,5,7"
+
+
+def test_a_page_names_what_is_not_the_suites_by_its_file(hand: Protocol) -> None:
+    assert command_of(hand, "mine") == "python run_all.py --protocol hand.yaml --study mine.yaml"
+    assert command_of(load_protocol("digits"), "gamma") == "python run_all.py --protocol digits --study gamma"
 
 
 # The file -----------------------------------------------------------------------------------------------------------------

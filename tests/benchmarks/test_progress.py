@@ -176,6 +176,21 @@ def test_without_a_terminal_the_status_comes_now_and_then(clock: Clock) -> None:
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_long_first_base_says_how_long_at_least(clock: Clock) -> None:
+    """How long sessions will take nobody knows before any has gone on; the base session's own pace is known."""
+    shown, out = started()
+    shown.event(Event("start", "lecnet:paper", 0))
+    clock.now += 300
+    shown.event(Event("progress", "lecnet:paper", 0, "base session, epoch 3/15, loss 2.443"))
+    assert out.getvalue().splitlines()[-1].endswith("epoch 3/15, loss 2.443 · left more than 20 min")
+    clock.now += 1200
+    shown.event(Event("progress", "lecnet:paper", 0, "session 0/2, 70.0 %"))
+    assert out.getvalue().splitlines()[-1].endswith("session 0/2, 70.0 % · left about ?")
+    clock.now += 100
+    shown.event(Event("progress", "lecnet:paper", 0, "session 1/2, 60.0 %"))
+    assert "left more" not in out.getvalue().splitlines()[-1]
+
+
 def test_nothing_runs_nothing_shows(clock: Clock) -> None:
     shown, out = started()
     clock.now += 1000

@@ -195,7 +195,8 @@ def test_a_study_of_which_all_runs_failed_says_so(tiny: Protocol, results: Path)
 
 
 def test_no_runs_yet(tiny: Protocol, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"no runs of study mine yet; run `python run_all.py --protocol tiny --study mine` first"):
+    said = "no runs of study mine yet; run `python run_all.py --protocol tiny.yaml --study mine.yaml` first"
+    with pytest.raises(RecordError, match=said):
         write_study(tiny, STUDY, tmp_path)
 
 

@@ -28,7 +28,7 @@ from methods.contract.loading import load_method
 from methods.parts.own_files import forget_own_files
 from protocols.own_folder import take_own_folder
 from protocols.schema import Protocol
-from tests.methods.runs import SHIPPED, identity_of
+from tests.methods.runs import SHIPPED, Enter, identity_of
 
 MakeBench = Callable[[str], Bench]
 
@@ -224,3 +224,12 @@ def test_what_moves_unsaid_is_named(bench: MakeBench, monkeypatch: pytest.Monkey
     with pytest.raises(BrokenError, match=r"backbone\.\S+ in session 1 moves while the session trains, and trainable\(\) does not name it"):
         CHECKS["only what trainable() names moves in training"](bench("ft_cnn:topic"))
     assert method.trainable is not Hooks.trainable and "after_session" not in vars(method), "what was replaced is put back"
+
+
+def test_a_feature_method_that_adds_no_rows_is_told(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its novel classes would be scored with rows as torch drew them, and nothing would say so. In session 0, the trained rows may stay."""
+    monkeypatch.setattr(load_method("teen"), "learn", lambda self, features, labels: None)
+    teen = enter("teen")
+    teen.train(0, 0)
+    with pytest.raises(ValueError, match=r"^learn: the rows of the new classes, .* are as they were drawn; call add_rows\(\)$"):
+        teen.train(1, 0)

@@ -159,6 +159,11 @@ def test_no_title(text: str, write: Write) -> None:
     refused(lambda: read_entry("mine"), "mine.py", "title")
 
 
+def test_one_file_holds_one_method(write: Write) -> None:
+    write("mine.py", "class Mine:\n    title = 'Mine'\n\nclass Other:\n    title = 'Other'\n")
+    refused(lambda: read_entry("mine"), "mine.py", "2 classes with a title (Mine, Other)")
+
+
 @pytest.mark.parametrize("presets", ["{}", "[]", "'paper'", "dict(paper={})", "{name: {} for name in ('a', 'b')}", "{[]: 1}"])
 def test_presets_that_cannot_be_read(presets: str, write: Write) -> None:
     write("mine.py", f"class Mine:\n    title = 'Mine'\n    presets = {presets}\n")

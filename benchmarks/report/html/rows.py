@@ -14,10 +14,10 @@ from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.blocks import Block
 from benchmarks.report.cells import measured
+from benchmarks.report.command import repeating
 from benchmarks.report.costs import by_processor, with_costs
 from benchmarks.report.environments import environment_of
 from benchmarks.report.frame import label_of, run_of
-from benchmarks.report.html.command import command_of
 from benchmarks.report.html.numbers import Number, number
 from benchmarks.report.html.pairs import standing
 from benchmarks.report.printed import notes_on
@@ -132,7 +132,7 @@ def origin(block: Block, records: Sequence[Record]) -> dict[str, Any]:
         "version": identity.version,
         "environments": [[text, seeds] for text, seeds in sorted(environments.items())],
         "run": [record.identity.seed for record in records],
-        "command": command_of(identity, [record.identity.seed for record in records]) if block.current else None,
+        "command": repeating(identity, [record.identity.seed for record in records]) if block.current else None,
     }
 
 

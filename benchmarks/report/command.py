@@ -1,4 +1,4 @@
-"""The command line that repeats the runs of a row."""
+"""Command lines that pages name: what runs a protocol or a study, and what repeats the runs of a row."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.records.identity import Identity
-from protocols.loading import protocol_names
+from protocols.loading import as_asked
+from protocols.schema import Protocol
 from protocols.seeds import in_ranges
+from protocols.study import study_as_asked
 
 AGAIN = "again"
 """Folder into which a row is repeated: in its own folder its runs are done."""
 
 
-def command_of(identity: Identity, seeds: Iterable[int]) -> str:
+def command_of(protocol: Protocol, study: str = "") -> str:
+    """The command that runs a protocol, or a study on it."""
+    return f"python run_all.py --protocol {as_asked(protocol.name)}" + (f" --study {study_as_asked(study)}" if study else "")
+
+
+def repeating(identity: Identity, seeds: Iterable[int]) -> str:
     """A command for runs like this one with these seeds, into a results folder of its own.
 
-    The precision is named, because `auto` may be another one elsewhere. A protocol that is not among those of the suite is named by a
-    file, which the user must find.
+    The precision is named, because `auto` may be another one elsewhere.
     """
-    protocol = identity.protocol if identity.protocol in protocol_names() else f"{identity.protocol}.yaml"
     method = f"{identity.method}:{identity.preset}" + (f"@{identity.asked_base}" if identity.asked_base else "")
-    words = ["--protocol", protocol, "--recipe", identity.recipe, "--split", identity.split, "--methods", method]
+    words = ["--protocol", as_asked(identity.protocol), "--recipe", identity.recipe, "--split", identity.split, "--methods", method]
     for key, value in sorted(identity.overrides.items()):
         target = f"@{key}" if "." in key else f"{identity.method}.{key}"
         words += ["--set", f"{target}={in_yaml(value)}"]
