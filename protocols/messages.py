@@ -45,8 +45,9 @@ SAID = {
 
 def nearest(name: str, known: list[str]) -> str:
     """' Did you mean X?' if a known name is similar, else ''."""
-    match = difflib.get_close_matches(name[:MOST_NAMED], known, n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    lowered = {one.lower(): one for one in known}
+    match = difflib.get_close_matches(name[:MOST_NAMED].lower(), lowered, n=1)
+    return f" Did you mean {lowered[match[0]]!r}?" if match else ""
 
 
 def first_line(error: BaseException) -> str:

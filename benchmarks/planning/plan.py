@@ -102,11 +102,22 @@ def parse_overrides(texts: Sequence[str], variants: Sequence[Variant]) -> dict[s
         if target not in known and target.removeprefix("@") in kinds:
             target = f"@{target.removeprefix('@')}"
         elif target not in known:
-            raise UsageError(f"--set {short(text)}: {short(target)} is not among the methods to run.{nearest(target, known + kinds)}")
+            raise UsageError(f"--set {short(text)}: {not_to_run(target, key, known, kinds)}")
         if key in result.setdefault(target, {}):
             raise UsageError(f"--set {short(text)}: {short(left)} is set twice")
         result[target][key] = parse_value(value, f"--set {short(text)}")
     return result
+
+
+def not_to_run(target: str, key: str, known: list[str], kinds: list[str]) -> str:
+    """What to say of the target of --set that is neither a method to run nor a base kind."""
+    first, dot, field = target.partition(".")
+    if dot and (first in known or first.removeprefix("@") in kinds):
+        return f"{short(key)} is within {short(field)}, which is set as a whole: --set '{target}={{{key}: ...}}'"
+    method, _, preset = target.partition(":")
+    if method in method_names() and (not preset or preset in read_entry(method).presets):
+        return f"{short(target)} is not among the methods to run; add it to --methods"
+    return f"{short(target)} is neither a method to run nor a base kind.{nearest(target, known + kinds)}"
 
 
 def parse_value(text: str, where: str) -> Any:

@@ -137,7 +137,9 @@ def tensors_of(file: Path) -> dict[str, Tensor]:
     """The tensors in a .safetensors or .pth file, by name. Raises ValueError for a file that holds anything else."""
     try:
         state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except pickle.UnpicklingError:  # torch's own message says how to run what is in it
+        raise ValueError(f"{file.name} is no file of tensors alone; nothing else in it is ever run: save its state_dict") from None
+    except (SafetensorError, RuntimeError, EOFError) as error:
         raise ValueError(f"{file.name} is no file of tensors alone ({first_line(error)})") from None
     if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
         raise ValueError(f"{file.name} holds more than tensors by name: save its state_dict alone")
