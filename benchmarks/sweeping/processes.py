@@ -29,6 +29,7 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> None:
     """Main function of a worker process. It ignores Ctrl-C, which the launcher handles, and exits if the launcher is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=leave_with_launcher, daemon=True).start()
     settle()
     take_own_folder(task.settings.methods_dir)
 
@@ -44,6 +45,14 @@ def process_main(task: Task, runs: Sequence[Identity], parent: Connection) -> No
         if (refused := storage_error(error)) is None:
             raise
         send(Event("halt", text=str(refused)))
+
+
+def leave_with_launcher() -> None:
+    """Ends this process once its launcher has ended, however long it has nothing to report."""
+    launcher = multiprocessing.parent_process()
+    if launcher is not None:
+        launcher.join()
+        os._exit(1)
 
 
 @dataclass

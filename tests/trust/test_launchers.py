@@ -87,6 +87,18 @@ def test_a_launcher_that_is_killed_with_its_worker_blocks_nobody(pair: Pair, alo
     assert_finished(pair.command.results, alone)
 
 
+def test_a_worker_leaves_with_its_launcher(pair: Pair) -> None:
+    """Though it has nothing to report, as in a computation of many minutes: it would go on unseen, and hold its run's lock."""
+    first = pair.start(0, WRITING_A_BASE)
+    worker, held = arrive(pair.gates[0])
+    assert worker != first.process.pid
+    os.kill(first.process.pid, signal.SIGKILL)
+    assert first.end().status == KILLED
+    held.settimeout(30)
+    assert held.recv(1) == b"", "the other end is closed: the worker has ended"
+    held.close()
+
+
 def test_a_worker_that_is_killed_blocks_nobody(pair: Pair, alone: Tree, data_root: Path) -> None:
     """Its launcher marks its run as failed, unless the other has taken it up by then; the next sweep does it."""
     first = pair.start(0, WRITING_A_BASE)
