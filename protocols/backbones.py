@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, field_validator, model_validator
 
-from protocols.fields import Deviation, Sha256, Share, Strict, a_name
+from protocols.features import Seen
+from protocols.fields import Deviation, Line, Sha256, Share, Strict, a_name
 
 FOREIGN = ("torchvision", "timm", "module")
 """Where networks come from that are not ours: `torchvision:NAME`, `timm:NAME`, and `module:NAME`, a file of the folder of methods."""
@@ -31,13 +32,15 @@ def a_backbone(text: str) -> str:
 class Weights(Strict):
     """A file of tensors in `weights/` below the data root (.safetensors, or .pth of tensors alone), known by its SHA-256.
 
-    `mean` and `std` are those of the images that the weights were trained on; `data.mean` and `data.std` must equal them.
+    `mean` and `std` are those of the images that the weights were trained on; `data.mean` and `data.std` must equal them. `novel_seen`
+    says whether these images show the novel classes.
     """
 
     file: str
     sha256: Sha256
     mean: tuple[Share, ...] | None = None
     std: tuple[Deviation, ...] | None = None
+    novel_seen: Seen | None = None
 
     @field_validator("file")
     @classmethod
@@ -56,7 +59,7 @@ class Backbone(Strict):
     """
 
     name: Annotated[str, AfterValidator(a_backbone)]
-    pretrained: Literal["imagenet"] | None = None
+    pretrained: Line | None = None
     weights: Weights | None = None
     source: Sha256 | None = None
 
@@ -68,6 +71,8 @@ class Backbone(Strict):
 
     @model_validator(mode="after")
     def _says_what_its_weights_have_seen(self) -> Self:
+        if self.weights is None and self.pretrained not in (None, "imagenet"):
+            raise ValueError("pretrained: must be imagenet, whose weights are known, or stand beside weights of your own")
         if self.weights is not None and self.pretrained is None:
             raise ValueError("weights: say with pretrained which images they have seen, such as pretrained: imagenet")
         if self.weights is not None and ":" in self.name and (self.weights.mean is None or self.weights.std is None):

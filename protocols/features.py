@@ -16,8 +16,30 @@ SEEN_IN_WORDS: dict[Seen, str] = {
     "unknown": "has seen nobody knows which classes",
     "no": "has not seen the novel classes",
 }
+KNOWN: dict[tuple[str, str], Seen] = {
+    ("miniimagenet", "imagenet"): "seen",  # its classes are ImageNet's
+    ("cub200", "imagenet"): "possible",  # birds, and pictures of CUB's test set among them
+}
+"""Data source and images of pre-training -> what everybody knows of the pair; of others, `unknown` unless it is said."""
 WIDEST = 65_536
 """Most numbers that a feature may have."""
+
+
+def seen_of(source: str, pretrained: str, stated: Seen | None = None) -> Seen:
+    """Whether pre-training on these images has seen the novel classes of a data source, as stated, else as known.
+
+    Raises ValueError for a statement that is known to be wrong.
+    """
+    known = KNOWN.get((source, pretrained), "unknown")
+    if stated is not None and known in (worst := ("seen", "possible")) and stated not in worst[: worst.index(known) + 1]:
+        raise ValueError(f"novel_seen is {stated!r}, but {pretrained} {SEEN_IN_WORDS[known]} of {source}")
+    return known if stated is None else stated
+
+
+def seen_in_words(seen: Seen) -> str:
+    """Text such as `**which may have seen the novel classes**`; plain where it has not."""
+    mark = "" if seen == "no" else "**"
+    return f"{mark}which {SEEN_IN_WORDS[seen]}{': no few-shot result' if seen == 'seen' else ''}{mark}"
 
 
 class Preparation(Strict):
@@ -50,6 +72,4 @@ class Features(Strict):
     def in_words(self) -> str:
         """Text such as `stored features of resnet18 (weights 0123456789abcdef, pooling mean), pre-trained on imagenet, which ...`."""
         of = f"weights {self.weights[:16]}, pooling {self.pooling}{', of length 1' if self.l2 else ''}"
-        mark = "" if self.novel_seen == "no" else "**"
-        said = f"{mark}which {SEEN_IN_WORDS[self.novel_seen]}{': no few-shot result' if self.novel_seen == 'seen' else ''}{mark}"
-        return f"stored features of {self.network} ({of}), pre-trained on {self.pretrained}, {said}"
+        return f"stored features of {self.network} ({of}), pre-trained on {self.pretrained}, {seen_in_words(self.novel_seen)}"

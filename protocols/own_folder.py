@@ -88,12 +88,28 @@ def backbone_file(name: str) -> Path | None:
 
 
 def source_of(path: Path, known: frozenset[Path] = frozenset()) -> str:
-    """SHA-256 of a file and of the helpers beside it that it imports as `methods._helper`. Raises OSError."""
+    """SHA-256 of a file and of those beside it that it imports, or names with a `_` that they begin with. Raises OSError."""
     content = path.read_bytes()
-    named = sorted({path.with_name(f"{name.decode()}.py") for name in re.findall(rb"\b(_[A-Za-z0-9_]+)", content)})
-    helpers = [helper for helper in named if helper not in known and helper.is_file()]
+    named = {path.with_name(f"{name.decode()}.py") for name in re.findall(rb"\b(_[A-Za-z0-9_]+)", content)}
+    helpers = [helper for helper in sorted(named | imported_beside(path, content)) if helper not in known and helper.is_file()]
     parts = [source_of(helper, known | {path, *helpers}) for helper in helpers]
     return hashlib.sha256("\n".join([hashlib.sha256(content).hexdigest(), *parts]).encode()).hexdigest()
+
+
+def imported_beside(path: Path, content: bytes) -> set[Path]:
+    """Files, there or not, that the imports of a file of a folder of methods may lead to: as `methods.X`, or relative to it."""
+    try:
+        nodes = list(ast.walk(ast.parse(content)))
+    except (SyntaxError, ValueError, RecursionError):  # it will not be imported either
+        return set()
+    dotted = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            within = f"{'methods.' if node.level else ''}{node.module or ''}".rstrip(".")
+            dotted += [within, *(f"{within}.{alias.name}" for alias in node.names)]
+    found = [name.split(".")[1:] for name in dotted if name.partition(".")[0] == "methods"]
+    own = [parts for parts in found if parts and (len(parts) == 1 or path.parent != SHIPPED)]  # what lies deeper there is the suite's
+    return {path.parent.joinpath(*parts).with_suffix(".py") for parts in own}
 
 
 def is_shipped(path: Path, shipped: Path) -> bool:

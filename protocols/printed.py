@@ -84,6 +84,17 @@ def load_published(name: str, group: str = "") -> tuple[PublishedRow, ...]:
     return rows
 
 
+def printed_beside(protocol: Protocol, group: str = "") -> tuple[PublishedRow, ...]:
+    """Published rows that may stand beside a protocol's own: none where it has other sessions than the protocol that they are of, or where
+    a file of the user's has that protocol's name, and images of another source. Raises ProtocolError."""
+    name = protocol.printed_on
+    if name in protocol_names():
+        of = load_protocol(name)
+        if protocol.sessions != of.sessions or (protocol.printed is None and protocol.data.source != of.data.source):
+            return ()
+    return load_published(name, group)
+
+
 @kept_unchanged
 def rows_in(path: Path) -> tuple[PublishedRow, ...]:
     content = read_yaml(path)

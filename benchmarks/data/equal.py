@@ -22,11 +22,11 @@ def equal_pictures(images: ImageSet) -> tuple[str, ...]:
     shared = np.intersect1d(group[of_test], group[~of_test])
     pairs = np.unique(np.stack([group, classes])[:, group >= 0], axis=1)
     of_two_classes = np.flatnonzero(np.bincount(pairs[0]) > 1) if pairs.size else np.array([], dtype=np.int64)
-    said = []
+    said, what = [], "pixels" if images.plain.dtype == np.uint8 else "numbers"
     if count := int((np.isin(group, shared[shared >= 0]) & ~of_test).sum()):
-        said.append(f"{count} training image{'s have' if count > 1 else ' has'} exactly the pixels of a test image")
+        said.append(f"{count} training image{'s have' if count > 1 else ' has'} exactly the {what} of a test image")
     if count := int(np.isin(group, of_two_classes).sum()):
-        said.append(f"{count} images with equal pixels stand in two classes")
+        said.append(f"{count} images with equal {what} stand in two classes")
     return (f"{', '.join(said)}; used as they are",) if said else ()
 
 

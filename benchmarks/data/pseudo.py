@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.data.images import ImageSet
 from benchmarks.data.splits import make_split
+from benchmarks.system.errors import DataError
 from benchmarks.system.hashes import indices_sha256
 from benchmarks.system.streams import stream
 from protocols.schema import Protocol
@@ -22,6 +23,9 @@ def pseudo_images(protocol: Protocol, images: ImageSet, split_name: str, seed: i
     for label in protocol.sessions.span(0):
         rows = stream(seed, f"held-out/{label}").permutation(np.flatnonzero(labels == label))
         held_out = max(HELD_OUT_AT_LEAST, round(HELD_OUT * len(rows)))
+        if held_out >= len(rows):
+            name = images.class_names[split.order[label]]
+            raise DataError(f"{protocol.name}: class {name} has {len(rows)} training images; {held_out} are held out, and none is left")
         test.append(np.sort(rows[:held_out]))
         train.append(np.sort(rows[held_out:]))
     train_rows, test_rows = np.concatenate(train), np.concatenate(test)

@@ -14,7 +14,7 @@ from benchmarks.report.placing import Found, page_name, placed
 from benchmarks.report.printed import of_length
 from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
-from protocols import load_published
+from protocols import printed_beside
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
 from protocols.study import Study
@@ -61,7 +61,7 @@ def content_of(protocol: Protocol, store: Store, studies: Sequence[Study]) -> Co
 def blocks_of(protocol: Protocol, group: str, found: Found, others: Sequence[Record], studies: Sequence[Study]) -> list[Block]:
     """The blocks of one page, '' for the protocol's own; `others` are the records of all other pages."""
     grouped = with_controls(protocol, found, others) if group else make_sections(protocol, found.records, found.failures)
-    page, published = page_name(protocol, group), load_published(protocol.printed_on, group)
+    page, published = page_name(protocol, group), printed_beside(protocol, group)
     blocks = []
     for whole in grouped.current:
         studied = studied_in(whole, studies, others)

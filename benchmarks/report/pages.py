@@ -16,7 +16,7 @@ from benchmarks.report.section import Section
 from benchmarks.report.sections import Sections, alike, make_sections, table_of, told_apart
 from benchmarks.report.tables import marked
 from benchmarks.report.write import Page, Shown, about_page, section_lines, write_own, write_page
-from protocols import load_published
+from protocols import printed_beside
 from protocols.schema import Protocol
 from protocols.study import Study, load_study, study_names
 
@@ -44,7 +44,7 @@ def write_group(
 ) -> list[Path]:
     """Writes the page of a group; `others` are the records of all other pages."""
     grouped = with_controls(protocol, found, others)
-    published = load_published(protocol.printed_on, group)
+    published = printed_beside(protocol, group)
     page = Page(page_name(protocol, group), f"{protocol.title}: {title_of(group)}")
     shown = Shown([], without_controls(grouped.other, found.records), set())
     lines: list[str] = []

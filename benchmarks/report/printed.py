@@ -16,6 +16,7 @@ from benchmarks.report.tables import average_and_drop, markdown, printed
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, Verdict, judge, other_base, other_network
 from protocols import load_protocol, protocol_names
 from protocols.backbones import in_words
+from protocols.features import seen_in_words, seen_of
 from protocols.printed import PublishedRow
 from protocols.schema import Backbone, Data, Protocol
 
@@ -61,10 +62,6 @@ def printed_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     return lines
 
 
-HOLDS = {"miniimagenet": "imagenet"}
-"""Data source -> what its classes were taken from. Weights trained there have seen the novel classes."""
-
-
 def network_of(identity: Identity) -> str:
     """A run's network, with width and parameters; or that whose features were stored."""
     features = identity.data.features
@@ -72,16 +69,14 @@ def network_of(identity: Identity) -> str:
 
 
 def origin_of(backbone: Backbone, data: Data) -> str:
-    """Where a backbone's first weights come from, with a warning if they have seen the classes of these data."""
+    """Where a backbone's first weights come from, and whether they have seen the novel classes of these data."""
     if data.features is not None:
         return data.features.in_words
     if backbone.pretrained is None:
         return "from scratch"
     file = f" (`{backbone.weights.file}`, sha256 {backbone.weights.sha256[:16]})" if backbone.weights else ""
-    seen = HOLDS.get(data.source) == backbone.pretrained
-    return f"pre-trained on {backbone.pretrained}{file}" + (
-        ", **whose images show the novel classes, too: no few-shot result**" if seen else ""
-    )
+    stated = backbone.weights.novel_seen if backbone.weights else None
+    return f"pre-trained on {backbone.pretrained}{file}, {seen_in_words(seen_of(data.source, backbone.pretrained, stated))}"
 
 
 def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:

@@ -23,7 +23,7 @@ from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, final_table, legend, log_tables, matrix_table
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import write_atomic
-from protocols import load_published
+from protocols import printed_beside
 from protocols.printed import PublishedRow
 from protocols.pseudo import ENDING
 from protocols.schema import Protocol
@@ -73,7 +73,7 @@ def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studie
 
     Without any record, the page holds the published rows only; raises RecordError if there are none of these either.
     """
-    published = load_published(protocol.printed_on)
+    published = printed_beside(protocol)
     page = Page(protocol.name, protocol.title)
     if not (found.records or found.faults or found.failures):
         if shown := of_length(published, protocol.sessions.count + 1):

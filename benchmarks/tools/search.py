@@ -42,10 +42,22 @@ def parse_grid(texts: Sequence[str]) -> list[dict[str, Any]]:
             raise UsageError(f"--grid {short(text)}: write FIELD=VALUE,VALUE,...")
         if key in axes:
             raise UsageError(f"--grid {short(text)}: {short(key)} stands twice; write all its values behind one =")
-        axes[key] = [(key, parse_value(value, f"--grid {short(text)}")) for value in values.split(",")]
+        axes[key] = [(key, parse_value(value, f"--grid {short(text)}")) for value in apart(values)]
     if (points := math.prod(map(len, axes.values()))) > MOST_POINTS:
         raise UsageError(f"--grid: {points:,} points; at most {MOST_POINTS:,} can be tried at a time")
     return [dict(point) for point in itertools.product(*axes.values())]
+
+
+def apart(values: str) -> list[str]:
+    """The values between commas that stand in no bracket: `[1,2],[3]` are two."""
+    parts, depth = [""], 0
+    for letter in values:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone, conv3x3, run
-from methods.parts.foreign import build_foreign
+from methods.parts.foreign import build_foreign, check_random
 from methods.parts.heads import PlainHead
 from methods.parts.resnets import ResNet12, ResNet18, ResNet18WithOneMoreBlock, ResNet18WithSmallStem, ResNet20
 from protocols.messages import first_line
@@ -115,6 +114,8 @@ def build_backbone(name: str, channels: int, weights: Path | None = None, size: 
     """
     target: nn.Module
     if ":" in name:
+        if weights is None and name.startswith("module:"):
+            check_random(name, channels, source)
         backbone, target, classifier = build_foreign(name, channels, size, source)
     elif name in BACKBONES:
         target = backbone = BACKBONES[name](channels)
@@ -130,6 +131,8 @@ def build_backbone(name: str, channels: int, weights: Path | None = None, size: 
         except RuntimeError as error:
             lines = [line.strip() for line in str(error).splitlines()[1:]]
             raise ValueError(f"{weights.name} does not fit {name}: {' '.join(lines)[:300]}") from None
+        if lost := next((key for key, value in state.items() if not bool(torch.isfinite(value).all())), None):
+            raise ValueError(f"{weights.name}: {lost} holds numbers that are not finite")
     return backbone
 
 
@@ -139,8 +142,8 @@ def tensors_of(file: Path) -> dict[str, Tensor]:
         state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # torch's own message says how to run what is in it
         raise ValueError(f"{file.name} is no file of tensors alone; nothing else in it is ever run: save its state_dict") from None
-    except (SafetensorError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{file.name} is no file of tensors alone ({first_line(error)})") from None
+    except Exception as error:  # a foreign file may fail in any way
+        raise ValueError(f"{file.name} is no file of tensors alone ({first_line(error) or type(error).__name__})") from None
     if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
         raise ValueError(f"{file.name} holds more than tensors by name: save its state_dict alone")
     return state

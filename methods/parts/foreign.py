@@ -124,7 +124,10 @@ def of_module(name: str, channels: int, source: str | None) -> nn.Module:
         if (reached := out_of_bounds(ast.parse(path.read_bytes()))) is not None:
             raise ImportError(f"may not import {reached[1]}")
         join_own_folder("methods")
+        seed = torch.initial_seed()
         net = importlib.import_module(f"methods.{name}").backbone(channels)
+        if torch.initial_seed() != seed:
+            raise RuntimeError("it seeds torch's generator, so that every seed of a table would start from the same values")
     except Exception as error:  # a user's file may fail in any way
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         at = f" (line {lines[-1]})" if lines else ""
@@ -132,6 +135,18 @@ def of_module(name: str, channels: int, source: str | None) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise ValueError(f"{path}: backbone(channels) must return an nn.Module, and returned {type(net).__name__}")
     return net
+
+
+@cache
+def check_random(name: str, channels: int, source: str | None) -> None:
+    """Raises ValueError if a network that should start at random has the same values under two seeds: tables would call it from scratch."""
+    with torch.random.fork_rng(devices=[]):
+        drawn = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            drawn.append(list(network_of(name, channels, source)[0].parameters()))
+    if drawn[0] and all(torch.equal(one, other) for one, other in zip(*drawn, strict=True)):
+        raise ValueError(f"{name} has the same values under every seed; if they come from a file, name it with weights")
 
 
 @cache

@@ -37,8 +37,8 @@ def results(tmp_path: Path, make_record: Callable[..., Record], costs: Costs, mo
     """Two methods, a variant, three seeds; a title that LaTeX would stumble over; a printed row."""
     facts = {"source": "Paper", "backbone": "conv2", "split": "canonical", "seeds": "10", "selection": "test"}
     row = PublishedRow.model_validate({"method": "ft_cnn", "label": "Ft", "accuracy": PRINTED, **facts})
-    monkeypatch.setattr(blocks, "load_published", lambda name, group="": (row,))
-    monkeypatch.setattr(write, "load_published", lambda name: (row,))
+    monkeypatch.setattr(blocks, "printed_beside", lambda own, group="": (row,))
+    monkeypatch.setattr(write, "printed_beside", lambda own: (row,))
     store = Store(tmp_path / "results")
     made: list[tuple[str, Sequence[Any], dict[str, Any]]] = [
         ("lecnet:paper", GOOD, {}),

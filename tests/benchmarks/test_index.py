@@ -65,7 +65,7 @@ def story(tmp_path: Path, save: Callable[..., None], make_record: Make, costs: C
     """Three methods, a variant, other settings; a hostile title; one run with its predictions; one failure."""
     facts = {"source": "Paper <b>", "backbone": "conv2", "split": "canonical", "seeds": "10", "selection": "test"}
     row = PublishedRow.model_validate({"method": "ft_cnn", "label": "Ft", "accuracy": (83.0, 58.5, 35.0), "tolerance": 3.0, **facts})
-    monkeypatch.setattr(blocks, "load_published", lambda name, group="": (row,))
+    monkeypatch.setattr(blocks, "printed_beside", lambda own, group="": (row,))
     save("lecnet:paper", LECNET)
     save("ft_cnn:topic", FT_CNN, HOSTILE)
     save("base_only:default", BASE_ONLY)

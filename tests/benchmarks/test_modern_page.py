@@ -229,7 +229,7 @@ def test_published_rows_of_the_group_stand_beside_with_verdicts(
     ordinary: None, modern: None, hand: Protocol, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = (row("teen", 80.0, 70.0, 74.0, tolerance=1), row("proto", 80.0, 70.0, 60.0), row("icarl", 1, 2, 3), row("teen", 1, 2))
-    monkeypatch.setattr(pages, "load_published", lambda name, group: rows if (name, group) == ("hand", "modern") else ())
+    monkeypatch.setattr(pages, "printed_beside", lambda own, group: rows if (own.name, group) == ("hand", "modern") else ())
     text = texts(write_report(hand, results))
     found = sections(text["modern.hand.md"])
     cosine = found["cosine, scale 16.0, scale_learns false"]

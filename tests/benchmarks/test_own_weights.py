@@ -56,6 +56,11 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda p: p["backbone"]["weights"].update(file="own.pkl"), r"ends in \.safetensors or \.pth"),
     (lambda p: p["backbone"]["weights"].update(sha256="abc"), "sha256"),
     (lambda p: p["backbone"].update(pretrained=None), "say with pretrained which images they have seen"),
+    (lambda p: p["backbone"].update(pretrained="noise", weights=None), "pretrained: must be imagenet, whose weights are known, or stand"),
+    (
+        lambda p: p["backbone"]["weights"].update(novel_seen="no"),
+        "novel_seen is 'no', but imagenet may have seen the novel",
+    ),
     (lambda p: p["data"].update(mean=[0.5, 0.5, 0.5]), r"data\.mean must be that of backbone\.weights"),
     (lambda p: p["data"].update(std=[0.5, 0.5, 0.5]), r"data\.std must be that of backbone\.weights"),
 ]
@@ -89,5 +94,10 @@ def test_a_page_says_what_the_weights_have_seen(weights: Weights) -> None:
     own = Backbone(name="conv2", pretrained="imagenet", weights=weights)
     mini, cub = (load_protocol(name).data for name in ("miniimagenet", "cub200"))
     assert origin_of(Backbone(name="conv2"), mini) == "from scratch"
-    assert origin_of(own, cub) == f"pre-trained on imagenet (`own.pth`, sha256 {weights.sha256[:16]})"
-    assert "show the novel classes, too: no few-shot result" in origin_of(own, mini)
+    file = f"(`own.pth`, sha256 {weights.sha256[:16]})"
+    assert origin_of(own, cub) == f"pre-trained on imagenet {file}, **which may have seen the novel classes**"
+    assert origin_of(own, mini) == f"pre-trained on imagenet {file}, **which has seen the novel classes: no few-shot result**"
+    birds = cub.model_copy(update={"source": "folder", "path": "birds"})
+    assert origin_of(own, birds).endswith("**which has seen nobody knows which classes**")
+    clean = Backbone(name="conv2", pretrained="places365", weights=weights.model_copy(update={"novel_seen": "no"}))
+    assert origin_of(clean, birds) == f"pre-trained on places365 {file}, which has not seen the novel classes"

@@ -208,7 +208,7 @@ def test_it_groups_by_network_too(tmp_path: Path) -> None:
 def test_the_first_record_takes_its_place(
     hand: Protocol, tmp_path: Path, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write, "load_published", lambda name: (row("lecnet", 85, 63, 45),))
+    monkeypatch.setattr(write, "printed_beside", lambda own: (row("lecnet", 85, 63, 45),))
     assert "Nobody has run" in write_report(hand, tmp_path)[0].read_text(encoding="utf-8")
     Store(tmp_path).save(make_record("lecnet:paper", 0, STEADY), costs, b"")
     text = write_report(hand, tmp_path)[0].read_text(encoding="utf-8")

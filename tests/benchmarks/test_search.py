@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks.data.splits import make_split
 from benchmarks.planning.plan import make_request
 from benchmarks.records.identity import Identity
 from benchmarks.running.runner import Runner
-from benchmarks.system.errors import UsageError
+from benchmarks.system.errors import DataError, UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.search import main, parse_grid, search
 from protocols import load_protocol
@@ -94,6 +95,20 @@ def test_grid_is_every_combination() -> None:
     for bad in ("epochs", "epochs=", "=1"):
         with pytest.raises(UsageError, match="--grid"):
             parse_grid([bad])
+
+
+def test_a_value_of_a_grid_may_be_a_list() -> None:
+    assert parse_grid(["milestones=[1,2],[],[3]"]) == [{"milestones": value} for value in ([1, 2], [], [3])]
+    assert parse_grid(["augment={pad: 4, flip: true},null"]) == [{"augment": {"pad": 4, "flip": True}}, {"augment": None}]
+
+
+def test_a_class_that_would_be_held_out_whole_is_named(data_root: Path) -> None:
+    protocol = load_protocol("digits")
+    images = load_images(protocol.data, data_root)
+    rows = np.concatenate([np.flatnonzero(images.train_classes == number)[:3] for number in range(10)])
+    few = replace(images, train=images.train[rows], plain=images.plain[rows], train_classes=images.train_classes[rows])
+    with pytest.raises(DataError, match=r"^digits: class \d has 3 training images; 3 are held out, and none is left$"):
+        pseudo_images(protocol.model_copy(update={"sessions": protocol.sessions.model_copy(update={"shots": 1})}), few, "paper", 0)
 
 
 def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,9 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import PIL
@@ -32,6 +33,7 @@ from benchmarks.tools import extract
 from methods.parts.backbones import build_backbone
 from protocols import load_protocol
 from protocols.backbones import Backbone, Weights
+from protocols.features import Seen, seen_of
 from protocols.on_features import protocol_on
 from protocols.own_folder import source_of
 from protocols.schema import Protocol
@@ -135,6 +137,9 @@ def test_a_link_to_nothing_is_one_line(made: Path, tmp_path: Path, capsys: Any) 
         ((), "conv2 has no weights, and random ones have no features"),
         (("--backbone", "conv2", "--weights", "gone.safetensors", "--mean", "0.5", "--std", "0.5"), "gone.safetensors is not there"),
         (NETWORK[:4], "say --mean and --std"),
+        (NETWORK[2:8], "--weights, --mean, --std: without --backbone the network is the protocol's, conv2, with its own; name one"),
+        (("--pretrained", "noise"), "--pretrained: without --backbone the network is the protocol's"),
+        ((*NETWORK[:3], "../weights/conv2.safetensors", *NETWORK[4:]), "must be the name of a file in"),
         (NETWORK[:8], "say with --pretrained on which images"),
         ((*NETWORK[:4], "--mean", "0.5", "0.5", "--std", "0.5"), "mean and std need 1 values each"),
         (("--backbone", "conv4", *NETWORK[2:]), "does not fit conv4"),
@@ -151,11 +156,34 @@ def test_no_features_of_a_network_that_is_not_there(made: Path, capsys: Any, opt
     assert error.startswith("extract: ") and said in error and len(error.splitlines()) == 1
 
 
+class Unit(torch.nn.Module):
+    """A network whose features have length 1."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(self.net(images), dim=1)
+
+
+def test_what_is_known_of_pre_training_may_not_be_denied() -> None:
+    assert (seen_of("folder", "imagenet"), seen_of("cub200", "imagenet")) == ("unknown", "possible")
+    assert seen_of("cub200", "imagenet", "seen") == "seen"
+    denied: tuple[tuple[str, Seen], ...] = (("miniimagenet", "no"), ("miniimagenet", "possible"), ("cub200", "no"), ("cub200", "unknown"))
+    for source, stated in denied:
+        with pytest.raises(ValueError, match=f"novel_seen is '{stated}', but imagenet"):
+            seen_of(source, "imagenet", stated)
+
+
 def test_a_network_in_training_mode_is_noticed(made: Path) -> None:
     """Pitfall 4: batch norm makes an image's features depend on the others of its batch."""
     extractor = extract.extractor_of(protocol_of_images(), extract.parser().parse_args(asked(made, *NETWORK)))
     pixels = np.random.default_rng(0).integers(0, 256, (32, 1, 8, 8), dtype=np.uint8)
     assert not extractor.net.training and extractor.check(pixels) == 64
+    unit = replace(extractor, net=cast(Any, Unit(extractor.net)))
+    with pytest.raises(UsageError, match="conv2: its features all have length 1; say --l2"):
+        unit.check(pixels)
     extractor.net.train()
     with pytest.raises(UsageError, match="features in batches of 1 and of 32 differ by"):
         extractor.check(pixels)
@@ -173,7 +201,7 @@ def test_a_warning_of_another_activation_is_an_error(made: Path, capsys: Any, mo
 
         warnings.warn("QuickGELU mismatch between the weights and the network", UserWarning, stacklevel=1)
 
-    monkeypatch.setattr(extract, "build_backbone", warns)
+    monkeypatch.setattr("benchmarks.tools.extractor.build_backbone", warns)
     assert extract.main(asked(made, *NETWORK)) == 2
     assert "QuickGELU mismatch" in capsys.readouterr().err
 
@@ -218,6 +246,13 @@ def with_first(value: Any) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return lambda array: np.concatenate([np.full_like(array[:1], value), array[1:]])
 
 
+def twice_numbered(ids: NDArray[Any]) -> NDArray[Any]:
+    """The second image with the number of the first and a name of its own."""
+    first, second = ids[0].copy(), ids[1].copy()
+    second[:7], second[-1] = first[:7], ord("z")
+    return np.concatenate([ids[:1], second[None], ids[2:]])
+
+
 DAMAGE: list[tuple[Callable[[Tensors], object], str]] = [
     (put("train", lambda x: x.astype(np.float16)), "train must be float32, and is float16"),
     (put("test", with_first(np.nan)), "test holds numbers that are not finite"),
@@ -229,7 +264,9 @@ DAMAGE: list[tuple[Callable[[Tensors], object], str]] = [
     (put("train_labels", lambda y: y.astype(np.int32)), "train_labels must be int64"),
     (put("train_ids", lambda ids: np.concatenate([ids[1:2], ids[1:]])), "two rows have the same id"),
     (put("train_ids", with_first(255)), "can't decode"),
-    (put("train", lambda x: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)), ""),
+    (put("train", lambda x: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)), "and every feature of train has length 1"),
+    (put("train_ids", lambda ids: np.concatenate([np.full_like(ids[:1], ord("x")), ids[1:]])), "does not begin with the number of its"),
+    (put("train_ids", lambda ids: twice_numbered(ids)), "train: two ids begin with the same number"),
     (lambda tensors: tensors.pop("test_ids"), "must hold the tensors test, test_ids, test_labels, train"),
     (lambda tensors: tensors.update(text=np.ones((10, 64), np.float32)), "and holds test, test_ids, test_labels, text, train"),
 ]
@@ -239,10 +276,24 @@ DAMAGE: list[tuple[Callable[[Tensors], object], str]] = [
 def test_a_damaged_file_is_named(copied: Path, change: Callable[[Tensors], object], said: str) -> None:
     """Pitfalls 8 and 9."""
     rewrite(copied, change)
-    if said:
-        assert said in fault(copied)
-    else:  # the test features are not normalised, so the flag still holds
-        load_images(protocol_in(copied).data, copied)
+    assert said in fault(copied)
+
+
+def test_the_order_is_that_of_the_numbers(copied: Path) -> None:
+    """As text, image 10 would come before image 9: with files of other programs, another canonical split under the same name."""
+    before = load_images(protocol_in(copied).data, copied)
+
+    def unpadded(tensors: Tensors) -> None:
+        for part in ("train", "test"):
+            numbers = [bytes(row).split()[0] for row in tensors[f"{part}_ids"]]
+            tensors[f"{part}_ids"] = packed_ids([f"{int(number)} image{int(number)}.png" for number in numbers])
+
+    rewrite(copied, unpadded, ordered=True)
+    after = load_images(protocol_in(copied).data, copied)
+    assert (after.plain == before.plain).all() and (after.train_classes == before.train_classes).all()
+    assert after.keys == [f"image{number}.png" for number in range(len(after.plain))]
+    rewrite(copied, lambda tensors: tensors.update(train_ids=packed_ids([str(n) for n in range(len(tensors["train"]))])), ordered=True)
+    assert "ordered: true, and an id has no name of a file after its number" in fault(copied)
 
 
 def test_lengths_are_held_against_the_flag(copied: Path) -> None:
@@ -253,14 +304,14 @@ def test_lengths_are_held_against_the_flag(copied: Path) -> None:
     claims = protocol.model_copy(update={"data": protocol.data.model_copy(update={"features": unit})})
     assert "l2 is False, and the protocol says True" in fault(copied, claims)
     rewrite(copied, nothing, features={**said, "l2": True})
-    assert "says l2: true, and a feature's length is" in fault(copied, claims)
+    assert "says l2: true, and the length of a feature of train is" in fault(copied, claims)
 
     def shorten(tensors: Tensors) -> None:
         for part in ("train", "test"):
             tensors[part] = (tensors[part] / np.linalg.norm(tensors[part], axis=1, keepdims=True)).astype(np.float32)
 
     rewrite(copied, shorten, features=said)
-    assert "says l2: false, and every feature has length 1" in fault(copied)
+    assert "says l2: false, and every feature of train has length 1" in fault(copied)
 
 
 def test_no_code_is_run_and_no_other_file_taken(copied: Path) -> None:

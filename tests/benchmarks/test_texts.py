@@ -235,16 +235,29 @@ def test_the_command_takes_text_vectors(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "weights").mkdir()
     save_state(build_backbone("conv2", 1).state_dict(), tmp_path / "weights" / "conv2.safetensors")
     text = np.random.default_rng(0).normal(size=(10, 64)).astype(np.float32)
-    (tmp_path / "facts.json").write_text(json.dumps(TEXTS))
+    facts = tmp_path / "facts.json"
+    names = [str(digit) for digit in range(10)]
+    facts.write_text(json.dumps({**TEXTS, "class_names": names}))
     line = ["--protocol", str(TINY), "--data-root", str(tmp_path), "--out", str(tmp_path / "digits"), "--novel-seen", "no"]
     line += ["--backbone", "conv2", "--weights", "conv2.safetensors", "--mean", "0.3", "--std", "0.4", "--pretrained", "noise"]
     line += ["--texts", str(tmp_path / "text.safetensors"), str(tmp_path / "facts.json")]
-    for wrong, said in (({"text": text[:9]}, "text must have the shape [10, 64]"), ({"words": text}, "must hold text, and holds words")):
+    alike = np.concatenate([text[:9], text[:1]])
+    for wrong, said in (
+        ({"text": text[:9]}, "text must have the shape [10, 64]"),
+        ({"words": text}, "must hold text, and holds words"),
+        ({"text": alike}, "text holds the same vector for two classes"),
+    ):
         save_file(wrong, tmp_path / "text.safetensors")
         assert extract.main(line) == 2 and not (tmp_path / "digits").exists()
         error = capsys.readouterr().err
         assert f"text.safetensors: {said}" in error and len(error.splitlines()) == 1
-    save_file({"text": text}, tmp_path / "text.safetensors")
+    save_file({"text": text[::-1].copy()}, tmp_path / "text.safetensors")
+    other = {"class_names": [*names[:9], "ten"]}
+    for stated, said in (({}, "class_names: is required"), (other, "must be those of the data set; '9' is in one of the two alone")):
+        facts.write_text(json.dumps({**TEXTS, **stated}))
+        assert extract.main(line) == 2
+        assert said in capsys.readouterr().err
+    facts.write_text(json.dumps({**TEXTS, "class_names": names[::-1]}))  # rows are joined by name
     assert extract.main(line) == 0
     protocol = load_protocol(str(tmp_path / "digits" / "digits.yaml"))
     found = load_images(protocol.data, tmp_path).texts

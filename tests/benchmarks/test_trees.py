@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,3 +132,9 @@ def test_a_turned_photograph_is_turned_upright(tree: Path) -> None:
     upright = load(tree).train[0]
     assert (upright[:, -1] == 255).all()
     assert (upright[:, 0] == 0).all()
+
+
+def test_a_name_that_is_no_text_is_named(tree: Path) -> None:
+    (tree / "train/1/train.png").rename(tree / "train/1" / os.fsdecode(b"a\xff.png"))
+    with pytest.raises(DataError, match=r"a\\udcff\.png': this name is no text in UTF-8; rename it$"):
+        load(tree)

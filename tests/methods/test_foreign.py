@@ -101,6 +101,8 @@ WRONG = {
     "peeks": "ImportError: may not import benchmarks",
     "large": "cannot take images of data.size 8 with 1 channels",
     "states": "feature_dim says 7, and it returns 64 features",
+    "seeds": r"seeds\.py: RuntimeError: it seeds torch's generator",
+    "loads": "module:loads has the same values under every seed; if they come from a file, name it with weights",
 }
 FLAT = "nn.Sequential(nn.Flatten(), nn.Linear(64, 4){})"
 FILES = {
@@ -113,6 +115,8 @@ FILES = {
     "peeks": "import benchmarks.running",
     "large": "return nn.Sequential(nn.Flatten(), nn.Linear(784, 4))",
     "states": "net = nn.Sequential(nn.Flatten()); net.feature_dim = 7; return net",
+    "seeds": f"import torch; torch.manual_seed(0); return {FLAT.format('')}",
+    "loads": f"net = {FLAT.format('')}; net[1].weight.data.fill_(1); net[1].bias.data.zero_(); return net",
 }
 
 
@@ -159,6 +163,13 @@ def test_a_file_is_known_by_its_source(folder: Path, tiny: Protocol, tmp_path: P
     with pytest.raises(UsageError, match=r"small\.py is not the file with the source"):
         check_backbone(first)
     assert on_small(tiny).backbone.source != first.backbone.source
+    for line in ("from methods.widths import WIDTH", "from .widths import WIDTH", "from . import widths", "import methods.widths"):
+        (folder / "small.py").write_text(SMALL.replace("from methods._widths import WIDTH", line))
+        sources = set()
+        for width in (3, 4):  # a name that does not begin with _ is a helper, too
+            (folder / "widths.py").write_text(f"WIDTH = {width}\n")
+            sources.add(on_small(tiny).backbone.source)
+        assert len(sources) == 2, line
     assert "small" not in method_names()
     assert "small" not in listing()
 

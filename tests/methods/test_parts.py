@@ -151,6 +151,12 @@ def test_weights_of_a_file_are_loaded_or_refused_by_name(tmp_path: Path) -> None
             (tmp_path / name).write_bytes(content)
             with pytest.raises(ValueError, match=f"{name} {said}"):
                 build_backbone("conv2", 1, tmp_path / name)
+    (tmp_path / "bad.pth").write_bytes(b"a" * 64)  # torch's unpickler ends in an IndexError
+    with pytest.raises(ValueError, match=r"bad\.pth is no file of tensors alone"):
+        build_backbone("conv2", 1, tmp_path / "bad.pth")
+    torch.save({**small.state_dict(), "blocks.0.weight": torch.full((64, 1, 3, 3), torch.nan)}, tmp_path / "nan.pth")
+    with pytest.raises(ValueError, match=r"nan\.pth: blocks\.0\.weight holds numbers that are not finite"):
+        build_backbone("conv2", 1, tmp_path / "nan.pth")
     torch.save({"epoch": 3, "model": small.state_dict()}, tmp_path / "whole.pth")
     with pytest.raises(ValueError, match="holds more than tensors by name"):
         build_backbone("conv2", 1, tmp_path / "whole.pth")

@@ -54,7 +54,7 @@ VALID: dict[str, Any] = {  # every key there is
     "backbone": {
         "name": "module:own",
         "pretrained": "imagenet",
-        "weights": {"file": "own.pth", "sha256": "0" * 64, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
+        "weights": {"file": "own.pth", "sha256": "0" * 64, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "novel_seen": "no"},
         "source": "0" * 64,
     },
     "recipes": {
@@ -250,7 +250,6 @@ def test_number_that_is_not_finite(path: Path_, value: Any, number: float, tmp_p
         (("data", "source"), "cifar10", "cifar100"),
         (("data", "channels"), 2, "3"),
         (("sessions", "shots"), "al", "all"),
-        (("backbone", "pretrained"), "imagnet", "imagenet"),
         (("augment", "autoaugment"), "cifar100", "cifar10"),
         (("recipes", "paper", "schedule"), "steps", "step"),
         (("recipes", "paper", "schedule"), "cosin", "cosine"),

@@ -14,7 +14,7 @@ import yaml
 
 from methods.contract.registry import method_names, read_entry
 from methods.parts.backbones import BACKBONES
-from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, printed, protocol_names
+from protocols import ProtocolError, load_protocol, load_published, load_published_study, loading, printed, printed_beside, protocol_names
 from protocols.printed import PublishedRow
 from protocols.study import load_study
 
@@ -319,3 +319,16 @@ def test_a_printed_study_that_is_no_mapping(text: str, tmp_path: Path, monkeypat
     (tmp_path / "published" / "studies" / "mine.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ProtocolError, match="mapping"):
         load_published_study("mine")
+
+
+def test_rows_stand_beside_no_other_data_or_sessions() -> None:
+    """A copy of a shipped file with a folder of one's own in it keeps the name, and would be judged by the paper's figures."""
+    cifar = load_protocol("cifar100")
+    assert printed_beside(cifar) == load_published("cifar100") != ()
+    own = cifar.model_copy(update={"data": cifar.data.model_copy(update={"source": "folder", "path": "digits"})})
+    assert printed_beside(own) == ()
+    assert printed_beside(own.model_copy(update={"name": "mine", "printed": "cifar100"})) == load_published("cifar100"), "it says so"
+    fewer = cifar.model_copy(update={"sessions": cifar.sessions.model_copy(update={"way": 1})})
+    assert printed_beside(fewer) == printed_beside(fewer.model_copy(update={"name": "mine", "printed": "cifar100"})) == ()
+    for name in ("cub200-resnet18b", "cub200-features", "cub200-lite0", "miniimagenet-32"):
+        assert printed_beside(load_protocol(name)) != ()

@@ -6,18 +6,19 @@ Rows have ids, and the order of these is the order of the images: rows in anothe
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from benchmarks.data.sources.raw import Found, RawPart, RawSet, TextVectors, fingerprint_files
+from benchmarks.data.sources.raw import Found, RawPart, RawSet, fingerprint_files
+from benchmarks.data.sources.texts import Texts, checked_texts, text_tensors
+from benchmarks.data.sources.vectors import SIDECAR, check_lengths, check_vectors
 from benchmarks.system.errors import DataError, NotHereError
 from benchmarks.system.files import sha256_file
 from protocols.data import Data
@@ -26,13 +27,10 @@ from protocols.fields import MOST_CLASSES, Line, Sha256, Strict, once_each
 from protocols.messages import explain, first_line
 from protocols.reading import short
 
-FILE, SIDECAR = "features.safetensors", "features.json"
+FILE = "features.safetensors"
 PARTS = ("train", "test")
-TEXT, DESCRIPTIONS = "text", "descriptions"
 MOST_BYTES = 2**26
 """Of a sidecar, which holds little more than names of classes."""
-ROUNDING = 1e-3
-"""Largest distance from 1 of the length of a normalised feature."""
 
 
 class Origin(Strict):
@@ -40,25 +38,6 @@ class Origin(Strict):
 
     name: Line
     sha256: Sha256
-
-
-class Texts(Strict):
-    """How the text vectors were made. A prompt longer than the context would have been cut, and is refused.
-
-    `descriptions` says who described the classes, such as a language model's name; None where there are prompts alone.
-    """
-
-    tokenizer: Line
-    templates: Annotated[tuple[Line, ...], Field(min_length=1)]
-    context: int = Field(ge=1)
-    longest: int = Field(ge=1, description="tokens of the longest prompt or description")
-    descriptions: Line | None = None
-
-    @model_validator(mode="after")
-    def _nothing_is_cut(self) -> Self:
-        if self.longest > self.context:
-            raise ValueError(f"a prompt of {self.longest} tokens is cut to the context of {self.context}; shorten it")
-        return self
 
 
 class Sidecar(Strict):
@@ -132,73 +111,20 @@ def checked(tensors: dict[str, NDArray[Any]], sidecar: Sidecar, width: int) -> R
     ids = {part: ids_of(part, tensors) for part in PARTS}
     if len({*ids["train"], *ids["test"]}) != len(ids["train"]) + len(ids["test"]):
         raise ValueError("two rows have the same id")
-    check_lengths(np.concatenate([tensors[part] for part in PARTS]), sidecar.features.l2)
+    for part in PARTS:
+        check_lengths(part, tensors[part], sidecar.features.l2)
     parts: dict[str, RawPart] = {}
     for part in PARTS:
         labels = tensors[f"{part}_labels"]
         if labels.dtype != np.int64 or not (labels.min(initial=0) >= 0 and labels.max(initial=0) < classes):
             raise ValueError(f"{part}_labels must be int64 from 0 to {classes - 1}, one of the {classes} class names each")
-        order = np.array(sorted(range(len(labels)), key=ids[part].__getitem__), dtype=np.int64)
+        numbers = [number_of(name) for name in ids[part]]
+        if len(set(numbers)) != len(numbers):
+            raise ValueError(f"{part}: two ids begin with the same number")
+        order = np.argsort(np.array(numbers, dtype=np.int64))
         parts[part] = RawPart(tensors[part][order], labels[order])
-    keys = [name.partition(" ")[2] for name in sorted(ids["train"])] if sidecar.ordered else None
+    keys = names_in_order(ids["train"]) if sidecar.ordered else None
     return RawSet(sidecar.class_names, parts["train"], parts["test"], keys, texts)
-
-
-def text_tensors(texts: Texts | None) -> set[str]:
-    """Names of the tensors that hold text vectors."""
-    return set() if texts is None else {TEXT} if texts.descriptions is None else {TEXT, DESCRIPTIONS}
-
-
-def checked_texts(tensors: dict[str, NDArray[Any]], classes: int, width: int) -> TextVectors:
-    """The text vectors in these tensors, of any length but 0: who compares them divides by it. Raises ValueError."""
-    described = tensors.get(DESCRIPTIONS)
-    check_vectors(TEXT, tensors[TEXT], (classes, width))
-    if described is not None:
-        check_vectors(DESCRIPTIONS, described, (classes, max(1, described.shape[1] if described.ndim == 3 else 1), width))
-    for name in {TEXT, DESCRIPTIONS} & tensors.keys():
-        if not np.linalg.norm(tensors[name], axis=-1).all():
-            raise ValueError(f"{name} holds a vector of length 0, which has no direction")
-    return TextVectors(tensors[TEXT], described)
-
-
-def read_texts(files: Sequence[Path], classes: int, width: int) -> tuple[dict[str, NDArray[Any]], Texts]:
-    """Text vectors to be stored beside features, and how they were made, from a file of tensors and one of JSON. Raises DataError."""
-    vectors, facts = files
-    try:
-        said = Texts.model_validate(json.loads(facts.read_text(encoding="utf-8")))
-        tensors = load_file(vectors)
-    except ValidationError as error:
-        raise DataError(f"{facts}: {explain(error, Texts)}") from None
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(f"{facts} or {vectors} cannot be read ({type(error).__name__}: {first_line(error)})") from None
-    if tensors.keys() != text_tensors(said):
-        raise DataError(f"{vectors}: must hold {', '.join(sorted(text_tensors(said)))}, and holds {', '.join(sorted(tensors))}")
-    try:
-        checked_texts(tensors, classes, width)
-    except ValueError as error:
-        raise DataError(f"{vectors}: {first_line(error)}") from None
-    return tensors, said
-
-
-def check_vectors(name: str, vectors: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raises ValueError unless these are finite float32 vectors of the shape."""
-    if vectors.dtype != np.float32:
-        raise ValueError(f"{name} must be float32, and is {vectors.dtype}: lengths overflow in less")
-    if vectors.shape != shape:
-        raise ValueError(
-            f"{name} must have the shape {list(shape)} (data.channels is the number of a feature), and has {list(vectors.shape)}"
-        )
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
-
-
-def check_lengths(vectors: NDArray[np.float32], l2: bool) -> None:
-    """Raises ValueError unless all vectors have length 1, where that is said, and else not all."""
-    off = np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1).max(initial=0)
-    if l2 and off > ROUNDING:
-        raise ValueError(f"{SIDECAR} says l2: true, and a feature's length is {off:.3g} away from 1")
-    if not l2 and off <= ROUNDING:
-        raise ValueError(f"{SIDECAR} says l2: false, and every feature has length 1")
 
 
 def ids_of(part: str, tensors: dict[str, NDArray[Any]]) -> list[str]:
@@ -209,6 +135,22 @@ def ids_of(part: str, tensors: dict[str, NDArray[Any]]) -> list[str]:
             f"{part}, {part}_labels and {part}_ids must have a row each for the same {count} images; ids are uint8 [N, length]"
         )
     return [bytes(row).rstrip(b"\0").decode() for row in rows]
+
+
+def number_of(name: str) -> int:
+    """The number of an image, with which its id begins. Raises ValueError."""
+    number = name.partition(" ")[0]
+    if not (number.isdecimal() and number.isascii() and len(number) <= 18):
+        raise ValueError(f"the id {short(name)} does not begin with the number of its image, and a space if a name follows")
+    return int(number)
+
+
+def names_in_order(ids: list[str]) -> list[str]:
+    """The files' names, which follow the numbers, in the order of these. Raises ValueError where one is missing."""
+    names = [name.partition(" ")[2] for name in sorted(ids, key=number_of)]
+    if not all(names):
+        raise ValueError("ordered: true, and an id has no name of a file after its number")
+    return names
 
 
 def packed_ids(ids: list[str]) -> NDArray[np.uint8]:

@@ -89,7 +89,10 @@ def fingerprint_files(root: Path, files: Sequence[Path]) -> str:
         facts = file.stat()
         if not stat.S_ISREG(facts.st_mode):  # reading a pipe would block forever
             raise DataError(f"{file}: is not a file; remove it")
-        digest.update(f"{file.relative_to(root).as_posix()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        try:
+            digest.update(f"{file.relative_to(root).as_posix()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        except UnicodeEncodeError:
+            raise DataError(f"{str(file)!a}: this name is no text in UTF-8; rename it") from None
     return digest.hexdigest()
 
 
