@@ -125,12 +125,17 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     if options.force and options.reproduce is not None:
         raise UsageError("--reproduce takes runs that are done, and with --force none is; leave --force out")
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
+    elsewhere = {name: getattr(options, name) for name in ("workers", "slurm", "ray")}
+    elsewhere["executor"] = None if options.executor == "local" else options.executor
+    needless = [f"--{name}" for name, value in elsewhere.items() if value not in (None, [])]
     if not (options.report_only or options.export is not None):
         choices["study"] = options.study
     chosen = [f"--{name}" for name, value in choices.items() if value not in (None, [], False)]
     for mode, asked in modes.items():
         if asked and chosen:
             raise UsageError(f"{mode} cannot choose among runs, it takes all that are there; leave {' and '.join(chosen)} out")
+        if asked and needless:
+            raise UsageError(f"{mode} runs nothing; leave {' and '.join(needless)} out")
 
 
 def run(options: argparse.Namespace, protocol: Protocol) -> int:
@@ -169,7 +174,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     try:
         write_pages(options, protocol)
     finally:  # also if the tables cannot be written
-        print(f"{outcome.done} runs done, {outcome.skipped} were there already, {outcome.failed} failed")
+        print(outcome)
     return FAILED if outcome.failed else DONE
 
 

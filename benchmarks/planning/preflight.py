@@ -38,9 +38,12 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
     try:
         for folder in (settings.results, settings.data_root):
             folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=settings.results).close()
     except OSError as error:
-        raise StorageError.of(Path(error.filename or settings.results), error) from None
+        raise StorageError.of(Path(error.filename or folder), error) from None
+    try:
+        tempfile.TemporaryFile(dir=settings.results).close()
+    except OSError as error:  # which names a file of its own
+        raise StorageError.of(settings.results, error) from None
     images = checked_images(protocol, runs, settings)
     for line in (*small_maps(protocol), *images.notes, *equal_pictures(images)):
         print(line, file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from benchmarks.records.schema import Record
+from benchmarks.system.files import read_bytes
 from protocols.fields import Strict
 
 Amount = Annotated[float, Field(ge=0, le=1e12)]
@@ -38,6 +39,6 @@ class Costs(Strict):
 def costs_of(record: Record) -> Costs | None:
     """The costs stored beside a record; None if the file is missing or damaged."""
     try:
-        return Costs.model_validate(json.loads(record.beside(".cost.json").read_bytes()))
+        return Costs.model_validate(json.loads(read_bytes(record.beside(".cost.json"))))
     except (OSError, ValueError, RecursionError):
         return None

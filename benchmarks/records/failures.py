@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records.identity import Identity
+from benchmarks.system.files import read_bytes
 from protocols.reading import plain
 
 
@@ -43,7 +44,7 @@ def read_failure(path: Path) -> FailedRun:
     """Reads a failed run's note. If it is damaged, its path still says which run failed."""
     folder, seed = path.parent, int(re.sub(r"\D", "", path.name) or 0)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
         variant, error = plain(str(content["variant"])), plain(str(content["error"]))
         identity = Identity.model_validate(content["identity"]) if "identity" in content else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -86,7 +86,7 @@ def is_later(version: Any) -> bool:
 def refuse_later(path: Path) -> None:
     """Raises RecordError if this file is a record of a later release; such a record is never replaced."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return
     if isinstance(content, dict) and is_later(content.get("schema_version")):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from benchmarks.records.reading import to_json
 from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
+from benchmarks.system.files import read_bytes
 from protocols.fields import Strict
 from protocols.messages import explain
 
@@ -38,7 +39,7 @@ def read_trace(record: Record, probe: str) -> dict[str, Any]:
     """The numbers of a trace. Raises RecordError if it is missing, damaged, or of another record or version of the probe."""
     path = record.path.parent / probe / record.path.name
     try:
-        trace = Trace.model_validate(json.loads(path.read_bytes()))
+        trace = Trace.model_validate(json.loads(read_bytes(path)))
     except OSError:
         raise RecordError(f"{path}: no such trace; run the study again") from None
     except ValidationError as error:

@@ -25,7 +25,7 @@ from benchmarks.report.provenance import provenance
 from benchmarks.report.section import Section, slug
 from benchmarks.report.sections import make_sections
 from benchmarks.report.tables import last_block, markdown, session_blocks, widths
-from benchmarks.report.write import backbone_lines, notes, study_page, written
+from benchmarks.report.write import as_text, backbone_lines, notes, study_page, written
 from benchmarks.system.errors import RecordError
 from protocols import load_published_study
 from protocols.printed import PublishedStudy
@@ -99,12 +99,12 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
             paths += files
         wanting += material.faults
         lines += ["### What these numbers stand on", "", *provenance(section)]
-    lines += notes("Runs that failed, and are in no mean", [str(run) for run in content.failed])
+    lines += notes("Runs that failed, and are in no mean", as_text(content.failed))
     lines += notes("Traces that are wanting, and are in no figure", wanting)
     for page, others in by_page(protocol, content.other).items():
         lines += notes(f"Other settings, on [{page}.md]({page}.md)", [section.name for section in others])
     lines += notes("Variants that are not clear, and are in no table", unclear(study, content.records))
-    lines += notes("Records that cannot be used, and are in no mean", content.faults)
+    lines += notes("Records that cannot be used, and are in no mean", as_text(content.faults))
     return [written(study_page(protocol, study.name, results), lines), *paths]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,8 +101,8 @@ def write_page(
     """Writes a page that begins with `lines` and closes with `end`, and the pages beside it."""
     lines = [*lines, *other_lines(shown.other)]
     lines += notes("Studies of these methods' parameters", [study_line(protocol, name) for name in sorted(shown.studies)])
-    lines += notes("Runs that failed, and are in no mean", [str(failed) for failed in found.failures])
-    lines += notes("Records that cannot be used, and are in no mean", found.faults)
+    lines += notes("Runs that failed, and are in no mean", as_text(found.failures))
+    lines += notes("Records that cannot be used, and are in no mean", as_text(found.faults))
     sections = [*shown.current, *shown.other]
     table = written(results / f"{page.name}.md", [*lines, *end])
     return [table, *write_matrices(page, sections, results), *write_costs(page, sections, results)]
@@ -175,6 +176,11 @@ def other_lines(sections: Sequence[Section]) -> list[str]:
 
 def notes(title: str, lines: Sequence[str]) -> list[str]:
     return ["", f"## {title}", "", *(f"- {line}" for line in lines)] if lines else []
+
+
+def as_text(lines: Iterable[object]) -> list[str]:
+    """Lines that others wrote, such as a method's error, so that Markdown shows them and takes nothing in them for its own."""
+    return [re.sub(r"([\\`<]|\[(?=[^\]]*\]\())", r"\\\1", str(line)) for line in lines]
 
 
 def write_matrices(page: Page, sections: Sequence[Section], results: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmarks.planning.costs import seconds_before
 from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.preflight import with_precision
+from benchmarks.records.costs import costs_of
 from benchmarks.records.identity import Identity
 from benchmarks.sweeping.processes import in_processes
 from benchmarks.sweeping.progress import Progress
@@ -25,11 +26,16 @@ RunElsewhere = Callable[[Task, Sequence[Identity], Progress], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Numbers of runs that were done before the sweep (`skipped`), done by it, and failed."""
+    """Numbers of runs that were done before the sweep (`skipped`), done by it, failed, and done by another process meanwhile."""
 
     skipped: int
     done: int
     failed: int
+    elsewhere: int = 0
+
+    def __str__(self) -> str:
+        beside = f", {self.elsewhere} by another process" if self.elsewhere else ""
+        return f"{self.done} runs done{beside}, {self.skipped} were there already, {self.failed} failed"
 
 
 def sweep(
@@ -74,4 +80,6 @@ def sweep(
     for run in failed:
         if (run.variant, run.seed) in progress.ended_runs and not task.store.path(run, ".failed.json").exists():
             progress.note(f"{run.variant} seed {run.seed}: another process has replaced or removed its record; run the same command again")
-    return Outcome(len(runs) - len(missing), len(missing) - len(failed), len(failed))
+    done = [record for run in missing if (record := ledger.record(run)) is not None]
+    elsewhere = sum((costs := costs_of(record)) is not None and costs.sweep not in (None, task.sweep) for record in done)
+    return Outcome(len(runs) - len(missing), len(missing) - len(failed) - elsewhere, len(failed), elsewhere)

@@ -137,7 +137,10 @@ def time_of(folder: Path) -> float:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file that another node may just replace: a stale handle is opened again. Raises OSError."""
+    """The content of a file that another node may just replace: a stale handle is opened again. Raises OSError, also for what is no file:
+    reading a pipe would wait for ever."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "is not a file", str(path))
     for _ in range(STALE_READS - 1):
         try:
             return path.read_bytes()

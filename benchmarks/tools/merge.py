@@ -1,7 +1,7 @@
 """Takes over the records of another results folder: `run_all.py --merge OTHER_RESULTS`.
 
 Each record is checked as `--verify` checks it. One that does not hold, or that differs from the record of its run here, is refused by
-name; nothing here is replaced.
+name; no record here is replaced. What a record here lacks of what belongs to it, predictions or traces, comes from the other folder.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmarks.records.costs import costs_of
 from benchmarks.records.predictions import kept_predictions
+from benchmarks.records.reading import refuse_later
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store, stores_below
-from benchmarks.system.errors import UsageError
+from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.files import locked, remove, write_atomic
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import Expected, expected_of, predictions_fault, split_fault, trace_fault
@@ -25,10 +26,12 @@ from protocols.schema import Protocol
 
 @dataclass
 class Merged:
-    """What became of the records: how many were taken over or were here already, and a line for each that was refused."""
+    """What became of the records: how many were taken over or were here already, how many files beside the latter were added, and a line
+    for each that was refused."""
 
     new: int = 0
     here: int = 0
+    beside: int = 0
     refused: list[str] = field(default_factory=list)
 
 
@@ -43,7 +46,10 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
     if other.resolve() == settings.results:
         raise UsageError(f"--merge {plain(str(other))}: is the results folder itself; name another, or another --results")
     merged, notes = Merged(), []
+    own = settings.results.resolve()
     for store in stores_below(other):
+        if store.root.resolve().is_relative_to(own):  # the results folder lies in the other one, and is not merged into itself
+            continue
         target = Store(settings.results / store.root.parent.relative_to(other))
         for name in store.protocols():
             if is_of(name, protocol):
@@ -51,7 +57,9 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
     if not merged.new + merged.here + len(merged.refused):
         raise UsageError(f"--merge {plain(str(other))}: no records{f' of {protocol.name}' if protocol else ''} in it")
     counted = f"{merged.new} records taken over, {merged.here} were here already, {len(merged.refused)} refused"
-    if merged.new:
+    if merged.beside:
+        counted += f"; {merged.beside} predictions and traces of records that were here added"
+    if merged.new or merged.beside:
         counted += "; --report-only writes the tables anew"
     return "\n".join([*notes, *(f"  REFUSED {line}" for line in merged.refused), counted]), len(merged.refused)
 
@@ -59,63 +67,101 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
 def merge_one(store: Store, target: Store, name: str, given: Protocol | None, settings: Settings, merged: Merged) -> list[str]:
     """Takes over the records of one protocol. Returns a line if they cannot be compared with the splits of their seeds."""
     records, faults, _ = store.load(name)
-    merged.refused += faults
+    merged.refused += [plain(f"{store.root}/{fault.removesuffix('; remove it and run again')}") for fault in faults]
     expected, why = expected_of(name, given, settings)
     if expected is not None and records and expected.found[0] is None:
         why = expected.found[1]
     for record in records:
-        refusal = next(faults_of(store, target, record, expected), None) or take_over(store, target, record)
-        if refusal == HERE:
-            merged.here += 1
-        elif refusal is not None:
-            merged.refused.append(plain(f"{record.path.relative_to(store.root)}: {refusal}"))
+        try:
+            added = take_over(store, target, record, expected)
+        except RefusedError as error:
+            merged.refused.append(plain(f"{record.path}: {error}"))
         else:
-            merged.new += 1
+            merged.new += added is None
+            merged.here += added is not None
+            merged.beside += added or 0
     return [f"{name}: not compared with the splits of their seeds: {why}"] if why and records else []
 
 
-HERE = "it is here already"
+class RefusedError(Exception):
+    """Why a record is not taken over."""
 
 
-def take_over(store: Store, target: Store, record: Record) -> str | None:
-    """Copies a sound record, unless its run is being done here or was done here meanwhile: then returns that."""
+def take_over(store: Store, target: Store, record: Record, expected: Expected | None) -> int | None:
+    """Copies a sound record and returns None; if it is here already, copies what it lacks, and returns the number of files.
+
+    Raises RefusedError for a record that is not sound, whose run has another result here, or is being done here; StorageError.
+    """
     place = target.root / record.path.relative_to(store.root)
+    here = in_its_place(target, record, place)
+    lacking = [path for path in belongings(record) if not beside(path, record, here or place).exists()]
+    if here is not None and not lacking:
+        return 0
+    for fault in faults_of(store, record, expected):
+        raise RefusedError(fault)
     with locked(place.with_suffix(".lock"), wait=False) as mine:
-        refusal = next(in_its_place(store, target, record), None) if mine else "this run is being done here"
-        if refusal is None:
+        if not mine:
+            raise RefusedError("this run is being done here")
+        here = in_its_place(target, record, place)
+        if here is None:
             copy(record, place)
-    return refusal
+            return None
+        for path in lacking:
+            write_atomic(beside(path, record, here), path.read_bytes())
+    return len(lacking)
 
 
-def in_its_place(store: Store, target: Store, record: Record) -> Iterator[str]:
-    """What is here where the record would be."""
+def in_its_place(target: Store, record: Record, place: Path) -> Path | None:
+    """Where this record is already; None if it is not. Raises RefusedError for another one there, or a file that is none."""
     here = target.find(record.identity)
     if here is not None:
-        same = here.model_dump(exclude={"schema_version"}) == record.model_dump(exclude={"schema_version"})
-        yield HERE if same else f"its run has another result here, {here.path.relative_to(target.root)}; remove one of the two"
-    elif (target.root / record.path.relative_to(store.root)).exists():
-        yield "a file that is no usable record is in its place here; remove that"
+        if here.model_dump(exclude={"schema_version"}) != record.model_dump(exclude={"schema_version"}):
+            raise RefusedError(f"its run has another result here, {here.path}; remove one of the two")
+        return here.path
+    try:
+        refuse_later(place)
+    except RecordError as error:
+        raise RefusedError(str(error)) from None
+    if place.exists():
+        raise RefusedError(f"a file that is no usable record is in its place, {place}; remove that")
+    return None
 
 
-def faults_of(store: Store, target: Store, record: Record, expected: Expected | None) -> Iterator[str]:
-    """Reasons not to take over a record."""
-    yield from in_its_place(store, target, record)
+def faults_of(store: Store, record: Record, expected: Expected | None) -> Iterator[str]:
+    """What `--verify` would find."""
     packed = kept_predictions(record)
     yield from [] if packed is None else predictions_fault(record, packed)
-    for path in record.path.parent.glob(f"*/{record.path.name}"):
+    for path in traces(record.path):
         yield from trace_fault(store, record, path.parent.name)
     if expected is not None and (images := expected.found[0]) is not None:
         yield from split_fault(expected, record, images) or []
 
 
+def traces(path: Path) -> list[Path]:
+    """The traces beside the record at this path."""
+    return sorted(path.parent.glob(f"*/{path.name}"))
+
+
+def belongings(record: Record) -> list[Path]:
+    """Predictions and traces beside a record."""
+    packed = [] if kept_predictions(record) is None else [record.beside(".npz")]
+    return packed + traces(record.path)
+
+
+def beside(path: Path, record: Record, place: Path) -> Path:
+    """Where what lies at `path` beside a record lies beside one at `place`."""
+    inner = path.relative_to(record.path.parent).parent
+    return place.parent / inner / f"{place.stem}{path.suffix}"
+
+
 def copy(record: Record, place: Path) -> None:
-    """Copies a record to this path, after all that belongs to it. Raises StorageError."""
-    if (packed := kept_predictions(record)) is not None:
-        write_atomic(place.with_suffix(".npz"), packed)
+    """Copies a record to this path, after all that belongs to it; what lies there of another goes. Raises StorageError."""
+    for left in (place.with_suffix(".npz"), place.with_suffix(".cost.json"), *traces(place)):
+        remove(left)
+    for path in belongings(record):
+        write_atomic(beside(path, record, place), path.read_bytes())
     if costs_of(record) is not None:
         write_atomic(place.with_suffix(".cost.json"), record.beside(".cost.json").read_bytes())
-    for path in record.path.parent.glob(f"*/{record.path.name}"):
-        write_atomic(place.parent / path.parent.name / place.name, path.read_bytes())
     write_atomic(place, record.path.read_bytes())
     for suffix in (".failed.json", ".failed.txt"):
         remove(place.with_suffix(suffix))

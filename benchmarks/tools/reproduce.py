@@ -43,8 +43,8 @@ def reproduce(
         raise RecordError(f"{ledger.store.root}: none of these {len(runs)} runs is done, so there is nothing to reproduce")
     drawn = random.SystemRandom().sample(done, min(count, len(done)))
     wanted = [run_of_record(record, runs) for record in drawn]
-    check_before_training(protocol, wanted, settings)
     with kept_with_failures() as folder:
+        check_before_training(protocol, wanted, replace(settings, results=folder))
         store = Store(folder)
         sweep(protocol, wanted, replace(settings, results=folder, own_bases=None), workers, Progress(), Ledger(store))
         lines, faults = [], 0

@@ -89,7 +89,8 @@ def verify_one(store: Store, name: str, given: Protocol | None, settings: Settin
             fault = split_fault(expected, record, images)
             elsewhere += fault is None
             wrong += fault or []
-        faults += [f"{record.path.relative_to(store.root)}: {fault}; remove it and run again" for fault in wrong]
+        mend = "; remove it and run again"
+        faults += [f"{record.path.relative_to(store.root)}: {fault}{'' if '; remove' in fault else mend}" for fault in wrong]
     unsealed = sum(record.schema_version == 1 for record in records)
     where = "" if store.root.parent == settings.results else f" in {store.root.parent.relative_to(settings.results)}/"
     lines = [
@@ -124,7 +125,7 @@ def trace_fault(store: Store, record: Record, probe: str) -> Iterator[str]:
 
 def predictions_fault(record: Record, packed: bytes) -> list[str]:
     if not are_of(packed, record):
-        return ["the predictions beside it are not those of this run"]
+        return [f"the predictions beside it are not those of this run; remove {record.beside('.npz').name}"]
     try:
         counts = recount(packed)
     except ValueError as error:

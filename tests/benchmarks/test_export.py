@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import blocks, write, write_report, write_study
 from benchmarks.report.paper import writing
-from benchmarks.system.errors import RecordError, UsageError
+from benchmarks.system.errors import RecordError, StorageError, UsageError
 from benchmarks.tools.export import export_protocol, export_study
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
@@ -140,6 +141,21 @@ def test_parquet_or_one_line_that_says_what_to_install(hand: Protocol, results: 
     with pytest.raises(UsageError, match=r"^--export parquet: needs pyarrow, .*`pip install pyarrow`") as caught:
         list(export_protocol(hand, results, "parquet"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_under_tensorboard_is_named(hand: Protocol, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logger writes in a thread of its own, and its error names no file."""
+    [folder] = export_protocol(hand, results, "tensorboard")
+    before = sorted(path.name for path in folder.rglob("*"))
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("benchmarks.tools.tensorboard.write_runs", full)
+    with pytest.raises(StorageError, match=f"^{folder}: cannot be written"):
+        list(export_protocol(hand, results, "tensorboard"))
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_tensorboard_gets_the_curves_of_every_run(hand: Protocol, results: Path) -> None:

@@ -22,6 +22,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.stated import stated_version
 from benchmarks.records.store import Store
 from benchmarks.report import write, write_report
+from benchmarks.report.write import as_text
 from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
@@ -96,6 +97,13 @@ def story(results: Path, save: Save, make_identity: MakeIdentity) -> Path:
 def text_of(protocol: Protocol, results: Path) -> str:
     """The page, each paragraph and each bullet in one line."""
     return unbroken(write_report(protocol, results)[0].read_text(encoding="utf-8"))
+
+
+def test_what_others_wrote_stays_text() -> None:
+    """A method's error may hold HTML, a link or code; a variant's brackets stay as they are."""
+    said = "crash:default[lr=0.1] seed 0 (a.b): RuntimeError: <img src=x onerror=alert(1)> `x` [a](http://b)"
+    escaped = r"crash:default[lr=0.1] seed 0 (a.b): RuntimeError: \<img src=x onerror=alert(1)> \`x\` \[a](http://b)"
+    assert as_text([said]) == [escaped]
 
 
 def test_golden(hand: Protocol, story: Path) -> None:

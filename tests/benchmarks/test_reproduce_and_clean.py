@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
 
 from benchmarks.cli.main import main
+from benchmarks.planning import preflight
 from benchmarks.records.costs import Costs
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
@@ -33,6 +36,19 @@ def test_the_same_code_gives_the_same_bytes(asked: list[str], tmp_path: Path, ca
     assert main([*asked, "--reproduce", "3"]) == 0
     assert capsys.readouterr().out.startswith("proto:raw_mean seed 0 (fast.paper): equal bytes\n")
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()} == before
+
+
+def test_an_archive_that_cannot_be_written_is_reproduced(asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written there; `--reproduce` used to try whether it could be."""
+    honest = preflight.tempfile.TemporaryFile
+
+    def refused(*args: Any, **options: Any) -> Any:
+        if Path(options["dir"]).is_relative_to(tmp_path / "results"):
+            raise OSError(errno.EROFS, "Read-only file system", f"{options['dir']}/tmp123")
+        return honest(*args, **options)
+
+    monkeypatch.setattr(preflight.tempfile, "TemporaryFile", refused)
+    assert main([*asked, "--reproduce", "1"]) == 0
 
 
 def test_other_code_is_found_out(asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

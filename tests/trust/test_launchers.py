@@ -66,6 +66,9 @@ def test_two_launchers_share_the_work(pair: Pair, alone: Tree) -> None:
     done = [run for end in ended for run in end.done]
     assert len(done) == len(set(done)) == RUNS, done
     assert [end.err.count("done by another process") for end in ended] == [RUNS - len(end.done) for end in ended]
+    for end in ended:
+        beside = f", {RUNS - len(end.done)} by another process" if len(end.done) < RUNS else ""
+        assert f"\n{len(end.done)} runs done{beside}, 0 were there already, 0 failed" in end.out
     assert bases_trained(pair.command.results) == list(SEEDS)
     assert_finished(pair.command.results, alone)
 
