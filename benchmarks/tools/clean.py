@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.records.store import Store, stores_below
+from benchmarks.report.html import kept
 from benchmarks.report.sections import make_sections
 from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings, add_options
@@ -21,7 +22,11 @@ def parser(program: str) -> argparse.ArgumentParser:
         description="Remove what may be removed. Name what: nothing is removed by default.",
         allow_abbrev=False,
     )
-    p.add_argument("--caches", action="store_true", help="base models and features; decoded images and kernels in the data root")
+    p.add_argument(
+        "--caches",
+        action="store_true",
+        help="base models, features, decoded images and kernels, and what is kept for the offline page",
+    )
     p.add_argument("--failures", action="store_true", help="notes of failed runs")
     p.add_argument("--records", action="store_true", help="records and predictions of settings that no protocol has any more")
     p.add_argument("--dry-run", action="store_true", help="list them only")
@@ -54,6 +59,7 @@ def caches(settings: Settings) -> Iterator[Path]:
     bases = settings.bases
     if bases.is_dir():
         yield from (path for path in bases.iterdir() if path.name != "taken" and path.suffix != ".lock")
+    yield from (path for path in [settings.results / kept.FOLDER] if path.is_dir())
     yield from (path for name in (".cache", ".compiled") if (path := settings.data_root / name).is_dir())
 
 

@@ -25,7 +25,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import blocks, html, write_report
 from benchmarks.report.command import command_of, repeating
-from benchmarks.report.html import index
+from benchmarks.report.html import index, kept
 from benchmarks.report.tables import escaped
 from benchmarks.system.settings import Settings
 from protocols import load_protocol
@@ -346,3 +346,42 @@ def test_the_committed_page_in_a_browser(tmp_path: Path) -> None:
         assert len(browser.js(LABELS)) > 80
         assert browser.js("return document.querySelectorAll('#chart [aria-label=dot] *').length") > 20
         assert browser.console() == []
+
+
+# What is kept of it ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_told_anew_only_where_something_has_changed(hand: Protocol, story: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command writes the page over all protocols of a folder, and most of them have not changed."""
+    first = page_of(story, hand)
+    asked: list[str] = []
+    honest = index.told_of_one
+
+    def told(protocol: Protocol, *others: Any) -> dict[str, Any]:
+        asked.append(protocol.name)
+        return honest(protocol, *others)
+
+    monkeypatch.setattr(index, "told_of_one", told)
+    assert page_of(story, hand) == first and asked == []
+    next(story.rglob("seed00.cost.json")).touch()
+    assert page_of(story, hand) == first and asked == ["hand"]
+    assert page_of(story, hand.model_copy(update={"title": "Another"})) != first and asked == ["hand"] * 2
+    next(story.rglob("seed00.npz")).unlink()
+    assert (first := page_of(story, hand)) and asked == ["hand"] * 3, "predictions, which give the confusion"
+    for damage in ("", "[]", '{"state": "1"}', "{" * 5000):
+        (story / ".index" / "hand.json").write_text(damage)
+        assert page_of(story, hand) == first, damage
+    assert asked == ["hand"] * 7
+
+
+def test_a_source_that_changes_is_a_change(hand: Protocol, story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows say which methods have been edited since; an own method's file is watched, too."""
+    (own := tmp_path / "own").mkdir()
+    (own / "mine.py").write_text("1\n")
+    states = [kept.state_of(story, hand)]
+    monkeypatch.setattr(kept, "own_folder", lambda: own)
+    for text in ("1\n", "22\n"):
+        (own / "mine.py").write_text(text)
+        states.append(kept.state_of(story, hand))
+    assert len(set(states)) == 3
+    assert {path.name for path in kept.files(story, hand)} >= {"registry.py", "index.py", "cifar100.yaml", "mine.py", "seed00.json"}

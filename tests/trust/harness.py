@@ -191,8 +191,8 @@ def one_by_one(results: Path, data_root: Path, methods: Sequence[str], seeds: Se
 
 
 def files(results: Path) -> Tree:
-    """All that stands under its own name: what begins with a dot or is a lock is nobody's result."""
-    found = sorted(path for path in results.rglob("*") if path.is_file())
+    """All that stands under its own name: what begins with a dot or is a lock is nobody's result, nor what is kept for the offline page."""
+    found = sorted(path for path in results.rglob("*") if path.is_file() and path.parent.name != ".index")
     return {
         path.relative_to(results).as_posix(): path.read_bytes()
         for path in found

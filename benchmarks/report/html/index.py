@@ -6,16 +6,18 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
 
 from benchmarks.metrics.catalogue import tested
 from benchmarks.records.store import Store
-from benchmarks.report.blocks import Block, Content, content_of
+from benchmarks.report.blocks import Block, content_of
 from benchmarks.report.cells import NONE, in_text
+from benchmarks.report.html.kept import kept
 from benchmarks.report.html.numbers import Number
 from benchmarks.report.html.pairs import pairs_in
 from benchmarks.report.html.rows import DRAWN, Row, headings, rows_of, shared_settings
@@ -24,7 +26,7 @@ from benchmarks.system.files import write_atomic
 from protocols.pseudo import find_protocol
 from protocols.reading import ProtocolError, plain
 from protocols.schema import Protocol
-from protocols.study import load_study, study_names
+from protocols.study import Study, load_study, study_names
 
 HERE = Path(__file__).parent
 NAME = "index.html"
@@ -38,24 +40,16 @@ IN_TABLE = ("last", "bold", "seeds")
 """Entries of a row that its cells show, and that the script does not need again."""
 
 
-class Told(NamedTuple):
-    """A protocol's content, and its rows by block."""
-
-    content: Content
-    rows: dict[Block, list[Row]]
-
-
 def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
     """Writes the page over all protocols with records in this folder, and returns its path; None if there are no records.
 
     `known`: protocols that were named by a file. Equal records give equal bytes.
     """
     told, faults = told_of(results, known)
-    blocks = [block for of_protocol in told for block in of_protocol.rows]
+    blocks = [block for of_protocol in told for block in of_protocol["blocks"]]
     if not blocks:
         return None
-    of_blocks = (of_block for of_protocol in told for of_block in of_protocol.rows.values())
-    rows = [{**row, "block": number} for number, of_block in enumerate(of_blocks) for row in of_block]
+    rows = [{**row, "block": number} for number, block in enumerate(blocks) for row in block.pop("rows")]
     for row, look in zip(rows, looks(rows), strict=True):
         row["look"] = look
     data = {
@@ -63,41 +57,51 @@ def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
         "rows": rows,
         "drawn": DRAWN,
         "tested": tested(),
-        "blocks": [
-            {
-                "protocol": block.protocol.name,
-                "recipe": block.section.recipe,
-                "split": block.section.split,
-                "name": ", ".join(filter(None, [block.protocol.name, block.section.recipe, block.section.split, block.section.differs])),
-                "differs": block.section.differs,
-                "page": block.page,
-                "settings": shared_settings(block.section.records[0]),
-                "pairs": pairs_in(block.section),
-            }
-            for block in blocks
-        ],
+        "blocks": blocks,
     }
-    notes = [*faults, *(fault for of_protocol in told for fault in of_protocol.content.faults)]
-    failed = [str(run) for of_protocol in told for run in of_protocol.content.failures]
-    page = rendered(data, {block.protocol.name: block.protocol.title for block in blocks}, notes, failed)
+    notes = [*faults, *(fault for of_protocol in told for fault in of_protocol["faults"])]
+    failed = [run for of_protocol in told for run in of_protocol["failed"]]
+    page = rendered(data, {of_protocol["name"]: of_protocol["title"] for of_protocol in told if of_protocol["blocks"]}, notes, failed)
     write_atomic(results / NAME, page.encode())
     return results / NAME
 
 
-def told_of(results: Path, known: Sequence[Protocol]) -> tuple[list[Told], list[str]]:
+def told_of(results: Path, known: Sequence[Protocol]) -> tuple[list[dict[str, Any]], list[str]]:
     """What there is to tell of all protocols with records here, and a line for each that cannot be shown."""
     store, studies = Store(results), [load_study(name) for name in study_names()]
     by_name = {protocol.name: protocol for protocol in known}
     told, faults = [], []
     for name in store.protocols():
         try:
-            content = content_of(by_name.get(name) or find_protocol(name), store, studies)
-            told.append(Told(content, {block: rows_of(block) for block in content.blocks}))
+            protocol = by_name.get(name) or find_protocol(name)
+            told.append(kept(results, protocol, partial(told_of_one, protocol, store, studies)))
         except ProtocolError as error:
             faults.append(plain(f"records of {name} are not on this page: {error} Name its file with --protocol."))
         except RecordError as error:
             faults.append(plain(f"records of {name} are not on this page: {error}"))
     return told, faults
+
+
+def told_of_one(protocol: Protocol, store: Store, studies: Sequence[Study]) -> dict[str, Any]:
+    """A protocol's name and title, its blocks with their rows, and lines about records that cannot be used and failed runs."""
+    content = content_of(protocol, store, studies)
+    blocks = [{**told_of_block(block), "rows": rows_of(block)} for block in content.blocks]
+    failed = [str(run) for run in content.failures]
+    return {"name": protocol.name, "title": protocol.title, "blocks": blocks, "faults": content.faults, "failed": failed}
+
+
+def told_of_block(block: Block) -> dict[str, Any]:
+    section = block.section
+    return {
+        "protocol": block.protocol.name,
+        "recipe": section.recipe,
+        "split": section.split,
+        "name": ", ".join(filter(None, [block.protocol.name, section.recipe, section.split, section.differs])),
+        "differs": section.differs,
+        "page": block.page,
+        "settings": shared_settings(section.records[0]),
+        "pairs": pairs_in(section),
+    }
 
 
 def taken_out(rows: Sequence[Row]) -> dict[str, list[Any]]:
