@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.base.key import BaseKey
 from benchmarks.base.tensors import finite, fits, read_tensors, write_tensors
 from benchmarks.system.errors import BusyError
-from benchmarks.system.files import locked, remove
+from benchmarks.system.files import locked, locked_or_there, remove
 from methods.parts.network import Network
 
 OPTIMIZER_STATE = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
@@ -96,7 +96,7 @@ def cached_base(
     get a BusyError if `wait` is False. Raises FloatingPointError for weights that are not finite.
     """
     base = CachedBase(folder, key, fresh, drop)
-    with locked(base.lock, wait) as mine:
+    with locked_or_there(base.lock, wait, base.path) as mine:
         state = base.read()
         if state is None:
             if not mine:

@@ -17,7 +17,7 @@ from benchmarks.data.splits import Split
 from benchmarks.data.tensors import Tensors
 from benchmarks.data.transforms import Transform, embedding_size
 from benchmarks.system.errors import BusyError
-from benchmarks.system.files import locked
+from benchmarks.system.files import locked_or_there
 from benchmarks.system.hashes import indices_sha256
 from methods.parts.network import Network
 
@@ -107,7 +107,7 @@ def base_features(
     indices = torch.from_numpy(split.train[0])
     path = folder / f"{key.stem}.features"
     lock = path.with_suffix(".lock")
-    with locked(lock, wait) as mine:
+    with locked_or_there(lock, wait, path) as mine:
         state = read_tensors(path, key)
         counts = {"train": len(indices), **{f"test{number}": len(of_session) for number, of_session in enumerate(split.test)}}
         if state is None or {name: len(value) for name, value in state.items()} != counts:

@@ -18,7 +18,7 @@ from benchmarks.data.splits import Split
 from benchmarks.data.tensors import DeviceImages
 from benchmarks.data.transforms import Transform, embedding_size
 from benchmarks.system.errors import BusyError
-from benchmarks.system.files import locked
+from benchmarks.system.files import locked_or_there
 from benchmarks.system.streams import torch_seed
 from methods.parts.network import Network, plain_embed
 from protocols.training import Trains
@@ -128,7 +128,7 @@ def stored_outputs(
     )
     path = folder / f"{key.stem}.outputs"
     lock = path.with_suffix(".lock")
-    with locked(lock, wait) as mine:
+    with locked_or_there(lock, wait, path) as mine:
         state = read_tensors(path, key)
         if state is None:
             if not mine:

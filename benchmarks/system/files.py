@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -101,6 +101,20 @@ def locked(path: Path, wait: bool) -> Iterator[bool]:
         raise StorageError.of(path, error) from None
     with handle:
         yield acquired(handle.fileno(), path, wait)
+
+
+@contextmanager
+def locked_or_there(path: Path, wait: bool, there: Path) -> Iterator[bool]:
+    """As `locked`; yields False at once where the lock cannot be made, as in a folder that is read-only, and the whole file `there`, for
+    which it would be held, has been written."""
+    with ExitStack() as held:
+        try:
+            mine = held.enter_context(locked(path, wait))
+        except StorageError:
+            if not there.is_file():
+                raise
+            mine = False
+        yield mine
 
 
 def acquired(handle: int, path: Path, wait: bool) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,11 @@ from benchmarks.base import features
 from benchmarks.data.images import load_images
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.runner import Runner
+from benchmarks.system import files
+from benchmarks.system.errors import StorageError
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
+from tests.methods.runs import identity_of
 
 
 def test_images_that_a_command_has_verified_are_not_hashed_again(tiny: Protocol, tmp_path: Path) -> None:
@@ -51,3 +57,22 @@ def test_a_backbone_is_hashed_once_while_it_stays_as_it_is(tiny: Protocol, setti
     assert len(calls) == 1
     runner.run(identity.model_copy(update={"seed": 1}))
     assert len(calls) == 2, "another backbone"
+
+
+def test_a_base_folder_that_is_read_only_serves_what_is_in_it(
+    tiny: Protocol, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that a group shares. What is not in it is one line."""
+    shared = replace(settings, own_bases=tmp_path / "shared")
+    first = Runner(tiny, shared).run(identity_of(tiny, "proto"))[0]
+    honest = files.locked
+
+    def refused(path: Path, wait: bool) -> Any:
+        if path.is_relative_to(tmp_path / "shared"):
+            raise StorageError.of(path, OSError(errno.EROFS, "Read-only file system"))
+        return honest(path, wait)
+
+    monkeypatch.setattr(files, "locked", refused)
+    assert Runner(tiny, shared).run(identity_of(tiny, "proto"))[0] == first
+    with pytest.raises(StorageError, match="cannot be written"):
+        Runner(tiny, shared).run(identity_of(tiny, "proto@cosine"))
