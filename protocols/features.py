@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -26,14 +27,27 @@ WIDEST = 65_536
 
 
 def seen_of(source: str, pretrained: str, stated: Seen | None = None) -> Seen:
-    """Whether pre-training on these images has seen the novel classes of a data source, as stated, else as known.
+    """Whether pre-training on these images has seen the novel classes of a data source: the worse of what is stated and what is known."""
+    known = known_of(source, pretrained)
+    return known if stated is None or contradicts(known, stated) else stated
 
-    Raises ValueError for a statement that is known to be wrong.
-    """
-    known = KNOWN.get((source, pretrained), "unknown")
-    if stated is not None and known in (worst := ("seen", "possible")) and stated not in worst[: worst.index(known) + 1]:
+
+def check_seen(source: str, pretrained: str, stated: Seen | None) -> None:
+    """Raises ValueError for a statement that is known to be wrong."""
+    known = known_of(source, pretrained)
+    if stated is not None and contradicts(known, stated):
         raise ValueError(f"novel_seen is {stated!r}, but {pretrained} {SEEN_IN_WORDS[known]} of {source}")
-    return known if stated is None else stated
+
+
+def known_of(source: str, pretrained: str) -> Seen:
+    """What everybody knows; every kind of ImageNet holds the classes of the first."""
+    plain = re.sub(r"[^a-z0-9]", "", pretrained.lower())
+    return KNOWN.get((source, "imagenet" if plain.startswith("imagenet") else plain), "unknown")
+
+
+def contradicts(known: Seen, stated: Seen) -> bool:
+    worst = ("seen", "possible")
+    return known in worst and stated not in worst[: worst.index(known) + 1]
 
 
 def seen_in_words(seen: Seen) -> str:

@@ -102,14 +102,22 @@ def imported_beside(path: Path, content: bytes) -> set[Path]:
         nodes = list(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError, RecursionError):  # it will not be imported either
         return set()
+    own = own_folder()
+    root = own if own is not None and path.is_relative_to(own) else SHIPPED if path.is_relative_to(SHIPPED) else path.parent
+    package = ["methods", *path.parent.relative_to(root).parts]
     dotted = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
-            within = f"{'methods.' if node.level else ''}{node.module or ''}".rstrip(".")
+            above = package[: len(package) - node.level + 1] if node.level else []
+            within = ".".join([*above, *([node.module] if node.module else [])])
             dotted += [within, *(f"{within}.{alias.name}" for alias in node.names)]
-    found = [name.split(".")[1:] for name in dotted if name.partition(".")[0] == "methods"]
-    own = [parts for parts in found if parts and (len(parts) == 1 or path.parent != SHIPPED)]  # what lies deeper there is the suite's
-    return {path.parent.joinpath(*parts).with_suffix(".py") for parts in own}
+    found: set[Path] = set()
+    for parts in (name.split(".")[1:] for name in dotted if name.partition(".")[0] == "methods"):
+        if root == SHIPPED and len(parts) > 1:  # what lies deeper there is the suite's
+            continue
+        found |= {root.joinpath(*parts[:count]).with_suffix(".py") for count in range(1, len(parts) + 1)}
+        found |= {root.joinpath(*parts[:count], "__init__.py") for count in range(1, len(parts) + 1)}
+    return found if root != SHIPPED else {file for file in found if file.name != "__init__.py"}
 
 
 def is_shipped(path: Path, shipped: Path) -> bool:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 from protocols.augment import Augment
 from protocols.backbones import Backbone
 from protocols.data import Data
-from protocols.features import seen_of
+from protocols.features import check_seen
 from protocols.fields import MOST, MOST_CLASSES, Epoch, Line, Name, Sha256, Strict, Text, once_each
 from protocols.like import filled
 from protocols.messages import explain
@@ -202,7 +202,7 @@ class Protocol(TitledFile):
         if self.backbone.pretrained == "imagenet" and self.data.channels != 3:
             raise ValueError(f"backbone.pretrained: {self.backbone.pretrained} weights need data.channels: 3")
         if self.backbone.weights is not None:
-            seen_of(self.data.source, str(self.backbone.pretrained), self.backbone.weights.novel_seen)
+            check_seen(self.data.source, str(self.backbone.pretrained), self.backbone.weights.novel_seen)
         for name in ("mean", "std"):
             own = getattr(self.backbone.weights, name, None)
             if own is not None and own != getattr(self.data, name):

@@ -21,7 +21,7 @@ from methods.parts.backbone import Backbone as Net
 from methods.parts.backbones import build_backbone
 from protocols.augment import Augment
 from protocols.data import Data
-from protocols.features import Features, Preparation, seen_of
+from protocols.features import Features, Preparation, check_seen
 from protocols.fields import Line
 from protocols.messages import explain, first_line
 from protocols.own_folder import backbone_file, source_of
@@ -113,7 +113,7 @@ def facts_of(extractor: Extractor, pooling: str, options: argparse.Namespace, pr
         except ValidationError:
             raise UsageError(f"{option}: must be one line of text, of at most 200 characters") from None
     try:
-        seen_of(protocol.data.source, pretrained, options.novel_seen)
+        check_seen(protocol.data.source, pretrained, options.novel_seen)
     except ValueError as error:
         raise UsageError(f"--novel-seen: {error}") from None
     return Features(

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.records.costs import costs_of
-from benchmarks.records.predictions import kept_predictions
+from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.reading import refuse_later
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store, stores_below
 from benchmarks.system.errors import RecordError, UsageError
-from benchmarks.system.files import locked, remove, write_atomic
+from benchmarks.system.files import locked, read_bytes, remove, write_atomic
 from benchmarks.system.settings import Settings
 from benchmarks.tools.verify import Expected, expected_of, predictions_fault, split_fault, trace_fault
 from protocols.pseudo import is_of
@@ -48,7 +48,7 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
     merged, notes = Merged(), []
     own = settings.results.resolve()
     for store in stores_below(other):
-        if store.root.resolve().is_relative_to(own):  # the results folder lies in the other one, and is not merged into itself
+        if own.is_relative_to(other.resolve()) and store.root.resolve().is_relative_to(own):  # it is not merged into itself
             continue
         target = Store(settings.results / store.root.parent.relative_to(other))
         for name in store.protocols():
@@ -58,7 +58,7 @@ def merge(other: Path, protocol: Protocol | None, settings: Settings) -> tuple[s
         raise UsageError(f"--merge {plain(str(other))}: no records{f' of {protocol.name}' if protocol else ''} in it")
     counted = f"{merged.new} records taken over, {merged.here} were here already, {len(merged.refused)} refused"
     if merged.beside:
-        counted += f"; {merged.beside} predictions and traces of records that were here added"
+        counted += f"; {merged.beside} files beside records that were here added"
     if merged.new or merged.beside:
         counted += "; --report-only writes the tables anew"
     return "\n".join([*notes, *(f"  REFUSED {line}" for line in merged.refused), counted]), len(merged.refused)
@@ -94,12 +94,12 @@ def take_over(store: Store, target: Store, record: Record, expected: Expected | 
     """
     place = target.root / record.path.relative_to(store.root)
     here = in_its_place(target, record, place)
-    lacking = [path for path in belongings(record) if not beside(path, record, here or place).exists()]
+    lacking = [path for path in belongings(record) if not sound(path, record, here or place)]
     if here is not None and not lacking:
         return 0
     for fault in faults_of(store, record, expected):
         raise RefusedError(fault)
-    with locked(place.with_suffix(".lock"), wait=False) as mine:
+    with locked((here or place).with_suffix(".lock"), wait=False) as mine:
         if not mine:
             raise RefusedError("this run is being done here")
         here = in_its_place(target, record, place)
@@ -143,15 +143,24 @@ def traces(path: Path) -> list[Path]:
 
 
 def belongings(record: Record) -> list[Path]:
-    """Predictions and traces beside a record."""
+    """Predictions, costs and traces beside a record."""
     packed = [] if kept_predictions(record) is None else [record.beside(".npz")]
-    return packed + traces(record.path)
+    costs = [] if costs_of(record) is None else [record.beside(".cost.json")]
+    return packed + costs + traces(record.path)
+
+
+def sound(path: Path, record: Record, place: Path) -> bool:
+    """Whether what lies at `path` beside a record is beside the one at `place`, too; predictions must be those of the run."""
+    there = beside(path, record, place)
+    if path.suffix != ".npz" or not there.is_file():
+        return there.exists()
+    return are_of(read_bytes(there), record)
 
 
 def beside(path: Path, record: Record, place: Path) -> Path:
     """Where what lies at `path` beside a record lies beside one at `place`."""
     inner = path.relative_to(record.path.parent).parent
-    return place.parent / inner / f"{place.stem}{path.suffix}"
+    return place.parent / inner / (place.stem + path.name.removeprefix(record.path.stem))
 
 
 def copy(record: Record, place: Path) -> None:
@@ -160,8 +169,6 @@ def copy(record: Record, place: Path) -> None:
         remove(left)
     for path in belongings(record):
         write_atomic(beside(path, record, place), path.read_bytes())
-    if costs_of(record) is not None:
-        write_atomic(place.with_suffix(".cost.json"), record.beside(".cost.json").read_bytes())
     write_atomic(place, record.path.read_bytes())
     for suffix in (".failed.json", ".failed.txt"):
         remove(place.with_suffix(suffix))

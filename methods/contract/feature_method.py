@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,11 +49,22 @@ class FeatureMethod(SessionStrategy):
 
     def after_session(self) -> None:
         indices = self.own_indices
-        drawn = self.rows[self.old_classes :].clone() if self.session and type(self).scores is FeatureMethod.scores else None
         self.learn(self.embed_indices(indices), self.context.images.labels(indices))
-        if drawn is not None and torch.equal(drawn, self.rows[self.old_classes :]):
-            raise ValueError("learn: the rows of the new classes, which scores() compares with, are as they were drawn; call add_rows()")
 
     def scores(self, features: Tensor) -> Tensor:
         """Cosines [N, classes seen] between features [N, d] and rows."""
         return unit(features) @ unit(self.rows).T
+
+    def model_adaptation(self, model: Any = None) -> Any:
+        """Avalanche's, after which the rows of new classes are as they were drawn."""
+        self.now.drawn = None
+        model = super().model_adaptation(model)
+        if self.session and type(self).scores is FeatureMethod.scores:
+            self.now.drawn = model.head.weight.data[self.old_classes :].clone()
+        return model
+
+    def _after_training_exp(self, **kwargs: Any) -> None:
+        drawn = self.now.drawn
+        super()._after_training_exp(**kwargs)
+        if drawn is not None and torch.equal(drawn, self.rows[self.old_classes :]):
+            raise ValueError("learn: the rows of the new classes, which scores() compares with, are as they were drawn; call add_rows()")

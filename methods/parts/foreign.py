@@ -144,8 +144,10 @@ def check_random(name: str, channels: int, source: str | None) -> None:
         drawn = []
         for seed in (0, 1):
             torch.manual_seed(seed)
-            drawn.append(list(network_of(name, channels, source)[0].parameters()))
-    if drawn[0] and all(torch.equal(one, other) for one, other in zip(*drawn, strict=True)):
+            drawn.append(list(network_of(name, channels, source)[0].state_dict(keep_vars=True).values()))
+    unknown = any(nn.parameter.is_lazy(one) for one in drawn[0])  # until a first batch comes
+    trained = any(isinstance(one, nn.Parameter) for one in drawn[0])
+    if trained and not unknown and all(torch.equal(one, other) for one, other in zip(*drawn, strict=True)):
         raise ValueError(f"{name} has the same values under every seed; if they come from a file, name it with weights")
 
 

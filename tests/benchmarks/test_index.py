@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -374,14 +376,36 @@ def test_it_is_told_anew_only_where_something_has_changed(hand: Protocol, story:
     assert asked == ["hand"] * 7
 
 
-def test_a_source_that_changes_is_a_change(hand: Protocol, story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_changes_is_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows say which methods have been edited since; an own method's file is watched, too."""
     (own := tmp_path / "own").mkdir()
+    (own / "venv" / "site-packages").mkdir(parents=True)
     (own / "mine.py").write_text("1\n")
-    states = [kept.state_of(story, hand)]
+    states = [kept.state_of_sources()]
     monkeypatch.setattr(kept, "own_folder", lambda: own)
     for text in ("1\n", "22\n"):
         (own / "mine.py").write_text(text)
-        states.append(kept.state_of(story, hand))
-    assert len(set(states)) == 3
-    assert {path.name for path in kept.files(story, hand)} >= {"registry.py", "index.py", "cifar100.yaml", "mine.py", "seed00.json"}
+        states.append(kept.state_of_sources())
+    (own / "venv" / "site-packages" / "theirs.py").write_text("3\n")
+    assert len(set(states)) == 3 and kept.state_of_sources() == states[-1]
+
+
+def test_whatever_lies_among_the_records_is_a_change(hand: Protocol, story: Path, tmp_path: Path) -> None:
+    """Also behind links, and what is no file of a run: the page says so."""
+    folder = next(story.rglob("seed00.json")).parent
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    pages = [page_of(story, hand)]
+    (tmp_path / "elsewhere" / "seed01.json").unlink()
+    pages.append(page_of(story, hand))
+    (story / "records" / "hand" / "stray").write_text("x")
+    pages.append(page_of(story, hand))
+    os.mkfifo(folder / "seed05.json")
+    pages.append(page_of(story, hand))
+    (folder / "seed07.json").symlink_to(tmp_path / "nothing")
+    pages.append(page_of(story, hand))
+    (folder / "seed08.json").mkdir()
+    pages.append(page_of(story, hand))
+    assert len(set(pages)) == len(pages)
+    shutil.rmtree(story / ".index")
+    assert page_of(story, hand) == pages[-1]

@@ -112,8 +112,12 @@ def test_what_a_record_here_lacks_comes_along(
     text, refused = merge(settings.results, tiny, here)
     assert (refused, text.split("; --report-only")[0]) == (
         0,
-        "0 records taken over, 1 were here already, 0 refused; 2 predictions and traces of records that were here added",
+        "0 records taken over, 1 were here already, 0 refused; 2 files beside records that were here added",
     )
+    assert files(here.results) == files(settings.results)
+    next(here.results.rglob("seed00.npz")).write_bytes(b"torn")
+    next(here.results.rglob("seed00.cost.json")).unlink()
+    assert "2 files beside records" in merge(settings.results, tiny, here)[0]
     assert files(here.results) == files(settings.results)
     trace.write_text("{}")
     shutil.rmtree(next(here.results.rglob("drift")))
@@ -138,6 +142,9 @@ def test_a_results_folder_within_the_other_is_not_merged_into_itself(other: Path
     shutil.copytree(other / "records", inner.results / "records")
     assert merge(other, hand, inner) == ("0 records taken over, 3 were here already, 0 refused", 0)
     assert not (inner.results / "inner").exists()
+    outer = replace(here, results=other.parent / "outer")
+    shutil.copytree(other / "records", outer.results / "part" / "records")
+    assert merge(outer.results / "part", hand, outer)[0].startswith("3 records taken over"), "from within, it is"
 
 
 def test_a_forged_split_is_refused_where_the_images_are(

@@ -33,7 +33,7 @@ from benchmarks.tools import extract
 from methods.parts.backbones import build_backbone
 from protocols import load_protocol
 from protocols.backbones import Backbone, Weights
-from protocols.features import Seen, seen_of
+from protocols.features import Seen, check_seen, seen_of
 from protocols.on_features import protocol_on
 from protocols.own_folder import source_of
 from protocols.schema import Protocol
@@ -173,7 +173,10 @@ def test_what_is_known_of_pre_training_may_not_be_denied() -> None:
     denied: tuple[tuple[str, Seen], ...] = (("miniimagenet", "no"), ("miniimagenet", "possible"), ("cub200", "no"), ("cub200", "unknown"))
     for source, stated in denied:
         with pytest.raises(ValueError, match=f"novel_seen is '{stated}', but imagenet"):
-            seen_of(source, "imagenet", stated)
+            check_seen(source, "imagenet", stated)
+        assert seen_of(source, "imagenet", stated) == seen_of(source, "imagenet"), "a record that states it is read as what is known"
+    with pytest.raises(ValueError, match="has seen the novel classes"):
+        check_seen("miniimagenet", "ImageNet-21k", "no")
 
 
 def test_a_network_in_training_mode_is_noticed(made: Path) -> None:

@@ -115,6 +115,7 @@ FILES = {
     "peeks": "import benchmarks.running",
     "large": "return nn.Sequential(nn.Flatten(), nn.Linear(784, 4))",
     "states": "net = nn.Sequential(nn.Flatten()); net.feature_dim = 7; return net",
+    "lazy": "return nn.Sequential(nn.LazyConv2d(3, 3), nn.Flatten(), nn.Linear(108, 4))",
     "seeds": f"import torch; torch.manual_seed(0); return {FLAT.format('')}",
     "loads": f"net = {FLAT.format('')}; net[1].weight.data.fill_(1); net[1].bias.data.zero_(); return net",
 }
@@ -124,6 +125,7 @@ def test_a_wrong_file_is_told_in_one_line(folder: Path, tiny: Protocol) -> None:
     for name, body in FILES.items():
         first = "" if name == "fails" else "from torch import nn\n"
         (folder / f"{name}.py").write_text(f"{first}def backbone(channels):\n    {body}\n")
+    check_backbone(with_source(tiny.model_copy(update={"backbone": Backbone(name="module:lazy")})))  # honest
     for name, said in WRONG.items():
         with pytest.raises(UsageError, match=said) as caught:
             check_backbone(with_source(tiny.model_copy(update={"backbone": Backbone(name=f"module:{name}")})))
@@ -170,6 +172,16 @@ def test_a_file_is_known_by_its_source(folder: Path, tiny: Protocol, tmp_path: P
             (folder / "widths.py").write_text(f"WIDTH = {width}\n")
             sources.add(on_small(tiny).backbone.source)
         assert len(sources) == 2, line
+    (folder / "nets").mkdir()
+    for place, line in (("nets/__init__.py", "from methods.nets import WIDTH"), ("nets/inner.py", "from methods.nets.inner import WIDTH")):
+        (folder / "small.py").write_text(SMALL.replace("from methods._widths import WIDTH", line))
+        sources = set()
+        for text in ("from methods.nets.deep import WIDTH", "from .deep import WIDTH", "from . import deep", "WIDTH = 4"):
+            (folder / place).write_text(f"{text}\n")
+            for width in (3, 4):
+                (folder / "nets" / "deep.py").write_text(f"WIDTH = {width}\n")
+                sources.add(on_small(tiny).backbone.source)
+        assert len(sources) == 7, place
     assert "small" not in method_names()
     assert "small" not in listing()
 

@@ -62,8 +62,6 @@ def checked_texts(tensors: dict[str, NDArray[Any]], classes: int, width: int) ->
     for name in {TEXT, DESCRIPTIONS} & tensors.keys():
         if not np.linalg.norm(tensors[name], axis=-1).all():
             raise ValueError(f"{name} holds a vector of length 0, which has no direction")
-    if len(np.unique(tensors[TEXT], axis=0)) < classes:
-        raise ValueError(f"{TEXT} holds the same vector for two classes")
     return TextVectors(tensors[TEXT], described)
 
 

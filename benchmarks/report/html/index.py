@@ -17,7 +17,7 @@ from benchmarks.metrics.catalogue import tested
 from benchmarks.records.store import Store
 from benchmarks.report.blocks import Block, content_of
 from benchmarks.report.cells import NONE, in_text
-from benchmarks.report.html.kept import kept
+from benchmarks.report.html.kept import kept, state_of_sources
 from benchmarks.report.html.numbers import Number
 from benchmarks.report.html.pairs import pairs_in
 from benchmarks.report.html.rows import DRAWN, Row, headings, rows_of, shared_settings
@@ -69,12 +69,12 @@ def write_index(results: Path, known: Sequence[Protocol] = ()) -> Path | None:
 def told_of(results: Path, known: Sequence[Protocol]) -> tuple[list[dict[str, Any]], list[str]]:
     """What there is to tell of all protocols with records here, and a line for each that cannot be shown."""
     store, studies = Store(results), [load_study(name) for name in study_names()]
-    by_name = {protocol.name: protocol for protocol in known}
+    by_name, sources = {protocol.name: protocol for protocol in known}, state_of_sources()
     told, faults = [], []
     for name in store.protocols():
         try:
             protocol = by_name.get(name) or find_protocol(name)
-            told.append(kept(results, protocol, partial(told_of_one, protocol, store, studies)))
+            told.append(kept(results, protocol, sources, partial(told_of_one, protocol, store, studies)))
         except ProtocolError as error:
             faults.append(plain(f"records of {name} are not on this page: {error} Name its file with --protocol."))
         except RecordError as error:

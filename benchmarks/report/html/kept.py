@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,34 +17,65 @@ from protocols.schema import Protocol
 
 FOLDER = ".index"
 PACKAGES = ("benchmarks", "methods", "protocols")
+LEVELS = 3
+"""Of folders and files below a protocol's records: recipe and split, variant, and what lies in its folder."""
 
 
-def kept(results: Path, protocol: Protocol, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `make` tells of the protocol, or told when everything was as it is now. The same JSON in both cases."""
-    path, state = results / FOLDER / f"{protocol.name}.json", state_of(results, protocol)
+def kept(results: Path, protocol: Protocol, sources: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` tells of the protocol, or told when everything was as it is now. The same JSON in both cases. `sources` is the present
+    `state_of_sources`."""
+    path = results / FOLDER / f"{protocol.name}.json"
+    records = state_of(below(results / "records" / protocol.name, LEVELS))
+    state = hashlib.sha256("\n".join([protocol.model_dump_json(), sources, records]).encode()).hexdigest()
     with suppress(OSError, ValueError, RecursionError):
-        content = json.loads(read_bytes(path))
-        if isinstance(content, dict) and content.get("state") == state and isinstance(content.get("told"), dict):
-            return dict(content["told"])
-    told = json.dumps(make(), allow_nan=False)
+        first, _, told = read_bytes(path).partition(b"\n")
+        if first == f"{state} {hashlib.sha256(told).hexdigest()}".encode():
+            return dict(json.loads(told))
+    text = json.dumps(make(), allow_nan=False).encode()
     with suppress(StorageError):  # an archive may be read-only, and a page can do without
-        write_atomic(path, f'{{"state": "{state}", "told": {told}}}'.encode())
-    return dict(json.loads(told))
+        write_atomic(path, f"{state} {hashlib.sha256(text).hexdigest()}\n".encode() + text)
+    return dict(json.loads(text))
 
 
-def state_of(results: Path, protocol: Protocol) -> str:
-    """Hash of names, times and sizes of all files that the protocol's part of the page is made of, and of the protocol itself."""
-    digest = hashlib.sha256(protocol.model_dump_json().encode())
-    for path in files(results, protocol):
-        facts = path.stat()
-        digest.update(f"{path} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}\n".encode(errors="surrogateescape"))
+def state_of_sources() -> str:
+    """Hash of the state of all sources and YAML files of the suite, and of the user's own methods."""
+    own = own_folder()
+    folders = [*(SUITE_ROOT / package for package in PACKAGES), *([] if own is None else [own])]
+    return state_of(path for folder in folders for path in sources_in(folder))
+
+
+def state_of(paths: Iterable[Path]) -> str:
+    """Hash of names, kinds, times and sizes; what has vanished meanwhile counts as not there."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            facts = path.stat()
+        except OSError:  # a link to nothing is there, and is told of
+            digest.update(f"{path}\n".encode(errors="surrogateescape") if path.is_symlink() else b"")
+            continue
+        said = f"{path} {facts.st_mode} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}\n"
+        digest.update(said.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def files(results: Path, protocol: Protocol) -> Iterator[Path]:
-    """The protocol's records with what lies beside them, and the sources and YAML files of the suite and of the user's own methods."""
-    of_runs = (results / "records" / protocol.name).rglob("*")
-    yield from sorted(path for path in of_runs if path.suffix in (".json", ".npz") and path.is_file())
-    folders = [SUITE_ROOT / package for package in PACKAGES]
-    for folder in [*folders, *([] if (own := own_folder()) is None else [own])]:
-        yield from sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.is_file())
+def below(folder: Path, levels: int) -> Iterator[Path]:
+    """All that lies in a folder and the folders in it, through links too, sorted; hidden entries and locks aside."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    except OSError:
+        return
+    for name, is_folder in found:
+        if not is_folder and not name.endswith(".lock"):
+            yield folder / name
+        elif is_folder and levels > 1:
+            yield from below(folder / name, levels - 1)
+        elif is_folder and name.startswith("seed"):  # in a file's place
+            yield folder / name
+
+
+def sources_in(folder: Path) -> Iterator[Path]:
+    """Python and YAML files of a folder, sorted, hidden folders and environments aside."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in ("__pycache__", "site-packages"))
+        yield from (Path(place, name) for name in sorted(names) if name.endswith((".py", ".yaml")))
