@@ -105,13 +105,13 @@ def locked(path: Path, wait: bool) -> Iterator[bool]:
 
 @contextmanager
 def locked_or_there(path: Path, wait: bool, there: Path) -> Iterator[bool]:
-    """As `locked`; yields False at once where the lock cannot be made, as in a folder that is read-only, and the whole file `there`, for
-    which it would be held, has been written."""
+    """As `locked`; yields False at once in a folder that is read-only, if the whole file `there`, for which the lock would be held, is
+    written already."""
     with ExitStack() as held:
         try:
             mine = held.enter_context(locked(path, wait))
         except StorageError:
-            if not there.is_file():
+            if os.access(path.parent, os.W_OK) or not there.is_file():
                 raise
             mine = False
         yield mine

@@ -73,6 +73,7 @@ def test_a_base_folder_that_is_read_only_serves_what_is_in_it(
         return honest(path, wait)
 
     monkeypatch.setattr(files, "locked", refused)
+    monkeypatch.setattr("benchmarks.system.files.os.access", lambda path, mode: path != tmp_path / "shared")
     assert Runner(tiny, shared).run(identity_of(tiny, "proto"))[0] == first
     with pytest.raises(StorageError, match="cannot be written"):
         Runner(tiny, shared).run(identity_of(tiny, "proto@cosine"))

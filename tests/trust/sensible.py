@@ -32,10 +32,12 @@ SENSIBLE: dict[str, set[str]] = {
     "sessions.way": AS_TEXT,
     "sessions.count": AS_TEXT | {"zero"},
     "sessions.shots": {"million"},  # a data set may have them
-    "backbone.pretrained": OR_NONE,
+    "backbone.pretrained": OR_NONE | WORDS | PATHLIKE,  # text beside weights of one's own
     "backbone.weights": OR_NONE,
     "backbone.weights.mean": OR_NONE,
     "backbone.weights.std": OR_NONE,
+    "backbone.weights.novel_seen": OR_NONE,
+    "printed": OR_NONE,
     "recipes.first.epochs": AS_TEXT,
     "recipes.first.lr": AS_TEXT | {"fraction", "million"},
     "recipes.paper.like": OR_NONE,
