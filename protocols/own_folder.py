@@ -13,6 +13,7 @@ import os
 import re
 from pathlib import Path
 
+from protocols.imports import names_of
 from protocols.reading import ProtocolError, plain
 from protocols.unchanged import kept_unchanged
 
@@ -105,12 +106,8 @@ def imported_beside(path: Path, content: bytes) -> set[Path]:
     own = own_folder()
     root = own if own is not None and path.is_relative_to(own) else SHIPPED if path.is_relative_to(SHIPPED) else path.parent
     package = ["methods", *path.parent.relative_to(root).parts]
-    dotted = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            within = ".".join([*above, *([node.module] if node.module else [])])
-            dotted += [within, *(f"{within}.{alias.name}" for alias in node.names)]
+    imports = [names for node in nodes for names in names_of(node, package)]
+    dotted = {".".join(filter(None, parts)) for module, name, _ in imports for parts in ((module,), (module, name))}
     found: set[Path] = set()
     for parts in (name.split(".")[1:] for name in dotted if name.partition(".")[0] == "methods"):
         if root == SHIPPED and len(parts) > 1:  # what lies deeper there is the suite's

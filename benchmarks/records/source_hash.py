@@ -10,10 +10,10 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from protocols.imports import Imported, names_of
 from protocols.own_folder import own_folder
 from protocols.reading import read_yaml
 from protocols.unchanged import kept_unchanged
@@ -22,9 +22,6 @@ PACKAGE = "methods"
 EQUAL = Path(__file__).with_name("equal_sources.yaml")
 """Source changes that are proved to give the same bytes: method -> version -> lists of equal hashes (docs/ADDING_A_METHOD.md)."""
 DIGITS = 16
-
-Imported = tuple[str, str | None, str | None]
-"""Module, name imported from it (None: the module itself), and the local alias, if any."""
 
 
 def source_hash(method: str, base: str) -> str | None:
@@ -147,15 +144,6 @@ def package_of(path: Path) -> list[str]:
     """Names of the package that a file of methods/ is in, the outermost first."""
     folder = next((folder for folder in package_folders() if path.is_relative_to(folder)), path.parent)
     return [PACKAGE, *path.parent.relative_to(folder).parts]
-
-
-def names_of(node: ast.AST, package: Sequence[str]) -> list[Imported]:
-    """The names that an import statement in a file of this package imports; empty for other nodes."""
-    if isinstance(node, ast.ImportFrom):
-        above = package[: len(package) - node.level + 1] if node.level else []
-        module = ".".join([*above, *([node.module] if node.module else [])])
-        return [(module, alias.name, alias.asname) for alias in node.names]
-    return [(alias.name, None, alias.asname) for alias in node.names] if isinstance(node, ast.Import) else []
 
 
 class WithoutImports(ast.NodeTransformer):

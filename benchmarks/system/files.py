@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 import time
 import uuid
@@ -153,15 +154,20 @@ def time_of(folder: Path) -> float:
 def read_bytes(path: Path) -> bytes:
     """The content of a file that another node may just replace: a stale handle is opened again. Raises OSError, also for what is no file:
     reading a pipe would wait for ever."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EINVAL, "is not a file", str(path))
     for _ in range(STALE_READS - 1):
         try:
-            return path.read_bytes()
+            return read_once(path)
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
             time.sleep(0.1)
+    return read_once(path)
+
+
+def read_once(path: Path) -> bytes:
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a folder is named by the system
+        raise OSError(errno.EINVAL, "is not a file", str(path))
     return path.read_bytes()
 
 

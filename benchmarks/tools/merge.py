@@ -94,8 +94,7 @@ def take_over(store: Store, target: Store, record: Record, expected: Expected | 
     """
     place = target.root / record.path.relative_to(store.root)
     here = in_its_place(target, record, place)
-    lacking = [path for path in belongings(record) if not sound(path, record, here or place)]
-    if here is not None and not lacking:
+    if here is not None and not lacking(record, here):
         return 0
     for fault in faults_of(store, record, expected):
         raise RefusedError(fault)
@@ -106,9 +105,10 @@ def take_over(store: Store, target: Store, record: Record, expected: Expected | 
         if here is None:
             copy(record, place)
             return None
-        for path in lacking:
+        missing = lacking(record, here)
+        for path in missing:
             write_atomic(beside(path, record, here), path.read_bytes())
-    return len(lacking)
+    return len(missing)
 
 
 def in_its_place(target: Store, record: Record, place: Path) -> Path | None:
@@ -149,12 +149,13 @@ def belongings(record: Record) -> list[Path]:
     return packed + costs + traces(record.path)
 
 
-def sound(path: Path, record: Record, place: Path) -> bool:
-    """Whether what lies at `path` beside a record is beside the one at `place`, too; predictions must be those of the run."""
-    there = beside(path, record, place)
-    if path.suffix != ".npz" or not there.is_file():
-        return there.exists()
-    return are_of(read_bytes(there), record)
+def lacking(record: Record, place: Path) -> list[Path]:
+    """What belongs to a record and is not beside the one at `place`, where predictions must be those of the run."""
+
+    def is_there(path: Path) -> bool:
+        return are_of(read_bytes(path), record) if path.suffix == ".npz" and path.is_file() else path.exists()
+
+    return [path for path in belongings(record) if not is_there(beside(path, record, place))]
 
 
 def beside(path: Path, record: Record, place: Path) -> Path:
