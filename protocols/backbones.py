@@ -74,7 +74,7 @@ class Backbone(Strict):
         if self.weights is None and self.pretrained not in (None, "imagenet"):
             raise ValueError("pretrained: must be imagenet, whose weights are known, or stand beside weights of your own")
         if self.weights is not None and self.pretrained is None:
-            raise ValueError("weights: say with pretrained which images they have seen, such as pretrained: imagenet")
+            raise ValueError("weights: pretrained is required, and says which images they have seen, such as pretrained: imagenet")
         if self.weights is not None and ":" in self.name and (self.weights.mean is None or self.weights.std is None):
             raise ValueError(f"weights: {self.name} needs mean and std of the images that they were trained on; networks differ in them")
         if self.source is not None and not self.module:

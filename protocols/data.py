@@ -78,7 +78,7 @@ class Data(Strict):
     @classmethod
     def _beside_features(cls, texts: bool, info: ValidationInfo) -> bool:
         if texts and info.data.get("source") != "features":
-            raise ValueError("goes with source: features, beside which text vectors lie")
+            raise ValueError("needs source: features, beside which text vectors lie")
         return texts
 
     @model_validator(mode="after")

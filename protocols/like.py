@@ -60,7 +60,7 @@ def merged(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, A
         one, two = base.get(key, {}), own.get(key)
         if isinstance(one, dict) and isinstance(two, dict):
             if nothing := [str(name) for name, value in two.items() if value is None and name not in one]:
-                said = f"null leaves out what the other recipe has, and it has no {short(nothing[0])}"
+                said = f"null leaves out what the other recipe has, so it cannot leave out {short(nothing[0])}, which that one has not"
                 raise ValueError(f"{where}.{key}: {said}.{nearest(nothing[0], list(map(str, one)))}")
             entries = {**one, **{name: both(one.get(name), value) for name, value in two.items()}}
             found[key] = {name: value for name, value in entries.items() if value is not None}

@@ -30,7 +30,11 @@ def load_protocol(name: str) -> Protocol:
 
     Raises ProtocolError with the nearest known name, or with file and key.
     """
-    return with_source(load_named(name, FOLDER, "protocol", Protocol))
+    protocol = load_named(name, FOLDER, "protocol", Protocol)
+    if protocol.printed is not None and protocol.printed not in (known := protocol_names()):
+        file = name if names_a_file(name) else FOLDER / f"{name}.yaml"
+        raise ProtocolError(f"{file}: printed: {unknown('protocol', protocol.printed, known)}")
+    return with_source(protocol)
 
 
 def with_source(protocol: Protocol) -> Protocol:

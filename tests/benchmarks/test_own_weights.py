@@ -55,7 +55,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda p: p["backbone"]["weights"].update(file="../own.pth"), "must be a file name without folder"),
     (lambda p: p["backbone"]["weights"].update(file="own.pkl"), r"ends in \.safetensors or \.pth"),
     (lambda p: p["backbone"]["weights"].update(sha256="abc"), "sha256"),
-    (lambda p: p["backbone"].update(pretrained=None), "say with pretrained which images they have seen"),
+    (lambda p: p["backbone"].update(pretrained=None), "pretrained is required, and says which images they have seen"),
     (lambda p: p["backbone"].update(pretrained="noise", weights=None), "pretrained: must be imagenet, whose weights are known, or stand"),
     (
         lambda p: p["backbone"]["weights"].update(novel_seen="no"),

@@ -117,7 +117,7 @@ def test_wrong_texts_are_named(tensors: Tensors, tmp_path: Path, change: Tensors
 
 
 def test_texts_go_with_stored_features() -> None:
-    with pytest.raises(ValidationError, match="goes with source: features"):
+    with pytest.raises(ValidationError, match="needs source: features"):
         Data.model_validate({"source": "digits", "size": 8, "channels": 1, "mean": [0.5], "std": [0.5], "texts": True})
 
 

@@ -71,7 +71,7 @@ def test_a_protocol_that_was_read_says_all_itself() -> None:
         ({"a": {"like": ["paper"], "epochs": 1, "lr": 0.1}}, "a.like: must be the name of a recipe"),
         (
             {"a": {"like": "paper", "bases": {"eft": None}}},
-            "a.bases: null leaves out what the other recipe has, and it has no 'eft'. Did you",
+            "a.bases: null leaves out what the other recipe has, so it cannot leave out 'eft', which that one has not. Did you",
         ),
         (
             {"a": {"like": "b", "methods": {"topic": None}}, "b": {"epochs": 1, "lr": 1}},

@@ -124,6 +124,7 @@ def test_what_is_accepted_is_also_checked_against_the_data(data_root: Path, tmp_
         ({"seeds": ",".join(f"{n}000-{n}999" for n in range(20))}, "seeds"),
         ({"seeds": "٣"}, "seeds"),
         ({"title": "a\nb"}, "title"),
+        ({"printed": "cub2000"}, "printed: no protocol named 'cub2000'. Did you mean 'cub200'"),
         ({"title": LONG}, "title"),
         ({"notes": LONG}, "notes"),
         ({"backbone": {"name": "conv9"}}, "There are: conv2"),
