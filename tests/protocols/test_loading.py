@@ -412,19 +412,20 @@ def test_a_shipped_protocol_is_also_a_file(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_file_of_the_suite_is_read_once_while_it_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every page asks for all studies. What is kept is nobody's to change, and a change of the file is seen."""
     path, read = tmp_path / "mine.yaml", list[Path]()
+    alone = VALID | {"printed": None}  # the only protocol of that folder
 
     def reading(path: Path) -> Any:
         read.append(path)
         return read_yaml(path)
 
-    path.write_text(yaml.safe_dump(VALID))
+    path.write_text(yaml.safe_dump(alone))
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
     monkeypatch.setattr(reading_yaml, "kept_yaml", kept_unchanged(reading))
     content = reading_yaml.content_of_shipped(path)
     content["recipes"].clear()
     assert load_protocol("mine") == load_protocol("mine") == load_protocol(str(path))
     assert read == [path]
-    path.write_text(yaml.safe_dump(VALID | {"title": "Another"}))
+    path.write_text(yaml.safe_dump(alone | {"title": "Another"}))
     assert load_protocol("mine").title == "Another"
     path.unlink()
     with pytest.raises(ProtocolError, match="no such file"):
