@@ -18,7 +18,8 @@ class Costs(Strict):
     """Costs of a run, and the code that ran it. `base_seconds` is 0 if the base model came from the cache.
 
     `sources` is the hash of the method's sources (source_hash.py); `sweep` identifies the command. Both are None in older files.
-    `class_names` are those of the labels, in their order; empty where the data has numbers alone, and in older files.
+    `class_names` are those of the labels, in their order; empty where the data has numbers alone, and in older files. `equal_pictures`
+    says how many pictures are equal that should not be (data/equal.py); empty if none are, and in older files.
     """
 
     base_seconds: Amount
@@ -29,6 +30,7 @@ class Costs(Strict):
     sources: str | None = None
     sweep: str | None = None
     class_names: tuple[str, ...] = ()
+    equal_pictures: tuple[str, ...] = ()
 
     @property
     def sessions_seconds(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.metrics.accuracy import sampling_half_width
+from benchmarks.records.costs import costs_of
 from benchmarks.records.edited import edited
 from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.stated import stated_version
@@ -17,7 +18,8 @@ NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_f
 
 
 def provenance(section: Section) -> list[str]:
-    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images and kept predictions."""
+    """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images, equal ones among them, and kept
+    predictions."""
     records = section.records
     seeds = section.seeds
     lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
@@ -52,6 +54,8 @@ def provenance(section: Section) -> list[str]:
     lines.append(f"- Backbone: {backbone.name}{of_file}, {origin_of(backbone, records[0].identity.data)}.")
     lines += environment_lines(records)
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
+    found = {one for record in records if (costs := costs_of(record)) is not None for one in costs.equal_pictures}
+    lines += [f"- Equal images: {one}." for one in sorted(found)]
     kept = sum(are_of(kept_predictions(record), record) for record in records)
     lines.append(
         f"- When this page was written, {kept} of these {len(records)} records had their predictions beside them, so that `--verify` can "

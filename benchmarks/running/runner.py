@@ -161,6 +161,7 @@ class Runner(SeedGroups):
             commit=git_commit(),
             sources=source_hash(identity.method, identity.base),
             class_names=names_in_order(self.images.class_names, seed_context.split.order),
+            equal_pictures=self.equal_pictures,
         )
         return record, costs, packed, {probe.name: trace_bytes(probe.name, probe.numbers(), record) for probe in watching}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from benchmarks.base.memory import free_memory, memory_of, seeds_a_group
 from benchmarks.base.model import BaseSessions, Seed, Tell
 from benchmarks.base.network import kind_at
 from benchmarks.base.together import prepare_bases, stored_at
+from benchmarks.data.equal import equal_pictures
 from benchmarks.data.images import ImageSet, load_images
 from benchmarks.data.splits import Indices, Split, make_split
 from benchmarks.data.tensors import labelled, to_device
@@ -48,6 +50,11 @@ class SeedGroups:
         weights = find_weights(protocol.backbone, settings.data_root)
         self.bases = BaseSessions(protocol, settings.bases, self.device, weights, wait)
         self._prepared: set[str] = set()
+
+    @cached_property
+    def equal_pictures(self) -> tuple[str, ...]:
+        """What is to be said of images that are equal pixel by pixel."""
+        return equal_pictures(self.images)
 
     def split(self, split_name: str, seed: int, val: bool = False) -> tuple[Split, Indices | None]:
         """The split of this name under a seed; with `val`, without a tenth of the base training images, and these."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks.data.equal import equal_groups, equal_pictures
-from benchmarks.data.images import ImageSet
+from benchmarks.data.images import ImageSet, load_images
+from benchmarks.running.runner import Runner
+from benchmarks.system.settings import Settings
+from protocols.schema import Protocol
+from tests.methods.runs import identity_of
 
 Numbers = tuple[int, ...]
 
@@ -49,3 +56,13 @@ def test_pictures_that_differ_in_one_pixel_are_not_equal() -> None:
     one, two = np.zeros((2, 1, 40, 40), dtype=np.uint8), np.zeros((1, 1, 40, 40), dtype=np.uint8)
     two[0, 0, 0, 1] = 1  # not among the pixels that are compared first
     assert equal_groups([one, two]).tolist() == [0, 0, -1]
+
+
+def test_a_run_keeps_what_its_page_is_to_say(tiny: Protocol, data_root: Path, tmp_path: Path) -> None:
+    own = load_images(tiny.data, data_root)
+    test = np.array(own.test)
+    test[:2] = own.plain[:2]
+    runner = Runner(tiny, Settings(data_root, tmp_path, "cpu", 1), dataclasses.replace(own, test=test, sha256="f" * 64))
+    _, costs, _ = runner.run(identity_of(tiny, "base_only"))
+    assert costs.equal_pictures == equal_pictures(runner.images)
+    assert "2 training images have exactly the pixels of a test image" in costs.equal_pictures[0]

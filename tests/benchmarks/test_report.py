@@ -123,6 +123,13 @@ def test_seeds_that_change_nothing_are_said_to_be_one_run(
     assert "All seeds gave" not in text_of(hand, results)
 
 
+def test_equal_images_that_a_run_met_are_told(hand: Protocol, results: Path, make_record: MakeRecord, costs: Costs) -> None:
+    line = "3 training images have exactly the pixels of a test image; used as they are"
+    for seed, equal in enumerate([(line,), (), (line,)]):
+        Store(results).save(make_record("lecnet:paper", seed, LECNET[seed]), costs.model_copy(update={"equal_pictures": equal}), b"")
+    assert text_of(hand, results).count(f"- Equal images: {line}.") == 1
+
+
 def test_how_many_records_can_be_counted_again(hand: Protocol, results: Path, save: Save, make_record: MakeRecord, costs: Costs) -> None:
     """Those with their own predictions beside them: not those with none, and not those with another run's."""
     save("base_only:default", BASE_ONLY)
