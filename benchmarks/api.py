@@ -5,6 +5,7 @@ It does what the command line does, with the same records in the same folders, s
 
 from __future__ import annotations
 
+import argparse
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.schema import Record
+from benchmarks.system.errors import UsageError
 from benchmarks.system.surroundings import settle
 from protocols import load_protocol
 from protocols.loading import with_source
@@ -52,7 +54,6 @@ def run(
     """
     settle()
     from benchmarks.cli.main import asked_for, on_images
-    from benchmarks.cli.options import parser
     from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.published import check_published
     from benchmarks.records.store import Store
@@ -74,11 +75,11 @@ def run(
     }
     arguments = [f"--{name}={value}" for name, value in named.items() if value is not None]
     arguments += [f"--set={key}={json.dumps(value)}" for key, value in (changes or {}).items()]
-    options = parser().parse_args([*arguments, *(["--force"] if force else [])])
+    options = options_of([*arguments, *(["--force"] if force else [])])
     settings = Settings.of(options)
     forget_own_files()
     asked = load_protocol(protocol) if isinstance(protocol, str) else with_source(protocol)
-    check_published(asked.name)
+    check_published(asked.printed_on)
     runs, probes = asked_for(options, asked, settings)
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if force else None)
     runs = on_images(asked, runs, ledger, settings)
@@ -89,17 +90,34 @@ def run(
     return [record for wanted in runs if (record := ledger.record(wanted)) is not None]
 
 
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line's options. Raises UsageError where it would print its usage and end the process."""
+    from benchmarks.cli.options import parser
+
+    asked = parser()
+    asked.exit_on_error = False
+    try:
+        return asked.parse_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from None
+
+
 def records(
     protocol: Protocol | str, results: Path | str = "results", *, recipe: str | None = None, split: str | None = None
 ) -> list[Record]:
     """The records in a results folder whose settings are those of the protocol's file, of one recipe or split if it is named.
 
-    Records of other settings, and damaged ones, are left out. Raises ProtocolError.
+    Records of other settings, and damaged ones, are left out. Raises ProtocolError; UsageError for a folder that is not there, or a recipe
+    or split that the protocol has not.
     """
+    from benchmarks.planning.plan import check_named
     from benchmarks.records.store import Store
     from benchmarks.report.sections import make_sections
 
     asked = load_protocol(protocol) if isinstance(protocol, str) else with_source(protocol)
+    check_named(asked, recipe, split)
+    if not Path(results).is_dir():
+        raise UsageError(f"results {str(results)!r}: no such folder")
     found, _, failures = Store(Path(results)).load(asked.name)
     of_section = [section for section in make_sections(asked, found, failures).current if recipe in (None, section.recipe)]
     return [record for section in of_section if split in (None, section.split) for record in section.records]

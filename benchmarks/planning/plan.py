@@ -134,15 +134,20 @@ def make_request(
     """Checks the protocol and all names. Raises UsageError or MethodError with the nearest known name."""
     check_protocol(protocol)
     recipe = protocol.recipe if recipe is None else recipe
-    if recipe not in protocol.recipes:
-        raise UsageError(f"{protocol.name}: {unknown('recipe', recipe, list(protocol.recipes))}")
     split = protocol.splits[0] if split is None else split
-    if split not in protocol.splits:
-        raise UsageError(f"{protocol.name}: {unknown('split', split, list(protocol.splits))}")
+    check_named(protocol, recipe, split)
     variants = parse_methods(methods, protocol)
     return Request(
         protocol, recipe, split, parse_seeds(protocol.seeds if seeds is None else seeds), variants, parse_overrides(overrides, variants)
     )
+
+
+def check_named(protocol: Protocol, recipe: str | None, split: str | None) -> None:
+    """Raises UsageError with the nearest name for a recipe or a split that the protocol has not; None is any."""
+    if recipe is not None and recipe not in protocol.recipes:
+        raise UsageError(f"{protocol.name}: {unknown('recipe', recipe, list(protocol.recipes))}")
+    if split is not None and split not in protocol.splits:
+        raise UsageError(f"{protocol.name}: {unknown('split', split, list(protocol.splits))}")
 
 
 def identities(request: Request) -> list[Identity]:

@@ -1,0 +1,73 @@
+"""The Python interface refuses as the command line does, with an error and never with the end of the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.api import RunError, records, run
+from benchmarks.system.errors import UsageError
+from methods.contract.registry import MethodError
+from protocols import ProtocolError
+from protocols.schema import Protocol
+from tests.conftest import TINY
+
+FAILS = '''"""Fails: stops in its first session."""
+
+from methods.contract import SessionStrategy
+
+
+class Fails(SessionStrategy):
+    """It has no luck."""
+
+    title = "Fails"
+    presets = {"default": {}}
+
+    def after_session(self):
+        raise RuntimeError("no luck")
+'''
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"threads": 2.5}, UsageError, "--threads: must be a whole number"),
+        ({"threads": 0}, UsageError, "--threads must be at least 1"),
+        ({"device": "tpu"}, UsageError, "--device tpu"),
+        ({"seeds": range(0)}, UsageError, "write them like 0-9"),
+        ({"methods": []}, UsageError, "a name is empty"),
+        ({"methods": "protoo"}, MethodError, "Did you mean 'proto'"),
+        ({"recipe": "nope"}, UsageError, "no recipe named 'nope'"),
+        ({"split": "nope"}, UsageError, "no split named 'nope'"),
+        ({"changes": {"gamma": 1}}, UsageError, "write METHOD.FIELD=VALUE"),
+        ({"methods_dir": "nowhere"}, ProtocolError, "no such folder"),
+    ],
+)
+def test_what_run_refuses(arguments: dict[str, Any], error: type[Exception], said: str, tmp_path: Path) -> None:
+    with pytest.raises(error) as raised:
+        run(str(TINY), **{"methods": "base_only", "seeds": 0, "results": tmp_path, **arguments})
+    assert said in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_records_refuses(tiny: Protocol, tmp_path: Path) -> None:
+    """A misspelt name is not the same as nothing found."""
+    assert records(tiny, tmp_path) == []
+    for wrong, said in (({"recipe": "nope"}, "no recipe named 'nope'"), ({"split": "nope"}, "no split named 'nope'")):
+        with pytest.raises(UsageError, match=said):
+            records(tiny, tmp_path, **wrong)
+    with pytest.raises(UsageError, match="no such folder"):
+        records(tiny, tmp_path / "misspelt")
+    with pytest.raises(ProtocolError, match="no protocol named 'tinny'"):
+        records("tinny", tmp_path)
+
+
+def test_the_first_failure_is_named_and_what_is_done_stays(data_root: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "fails.py").write_text(FAILS, encoding="utf-8")
+    with pytest.raises(RunError, match=r"1 of 2 runs failed: .*no luck"):
+        run(str(TINY), "base_only,fails", seeds=0, results=tmp_path / "results", data_root=data_root, methods_dir=own)
+    assert [record.identity.method for record in records(str(TINY), tmp_path / "results")] == ["base_only"]
