@@ -93,6 +93,11 @@ def test_every_file_is_short() -> None:
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
 
 
+def test_tests_are_in_the_rooms_of_what_they_test() -> None:
+    tests = [path for path in (ROOT / "tests" / "benchmarks").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert tests and {path.name for path in tests} <= {path.name for path in (ROOT / "benchmarks").iterdir()}
+
+
 def test_an_installation_holds_every_file() -> None:
     """`pip install .`: pyproject.toml lists packages and data files by hand."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

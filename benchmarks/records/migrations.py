@@ -1,7 +1,7 @@
 """Converts older records to the present schema, with one function from each version to the next. Files are not changed.
 
 A field that an old record lacks gets the value that the code used then, never today's default. (A field with a default that was
-added within a schema version needs no function: if it is missing, it has its default, and tests/benchmarks/test_defaults.py checks
+added within a schema version needs no function: if it is missing, it has its default, and tests/benchmarks/records/test_defaults.py checks
 that no default changes.) Changes of a method's Config belong to the method: `version` and `migrations` of its class.
 """
 

@@ -104,7 +104,7 @@ SECTIONS: dict[Path_, type[BaseModel]] = {
 }
 FIELDS = [(*section, field) for section, model in SECTIONS.items() for field in model.model_fields]
 FIELDS.remove(("recipes", "paper", "like"))  # names another recipe: test_like.py
-FIELDS.remove(("data", "features"))  # stands in place of images: tests/benchmarks/test_stored_features.py
+FIELDS.remove(("data", "features"))  # stands in place of images: tests/benchmarks/data/test_stored_features.py
 MAY_BE_ZERO = {f"augment.{name}" for name in ("pad", "jitter", "hue", "grey", "cutout")} | {"sessions.count"}
 MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}
 ANY_NUMBER = {"data.mean", "backbone.weights.mean", "backbone.weights.std"}

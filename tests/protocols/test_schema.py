@@ -37,7 +37,7 @@ BASE_IMAGES = {name: (3000, 2864) if name.startswith("cub200") else (30000, 6000
 
 
 def test_every_shipped_protocol_is_checked_here() -> None:
-    """Two are what a command writes of cub200-resnet18b: tests/benchmarks/test_stored_features.py."""
+    """Two are what a command writes of cub200-resnet18b: tests/benchmarks/data/test_stored_features.py."""
     assert protocol_names() == sorted([*SHIPPED, "cub200-features", "cub200-lite0"])
 
 

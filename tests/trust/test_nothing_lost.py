@@ -20,7 +20,7 @@ from benchmarks.system.files import SUITE_ROOT
 from methods.bases.cosine import Cosine
 from protocols import load_protocol
 from protocols.schema import Protocol
-from tests.benchmarks.older import as_written_by
+from tests.benchmarks.records.older import as_written_by
 
 TINY = Path(__file__).resolve().parents[1] / "data" / "tiny.yaml"
 METHOD = '''"""A method of the user's own."""

@@ -29,7 +29,7 @@ from protocols.schema import Protocol
 from tests.benchmarks.conftest import CONFIG, SETTINGS
 from tests.benchmarks.reading import row_of, table_after, tables, unbroken
 
-GOLDEN = Path(__file__).parent.parent / "data" / "golden_tiny.md"
+GOLDEN = Path(__file__).parents[2] / "data" / "golden_tiny.md"
 ACCURACY = "### Accuracy after each session"
 LAST = "### After the last session"
 OTHER = "\n## Other settings\n"

@@ -35,7 +35,7 @@ from benchmarks.report.figures import (
 from benchmarks.report.figures.ends import spread
 from benchmarks.report.figures.numbers import number_of, summarise
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOISE = (0.3, -0.2, 0.5, -0.4, 0.1, 0.0)
 
 

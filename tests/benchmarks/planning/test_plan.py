@@ -371,7 +371,7 @@ def test_changing_any_parameter_changes_the_run(method: str, tiny: Protocol) -> 
         assert by_hand.variant.startswith(f"{plain.variant}[{field}=")
 
 
-# These have the recipes of another protocol (`like`; cub200-resnet18b: tests/benchmarks/test_own_weights.py).
+# These have the recipes of another protocol (`like`; cub200-resnet18b: tests/benchmarks/data/test_own_weights.py).
 LIKE_OTHERS = ("cub200-resnet18b", "cub200-features", "cub200-lite0", "miniimagenet-32")
 
 

@@ -27,7 +27,7 @@ from protocols.reading import ProtocolError
 from protocols.schema import Sessions
 from tests.trust.asking import ask
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ t.cached_base(Path(sys.argv[1]), t.KEY, t.fresh(tiny), train)
 
 def test_two_processes_train_one_base_once(tmp_path: Path) -> None:
     here = Path(__file__).resolve()
-    root = here.parents[2]
+    root = here.parents[3]
     command = [sys.executable, "-W", "ignore", "-c", COUNT_TRAINING, str(tmp_path), str(root), str(here.parent)]
     processes = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0] for process in processes]

@@ -34,8 +34,8 @@ from protocols import load_protocol
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol, Sessions
 from protocols.seeds import in_ranges
-from tests.benchmarks.browser import chromium
 from tests.benchmarks.reading import row_of, table_after
+from tests.benchmarks.report.browser import chromium
 from tests.conftest import ROOT
 
 Make = Callable[..., Record]

@@ -1,6 +1,6 @@
 """A default is part of a version: one that changes needs a new version, or old records would be taken for runs of the new default.
 
-tests/data/defaults.json lists them all. After adding a field, or after raising a version, `python tests/benchmarks/test_defaults.py`
+tests/data/defaults.json lists them all. After adding a field, or after raising a version, run `PYTHONPATH=. python` with this file, which
 writes the list again; it refuses to list a changed default under the version that it had.
 """
 
@@ -24,7 +24,7 @@ from methods.contract.registry import base_kind_names, method_names
 from protocols import load_protocol, protocol_names
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Sessions
 
-LIST = Path(__file__).resolve().parents[1] / "data" / "defaults.json"
+LIST = Path(__file__).resolve().parents[2] / "data" / "defaults.json"
 OF_RECORDS = (Data, Augment, Sessions, Backbone, BaseRecipe, BaseStage, Identity, SessionResult, Record)
 Listed = dict[str, dict[str, Any]]
 
@@ -66,7 +66,9 @@ def test_every_default_is_listed() -> None:
     """Of the suite's own methods and kinds, which are those on the list; a user's may stand beside them."""
     listed, now = json.loads(LIST.read_text()), listed_now()
     users = {owner for owner in now.keys() - listed.keys() if owner.startswith("methods/")}
-    assert listed == {owner: now[owner] for owner in now if owner not in users}, "python tests/benchmarks/test_defaults.py lists new fields"
+    assert listed == {owner: now[owner] for owner in now if owner not in users}, (
+        "python tests/benchmarks/records/test_defaults.py lists new fields"
+    )
     recipes = [recipe for name in protocol_names() for recipe in load_protocol(name).recipes.values()]
     of_recipes = {f"methods/{name.partition(':')[0]}" for recipe in recipes for name in recipe.methods}
     assert of_recipes | {f"methods/bases/{name}" for recipe in recipes for name in recipe.bases} <= listed.keys()

@@ -25,7 +25,7 @@ from methods.parts.capture import Captured, Recording, Steps
 from methods.parts.network import Network
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr
 from protocols.schema import Augment, Data, Protocol, Recipe, Sessions
-from tests.benchmarks.test_base_session import small_kind
+from tests.benchmarks.base.test_base_session import small_kind
 from tests.recording import StandIn
 
 CPU = torch.device("cpu")

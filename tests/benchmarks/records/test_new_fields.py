@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.count_done import base_keys
+from tests.benchmarks.records.count_done import base_keys
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CODE = ("benchmarks", "methods", "protocols")
 MODELS = {
     "protocols/augment.py": ["Augment"],
@@ -48,7 +48,7 @@ def with_field(tmp_path: Path, default: str = "7") -> Path:
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What count_done.py prints where every model has one more field."""
     folder = with_field(tmp_path_factory.mktemp("code"))
-    command = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "benchmarks" / "count_done.py"), str(ROOT / "results")]
+    command = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "benchmarks" / "records" / "count_done.py"), str(ROOT / "results")]
     done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(folder), "PATH": ""}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))

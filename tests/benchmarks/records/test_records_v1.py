@@ -15,7 +15,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.system.errors import RecordError
 from tests.benchmarks.conftest import MakeIdentity, MakeRecord
-from tests.benchmarks.older import FILES, OLD, as_written_by
+from tests.benchmarks.records.older import FILES, OLD, as_written_by
 
 LAST = {"cifar100": "38.16", "digits": "66.11", "omniglot": "49.30", "seqmnist": "84.66"}
 

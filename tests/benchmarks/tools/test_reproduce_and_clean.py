@@ -132,7 +132,7 @@ def test_clean_lists_and_removes_what_is_named(asked: list[str], tmp_path: Path,
 
 def test_clean_removes_records_that_no_protocol_describes(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
     """Of the protocol `digits`: those with another rate than its file has now. Those of a protocol that is not the suite's stay."""
-    committed = Path(__file__).resolve().parents[2] / "results" / "records" / "digits" / "paper.paper"
+    committed = Path(__file__).resolve().parents[3] / "results" / "records" / "digits" / "paper.paper"
     [kept] = [path for path in committed.glob("proto-raw_mean*/seed00.json") if "@" not in path.parent.name]
     store = Store(tmp_path)
     place = store.root / "digits" / "paper.paper" / kept.parent.name / "seed00.json"

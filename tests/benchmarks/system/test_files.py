@@ -19,7 +19,7 @@ import pytest
 from benchmarks.system.errors import StorageError, storage_error
 from benchmarks.system.files import has_locks, locked, read_bytes, remove, scratch_of, sha256_file, time_of, write_atomic
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys
 from pathlib import Path

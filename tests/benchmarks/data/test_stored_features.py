@@ -40,13 +40,13 @@ from protocols.schema import Protocol
 from tests.conftest import ROOT
 
 NAME = "digits-features"
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "lite0.py"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "lite0.py"
 Tensors = dict[str, NDArray[Any]]
 
 
 def asked(root: Path, *options: str) -> list[str]:
     """The command on the tiny protocol's digits and a small network's weights in the data root."""
-    given = ["--protocol", str(Path(__file__).parents[1] / "data" / "tiny.yaml"), "--data-root", str(root), "--out", str(root / NAME)]
+    given = ["--protocol", str(Path(__file__).parents[2] / "data" / "tiny.yaml"), "--data-root", str(root), "--out", str(root / NAME)]
     return [*given, "--novel-seen", "possible", *options]
 
 
@@ -193,7 +193,7 @@ def test_a_network_in_training_mode_is_noticed(made: Path) -> None:
 
 
 def protocol_of_images() -> Protocol:
-    return load_protocol(str(Path(__file__).parents[1] / "data" / "tiny.yaml"))
+    return load_protocol(str(Path(__file__).parents[2] / "data" / "tiny.yaml"))
 
 
 def test_a_warning_of_another_activation_is_an_error(made: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
