@@ -1,0 +1,27 @@
+"""A task and its runs, of which nothing is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.planning.ledger import Ledger
+from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
+from benchmarks.sweeping.worker import Task
+from benchmarks.system.settings import Settings
+from protocols.schema import Protocol
+from tests.benchmarks.conftest import MakeIdentity
+
+VARIANTS = ("base_only:default", "lecnet:paper")
+
+
+@pytest.fixture
+def task(hand: Protocol, tmp_path: Path) -> Task:
+    return Task(hand, Settings(tmp_path, tmp_path, "cpu", 1), Ledger(Store(tmp_path)), 0.0, "this sweep")
+
+
+@pytest.fixture
+def runs(make_identity: MakeIdentity) -> list[Identity]:
+    return [make_identity(variant, seed) for seed in range(3) for variant in VARIANTS]
