@@ -142,7 +142,7 @@ def test_a_killed_element_and_a_node_that_goes_down_go_on(site: Site, start: Sta
 
 def test_an_interrupted_element_is_queued_again_and_nothing_has_failed(site: Site, start: Start, alone: Tree) -> None:
     """USR2 is what Slurm sends before a time limit, and where the cluster says so before a preemption. Slurm may end the element before it
-    can say that it was interrupted (tests/benchmarks/sweeping/test_launching.py has that part)."""
+    can say that it was interrupted (tests/benchmarks/sweeping/test_elements.py has that part)."""
     running = start(site.command())
     job, _ = site.one_at_work()
     asked("scancel", "--signal=USR2", job)
