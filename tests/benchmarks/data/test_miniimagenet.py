@@ -12,7 +12,6 @@ from benchmarks.data.images import load_images
 from benchmarks.data.sources import locate
 from tests.benchmarks.data.conftest import WriteImages, data_of, grey, read, refused
 
-
 WNIDS = ("n01532829", "n01558993", "n13133613")
 
 
