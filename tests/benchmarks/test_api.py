@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from benchmarks.api import RunError, records, run
 from benchmarks.system.errors import UsageError
 from methods.contract.registry import MethodError
+from methods.parts.own_files import forget_own_files
 from protocols import ProtocolError
+from protocols.own_folder import take_own_folder
 from protocols.schema import Protocol
 from tests.conftest import TINY
 
@@ -64,10 +67,18 @@ def test_what_records_refuses(tiny: Protocol, tmp_path: Path) -> None:
         records("tinny", tmp_path)
 
 
-def test_the_first_failure_is_named_and_what_is_done_stays(data_root: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "fails.py").write_text(FAILS, encoding="utf-8")
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Path]:
+    """A folder of one's own with a method that fails, forgotten afterwards."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "fails.py").write_text(FAILS, encoding="utf-8")
+    yield folder
+    forget_own_files()
+    take_own_folder(None)
+
+
+def test_the_first_failure_is_named_and_what_is_done_stays(own: Path, data_root: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"1 of 2 runs failed: .*no luck"):
         run(str(TINY), "base_only,fails", seeds=0, results=tmp_path / "results", data_root=data_root, methods_dir=own)
     assert [record.identity.method for record in records(str(TINY), tmp_path / "results")] == ["base_only"]
