@@ -74,6 +74,10 @@ class StockAvalanche(SessionStrategy):
         c = self.config
         if idle := sorted(name for name in WITHOUT_EFFECT if name in c.changed()):
             raise ValueError(f"avalanche:{c.strategy}: {idle[0]} has no effect on a stock strategy; leave it out")
+        if self.context.trains != "all":
+            raise ValueError(
+                f"avalanche:{c.strategy}: a stock strategy trains the whole backbone, but trains is {self.context.trains} in this recipe"
+            )
         try:
             self.stock = getattr(supervised, c.strategy)(
                 model=network,

@@ -36,7 +36,7 @@ def copied_seeds(records: Iterable[Record]) -> list[tuple[Record, str]]:
             same_order[record.order].append(record)
         for order, several in same_order.items():
             seeds = sorted({record.identity.seed for record in several})
-            if len(seeds) > 1 and pairs <= CHANCE * factorial(len(order)):
+            if len(seeds) > 1 and pairs / CHANCE <= factorial(len(order)):
                 listed = ", ".join(map(str, seeds))
                 why = f"seeds {listed} have the same class order, which the split draws from the seed, so they are copies"
                 found += [(record, f"{why}; remove and run again") for record in several]

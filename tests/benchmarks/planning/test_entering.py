@@ -74,6 +74,14 @@ def test_a_base_that_no_session_can_stand_on(methods: str, sets: list[str], said
     assert said in refused(methods, *sets)
 
 
+@pytest.mark.parametrize("trains", ["none", "last_block"])
+def test_a_stock_strategy_cannot_leave_a_backbone_as_it_came(trains: str, refused: Callable[..., str]) -> None:
+    """Its batch norm and its weights would move where the page says that no session trains them."""
+    assert f"avalanche:Naive: a stock strategy trains the whole backbone, but trains is {trains}" in refused(
+        "avalanche:Naive", trains=trains
+    )
+
+
 def test_all_that_are_refused_are_named_at_once_and_once(refused: Callable[..., str]) -> None:
     said = refused("proto,closer,s3c,base_only", trains="none", stored_views=2)
     assert said.startswith("tiny: cannot be run, leave out or change closer:default: base kind closer shows 3 views of an image")

@@ -85,6 +85,13 @@ def test_a_record_copied_under_another_seed_is_named(store: Store, make_record: 
     assert "seeds 0, 1 have the same class order, which the split draws from the seed, so they are copies" in faults[0]
 
 
+def test_copies_of_many_classes_are_named_too(make_record: MakeRecord) -> None:
+    """Of 200 classes there are more orders than a float can count."""
+    shape = {**SETTINGS["sessions"], "base": 198}
+    alike = [make_record(seed=seed, correct=((8,) * 198, (7,) * 199, (6,) * 200), split="paper", sessions=shape) for seed in (0, 1)]
+    assert len(copied_seeds(alike)) == 2
+
+
 def test_equal_images_and_predictions_are_no_copies(make_record: MakeRecord) -> None:
     """The split may leave no choice (five training images a class, or all images as in seqmnist), and a method may ignore the seed."""
     assert copied_seeds([ten_classes(make_record, seed, "canonical-order") for seed in range(3)]) == []
