@@ -21,7 +21,19 @@ from methods.parts.optimizer import optimizer_for
 from protocols.fields import MOST_EPOCHS
 from protocols.schema import Sessions
 
-WITHOUT_EFFECT = ("augment", "milestones", "schedule", "selection", "views", "ramp_epochs")
+WITHOUT_EFFECT = (
+    "augment",
+    "batch_norm",
+    "floor",
+    "lr_decay",
+    "milestones",
+    "ramp_epochs",
+    "ramp_from",
+    "schedule",
+    "selection",
+    "views",
+    "warmup",
+)
 REHEARSES = ("GDumb", "Replay")
 MEM_SIZE = 200
 """Images that both keep where `options` do not say."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.costs import costs_of
 from benchmarks.records.edited import edited
+from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.stated import stated_version
 from benchmarks.report.bases import in_words
@@ -12,9 +13,18 @@ from benchmarks.report.environments import environment_lines
 from benchmarks.report.frame import label_of
 from benchmarks.report.printed import origin_of
 from benchmarks.report.section import Section
+from protocols.schema import DRAWN_ORDERS
 
 NAMED_WHERE_CHANGED = {"dampening", "floor", "optimizer", "ramp_epochs", "ramp_from", "stored_views", "trains"}
 """Settings of a base session that a page names only if they are not at their defaults."""
+
+
+def drawn_by_a_seed(identity: Identity) -> str:
+    """What differs between the seeds of a split, and so lies under a row's ±, in words."""
+    if identity.split == "canonical":
+        return "one class order and one draw of shots for all of them, so that ± holds the randomness of training alone"
+    order = "a class order of its own" if identity.split in DRAWN_ORDERS else "the order of the labels"
+    return f"each has {order}" + ("" if identity.sessions.shots == "all" else " and its own draw of shots")
 
 
 def provenance(section: Section) -> list[str]:
@@ -22,7 +32,7 @@ def provenance(section: Section) -> list[str]:
     predictions."""
     records = section.records
     seeds = section.seeds
-    lines = [f"- Seeds: {', '.join(map(str, seeds))}; one class order and one draw of shots a seed where the split says so."]
+    lines = [f"- Seeds: {', '.join(map(str, seeds))}; {drawn_by_a_seed(records[0].identity)}."]
     for of_variant in section.variants.values():
         missing = sorted(set(seeds) - {record.identity.seed for record in of_variant})
         if missing:

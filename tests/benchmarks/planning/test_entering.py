@@ -67,6 +67,7 @@ def refused(tiny: Protocol, settings: Settings) -> Callable[..., str]:
         ("fecam@etf", [], "fecam:default@etf: fecam: the head of its base does not read the rows"),
         ("proto@targets", ["proto.base_rows=trained"], "proto: the head of its base does not read the rows"),
         ("avalanche:Naive", ["avalanche.milestones=[3]"], "avalanche:Naive: milestones has no effect"),
+        ("avalanche:Naive", ["avalanche.batch_norm=eval"], "avalanche:Naive: batch_norm has no effect"),
         ("avalanche:EWC", ["avalanche.options={foo: 1}"], "avalanche:EWC: options {'foo': 1"),
     ],
 )

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.records.costs import Costs
 from benchmarks.records.store import Store
 from benchmarks.report import write_report
+from benchmarks.report.provenance import drawn_by_a_seed
 from benchmarks.report.write import as_text
 from benchmarks.system.errors import RecordError
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
-from tests.benchmarks.conftest import MakeIdentity, MakeRecord
+from tests.benchmarks.conftest import SETTINGS, MakeIdentity, MakeRecord
 from tests.benchmarks.reading import row_of, table_after, tables
 from tests.benchmarks.report.conftest import ACCURACY, BASE_ONLY, FT_CNN, GATES, LECNET, Save, published, text_of
 
@@ -47,6 +49,20 @@ def test_seeds_that_change_nothing_are_said_to_be_one_run(
     assert "**All seeds gave the same predictions**: BaseOnly. Order and shots are fixed" in text_of(hand, results)
     save("base_only:default", BASE_ONLY)
     assert "All seeds gave" not in text_of(hand, results)
+
+
+@pytest.mark.parametrize(
+    ("split", "shots", "said"),
+    [
+        ("paper", 5, "each has a class order of its own and its own draw of shots."),
+        ("canonical-order", 5, "each has the order of the labels and its own draw of shots."),
+        ("canonical-order", "all", "each has the order of the labels."),
+        ("canonical", 5, "one class order and one draw of shots for all of them, so that ± holds the randomness of training alone."),
+    ],
+)
+def test_what_lies_under_the_spread_is_said(split: str, shots: Any, said: str, make_identity: MakeIdentity) -> None:
+    identity = make_identity(split=split, sessions={**SETTINGS["sessions"], "shots": shots})
+    assert f"{drawn_by_a_seed(identity)}." == said
 
 
 def test_equal_images_that_a_run_met_are_told(hand: Protocol, results: Path, make_record: MakeRecord, costs: Costs) -> None:
