@@ -32,8 +32,7 @@ def load_protocol(name: str) -> Protocol:
     """
     protocol = load_named(name, FOLDER, "protocol", Protocol)
     if protocol.printed is not None and protocol.printed not in (known := protocol_names()):
-        file = name if names_a_file(name) else FOLDER / f"{name}.yaml"
-        raise ProtocolError(f"{file}: printed: {unknown('protocol', protocol.printed, known)}")
+        raise ProtocolError(f"{file_of(name, FOLDER)}: printed: {unknown('protocol', protocol.printed, known)}")
     return with_source(protocol)
 
 
@@ -51,6 +50,11 @@ def names_a_file(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
+def file_of(name: str, folder: Path) -> Path:
+    """The YAML file that a name stands for: itself if it is a path, else one of the folder."""
+    return Path(name) if names_a_file(name) else folder / f"{name}.yaml"
+
+
 def as_asked(name: str, folder: Path = FOLDER) -> str:
     """A protocol (or what else stands in `folder`) as a command names it: one of the suite by name, another by its file, which the user
     must find."""
@@ -59,8 +63,7 @@ def as_asked(name: str, folder: Path = FOLDER) -> str:
 
 def load_named(name: str, folder: Path, what: str, model: type[Titled]) -> Titled:
     """Loads the YAML file `name` of the folder, or the one at that path. Its key `name` must be the file's name. Raises ProtocolError."""
-    is_file = names_a_file(name)
-    path = Path(name) if is_file else folder / f"{name}.yaml"
+    is_file, path = names_a_file(name), file_of(name, folder)
     if not is_file and name not in (known := names_in(folder)):
         raise ProtocolError(unknown(what, name, known))
     loaded = validated(read_yaml(path) if is_file else content_of_shipped(path), path, what, model)

@@ -52,8 +52,7 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
 
 def check_plan(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
     """Checks what a run would check of images, splits and weights, without fetching any. Returns a line on images or weights that are not
-    to be had yet, which says what could not be checked; else on equal pictures, or ''. Raises what a run would
-    raise."""
+    to be had yet, which says what could not be checked; else on equal pictures, or ''. Raises what a run would raise."""
     with_precision(runs, settings)
     with without_downloads():
         try:

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 
-from benchmarks.planning.plan import identities, make_request, of_group, parse_methods, parse_seeds
-from benchmarks.records.identity import Identity
+from benchmarks.planning.plan import make_request, of_group, parse_methods, parse_seeds
 from benchmarks.system.errors import UsageError
 from methods.contract.registry import MethodError
 from protocols.schema import Protocol
-
-
-def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
-    """The tiny protocol with its recipe changed."""
-    content = protocol.model_dump(mode="json")
-    content["recipes"]["fast"] |= changes
-    return Protocol.model_validate(content)
-
-
-def runs_of(protocol: Protocol, methods: str, overrides: Sequence[str] = (), seeds: str = "0") -> list[Identity]:
-    return identities(make_request(protocol, None, None, seeds, methods, overrides))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -22,18 +21,8 @@ from protocols import load_protocol, protocol_names
 from protocols.schema import BaseRecipe, Protocol, Recipe
 from protocols.study import Study, StudyVariant
 from tests.benchmarks.conftest import MakeIdentity
+from tests.benchmarks.planning.conftest import runs_of, with_recipe
 from tests.methods.runs import ON_IMAGES
-
-
-def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
-    """The tiny protocol with its recipe changed."""
-    content = protocol.model_dump(mode="json")
-    content["recipes"]["fast"] |= changes
-    return Protocol.model_validate(content)
-
-
-def runs_of(protocol: Protocol, methods: str, overrides: Sequence[str] = (), seeds: str = "0") -> list[Identity]:
-    return identities(make_request(protocol, None, None, seeds, methods, overrides))
 
 
 def test_one_run_a_seed_and_variant(tiny: Protocol) -> None:

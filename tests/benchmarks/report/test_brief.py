@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 import pytest
 
-from benchmarks.records.schema import Record
 from benchmarks.report.brief import brief, fitted
 from benchmarks.system.errors import RecordError
-
-MakeRecord = Callable[..., Record]
+from tests.benchmarks.conftest import MakeRecord
 
 
 def table(sessions: int) -> pd.DataFrame:

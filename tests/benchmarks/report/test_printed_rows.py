@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.records.costs import Costs
-from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import write, write_report
 from benchmarks.report.printed import printed_lines
@@ -18,9 +17,8 @@ from benchmarks.report.tables import accuracy_table
 from protocols import load_protocol, load_published
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
+from tests.benchmarks.conftest import MakeRecord
 from tests.benchmarks.reading import Row, table_after, tables
-
-MakeRecord = Callable[..., Record]
 
 HELD = "### What was printed, and whether it held"
 STANDS_ON = "### What the published rows stand on"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from benchmarks.records.schema import Record
 from benchmarks.report.verdict import BASE_LEVEL, LOOSEST, WORDS, by_numbers, judge, other_base, other_network
 from protocols.printed import PublishedRow
+from tests.benchmarks.conftest import MakeRecord
 
-MakeRecord = Callable[..., Record]
 NAN = float("nan")
 LECNET = [((8, 8), (7, 7, 4), (6, 6, 3, 1)), ((8, 9), (8, 7, 4), (7, 6, 3, 2)), ((9, 9), (8, 8, 4), (7, 7, 4, 2))]
 """First 80, 85, 90; last 40, 45, 50: Student's interval ± 12.42 of three seeds, ± 31.77 of two."""

@@ -27,11 +27,7 @@ from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import Task, one_run
 from benchmarks.system.errors import BusyError, DataError, StorageError
 from benchmarks.system.files import locked
-from benchmarks.system.settings import Settings
-from protocols.schema import Protocol
-
-MakeIdentity = Callable[..., Identity]
-MakeRecord = Callable[..., Record]
+from tests.benchmarks.conftest import MakeIdentity, MakeRecord
 
 
 class Ending:
@@ -44,11 +40,6 @@ class Ending:
         if isinstance(self.end, BaseException):
             raise self.end
         return self.end
-
-
-@pytest.fixture
-def task(hand: Protocol, tmp_path: Path) -> Task:
-    return Task(hand, Settings(tmp_path, tmp_path, "cpu", 1), Ledger(Store(tmp_path)), 0.0, "this sweep")
 
 
 def run(task: Task, identity: Identity, end: Any) -> list[Event]:

@@ -16,7 +16,6 @@ from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import seal, to_json
-from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces, trace_bytes
 from benchmarks.running.runner import Runner
@@ -24,11 +23,10 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools.merge import merge
 from protocols.schema import Protocol
+from tests.benchmarks.conftest import MakeRecord
 from tests.conftest import TINY
 from tests.methods.runs import identity_of
 from tests.trust.harness import files
-
-MakeRecord = Callable[..., Record]
 
 
 @pytest.fixture

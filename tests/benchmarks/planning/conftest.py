@@ -1,0 +1,21 @@
+"""Runs of the tiny protocol, as a command line asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.records.identity import Identity
+from protocols.schema import Protocol
+
+
+def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
+    """The tiny protocol with its recipe changed."""
+    content = protocol.model_dump(mode="json")
+    content["recipes"]["fast"] |= changes
+    return Protocol.model_validate(content)
+
+
+def runs_of(protocol: Protocol, methods: str, overrides: Sequence[str] = (), seeds: str = "0") -> list[Identity]:
+    return identities(make_request(protocol, None, None, seeds, methods, overrides))
