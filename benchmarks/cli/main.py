@@ -150,7 +150,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     executor = executor_of(options)
     if options.plan:
         from benchmarks.cli.listing import plan_text
-        from benchmarks.planning.preflight import check_plan
+        from benchmarks.planning.preflight import check_plan, edited_lines
         from benchmarks.running.entering import refuse_impossible
 
         missing = ledger.missing(runs)
@@ -158,6 +158,8 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
         unchecked = check_plan(protocol, runs, settings) if missing else ""
         elements = executor.plan_text(runs, ledger) if executor is not None else ""
         print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), elements, unchecked))))
+        for line in edited_lines(runs, ledger):
+            print(line, file=sys.stderr)
         return DONE
     if options.reproduce is not None:
         from benchmarks.tools.reproduce import reproduce

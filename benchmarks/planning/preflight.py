@@ -16,7 +16,7 @@ from benchmarks.data.weights import find_weights
 from benchmarks.planning.ledger import Ledger
 from benchmarks.planning.single_images import refuse_single_images
 from benchmarks.planning.validation import check_last_block
-from benchmarks.records.edited import edited
+from benchmarks.records.edited import Sources, edited, files_of, sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.system.device import pick_device, resolve_precision
 from benchmarks.system.errors import DataError, NotHereError, StorageError
@@ -120,13 +120,13 @@ def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings
 def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
     """A warning for each variant with records that other sources computed under the same version."""
     done = [record for run in runs if (record := ledger.record(run)) is not None]
-    seeds: dict[str, list[int]] = {}
+    of: dict[tuple[str, Sources], list[str]] = {}
     for record in edited(done):
-        seeds.setdefault(record.identity.variant, []).append(record.identity.seed)
+        of.setdefault((record.identity.variant, sources_of(record.identity)), []).append(str(record.identity.seed))
     return [
-        f"{variant}: methods/{variant.partition(':')[0]}.py, or what it imports, has changed since seed {', '.join(map(str, of))} was run; "
-        "raise its `version`, or run again with --force"
-        for variant, of in seeds.items()
+        f"{variant}: its sources ({files_of(sources)}) have changed since seed {', '.join(seeds)} was run; raise the `version` of what "
+        "changed, or run again with --force"
+        for (variant, sources), seeds in of.items()
     ]
 
 

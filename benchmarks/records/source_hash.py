@@ -24,11 +24,12 @@ EQUAL = Path(__file__).with_name("equal_sources.yaml")
 DIGITS = 16
 
 
-def source_hash(method: str, base: str) -> str | None:
-    """Hash of the present sources of this method and of its base kind; None if they cannot be read."""
+def source_hash(method: str, base: str, parents: tuple[str, ...] = ()) -> str | None:
+    """Hash of the present sources of this method, of its base kind, and of the kinds of the base sessions before; None if they cannot be
+    read. A parent that the kind imports is part of the kind's hash."""
     if own_folder() is not None:  # it may be large
-        return hash_now(method, base)
-    return hash_in(state_of_files(), method, base)
+        return hash_now(method, base, parents)
+    return hash_in(state_of_files(), method, base, parents)
 
 
 def state_of_files() -> tuple[tuple[Path, int, int], ...]:
@@ -38,9 +39,9 @@ def state_of_files() -> tuple[tuple[Path, int, int], ...]:
 
 
 @lru_cache(maxsize=1024)
-def hash_in(state: tuple[tuple[Path, int, int], ...], method: str, base: str) -> str | None:
+def hash_in(state: tuple[tuple[Path, int, int], ...], method: str, base: str, parents: tuple[str, ...]) -> str | None:
     """`source_hash` while files are in this `state`."""
-    return hash_now(method, base)
+    return hash_now(method, base, parents)
 
 
 def kind_hash(base: str) -> str | None:
@@ -53,9 +54,11 @@ def hash_of(module: str, known: dict[Path, str | None]) -> str | None:
     return None if path is None else hash_of_file(path, known)
 
 
-def hash_now(method: str, base: str) -> str | None:
+def hash_now(method: str, base: str, parents: tuple[str, ...]) -> str | None:
     known: dict[Path, str | None] = {}
     hashes = [hash_of(module, known) for module in (f"{PACKAGE}.{method}", f"{PACKAGE}.bases.{base}")]
+    modules = (f"{PACKAGE}.bases.{kind}" for kind in parents)
+    hashes += [hash_of(module, known) for module in modules if module_path(module) not in known]
     return None if None in hashes else hashlib.sha256(" ".join(map(str, hashes)).encode()).hexdigest()[:DIGITS]
 
 

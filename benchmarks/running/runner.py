@@ -13,6 +13,7 @@ from benchmarks.data.tensors import labelled
 from benchmarks.data.transforms import brought
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
+from benchmarks.records.edited import sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions
 from benchmarks.records.schema import BASE_ORIGIN, Record, SessionResult
@@ -159,7 +160,7 @@ class Runner(SeedGroups):
             evaluation_seconds=tuple(test_seconds),
             peak_memory_mib=peak_memory_mib(self.device),
             commit=git_commit(),
-            sources=source_hash(identity.method, identity.base),
+            sources=source_hash(*sources_of(identity)),
             class_names=names_in_order(self.images.class_names, seed_context.split.order),
             equal_pictures=self.equal_pictures,
         )

@@ -84,6 +84,21 @@ def test_the_source_hash_covers_own_files(folder: Path) -> None:
     assert stated_version("mine") is None, "it is no literal"
 
 
+def test_the_source_hash_covers_the_kinds_of_earlier_base_sessions(folder: Path) -> None:
+    """A kind names its `parent` and need not import it: an edit of the parent alone mixed two bases in one row, unnoticed. A parent that is
+    imported counts once, so that the hashes of the suite's own kinds stay."""
+    filled(folder)
+    (folder / "bases" / "child.py").write_text(SOFT.replace("version = 3", 'parent = "soft"'))
+    take_own_folder(None)
+    with_parent, alone = source_hash("mine", "child", ("soft",)), source_hash("mine", "child")
+    assert None not in (with_parent, alone) and with_parent != alone
+    (folder / "bases" / "soft.py").write_text(SOFT + "    views = 2\n")
+    os.utime(folder / "bases" / "soft.py", (0, 1))
+    assert source_hash("mine", "child", ("soft",)) not in (with_parent, None) and source_hash("mine", "child") == alone
+    assert source_hash("mine", "child", ("gone",)) is None
+    assert source_hash("concm", "structure", ("contrast",)) == source_hash("concm", "structure"), "it imports its parent"
+
+
 def test_an_own_kinds_sources_are_part_of_its_base_model(folder: Path) -> None:
     """An author edits without raising a version: the model trained before must not be taken for the edited kind's. The suite's kinds have
     versions, and keep the models that are stored."""

@@ -250,7 +250,10 @@ def test_an_edited_method_does_not_return_old_numbers_in_silence(
     mine.write_text(METHOD.replace(".mean(0)", ".sum(0)"))
     forget()
     assert run("mine") == 0
-    assert "mine:default: methods/mine.py, or what it imports, has changed since seed 0 was run" in capsys.readouterr().err
+    warned = "mine:default: its sources (methods/mine.py, bases/linear.py, or what they import) have changed since seed 0 was run"
+    assert warned in capsys.readouterr().err
+    assert run("mine", "--plan") == 0
+    assert warned in capsys.readouterr().err, "a plan warns, too"
     assert "The sources of Mine have changed since seed 0 was run" in (results / "tiny.md").read_text()
     assert records(results) == before
     assert run("mine", "--force") == 0
