@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.records.identity import BaseStage
-from benchmarks.system.streams import torch_seed
+from benchmarks.system.streams import generators_kept, seed_generators
 from methods.contract import BaseKind
 from methods.contract.loading import load_base_kind
 from methods.parts.backbones import build_backbone
@@ -42,7 +42,7 @@ def build_network(
 
     With `parent`, the kind goes on with a copy of that network, and keeps its head unless `build` replaces it.
     """
-    torch.manual_seed(torch_seed(seed, "init" if parent is None else f"init/{kind.name}"))
+    seed_generators(seed, "init" if parent is None else f"init/{kind.name}")
     if parent is None:
         spec, data = protocol.backbone, protocol.data
         network = Network(build_backbone(spec.name, data.channels, weights, data.size, spec.source), precision)
@@ -68,8 +68,8 @@ def untrained(
     parent: Network | None = None,
 ) -> Network:
     """The network of these kinds (each with its head's gain) before any base session, on the CPU, without parts that only base training
-    of the earlier ones needs. With `parent`, of the last kind on that network. torch's global generators are not changed."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    of the earlier ones needs. With `parent`, of the last kind on that network. The global generators are not changed."""
+    with generators_kept(device.type == "cuda"):
         for kind, gain in kinds[-1:] if parent is not None else kinds:
             parent = build_network(protocol, kind, precision, seed, weights, gain, parent)
             if kind is not kinds[-1][0]:

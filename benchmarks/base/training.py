@@ -19,7 +19,7 @@ from benchmarks.base.cache import Checkpoint
 from benchmarks.base.network import to_fast_layout
 from benchmarks.base.outputs import given_by, part_of
 from benchmarks.data.batches import Batches
-from benchmarks.system.streams import torch_seed
+from benchmarks.system.streams import seed_all, stream, torch_seed
 from methods.contract import BaseKind, BaseStep
 from methods.contract.base_kind import RecordedStep
 from methods.parts.capture import Branch, CaptureError, Eager, Steps
@@ -113,11 +113,19 @@ class SeedTraining:
     def begin_epoch(self) -> None:
         batches, kind = self.training.batches, self.training.kind
         self.total = torch.zeros((), device=self.device)
-        self.generator = torch.Generator().manual_seed(torch_seed(batches.seed, f"{kind.name}/epoch{self.epoch}"))
+        name = f"{kind.name}/epoch{self.epoch}"
+        self.generator = torch.Generator().manual_seed(torch_seed(batches.seed, name))
+        self.seeds = stream(batches.seed, f"{name}/steps").integers(0, 2**32, len(batches)).tolist()
+
+    def seed_step(self) -> None:
+        """Seeds the global generators, so that what a kind draws from them depends on neither who trains beside it nor an interruption."""
+        seed_all(self.seeds[self.index])
 
     def go_to(self, index: int, batch: Sequence[Tensor]) -> list[Tensor]:
         """Sets what a step at batch `index` of the epoch depends on, and returns the batch with what the kind draws for it."""
         recipe, steps = self.training.recipe, len(self.training.batches)
+        self.index = index
+        self.seed_step()
         set_rate(self.optimizer, learning_rate(recipe, self.epoch * steps + index, steps, recipe.gamma))
         self.at = BaseStep(self.epoch, recipe.epochs, (self.epoch * steps + index) / (recipe.epochs * steps), self.generator)
         self.shown = len(batch)
@@ -127,6 +135,8 @@ class SeedTraining:
         network, kind = self.training.network, self.training.kind
         if recorded and not kind.capturable:
             raise CaptureError("it says so")
+        if not recorded:
+            self.seed_step()
         (*views, labels), random = batch[: self.shown], batch[self.shown :]
         at = RecordedStep(random) if recorded else replace(self.at, drawn=random)
         loss_of = partial(loss_of_batch, network, kind, views, labels, at)

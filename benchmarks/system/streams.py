@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -31,3 +33,24 @@ def seed_generators(seed: int, name: str) -> None:
     torch.manual_seed(torch_seed(seed, name))
     random.seed(torch_seed(seed, f"{name}/random"))
     np.random.seed(stream(seed, f"{name}/numpy").integers(0, 2**32, 4, dtype=np.uint32))
+
+
+def seed_all(number: int) -> None:
+    """Seeds the global generators of torch, Python and NumPy with one number below 2**32."""
+    import torch
+
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number)
+
+
+@contextmanager
+def generators_kept(card: bool) -> Iterator[None]:
+    """Puts the global generators of torch, on the `card` too, of Python and of NumPy back to where they were."""
+    import torch
+
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if card else []):
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])

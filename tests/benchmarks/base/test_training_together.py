@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.base import cache as base_cache
 from benchmarks.base.cache import Checkpoint
@@ -89,6 +91,28 @@ def test_one_seed_alone_and_three_together_give_the_same_bytes(settings: str, ti
         assert [same(*pair) for pair in zip(found, expected, strict=True)] == [True] * 3
         assert sorted(train.reports) == alone
     assert same(train.alone(2, Captured(StandIn())), expected[2])
+
+
+class DrawsAsItLikes(BaseKind):
+    """From the global generators of torch, Python and NumPy; draws on a device cannot be recorded."""
+
+    capturable = False
+
+    def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
+        return [torch.rand(shape)]
+
+    def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
+        noise = step.drawn[0] + random.random() + float(np.random.rand())
+        return super().loss(network, [nn.functional.dropout(views[0] + noise)], labels, step)
+
+
+def test_what_a_kind_draws_from_the_global_generators_depends_on_its_seed_alone(tiny: Protocol, tmp_path: Path) -> None:
+    """A kind with dropout gave other bytes in every process. Neither what was drawn before nor who trains beside it changes them."""
+    train = Training(tiny, tmp_path, DrawsAsItLikes(DrawsAsItLikes.Config()))
+    expected = [train.alone(seed) for seed in SEEDS]
+    torch.rand(7), random.random(), np.random.rand()
+    assert [same(*pair) for pair in zip(train.together(), expected, strict=True)] == [True] * 3
+    assert not same(expected[0], expected[1])
 
 
 NOT_RECORDED = {"cosface"}  # how many pairs of images differ in class is another number in every step
