@@ -38,6 +38,10 @@ class BrokenError(AssertionError):
     """A method does not keep to the contract. The message says what was found and what to do."""
 
 
+class UnrepeatableError(BrokenError):
+    """A run of one seed gives other bytes each time, so that what compares two runs says nothing about its own question."""
+
+
 @dataclass
 class Bench:
     """A method on a small protocol. `make(variant, seed)` gives the identity of a run; `runner` is shared by all checks."""
@@ -92,14 +96,15 @@ def runs_through_all_sessions(bench: Bench) -> None:
 
 def same_seed_same_bytes(bench: Bench) -> None:
     if bench.bytes_of(bench.runner) != bench.alone:
-        raise BrokenError(
+        raise UnrepeatableError(
             "a second run of one seed gave other bytes; draw from the global generators alone (the runner seeds them), and keep nothing "
             "outside of self"
         )
     fresh = Runner(bench.protocol, bench.settings(bench.scratch))
     if bench.bytes_of(fresh) != bench.alone:
         raise BrokenError(
-            "on a base model that was trained now, not read from its cache, it gave other bytes; self.model is all it may rely on"
+            "on a base model that was trained now, not read from its cache, it gave other bytes; a method may rely on self.model alone, and "
+            "its base kind on what it is handed and on draws of the global generators (no clock, nothing kept in a class or module)"
         )
 
 
@@ -210,6 +215,8 @@ def replaced(cls: type, **functions: Callable[..., object]) -> Iterator[None]:
             setattr(cls, name, function)
 
 
+COMPARING = (independent_of_what_ran_before, scores_each_image_by_itself, evaluation_changes_nothing)
+"""Checks that conclude something from two runs of one seed."""
 CHECKS: dict[str, Callable[[Bench], None]] = {
     "runs through all sessions": runs_through_all_sessions,
     "same seed, same bytes, on a cached base and on a new one": same_seed_same_bytes,

@@ -210,6 +210,15 @@ def test_a_method_that_leaves_python_has_failed(small: Callable[[str, str], tupl
     assert not passed and "SystemExit" in said and "honest.py, line 10, in before_session: raise SystemExit" in said
 
 
+def test_of_a_method_that_no_run_repeats_nothing_else_is_concluded(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    """It was also told that it depends on what ran before, and on which images are scored together."""
+    source = HONEST + "\n    def after_session(self):\n        import time\n"
+    source += "        self.model.head.class_tensors()[0].data[0, 0] += time.perf_counter() % 1\n"
+    passed, said = small("honest", source)
+    assert not passed and "FAIL  same seed, same bytes" in said and said.count("FAIL") == 1, said
+    assert said.count("not checked, since two runs differ anyway") == 3
+
+
 def test_what_moves_unsaid_is_named(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A parameter that no optimiser has, changed in the loss."""
     method = load_method("ft_cnn")
