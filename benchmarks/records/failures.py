@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records.identity import Identity
+from benchmarks.records.stated import GROUP
 from benchmarks.system.files import read_bytes
 from protocols.reading import plain
 
@@ -28,13 +29,15 @@ class Failure:
 @dataclass(frozen=True)
 class FailedRun:
     """A failed run, read from its note. `where` is recipe.split. `identity` is None for a note that is damaged or from an older
-    release; for a damaged note, `variant` is the name of its folder."""
+    release; for a damaged note, `variant` is the name of its folder. `group` is that of its method, which a page asks for where it cannot
+    read the method's file."""
 
     where: str
     variant: str
     seed: int
     error: str
     identity: Identity | None = None
+    group: str = ""
 
     def __str__(self) -> str:
         return f"{self.variant} seed {self.seed} ({self.where}): {self.error}"
@@ -47,6 +50,7 @@ def read_failure(path: Path) -> FailedRun:
         content = json.loads(read_bytes(path))
         variant, error = plain(str(content["variant"])), plain(str(content["error"]))
         identity = Identity.model_validate(content["identity"]) if "identity" in content else None
+        group = str(content.get("group", ""))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        variant, error, identity = folder.name, "failed; the note that says why is damaged", None
-    return FailedRun(folder.parent.name, variant, seed, error, identity)
+        variant, error, identity, group = folder.name, "failed; the note that says why is damaged", None, ""
+    return FailedRun(folder.parent.name, variant, seed, error, identity, group if re.fullmatch(GROUP, group) else "")

@@ -25,6 +25,7 @@ from benchmarks.records.failures import FailedRun, Failure, read_failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import read_record, refuse_later, seal, to_json
 from benchmarks.records.schema import SCHEMA_VERSION, Record
+from benchmarks.records.stated import stated_group
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import move, remove, write_atomic
 from protocols.reading import plain
@@ -118,6 +119,7 @@ class Store:
         """Writes the note of a failed run beside the path of its record, and a readable file with its traceback. An existing record is not
         changed. Returns the path of the traceback; None if there is none."""
         content = {"variant": identity.variant, "seed": identity.seed, "error": failure.error, "trace": failure.trace}
+        content["group"] = stated_group(identity.method) or ""
         write_atomic(self.path(identity, ".failed.json"), to_json({**content, "identity": identity.model_dump(mode="json")}))
         trace = self.path(identity, ".failed.txt")
         if not failure.trace:

@@ -9,17 +9,27 @@ from typing import Any
 
 from benchmarks.records.identity import Identity
 from protocols.loading import as_asked
+from protocols.own_folder import SHIPPED
 from protocols.schema import Protocol
 from protocols.seeds import in_ranges
 from protocols.study import study_as_asked
 
+OWN = ["--methods-dir", "FOLDER"]
+"""Stands for the folder of the user's own methods, which a page does not know, as it may be written elsewhere."""
 AGAIN = "again"
 """Folder into which a row is repeated: in its own folder its runs are done."""
 
 
-def command_of(protocol: Protocol, study: str = "") -> str:
-    """The command that runs a protocol, or a study on it."""
-    return f"python run_all.py --protocol {as_asked(protocol.name)}" + (f" --study {study_as_asked(study)}" if study else "")
+def command_of(protocol: Protocol, study: str = "", runs: Iterable[Identity] = ()) -> str:
+    """The command that runs a protocol, or a study on it; with the user's folder of methods where some of the `runs` need it."""
+    named = f" --study {study_as_asked(study)}" if study else ""
+    return " ".join([f"python run_all.py --protocol {as_asked(protocol.name)}{named}", *(OWN if any(map(is_own, runs)) else ())])
+
+
+def is_own(run: Identity) -> bool:
+    """Whether a run is of a method or on a base kind that the suite does not have."""
+    files = [f"{run.method}.py", *(f"bases/{stage.base}.py" for stage in run.stages)]
+    return not all((SHIPPED / file).exists() for file in files)
 
 
 def repeating(identity: Identity, seeds: Iterable[int]) -> str:
@@ -33,6 +43,7 @@ def repeating(identity: Identity, seeds: Iterable[int]) -> str:
         target = f"@{key}" if "." in key else f"{identity.method}.{key}"
         words += ["--set", f"{target}={in_yaml(value)}"]
     words += ["--seeds", in_ranges(seeds), "--precision", str(identity.precision), "--results", AGAIN]
+    words += OWN if is_own(identity) else []
     return shlex.join(["python", "run_all.py", *words])
 
 

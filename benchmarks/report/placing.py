@@ -52,7 +52,7 @@ def placed(protocol: Protocol, records: Sequence[Record], faults: Sequence[str],
     for record in records:
         page(run_of(record.identity, record.group)).records.append(record)
     for failed in failures:
-        page(run_of(failed.identity) if failed.identity else run_named(failed.variant)).failures.append(failed)
+        page(run_of(failed.identity, failed.group) if failed.identity else run_named(failed.variant)).failures.append(failed)
     for fault in faults:
         place = fault.partition(": ")[0].split("/")  # protocol, recipe and split, variant, file
         page(run_named(place[2]) if len(place) > 2 else Run("", "", "", "")).faults.append(fault)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.costs import costs_of
-from benchmarks.records.edited import edited
+from benchmarks.records.edited import edited, files_of, sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import are_of, kept_predictions
+from benchmarks.records.source_hash import source_hash
 from benchmarks.records.stated import stated_version
 from benchmarks.report.bases import in_words
 from benchmarks.report.environments import environment_lines
@@ -44,6 +45,11 @@ def provenance(section: Section) -> list[str]:
                 f"- **The sources of {label_of(of_variant[0])} have changed since seed {seeds_of} was run, under the same version.**"
             )
         run = of_variant[0].identity
+        if source_hash(*sources_of(run)) is None:
+            lines.append(
+                f"- Whether the sources of {label_of(of_variant[0])} have changed since is not known: {files_of(sources_of(run))} could "
+                "not be read when this page was written (own methods are found with `--methods-dir`)."
+            )
         if (now := stated_version(run.method)) is not None and run.version < now:
             lines.append(f"- **{label_of(of_variant[0])} was run by version {run.version} of its method**, which is at version {now} now.")
     images = sum(records[0].sessions[-1].total)

@@ -87,7 +87,8 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     content = study_content(protocol, study, store)
     sections, printed = content.sections, load_published_study(study.name)
     shown = [record for drawn in sections for record in drawn.section.records]
-    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command_of(protocol, study.name))]
+    command = command_of(protocol, study.name, (record.identity for record in shown))
+    lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command)]
     paths, wanting = [], []
     for drawn in sections:
         section = drawn.section

@@ -122,9 +122,11 @@ def written(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-def writer_of(protocol: Protocol) -> str:
+def writer_of(protocol: Protocol, records: Sequence[Record]) -> str:
     """The command that writes the page again."""
-    return "python -m benchmarks.tools.search" if protocol.name.endswith(ENDING) else f"{command_of(protocol)} --report-only"
+    if protocol.name.endswith(ENDING):
+        return "python -m benchmarks.tools.search"
+    return f"{command_of(protocol, runs=(record.identity for record in records))} --report-only"
 
 
 def about_page(protocol: Protocol, page: Page, records: Sequence[Record]) -> list[str]:
@@ -134,7 +136,7 @@ def about_page(protocol: Protocol, page: Page, records: Sequence[Record]) -> lis
 
 def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
     return (
-        f"Written by `{writer_of(protocol)}` from the records in "
+        f"Written by `{writer_of(protocol, records)}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
         "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; below {FEWEST_TO_TEST}, none. "

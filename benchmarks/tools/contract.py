@@ -103,8 +103,8 @@ def same_seed_same_bytes(bench: Bench) -> None:
     fresh = Runner(bench.protocol, bench.settings(bench.scratch))
     if bench.bytes_of(fresh) != bench.alone:
         raise BrokenError(
-            "on a base model that was trained now, not read from its cache, it gave other bytes; a method may rely on self.model alone, and "
-            "its base kind on what it is handed and on draws of the global generators (no clock, nothing kept in a class or module)"
+            "on a base model that was trained now, not read from its cache, it gave other bytes; a method may rely on self.model alone, "
+            "and its base kind on what it is handed and on draws of the global generators (no clock, nothing kept in a class or module)"
         )
 
 

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.cli.listing import listing
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.planning.published import check_published
+from benchmarks.records import store as store_module
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import BaseStage, Identity
@@ -31,7 +32,8 @@ from protocols import ProtocolError, loading, printed
 from protocols.printed import PublishedRow
 from protocols.schema import Protocol
 from protocols.study import Study
-from tests.benchmarks.reading import row_of, table_after, tables
+from tests.benchmarks.conftest import MakeIdentity
+from tests.benchmarks.reading import row_of, table_after, tables, unbroken
 
 Make = Callable[..., Record]
 Save = Callable[..., None]
@@ -197,6 +199,22 @@ def test_without_sources_the_record_says_the_group(
         row["Method"] for table in tables(text["hand.md"]) for row in table if "Method" in row
     }
     assert labels(text["modern.hand.md"], OVERVIEW) == ["gone (asked, on cosine)", "teen"]
+
+
+def test_a_page_written_without_own_methods_says_what_it_cannot_know(
+    hand: Protocol, results: Path, save: Save, ordinary: None, make_identity: MakeIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failed runs of own methods went to no page that shows them, and nothing said that sources were not compared."""
+    save("gone:default", GOOD, {"group": "own"}, config={})
+    with monkeypatch.context() as readable:
+        readable.setattr(store_module, "stated_group", lambda method: "own")
+        Store(results).save_failure(make_identity("gone:default", 7, config={}), Failure("ValueError: broken", ""))
+    text = unbroken(texts(write_report(hand, results))["own.hand.md"])
+    assert "gone:default seed 7 (quick.paper): ValueError: broken" in text
+    assert "Whether the sources of gone have changed since is not known: methods/gone.py, bases/linear.py, or what they import" in text
+    assert "run_all.py --protocol hand.yaml --methods-dir FOLDER --report-only" in text
+    page = json.loads(Store(results).path(make_identity("gone:default", 7, config={}), ".failed.json").read_bytes())
+    assert page["group"] == "own"
 
 
 def test_settings_that_the_recipe_no_longer_says_stand_apart(modern: None, hand: Protocol, results: Path) -> None:
