@@ -75,6 +75,11 @@ CONFIGS = [
     ("class Config(TrainConfig): own: dict[str, set[str]] = {}", "Config.own of Mine must not be a set"),
     ("class Config(TrainConfig): milestones: tuple[int, ...] = (3,); schedule: str = 'cosine'", "Config of Mine cannot be made of its"),
     ("class Config(TrainConfig): own: object = object()", "Config of Mine cannot be made of its"),
+    (
+        "class Config(TrainConfig): own: int = 'wide'",
+        "Config of Mine cannot be made of its defaults, written to a record and read again: own",
+    ),
+    ("class Config(TrainConfig): own: int = Field(3, ge=5)", "Config of Mine cannot be made of its defaults"),
     ("class Config(MethodConfig): epochs: int = 3", "Config of Mine must derive from TrainConfig: it has epochs"),
     ("Config = MethodConfig\n    def session_loss(self): return 0", "Config of Mine must derive from TrainConfig: session_loss() is"),
 ]
