@@ -17,6 +17,7 @@ from benchmarks.report.sections import Sections, alike, make_sections, table_of,
 from benchmarks.report.tables import marked
 from benchmarks.report.write import Page, Shown, about_page, section_lines, write_own, write_page
 from protocols import printed_beside
+from protocols.pseudo import ENDING
 from protocols.schema import Protocol
 from protocols.study import Study, load_study, study_names
 
@@ -99,7 +100,10 @@ def without_controls(sections: Sequence[Section], own: Sequence[Record]) -> list
 
 
 def lacking(protocol: Protocol, parts: Sequence[Section]) -> list[str]:
-    """A line for each base session on which a method is missing that should stand beside all others, with the command that runs it."""
+    """A line for each base session on which a method is missing that should stand beside all others, with the command that runs it; none
+    for the points of a search, which no command runs beside others."""
+    if protocol.name.endswith(ENDING):
+        return []
     lines = []
     for part in parts:
         base = part.records[0].identity.base

@@ -88,6 +88,8 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     ledger = Ledger(Store(settings.results / "search"))
     images = load_images(protocol.data, settings.data_root)
     by_seed: dict[str, dict[int, Record]] = {}
+    for point in grid:  # a wrong one is refused before the first is trained
+        make_identity(request, method, preset, point, request.seeds[0], kind)
     for seed in request.seeds:
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:

@@ -123,7 +123,7 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
     assert len(records) == 2
     page = tmp_path / "search" / "digits-paper-pseudo.md"
     text = page.read_text()
-    assert "epochs=12" in text
+    assert "epochs=12" in text and "run_all.py" not in text, "no command runs a point of it"
     before = {path: path.stat().st_mtime_ns for path in records}
     assert ask(*asked, command=main, seconds=120).out == done.stdout
     assert {path: path.stat().st_mtime_ns for path in records} == before
@@ -134,6 +134,13 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
     said = capsys.readouterr().out
     assert "digits-paper-pseudo in search/: 2 records read" in said
     assert "2 compared with the split of their seed" in said
+
+
+def test_a_wrong_value_is_refused_before_the_first_point_is_trained(data_root: Path, tmp_path: Path) -> None:
+    asked = ["--protocol", "digits", "--method", "ft_cnn", "--seeds", "0", "--grid", "epochs=1,-3"]
+    answer = ask(*asked, "--data-root", str(data_root), "--results", str(tmp_path), command=main, seconds=120)
+    assert (answer.status, answer.out) == (2, "") and "epochs" in answer.err and "done" not in answer.err
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_point_that_misses_a_seed_is_not_ranked(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
