@@ -20,6 +20,7 @@ from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
 from benchmarks.running.returned import hooks_checked
+from benchmarks.system.errors import failing_in
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.selection import Measured, weighted
@@ -103,12 +104,13 @@ class Contender:
         BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
-        if self.find_epochs is not None and session:
-            self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
-        seed_generators(seed, f"session{session}")
-        seeded = {torch.initial_seed(), *self.network_seeds}
-        with blocked(self.seed_context.blocked_folders), hooks_checked(self.strategy):
-            self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
+        with failing_in(session):
+            if self.find_epochs is not None and session:
+                self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
+            seed_generators(seed, f"session{session}")
+            seeded = {torch.initial_seed(), *self.network_seeds}
+            with blocked(self.seed_context.blocked_folders), hooks_checked(self.strategy):
+                self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
         if torch.initial_seed() not in seeded:
             raise SeedError(f"session {session}: {SEEDED}")
         self.check_kept(session)
@@ -116,7 +118,7 @@ class Contender:
     def test(self, session: int) -> Evaluation:
         """Predicts all test images so far. Raises ScoreError, or TraceError if testing changes the method."""
         evaluator = self.seed_context.evaluator
-        with blocked(self.seed_context.blocked_folders):
+        with failing_in(session), blocked(self.seed_context.blocked_folders):
             self.known = evaluator.known(self.strategy)
             with untouched(self.strategy, session):
                 evaluation = evaluator.evaluate(self.strategy, session, self.known)

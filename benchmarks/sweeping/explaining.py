@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchmarks.system.errors import USER_ERRORS
+from benchmarks.system.errors import SESSION, USER_ERRORS
 from benchmarks.system.files import SUITE_ROOT
 from protocols.messages import explain, first_line
 
@@ -23,7 +23,11 @@ def explained(error: BaseException) -> str:
         return f"batch norm cannot train on a batch of one image; change the method's batch, or its batch_norm to eval ({text})"
     if isinstance(error, ValidationError):  # its first line counts the faults, and names none
         return f"{error.title}, {explain(error)}"
-    return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
+    if isinstance(error, USER_ERRORS):
+        return text
+    session = next((note for note in getattr(error, "__notes__", ()) if note.startswith(SESSION)), "")
+    where = f"{session}: " if session and not text.startswith(SESSION) else ""
+    return f"{type(error).__name__}: {where}{text}"
 
 
 def place_of(error: BaseException) -> str:

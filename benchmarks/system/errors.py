@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -75,4 +77,16 @@ def storage_error(error: BaseException) -> StorageError | None:
     return None
 
 
+SESSION = "session "
+"""How a note begins that names the session in which a run failed."""
 USER_ERRORS = (UsageError, DataError, RecordError, StorageError, InputError)
+
+
+@contextmanager
+def failing_in(session: int) -> Iterator[None]:
+    """Notes the session at an error, which its line then names."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{SESSION}{session}")
+        raise
