@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import stat
 import unicodedata
@@ -115,6 +116,8 @@ READERS = {
     "bool": yaml.SafeLoader.construct_yaml_bool,
     "timestamp": yaml.SafeLoader.construct_yaml_timestamp,
 }
+# JSON's 1e-05, which YAML 1.1 takes for text. Without a sign, a hash of digits and one e would be a number.
+Reader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]\d+$"), list("-+0123456789"))
 for _kind in READERS:
     Reader.add_constructor(f"tag:yaml.org,2002:{_kind}", Reader.construct_scalar_as_typed)
 

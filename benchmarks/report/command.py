@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
-from typing import Any
 
 from benchmarks.records.identity import Identity
 from protocols.loading import as_asked
@@ -41,13 +40,7 @@ def repeating(identity: Identity, seeds: Iterable[int]) -> str:
     words = ["--protocol", as_asked(identity.protocol), "--recipe", identity.recipe, "--split", identity.split, "--methods", method]
     for key, value in sorted(identity.overrides.items()):
         target = f"@{key}" if "." in key else f"{identity.method}.{key}"
-        words += ["--set", f"{target}={in_yaml(value)}"]
+        words += ["--set", f"{target}={json.dumps(value)}"]
     words += ["--seeds", in_ranges(seeds), "--precision", str(identity.precision), "--results", AGAIN]
     words += OWN if is_own(identity) else []
     return shlex.join(["python", "run_all.py", *words])
-
-
-def in_yaml(value: Any) -> str:
-    """JSON, but 1e-05 as 1.0e-05: YAML takes the former for text."""
-    text = json.dumps(value)
-    return text.replace("e", ".0e", 1) if isinstance(value, float) and "e" in text and "." not in text else text

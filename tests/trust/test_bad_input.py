@@ -200,6 +200,14 @@ def test_mappings_may_still_be_shared() -> None:
     assert parse_yaml("a: &a {k: 1, l: 2}\nb: &b {<<: *a, k: 3}\nc: {<<: *b, l: 4}")["c"] == {"k": 3, "l": 4}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-5", 1e-5), ("1e-05", 1e-5), ("2E+3", 2000.0), ("'1e-5'", "1e-5"), ("12e45", "12e45"), ("e-5", "e-5")]
+)
+def test_a_number_with_an_exponent_is_one_without_a_point_too(text: str, value: object) -> None:
+    """Deep in `--set avalanche.options={ewc_lambda: 1e-5}` it stayed text. Digits of a hash stay text, and what stands in quotes."""
+    assert parse_yaml(f"a: {{b: {text}}}") == {"a": {"b": value}}
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself", "long name", "line break"])
 def test_protocol_files_that_are_none(kind: str, tmp_path: Path) -> None:
     file = tmp_path / {"long name": f"{LONG}.yaml", "line break": "a\nb.yaml"}.get(kind, "mine.yaml")

@@ -212,7 +212,7 @@ def test_the_command_of_odd_values(make_record: Make) -> None:
     identity = make_record("lecnet:paper", overrides={"lr": 1e-5, "milestones": [1, 2]}, config={"lr": 1e-5, "milestones": [1, 2]}).identity
     words = shlex.split(repeating(identity, [3]))
     assert words[words.index("--protocol") + 1] == "hand.yaml"
-    assert [words[n + 1] for n, word in enumerate(words) if word == "--set"] == ["lecnet.lr=1.0e-05", "lecnet.milestones=[1, 2]"]
+    assert [words[n + 1] for n, word in enumerate(words) if word == "--set"] == ["lecnet.lr=1e-05", "lecnet.milestones=[1, 2]"]
     assert in_ranges([5, 1, 2, 0, 7]) == "0-2,5,7"
 
 
