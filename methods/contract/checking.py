@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -51,6 +52,8 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
     own = entry.class_name
     for name, meant in misspelt(method):
         yield f"{own}.{name} is no hook. Did you mean {meant!r}? A helper of your own gets another name, or one that begins with _"
+    if not takes_what_it_is_given(method):
+        yield f"{own}.__init__ must take context and config by name; leave it out, and prepare in adopt(network)"
     for name, known in CHOICES.items():
         value = getattr(method, name, "")
         if type(value) is not type(known[0]) or value not in known:
@@ -73,6 +76,15 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
     yield from faults_of_config(method, own)
     yield from faults_of_bases(method, own)
     yield from faults_of_names(method, entry)
+
+
+def takes_what_it_is_given(method: type[SessionStrategy]) -> bool:
+    """Whether the class can be made as the runner makes it."""
+    try:
+        inspect.signature(method).bind(context=None, config=None)
+    except TypeError:
+        return False
+    return True
 
 
 def whole(value: object, least: int) -> bool:

@@ -63,6 +63,8 @@ FACTS = [
     ("bases = {'cosin': {}}", "bases of Mine: no base kind named 'cosin'"),
     ("bases = None", "bases of Mine must be a mapping of base kinds to values of their Config (got None)"),
     ("bases = {'cosine': 3}", "bases of Mine must be a mapping of base kinds to values of their Config"),
+    ("def __init__(self, config): self.config = config", "Mine.__init__ must take context and config by name; leave it out"),
+    ("def __init__(self): pass", "Mine.__init__ must take context and config by name; leave it out"),
     ("migrations = [1]", "migrations of Mine must be a mapping of versions to functions"),
 ]
 CONFIGS = [
