@@ -104,4 +104,5 @@ class Eeil(RehearsalStrategy):
             scale = self.config.noise / (1 + self.clock.train_exp_iterations) ** 0.55
             for group in self.optimizer.param_groups:
                 for parameter in group["params"]:
-                    parameter.grad += scale * torch.randn_like(parameter)
+                    if parameter.grad is not None:  # rows that the head of the base does not read have none
+                        parameter.grad += scale * torch.randn_like(parameter)

@@ -39,7 +39,8 @@ class JointCnn(SessionStrategy):
             fresh = self.context.untrained_network().to(self.context.device)
             fresh.head.new_row_std = self.config.new_row_std
             self.model.backbone.load_state_dict(fresh.backbone.state_dict())
-            self.model.head = fresh.head  # has the base classes; the novel ones are added when it grows
+            self.model.neck, self.model.head = fresh.neck, fresh.head  # the head has the base classes; it grows to the novel ones
+            self.model.parts.update({name: fresh.parts[name] for name in self.model.parts})  # a head may share them
 
     def head_grown(self) -> None:
         """If classes are balanced, scale the weights of new classes to the mean norm of old ones (trained, or set by the recipe)."""

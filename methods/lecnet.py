@@ -7,10 +7,10 @@ ambiguities in docs/methods.md 5.5; docs/REPRODUCTION.md discusses all of them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,6 +46,12 @@ class LecConfig(TrainConfig, ExpansionConfig):
     freeze_old_heads: bool = False  # no. 16: with the projection frozen too, distillation is a constant
     train_old_branches: bool = False  # no. 17
     train_backbone: bool = False  # no. 34
+
+    @model_validator(mode="after")
+    def _progress_has_an_end(self) -> Self:
+        if self.beta_clock == "progress" and (self.stop, self.selection) != ("fixed", "last"):
+            raise ValueError("beta_clock progress needs stop: fixed and selection: last; a rule that ends early would leave beta near 1")
+        return self
 
 
 class LecNet(SessionStrategy):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.losses import distillation
-from methods.parts.network import frozen_copy, set_batch_norm
+from methods.parts.network import Network, frozen_copy, set_batch_norm
 from protocols.fields import MOST_EPOCHS
 
 
@@ -32,6 +32,11 @@ class Lwf(SessionStrategy):
         distill_temperature: float = Field(2.0, gt=0)
 
     presets = {"mammoth": {}}
+
+    def adopt(self, network: Network) -> None:
+        super().adopt(network)
+        if self.config.warmup_epochs and not network.head.reads_rows:
+            raise ValueError("lwf: the head of its base does not read the rows that the warm-up would train; set warmup_epochs=0")
 
     def before_session(self) -> None:
         self.warming_up = self.config.warmup_epochs > 0  # Avalanche's clock still holds last session's counts
@@ -58,7 +63,7 @@ class Lwf(SessionStrategy):
         return not self.warming_up and super().finished()
 
     def trainable(self) -> Iterable[nn.Parameter]:
-        return self.model.head.parameters() if self.warming_up else self.model.parameters()
+        return self.model.head.class_tensors() if self.warming_up else super().trainable()
 
     def frozen_classes(self) -> int:
         return self.old_classes if self.warming_up else 0
@@ -69,6 +74,6 @@ class Lwf(SessionStrategy):
             old = self.frozen_classes()
             return F.cross_entropy(self.mb_output[:, old:], self.mb_y - old)
         with torch.no_grad():
-            teacher = self.now.teacher(self.mb_x)
+            teacher = self.now.teacher.classify(self.embed_batch(self.now.teacher))
         loss = F.cross_entropy(self.mb_output, self.mb_y)
         return loss + c.distill_weight * distillation(self.mb_output, teacher, c.distill_temperature)

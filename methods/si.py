@@ -59,7 +59,8 @@ class Si(SessionStrategy):
         path.note_gradient(parameters)
         pull = 2 * self.config.c * self.model.importance * (path.before - path.start)
         for parameter, own in zip(parameters, pull.split([p.numel() for p in parameters]), strict=True):
-            parameter.grad += own.view_as(parameter)
+            if parameter.grad is not None:  # what the recipe freezes has none
+                parameter.grad += own.view_as(parameter)
         nn.utils.clip_grad_value_(parameters, self.config.clip)
 
     def after_update(self) -> None:

@@ -72,7 +72,8 @@ class Topic(RehearsalStrategy):
             own = labels == label
             start = features[own][random_choice(int(own.sum()), self.config.novel_exemplars)]
             nearest = torch.cdist(features[own], start).argmin(1)
-            means = torch.stack([features[own][nearest == number].mean(0) for number in range(len(start))])
+            chosen = nearest.unique()  # not all of them, where shots are alike
+            means = torch.stack([features[own][nearest == number].mean(0) for number in chosen])
             gas.add(means, features[own], labels[own], indices.to(labels.device)[own])
         gas.connect(features)
         self.now.rivals = gas.rivals(self.first_new)

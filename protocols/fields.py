@@ -14,7 +14,8 @@ MOST = 1_000_000
 MOST_EPOCHS = 10_000
 
 
-MOST_CLASSES = 100_000
+MOST_CLASSES = 32_767
+"""Labels and predictions are stored in 16 bits."""
 
 
 def a_name(text: str) -> str:

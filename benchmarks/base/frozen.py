@@ -33,7 +33,7 @@ def refuse_images(kind: BaseKind, recipe: BaseRecipe, of_protocol: Augment) -> N
     """Raises ValueError where a kind needs images, or more views of one than are stored."""
     own, stored = kind.config.augment or of_protocol, recipe.stored_views or 0
     others = kind.other_views(own)
-    if type(kind).expand is not BaseKind.expand:
+    if kind.changes_images:
         raise ValueError(f"base kind {kind.name} changes images; it goes with trains all only, and has trains {recipe.trains}")
     if stored and any(view != (own, None) for view in others):
         raise ValueError(f"base kind {kind.name} has views with augmentations of their own; leave stored_views out")

@@ -59,7 +59,7 @@ def needs_of_kinds(protocol: Protocol, stages: Sequence[BaseStage]) -> str:
     """Which of the base kinds needs more than features, and what; empty if none does. Each one's loss is tried on a few random features."""
     kinds = [(kind_at(stage), 1.0) for stage in stages]
     for kind, _ in kinds:
-        if type(kind).expand is not BaseKind.expand:
+        if kind.changes_images:
             return f"{kind.name} changes images"
         if kind.views > 1 or type(kind).other_views is not BaseKind.other_views:
             return f"{kind.name} shows several augmented views of an image"

@@ -37,6 +37,10 @@ class CosFace(BaseKind):
         alpha: float = Field(20.0, gt=0)  # of Beta
         idle: int = Field(0, ge=0, le=100_000)
 
+    @property
+    def changes_images(self) -> bool:
+        return bool(self.config.pairs)
+
     def build(self, network: Network, sessions: Sessions) -> None:
         c, d = self.config, network.feature_dim
         pairs = sessions.base * (sessions.base - 1) // 2 if c.pairs else 0

@@ -29,8 +29,11 @@ class Cosine(BaseKind):
 
         @model_validator(mode="after")
         def _fits_the_rule(self) -> Self:
-            if self.rule == "dot" and (self.margins or self.scale != 1.0):
-                raise ValueError("rule dot has neither scale nor margins")
+            if self.rule == "dot" and (self.margins or self.scale != 1.0 or not self.scale_learns):
+                raise ValueError("rule dot has neither scale nor margins; leave scale, scale_learns and margins out")
+            idle = [name for name in ("margin_rate", "separation") if name in self.changed()]
+            if idle and not self.margins:
+                raise ValueError(f"{idle[0]} has no effect without margins; leave it out, or set margins: true")
             return self
 
     def build(self, network: Network, sessions: Sessions) -> None:

@@ -42,6 +42,10 @@ class Episodes(BaseKind):
         dropout: Share = 0.5
         evaluation: bool = True
 
+    @property
+    def changes_images(self) -> bool:
+        return True
+
     def build(self, network: Network, sessions: Sessions) -> None:
         network.parts["attention"] = Attention(network.feature_dim, self.config.dropout)
 

@@ -50,6 +50,10 @@ class Etf(BaseKind):
         cutmix_alpha: float = Field(1.0, gt=0)
         first_label_too: bool = True
 
+    @property
+    def changes_images(self) -> bool:
+        return bool(self.config.mix)
+
     def build(self, network: Network, sessions: Sessions) -> None:
         c, d = self.config, network.feature_dim
         network.head = ProjectedHead(d, Neck(d, c.width, c.hidden_factor * d), simplex(sessions.classes, c.width))

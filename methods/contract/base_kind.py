@@ -110,6 +110,12 @@ class BaseKind:
         """The views [B, C, S, S] and labels [B] that `loss` gets, for example with rotations under joint labels. Default: as they are."""
         return views, labels
 
+    @property
+    def changes_images(self) -> bool:
+        """Whether it turns or mixes what it is shown, as it may do with images alone. True of a kind that has `expand`; say it where `loss`
+        does so, under the settings that do."""
+        return type(self).expand is not BaseKind.expand
+
     def draw(self, network: Network, shape: torch.Size, step: BaseStep) -> list[Tensor]:
         """What `loss` needs at random in this step, as CPU tensors, from `step.generator`; it finds them in `step.drawn`. `shape` is that
         of a view before `expand`, [B, C, S, S]. A GPU records a step again only where these tensors have other shapes. Default: nothing."""

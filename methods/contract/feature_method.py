@@ -57,14 +57,23 @@ class FeatureMethod(SessionStrategy):
 
     def model_adaptation(self, model: Any = None) -> Any:
         """Avalanche's, after which the rows of new classes are as they were drawn."""
-        self.now.drawn = None
+        self.now.drawn, self.now.normed = None, self._batches_normed()
         model = super().model_adaptation(model)
         if self.session and type(self).scores is FeatureMethod.scores:
             self.now.drawn = model.head.weight.data[self.old_classes :].clone()
         return model
 
+    def _batches_normed(self) -> list[int]:
+        """How many batches each batch norm of the backbone has taken into its statistics."""
+        counts = [count for name, count in self.model.backbone.named_buffers() if name.endswith("num_batches_tracked")]
+        return torch.stack(counts).tolist() if counts else []
+
     def _after_training_exp(self, **kwargs: Any) -> None:
-        drawn = self.now.drawn
+        drawn, normed = self.now.drawn, self.now.normed
         super()._after_training_exp(**kwargs)
+        if not self.train_epochs and self._batches_normed() != normed:
+            raise ValueError(
+                "statistics of batch norm moved in a network that is not trained: embed images in evaluation mode, self.model.eval()"
+            )
         if drawn is not None and torch.equal(drawn, self.rows[self.old_classes :]):
             raise ValueError("learn: the rows of the new classes, which scores() compares with, are as they were drawn; call add_rows()")

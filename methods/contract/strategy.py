@@ -17,11 +17,12 @@ from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
-from methods.contract.config import MethodConfig
+from methods.contract.config import MethodConfig, TrainConfig
 from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
 from methods.contract.selection import BestEpoch
 from methods.parts.capture import Branch, CaptureError, recorder_for
+from methods.parts.heads import GrowingHead
 from methods.parts.network import begin_step, hold_still, set_batch_norm
 from methods.parts.optimizer import make_capturable, optimizer_for, set_lr, state_tensors
 from methods.parts.schedules import is_flat, learning_rate
@@ -44,6 +45,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.epochs_chosen = 0
         self.now = SimpleNamespace()
         self.adopt(context.network)
+        self._refuse_full_head(context.network.head)
         super().__init__(
             model=context.network,
             optimizer=no_optimizer(),
@@ -54,6 +56,14 @@ class SessionStrategy(Hooks, SupervisedTemplate):
             evaluator=EvaluationPlugin(),
         )
         self.plugins.remove(self.evaluator)  # it has no metrics, yet copies the experience ten times per iteration
+
+    def _refuse_full_head(self, head: Any) -> None:
+        """Raises ValueError where sessions would train on logits that the head of the base has for no class to come."""
+        trains_on_logits = isinstance(self.config, TrainConfig) and type(self).forward is Hooks.forward
+        if trains_on_logits and isinstance(head, GrowingHead) and not head.has_room(self.context.sessions.classes):
+            raise ValueError(
+                "the head of its base has targets of base classes alone, and its sessions train logits of new ones; choose another base"
+            )
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         self.session = self.experience.current_experience

@@ -71,10 +71,9 @@ class RehearsalStrategy(SessionStrategy):
     def below(self, indices: Tensor) -> Tensor:
         """The images `indices`, un-augmented, or outputs of the part of the backbone that is not trained for them."""
         if self.part == "none":
-            return self.embed_indices(indices) if len(indices) else torch.empty(0)
+            return self.embed_indices(indices)
         images = [self.context.images.plain(part) for part in self.context.images.pieces(indices)]
-        below = [self.model.embed_lower(part) if self.part == "last_block" else part for part in images]
-        return torch.cat(below) if below else torch.empty(0)
+        return torch.cat([self.model.embed_lower(part) if self.part == "last_block" else part for part in images])
 
     def embed_anchors(self) -> Tensor:
         """Features [n, d] of the anchors under the current network."""

@@ -41,11 +41,18 @@ class ExpansionConfig(Strict):
 
 
 def another(head: nn.Module, feature_dim: int) -> GrowingHead:
-    """A head without classes of the same kind, to stand beside it in one argmax: a cosine head has its scale, learned or not as there."""
+    """A head without classes of the same kind, to stand beside it in one argmax: a cosine head has its scale, learned or not as there.
+
+    Raises ValueError where such a head needs more than its width."""
     assert isinstance(head, GrowingHead)
     if isinstance(head, CosineHead):
         return type(head)(feature_dim, head.new_row_std, head.scale.item(), isinstance(head.scale, nn.Parameter))
-    return type(head)(feature_dim, head.new_row_std)
+    try:
+        return type(head)(feature_dim, head.new_row_std)
+    except TypeError:
+        raise ValueError(
+            "lecnet: the head of its base has parts of its own, and each session needs one like it; choose another base"
+        ) from None
 
 
 class ExpandingHead(DynamicModule):
@@ -63,6 +70,7 @@ class ExpandingHead(DynamicModule):
     def __init__(self, network: Network, config: ExpansionConfig) -> None:
         super().__init__()
         d = network.feature_dim
+        another(network.head, d)  # refuses a head that no session could stand beside
         self.config, self.d = config, d
         windows = WINDOWS if config.layer == "conv3x3" else 1
         self.projection = nn.Linear(windows * d, d, bias=False)

@@ -56,6 +56,10 @@ class GrowingHead(DynamicModule):
         """The parameters whose first dimension is the class."""
         return [self.weight]
 
+    def has_room(self, classes: int) -> bool:
+        """Whether it can give that many classes a logit each, of their own."""
+        return True
+
     def forward(self, features: Tensor) -> Tensor:
         """Maps features [N, d] to logits [N, classes seen]."""
         raise NotImplementedError

@@ -33,6 +33,11 @@ class ProjectedHead(GrowingHead):
         """Cosines [N, targets] of features [N, d] with all targets."""
         return F.linear(unit(self.project(features)), unit(self.targets))
 
+    def has_room(self, classes: int) -> bool:
+        """Fixed targets may wait for classes to come; learnt ones are those of the base classes, and of what its training made of them."""
+        learnt = isinstance(self.targets, nn.Parameter)
+        return classes <= (len(self.weight) if learnt else len(self.targets))
+
     def forward(self, features: Tensor) -> Tensor:
         return self.scale * self.cosines(features)[:, : len(self.weight)]
 

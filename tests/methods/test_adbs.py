@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from methods.adbs import Adbs
 from methods.bases.cosine import Cosine
@@ -92,3 +93,18 @@ def test_margins_of_the_base_have_a_rate_of_their_own(enter: Enter) -> None:
 def test_a_base_without_margins_is_refused(enter: Enter) -> None:
     with pytest.raises(ValueError, match="its base must have margins"):
         enter("adbs@linear")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"rule": "dot", "scale_learns": False}, "rule dot has neither scale nor margins"),
+        ({"rule": "dot", "scale": 16.0}, "rule dot has neither scale nor margins"),
+        ({"margin_rate": 0.5}, "margin_rate has no effect without margins"),
+        ({"separation": 0.5}, "separation has no effect without margins"),
+    ],
+)
+def test_a_setting_of_the_base_without_effect_is_refused(settings: dict[str, object], said: str) -> None:
+    """It would train the same base model once more, under another key."""
+    with pytest.raises(ValidationError, match=said):
+        Cosine.Config.model_validate(settings)

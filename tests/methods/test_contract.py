@@ -28,7 +28,7 @@ from methods.contract.loading import load_method
 from methods.parts.own_files import forget_own_files
 from protocols.own_folder import take_own_folder
 from protocols.schema import Protocol
-from tests.methods.runs import SHIPPED, Enter, identity_of
+from tests.methods.runs import SHIPPED, Enter, identity_of, train_all
 
 MakeBench = Callable[[str], Bench]
 
@@ -249,3 +249,20 @@ def test_a_feature_method_that_adds_no_rows_is_told(enter: Enter, monkeypatch: p
     late = enter("teen")
     late.train(0, 0)
     late.train(1, 0)  # rows may be added in any hook
+
+
+@pytest.mark.parametrize("hook", ["learn", "head_grown"])
+def test_a_feature_method_that_moves_batch_norm_is_told(hook: str, enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody trains its network, so that nobody would look for one that is another after each session."""
+    method = load_method("teen")
+    own = getattr(method, hook)
+
+    def moves(self: Any, *args: Any) -> None:
+        own(self, *args)
+        self.model.train()
+        self.embed_indices(self.own_indices)
+
+    monkeypatch.setattr(method, hook, moves)
+    teen = enter("teen")
+    with pytest.raises(ValueError, match=r"^statistics of batch norm moved .* self\.model\.eval\(\)$"):
+        train_all(teen)

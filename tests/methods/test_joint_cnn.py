@@ -75,10 +75,11 @@ def test_topic_starts_from_where_the_last_session_ended(enter: Enter) -> None:
         assert 0.0005 < float(new.std()) < 0.002
 
 
-@pytest.mark.parametrize("balance", ["loss", "sampling", "none"])
-def test_from_scratch_starts_every_session_from_the_untrained_network(balance: str, enter: Enter) -> None:
-    """Backbone, statistics and base rows are those of context.untrained_network(); new rows are as long as base rows on average."""
-    contender = enter("joint_cnn:balanced", f"balance={balance}")
+@pytest.mark.parametrize(("balance", "base"), [("loss", ""), ("sampling", ""), ("none", ""), ("none", "@projected"), ("none", "@path")])
+def test_from_scratch_starts_every_session_from_the_untrained_network(balance: str, base: str, enter: Enter) -> None:
+    """Backbone, statistics, neck, parts and base rows are those of context.untrained_network(); new rows are as long as base rows on
+    average."""
+    contender = enter(f"joint_cnn:balanced{base}", f"balance={balance}")
     fresh = contender.strategy.context.untrained_network().state_dict()
     for session, (before, first) in enumerate(first_states(contender), start=1):
         assert fresh.keys() == first.keys()

@@ -238,6 +238,17 @@ def test_new_nodes_start_at_class_means_and_follow_their_images(enter: Enter) ->
     assert (group["lr"], group["weight_decay"], [len(p) for p in group["params"]]) == (0.07, 0.0, [2])
 
 
+def test_shots_that_are_alike_make_one_node(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two nodes at one place, the second is nearest to no shot, and its mean would be no number."""
+    contender = train_all(enter("topic", "novel_exemplars=2"), 1)
+    embed = Topic.embed_indices
+    monkeypatch.setattr(Topic, "embed_indices", lambda self, indices: embed(self, indices)[:1].expand(len(indices), -1))
+    contender.train(1, 0)
+    gas = contender.strategy.model.gas
+    assert bool(gas.centroids.isfinite().all())
+    assert gas.labels[-3:].tolist()[1:] == [6, 7] and int(gas.labels[-3]) < 6
+
+
 def test_base_nodes_keep_the_edges_that_ageing_leaves(enter: Enter) -> None:
     """A short life leaves fewer edges; both ends of each are nodes that were kept."""
     counts = []

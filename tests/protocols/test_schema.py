@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +145,13 @@ def test_session_spans_cover_every_label_once(base: int, way: int, count: int) -
     spans = [sessions.span(session) for session in range(count + 1)]
     assert [label for span in spans for label in span] == list(range(sessions.classes))
     assert [len(span) for span in spans] == [base] + [way] * count
+
+
+def test_labels_fit_into_what_stores_them() -> None:
+    """Beyond 16 bits, labels would begin anew from below 0."""
+    assert Sessions(base=32_765, way=2, count=1, shots=1).classes == np.iinfo(np.int16).max
+    with pytest.raises(ValidationError, match=r"base \+ way \* count is 32,768 classes; at most 32,767 are possible"):
+        Sessions(base=32_766, way=2, count=1, shots=1)
 
 
 def test_a_protocol_cannot_be_changed() -> None:

@@ -407,7 +407,7 @@ def test_a_wrong_protocol_is_refused(made: Path, change: Callable[[dict[str, Any
         ("orco", "its base kind contrast shows several augmented views"),
         ("proto@rotations", "its base kind rotations changes images; leave it out"),
         ("fact", "its base kind virtual needs images, or maps inside of a network"),
-        ("cec", "its base kind episodes needs images"),
+        ("cec", "its base kind episodes changes images"),
     ],
 )
 def test_who_needs_images_refuses_before_anything_runs(made: Path, method: str, said: str) -> None:

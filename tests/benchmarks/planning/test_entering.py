@@ -62,10 +62,17 @@ def refused(tiny: Protocol, settings: Settings) -> Callable[..., str]:
         ("cec@linear", [], "cec:default@linear: cec: its base must have attention"),
         ("si@linear", [], "si:mammoth@linear: si: its base must have a path integral"),
         ("orco@structure", [], "orco:default@structure: orco: its base must have a projector and a target for each class"),
-        ("adbs", ["cosine.margins=false"], "adbs:default[cosine.margins=false]: adbs: its base must have margins"),
+        ("adbs", ["cosine.margins=false", "cosine.margin_rate=1"], "]: adbs: its base must have margins"),
         ("orco", ["targets.number=5"], "orco:default[targets.number=5]: base kind targets: 10 classes need as many targets"),
         ("fecam@etf", [], "fecam:default@etf: fecam: the head of its base does not read the rows"),
         ("proto@targets", ["proto.base_rows=trained"], "proto: the head of its base does not read the rows"),
+        ("ft_cnn@cosface", [], "ft_cnn:topic@cosface: the head of its base has targets of base classes alone"),
+        ("ncm:topic@structure", [], "the head of its base has targets of base classes alone"),
+        ("nc_fscil@cosface", [], "the head of its base has targets of base classes alone"),
+        ("avalanche:Naive@cosface", [], "the head of its base has targets of base classes alone"),
+        ("lwf@etf", [], "lwf: the head of its base does not read the rows that the warm-up would train"),
+        ("lecnet@etf", [], "lecnet: the head of its base has parts of its own"),
+        ("lecnet@rotations", [], "lecnet: the head of its base has parts of its own"),
         ("avalanche:Naive", ["avalanche.milestones=[3]"], "avalanche:Naive: milestones has no effect"),
         ("avalanche:Naive", ["avalanche.batch_norm=eval"], "avalanche:Naive: batch_norm has no effect"),
         ("avalanche:EWC", ["avalanche.options={foo: 1}"], "avalanche:EWC: options {'foo': 1"),
@@ -83,6 +90,17 @@ def test_a_stock_strategy_cannot_leave_a_backbone_as_it_came(trains: str, refuse
     )
 
 
+@pytest.mark.parametrize("trains", ["none", "last_block"])
+@pytest.mark.parametrize(("method", "kind", "plain"), [("cec", "episodes", ""), ("alice", "cosface", "pairs"), ("nc_fscil", "etf", "mix")])
+def test_outputs_of_a_frozen_part_are_neither_turned_nor_mixed(
+    method: str, kind: str, plain: str, trains: str, refused: Callable[..., str]
+) -> None:
+    """A turned map is not the map of a turned image, though below the last block nothing would fail."""
+    asked = [f"{kind}.mix=true"] if plain == "mix" else []
+    assert f"base kind {kind} changes images; it goes with trains all only" in refused(method, *asked, trains=trains)
+    assert not plain or refused(method, f"{kind}.{plain}=false", trains=trains) == ""
+
+
 def test_all_that_are_refused_are_named_at_once_and_once(refused: Callable[..., str]) -> None:
     said = refused("proto,closer,s3c,base_only", trains="none", stored_views=2)
     assert said.startswith("tiny: cannot be run, leave out or change closer:default: base kind closer shows 3 views of an image")
@@ -92,6 +110,12 @@ def test_all_that_are_refused_are_named_at_once_and_once(refused: Callable[..., 
 def test_a_method_that_trains_layers_needs_some(refused: Callable[..., str]) -> None:
     assert "warp:default: warp: it trains the layers of the network" in refused("warp,proto", trains="none", stored_views=2)
     assert refused("warp,proto", trains="last_block", stored_views=2) == ""
+
+
+def test_a_head_without_room_for_classes_to_come_stops_no_method_that_does_without(refused: Callable[..., str]) -> None:
+    """Whose scores are of its own rows, whose targets are its own, and who predicts base classes alone; and fixed targets have room."""
+    runs = "proto@cosface,base_only@cosface,alice,alice@structure,concm,warp@structure,ft_cnn@etf,icarl@targets,orco@etf,lecnet@cosine"
+    assert refused(runs) == ""
 
 
 def test_no_shipped_variant_is_refused(refused: Callable[..., str]) -> None:
