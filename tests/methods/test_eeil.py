@@ -225,3 +225,9 @@ def test_exemplars_are_chosen_once_a_session(images: int, enter: Enter) -> None:
     for session in range(3):
         contender.train(session, 0)
         assert contender.seed_context.tensors.labels[contender.memory.indices].bincount().tolist() == [images] * (6 + 2 * session)
+
+
+def test_noise_leaves_alone_what_has_no_gradient(enter: Enter) -> None:
+    """Rows that the head of a base does not read: its targets are fixed."""
+    contender = train_all(enter("eeil:original@etf", "epochs=1", "balanced_epochs=1"), 2)
+    assert contender.strategy.model.head.weight.grad is None
