@@ -17,7 +17,8 @@ from benchmarks.report.tables import markdown
 
 NOT_AMONG_COLUMNS = (
     f"Columns are not corrected among themselves, so that a table of several holds a p below {ALPHA} by chance more often than one time in "
-    f"{round(1 / ALPHA)}."
+    f"{round(1 / ALPHA)}. An interval is of its own difference, not corrected for the number of comparisons: where it leaves out 0 and p "
+    f"is not below {ALPHA}, p counts."
 )
 CELL = (
     "A cell is the row minus the named one: mean over the seeds that both have ± its 95 % interval, then p of the paired t-test, "

@@ -28,6 +28,7 @@ RULE = (
     f"{FEWEST_TO_TEST} seeds with no stated tolerance lie no farther off than that. Another class order and an epoch chosen on test images "
     "are notes, no part of the rule."
 )
+ALL_IMAGES = " Here every session brings all images of its classes, so that no row lives on its base: a base that is not printed is no bar."
 ELSEWHERE = (
     "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and "
     'start only. A base accuracy with "here" is the mean over all runs above, comparable within three points.'
@@ -113,7 +114,8 @@ def verdict_table(section: Section, pairs: Sequence[tuple[PublishedRow, str]]) -
     summary = f"{len(verdicts)} comparison{'s' * (len(verdicts) > 1)}: " + ", ".join(f"{word} {counts[word]}" for word in WORDS) + "."
     rows = [verdict_row(section, row, variant, verdict) for (row, variant), verdict in zip(pairs, verdicts, strict=True)]
     header = ["Method", "Published row", "Printed last", "Measured last", "Gap", "Verdict", "Notes"]
-    return [summary, "", markdown(rows, header), "", RULE]
+    unprinted = section.records[0].identity.sessions.shots == "all" and any(row.accuracy[0] is None for row, _ in pairs)
+    return [summary, "", markdown(rows, header), "", RULE + (ALL_IMAGES if unprinted else "")]
 
 
 def verdict_row(section: Section, row: PublishedRow, variant: str, verdict: Verdict) -> list[str]:

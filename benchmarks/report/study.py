@@ -15,6 +15,7 @@ from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import has_traces
+from benchmarks.report.caveats import all_below_nothing, far_apart
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.command import command_of
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
@@ -158,6 +159,8 @@ def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
     lines = ["### After the last session", "", last_table(of, printed), "", widths(of.section)]
     if printed is not None:
         lines += ["", order_line(of, printed)]
+    for caveat in filter(None, [far_apart(of.section), all_below_nothing(of.section, of.rows)]):
+        lines += ["", caveat]
     for label in of.study.references:
         lines += ["", f"### Against `{label}`, paired over seeds", "", paired_table(of, label)]
     return [*lines, "", "### Accuracy after each session", "", sessions_table(of), ""]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.report.caveats import far_apart
 from benchmarks.report.command import command_of
 from benchmarks.report.compare import comparison
 from benchmarks.report.costs import cost_table, with_costs
@@ -157,6 +158,7 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     published = of_length(published, section.records[0].identity.sessions.count + 1)
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]
     lines += [accuracy_table(section, published), "", legend(section), ""]
+    lines += [apart, ""] if (apart := far_apart(section)) else []
     last = ["### After the last session", "", final_table(section), ""]
     last += ["### Who is ahead, paired over seeds", "", comparison(section)]
     lines += folded("Base and novel classes after the last session, and who is ahead", last)

@@ -83,6 +83,13 @@ def test_two_rows_by_hand(rows: Rows) -> None:
     assert base_only["Accuracy − BaseOnly"] == base_only["Harmonic mean − BaseOnly"] == "–"
 
 
+def test_the_legend_says_that_intervals_are_not_corrected(rows: Rows) -> None:
+    """An interval may leave out 0 where the corrected p does not; the reader is told which of the two counts."""
+    assert "not corrected for the number of comparisons: where it leaves out 0 and p is not below 0.05, p counts." in comparison(
+        rows(base_only=BASE_ONLY, lecnet=LECNET)
+    )
+
+
 def test_a_third_row_costs_the_others(rows: Rows) -> None:
     """Holm: .0091 becomes .0183 for the smaller of two p values."""
     section = rows(base_only=BASE_ONLY, lecnet=LECNET, ft_cnn=LECNET)

@@ -73,6 +73,17 @@ def test_the_rule_is_told_with_its_numbers(section: Section) -> None:
     assert "wider than ± 5" in text
 
 
+def test_where_every_session_brings_all_images_an_unprinted_base_is_no_bar(make_record: MakeRecord) -> None:
+    """The rule says so where it is so, beside the verdict that follows; with few shots such a row is not comparable."""
+    for shots, word, told in (("all", "reproduced", True), (5, "not comparable", False)):
+        sessions = {"base": 2, "way": 1, "count": 2, "shots": shots}
+        records = [make_record("lecnet:paper", seed, STEADY, sessions=sessions) for seed in range(3)]
+        of, printed = Section("quick", "paper", {"lecnet:paper": records}), row("lecnet", None, None, 45)
+        (line,) = held(of, printed)
+        assert line["Verdict"].startswith(f"{word}: ")
+        assert ("a base that is not printed is no bar" in said(of, [printed])) is told
+
+
 def test_class_order_epoch_and_misprint_are_notes(section: Section) -> None:
     """And no refusal: docs/methods.md 1.4, 7.1."""
     printed = row("lecnet", 85, 63, 45, split="lec", selection="test, in every session", misprint="44.9 in the text")
