@@ -14,6 +14,7 @@ from urllib.parse import quote
 import jinja2
 
 from benchmarks.metrics.catalogue import tested
+from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
 from benchmarks.records.store import Store
 from benchmarks.report.blocks import Block, content_of
 from benchmarks.report.cells import NONE, in_text
@@ -36,6 +37,14 @@ LICENCES = ("library/d3.LICENSE", "library/plot.LICENSE")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9467BD", "#8C8C8C")
 SYMBOLS = ("circle", "square", "triangle", "diamond", "star", "cross", "wye")
 DASHES = ("", "6 2", "6 2 1 2", "2 2", "10 3", "10 3 2 3")
+SIGNS = {
+    "±": f"Half-width of the 95 % interval of the mean over seeds: by bootstrap; below {FEWEST_TO_RESAMPLE} seeds, Student's; below "
+    f"{FEWEST_TO_TEST}, none. It is of its own row, not corrected for the number of comparisons: who is ahead, the tests say.",
+    "†": "Test images chose when each session of the row ended, as in much of the literature. Such a row is not ranked.",
+    "‡": "Its base session knew how many classes would come.",
+    "§": "On stored features of a network that has, or may have, seen the novel classes.",
+}
+"""What numbers and the marks of `label_of` say, as in docs/GLOSSARY.md."""
 IN_TABLE = ("last", "bold", "seeds")
 """Entries of a row that its cells show, and that the script does not need again."""
 
@@ -146,6 +155,7 @@ def rendered(data: dict[str, Any], titles: dict[str, str], notes: Sequence[str],
         style=read("index.css"),
         licences=[read(name) for name in LICENCES],
         headings=headings(),
+        signs=SIGNS,
         none=NONE,
         data=data,
         inlined=inlined(data),

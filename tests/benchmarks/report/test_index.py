@@ -27,6 +27,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import blocks, html, write_report
 from benchmarks.report.command import command_of, repeating
+from benchmarks.report.frame import label_of
 from benchmarks.report.html import index, kept
 from benchmarks.report.tables import escaped
 from benchmarks.system.settings import Settings
@@ -230,10 +231,23 @@ def test_it_needs_nothing_but_itself_and_runs_nothing_else(hand: Protocol, story
     assert "NaN" not in text.partition('id="data">')[2].partition("</script>")[0]
     markup = re.sub(r"<(script|style)\b[^>]*>.*?</\1>", "", text, flags=re.DOTALL)
     assert not re.search(r"<(link|img|iframe|object|embed|base)\b|\bsrc=|\bon\w+=|@import", markup.replace("&lt;img src=x onerror=", ""))
-    assert {link for link in re.findall(r'href="([^"]*)"', markup)} == {"hand.md"}
+    assert {link for link in re.findall(r'href="([^"]*)"', markup)} == {"hand.md", "#signs"}
     assert "default-src 'none'" in markup
     assert text.count("<script") == text.count("</script>") == 4, "the data, the library's two files and the page's own"
     assert text.count("THE SOFTWARE IS PROVIDED") == 2, "the licences stay"
+
+
+def test_it_says_what_its_signs_mean(hand: Protocol, story: Path, make_record: Make) -> None:
+    """± and each mark that a name can bear, in the glossary's order; the words of the page stand where it says."""
+    text = page_of(story, hand)
+    signs = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text))
+    glossary = re.findall(r"^\| (\W) \| (.*) \|$", (ROOT / "docs" / "GLOSSARY.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert list(signs) == [sign for sign, _ in glossary] == ["±", "†", "‡", "§"]
+    assert all(signs[sign].startswith(meaning[0].upper() + meaning[1:]) for sign, meaning in glossary)
+    assert "not corrected for the number of comparisons" in signs["±"]
+    marked = make_record("ft_cnn:topic", 0, FT_CNN[0]).model_copy(update={"selection": "oracle_test", "knows_all_classes": True})
+    assert label_of(marked).endswith(" † ‡") and set("†‡") < set(signs)
+    assert "README" not in text and all((ROOT / name).is_file() for name in re.findall(r"docs/\w+\.md", text.partition("<form")[0]))
 
 
 def test_the_library_is_what_its_makers_published() -> None:
@@ -340,6 +354,16 @@ def test_clicking_through_it(hand: Protocol, story: Path, tmp_path: Path) -> Non
         assert "No paired test" in browser.js(TEXT, "#pair")
         assert browser.js("return document.querySelectorAll('img, script[src]').length") == 0
         assert browser.console() == []
+
+
+def test_long_names_wrap(hand: Protocol, story: Path, tmp_path: Path) -> None:
+    """A name of a hundred letters takes lines of its cell, not the room of the figures beside it."""
+    page_of(story, hand)
+    with chromium(tmp_path / "profile") as browser:
+        browser.open(story / "index.html")
+        cells = browser.js(LABELS.replace("r.cells[1].textContent", "[r.cells[1].offsetWidth, r.cells[1].offsetHeight]"))
+        assert {width for width, _ in cells} < set(range(200, 420))
+        assert max(height for _, height in cells) > 1.8 * min(height for _, height in cells)
 
 
 def test_the_committed_page_in_a_browser(tmp_path: Path) -> None:
