@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -14,6 +15,9 @@ import pytest
 import yaml
 
 from benchmarks.planning.studies import study_runs
+from methods.contract import FeatureMethod, MethodContext
+from methods.contract.context import TrainImages
+from methods.contract.hooks import Hooks
 from protocols import load_protocol, protocol_names
 from protocols.backbones import SIZES
 from protocols.schema import Augment, Protocol
@@ -180,6 +184,24 @@ def test_every_figure_of_a_point_stands_in_a_page_it_links_to(document: str, hea
         there = printed + "\n".join(link.read_text(encoding="utf-8") for link in links)
         for number in re.findall(r"\d+\.\d\d(?: ± \d+\.\d\d)?(?!\d)", re.sub(r"\]\([^)]+\)", "", point)):
             assert number in there, f"{number} stands in no page that this point links to: {point[:80]}"
+
+
+def test_what_a_method_may_call_is_there() -> None:
+    """The table of calls names members of the contract, and helpers that can be imported."""
+    rows = {row["Call"]: row["Gives"] for row in table_after((ROOT / "docs" / "ADDING_A_METHOD.md").read_text(), "## What you are handed")}
+    of_self = {name for call in rows for name in re.findall(r"`self\.(\w+)", call)}
+    assert {"own_indices", "rows", "add_rows", "context", "now"} <= of_self
+    assert all(hasattr(FeatureMethod, name) or name in Hooks.__annotations__ for name in of_self)
+    of_context = {name for call in rows for name in re.findall(r"`self\.context\.(\w+)", call)}
+    assert of_context <= set(MethodContext.__annotations__)
+    for name in re.findall(r"`(\w+)\(", rows["`self.context.images`"]):
+        assert hasattr(TrainImages, name), name
+    helpers = rows["`methods.parts`"].partition(";")[0]
+    of_features = re.findall(r"`(\w+)`", helpers.partition("(")[2].partition(")")[0])
+    named = [*re.findall(r"`(\w+)\.(\w+)", helpers), *(("features", name) for name in of_features)]
+    assert len(named) >= 8
+    for module, name in named:
+        assert hasattr(importlib.import_module(f"methods.parts.{module}"), name), (module, name)
 
 
 def test_every_field_of_augment_is_explained() -> None:

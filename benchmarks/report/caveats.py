@@ -24,7 +24,7 @@ def far_apart(section: Section) -> str:
     if not found:
         return ""
     return (
-        f"**Seeds more than {FAR:.0f} points apart** after the last session, so that none of them need be near the mean; accuracy seed by "
+        f"**Seeds more than {FAR:.0f} points apart** after the last session, whose mean may be near none of them; accuracy seed by "
         f"seed, the lowest first: {'; '.join(found)}."
     )
 
