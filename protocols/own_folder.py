@@ -13,6 +13,7 @@ import os
 import re
 from pathlib import Path
 
+from protocols.class_facts import assigned
 from protocols.imports import names_of
 from protocols.reading import ProtocolError, plain
 from protocols.unchanged import kept_unchanged
@@ -134,12 +135,4 @@ def is_method(path: Path) -> bool:
         module = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
         return False
-    classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
-    return any(isinstance(target, ast.Name) and target.id == "title" for one in classes for line in one.body for target in targets(line))
-
-
-def targets(statement: ast.stmt) -> list[ast.expr]:
-    """What a statement assigns to."""
-    if isinstance(statement, ast.Assign):
-        return statement.targets
-    return [statement.target] if isinstance(statement, ast.AnnAssign) else []
+    return any("title" in assigned(node) for node in module.body if isinstance(node, ast.ClassDef))

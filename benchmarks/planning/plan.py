@@ -14,11 +14,11 @@ from benchmarks.planning.validation import check_protocol, effective, import_met
 from benchmarks.records.identity import BaseStage, Identity
 from benchmarks.system.errors import UsageError
 from methods.contract import SessionStrategy
-from methods.contract.facts import GROUP
 from methods.contract.files import shown
 from methods.contract.loading import kind_and_parents, load_base_kind, load_method
 from methods.contract.registry import MethodError, base_kind_names, method_names, parse_variant, read_entry
 from protocols import seeds as of_seeds
+from protocols.class_facts import GROUP
 from protocols.loading import for_full_data
 from protocols.messages import nearest, unknown
 from protocols.reading import parse_yaml, short

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records.source_hash import PACKAGE, module_path
+from protocols import class_facts
 from protocols.unchanged import kept_unchanged
 
-GROUP = "([a-z][a-z0-9_]{0,63})?"
-"""Form of a group's name, which becomes part of the name of a page; empty for no group."""
+GROUP = f"({class_facts.GROUP})?"
+"""Form of a record's group; empty for no group."""
 
 
 def stated_presets(method: str) -> dict[str, dict[str, Any]] | None:
@@ -71,15 +72,4 @@ def classes_in(path: Path) -> tuple[dict[str, ast.expr], ...] | None:
         body = ast.parse(path.read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
-    return tuple(assigned(node) for node in body if isinstance(node, ast.ClassDef))
-
-
-def assigned(node: ast.ClassDef) -> dict[str, ast.expr]:
-    """Names that a class body assigns, with the assigned expressions."""
-    found: dict[str, ast.expr] = {}
-    for statement in node.body:
-        if isinstance(statement, ast.Assign):
-            found |= {target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)}
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value is not None:
-            found[statement.target.id] = statement.value
-    return found
+    return tuple(class_facts.assigned(node) for node in body if isinstance(node, ast.ClassDef))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from protocols.class_facts import GROUP
 from protocols.reading import odd_space, short
 
-GROUP = "[a-z][a-z0-9_]{0,63}"
-"""Form of a group's name, which becomes part of the name of a page."""
 PRESET = "[A-Za-z0-9_.-]+"
 """Form of a preset's name, which --methods can write."""
 LONGEST_TITLE = 100

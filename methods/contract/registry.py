@@ -10,6 +10,7 @@ from typing import Any
 from methods.contract.facts import FAULTS
 from methods.contract.files import kind_files, method_file, method_files
 from methods.parts.own_files import out_of_bounds
+from protocols.class_facts import assigned
 from protocols.messages import unknown
 from protocols.reading import InputError, short
 from protocols.unchanged import kept_unchanged
@@ -75,18 +76,11 @@ def entry_in(path: Path) -> Entry:
 def literals(node: ast.ClassDef) -> dict[str, Any]:
     """Class attributes by name, with their value if it is a literal, else None."""
     found: dict[str, Any] = {}
-    for statement in node.body:
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target, value = statement.targets[0], statement.value
-        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            target, value = statement.target, statement.value
-        else:
-            continue
-        if isinstance(target, ast.Name):
-            try:
-                found[target.id] = ast.literal_eval(value)
-            except (ValueError, TypeError):
-                found[target.id] = None  # defined, but its value is known only when the file runs
+    for name, value in assigned(node).items():
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, TypeError):
+            found[name] = None  # defined, but its value is known only when the file runs
     return found
 
 
