@@ -7,10 +7,10 @@ ambiguities in docs/methods.md 5.5; docs/REPRODUCTION.md discusses all of them.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,7 +33,7 @@ class LecConfig(TrainConfig, ExpansionConfig):
     stop_old: Literal["seen", "base"] = "seen"  # no. 23: meaning of "old classes" in the published rule
     max_epochs: int = Field(1000, ge=1, le=MOST_EPOCHS)  # no. 24: limit if a rule is never met
     beta_warmup: int = Field(0, ge=0)  # no. 8: beta = 1 + max(epoch - warmup, 0); 20 in the release
-    beta_clock: Literal["epoch", "progress"] = "epoch"  # no. 32: under epoch, beta stays 1 if there is one epoch
+    beta_clock: Literal["epoch", "progress"] = "epoch"  # no. 32: under epoch, beta stays 1 if there is one epoch; progress: of all epochs
     stored_gate: Literal["last_batch", "plain"] = "last_batch"  # no. 13: plain: computed again, on un-augmented shots
     tau_learns: bool = True  # no. 4, 33: fixed in NC
     tau_clamp: bool = True  # no. 3: keep tau within [0, 1]
@@ -46,12 +46,6 @@ class LecConfig(TrainConfig, ExpansionConfig):
     freeze_old_heads: bool = False  # no. 16: with the projection frozen too, distillation is a constant
     train_old_branches: bool = False  # no. 17
     train_backbone: bool = False  # no. 34
-
-    @model_validator(mode="after")
-    def _progress_has_an_end(self) -> Self:
-        if self.beta_clock == "progress" and (self.stop, self.selection) != ("fixed", "last"):
-            raise ValueError("beta_clock progress needs stop: fixed and selection: last; a rule that ends early would leave beta near 1")
-        return self
 
 
 class LecNet(SessionStrategy):

@@ -410,7 +410,7 @@ def test_a_failure_is_forgotten_when_the_run_succeeds(extended: Path, copy: Path
     answer = run_tiny(data_root, copy, *command, suite=extended, MENDED=str(mended))
     assert answer.status == 1
     text = (copy / "tiny.md").read_text(encoding="utf-8")
-    assert "- flaky:default seed 0 (fast.paper): RuntimeError: not mended\n" in text
+    assert "- flaky:default seed 0 (fast.paper): RuntimeError: session 1: not mended\n" in text
     assert rows(text, "Flaky") == []
 
     mended.touch()

@@ -136,6 +136,3 @@ def test_what_does_not_go_together_is_refused_in_one_line(tiny: Protocol) -> Non
     with pytest.raises(UsageError, match="fusion concat goes with feature session") as caught:
         identity_of(tiny, "lecnet", "fusion=concat", "feature=global")
     assert "\n" not in str(caught.value)
-    for rule in ("stop=shots", "selection=oracle_test", "selection=val"):
-        with pytest.raises(UsageError, match="beta_clock progress needs stop: fixed and selection: last"):
-            identity_of(tiny, "lecnet", "beta_clock=progress", rule)
