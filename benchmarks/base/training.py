@@ -125,7 +125,8 @@ class SeedTraining:
         """Sets what a step at batch `index` of the epoch depends on, and returns the batch with what the kind draws for it."""
         recipe, steps = self.training.recipe, len(self.training.batches)
         self.index = index
-        self.seed_step()
+        if type(self.training.kind).draw is not BaseKind.draw:
+            self.seed_step()
         set_rate(self.optimizer, learning_rate(recipe, self.epoch * steps + index, steps, recipe.gamma))
         self.at = BaseStep(self.epoch, recipe.epochs, (self.epoch * steps + index) / (recipe.epochs * steps), self.generator)
         self.shown = len(batch)
