@@ -21,6 +21,7 @@ from benchmarks.system.settings import Settings
 from benchmarks.tools.contract import CHECKS, Bench
 from methods.bimc import BiMc
 from methods.contract.texts import Texts
+from tests.methods.by_hand import teach
 from tests.methods.runs import identity_of, train_all
 from tests.texts import CLASSES, DESCRIBED, WIDTH, protocol_with_texts, tensors_with_texts, write_texts
 
@@ -44,12 +45,6 @@ def learner(base: int = 2, described: bool = True, **changes: Any) -> Any:
     made.context = SimpleNamespace(
         sessions=SimpleNamespace(base=base, span=lambda session: spans[session]), images=SimpleNamespace(texts=texts)
     )
-    return made
-
-
-def teach(made: Any, session: int, features: list[list[float]], labels: list[int]) -> Any:
-    made.session = session
-    made.learn(torch.tensor(features), torch.tensor(labels))
     return made
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from methods.fecam import FeCam
 from methods.parts.features import class_covariances, correlation, row_covariances, shrunk
+from tests.methods.by_hand import teach
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all
 
@@ -24,12 +25,6 @@ def learner(**changes: Any) -> Any:
     made.config, made.session = FeCam.Config(**changes), 0
     made.context = SimpleNamespace(sessions=SimpleNamespace(base=2))
     made.model = SimpleNamespace(head=SimpleNamespace(weight=torch.tensor([[1.0, 0.0], [0.0, 2.0]])))
-    return made
-
-
-def teach(made: Any, session: int, features: list[list[float]], labels: list[int]) -> Any:
-    made.session = session
-    made.learn(torch.tensor(features), torch.tensor(labels))
     return made
 
 

@@ -13,6 +13,7 @@ from methods.families.ridge import Ridge, RidgeConfig
 from methods.parts.features import gaussian_samples
 from methods.parts.ridge import held_out_errors, with_ridge
 from methods.ranpac import RanPac
+from tests.methods.by_hand import teach
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all
 
@@ -31,12 +32,6 @@ def learner(kind: type[Ridge], config: RidgeConfig, base: int = 2) -> Any:
     made: Any = object.__new__(kind)
     made.config, made.session = config, 0
     made.context = SimpleNamespace(sessions=SimpleNamespace(span=lambda session: range(base * bool(session), base + session)))
-    return made
-
-
-def teach(made: Any, session: int, features: list[list[float]], labels: list[int]) -> Any:
-    made.session = session
-    made.learn(torch.tensor(features), torch.tensor(labels))
     return made
 
 

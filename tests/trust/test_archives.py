@@ -16,13 +16,8 @@ from PIL import Image
 from benchmarks.data.images import load_images
 from benchmarks.data.sources import archives, cifar100, cub200, locate, mnist, omniglot
 from benchmarks.system.errors import DataError
-from protocols.schema import Data
+from tests.benchmarks.data.conftest import data_of
 from tests.trust.asking import time_limit
-
-
-def data_of(source: str, **changes: object) -> Data:
-    return Data.model_validate({"source": source, "size": 8, "channels": 1, "mean": [0.5], "std": [0.5], **changes})
-
 
 # Archives ---------------------------------------------------------------------------------------------------------------
 

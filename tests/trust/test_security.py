@@ -23,7 +23,8 @@ from benchmarks.system.errors import DataError
 from methods.parts.backbones import build_backbone
 from protocols import ProtocolError, load_protocol
 from protocols.reading import parse_yaml
-from protocols.schema import Backbone, Data
+from protocols.schema import Backbone
+from tests.benchmarks.data.conftest import data_of
 from tests.conftest import ROOT
 from tests.trust.damage import reindexed
 from tests.trust.unsafe import unsafe_calls
@@ -54,10 +55,6 @@ def bomb(marker: Path) -> bytes:
     assert marker.exists()
     marker.unlink()
     return content
-
-
-def data_of(source: str, **changes: object) -> Data:
-    return Data.model_validate({"source": source, "size": 8, "channels": 1, "mean": [0.5], "std": [0.5], **changes})
 
 
 # The code ---------------------------------------------------------------------------------------------------------------
