@@ -7,12 +7,13 @@ from typing import Literal
 from torch import Tensor
 
 from methods.bases.cosine import FIXED_16
-from methods.contract import MethodConfig, SessionStrategy
+from methods.contract import FeatureMethod, MethodConfig
+from methods.parts.features import class_means
 from methods.parts.heads import unit
 from methods.parts.network import Network
 
 
-class Proto(SessionStrategy):
+class Proto(FeatureMethod):
     """Nothing is trained after the base session. A prototype is the mean feature of a class's images under the test transform.
 
     Means are taken over un-normalised features and compared by cosine, as in CEC. The backbone is trained by the recipe.
@@ -33,17 +34,7 @@ class Proto(SessionStrategy):
         if self.config.base_rows == "trained" and not network.head.reads_rows:
             raise ValueError("proto: the head of its base does not read the rows that base_rows=trained would keep; leave it at mean")
 
-    def after_session(self) -> None:
-        """Replace the weights of this session's classes by their prototypes."""
-        if self.session == 0 and self.config.base_rows == "trained":
-            return
-        indices = self.own_indices
-        labels = self.context.images.labels(indices)
-        features = self.embed_indices(indices)
-        if self.config.mean == "unit":
-            features = unit(features)
-        for label in self.context.sessions.span(self.session):
-            self.model.head.weight.data[label] = features[labels == label].mean(0)
-
-    def scores(self, features: Tensor) -> Tensor:
-        return unit(features) @ unit(self.model.head.weight).T
+    def learn(self, features: Tensor, labels: Tensor) -> None:
+        """The weights of this session's classes become their prototypes."""
+        if self.session or self.config.base_rows == "mean":
+            self.add_rows(class_means(unit(features) if self.config.mean == "unit" else features, labels))
