@@ -50,7 +50,9 @@ def generators_kept(card: bool) -> Iterator[None]:
     import torch
 
     states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if card else []):
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    try:
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if card else []):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
