@@ -1,0 +1,118 @@
+"""Lists the present sources of methods as equal to those of an earlier commit: `python -m benchmarks.tools.equal_sources COMMIT`.
+
+For whoever changes code under methods/ that computes the same bytes as before, which tests/methods/test_same_bytes.py has to show first.
+The hashes go into benchmarks/records/equal_sources.yaml; methods whose version was raised since, or is new, are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from benchmarks.records.edited import Sources, sources_of
+from benchmarks.records.source_hash import EQUAL, source_hash
+from benchmarks.records.stated import stated_version
+from benchmarks.records.store import stores_below
+from benchmarks.system.errors import USER_ERRORS, UsageError
+from methods.contract.loading import kind_and_parents, load_method
+from methods.contract.registry import method_names, read_entry
+from protocols.reading import read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("benchmarks", "methods", "protocols")
+Now = tuple[int | None, str | None]
+"""Version and hash of a method's sources."""
+Listing = dict[str, dict[int, list[list[str]]]]
+THERE = f"""
+import json, sys
+from {stated_version.__module__} import stated_version
+from {source_hash.__module__} import source_hash
+print(json.dumps([[stated_version(method), source_hash(method, base, tuple(parents))] for method, base, parents in json.load(sys.stdin)]))
+"""
+"""What the earlier commit is asked, in its own words."""
+
+
+def used_sources(results: Path) -> list[Sources]:
+    """Methods and base kinds that stand in records below a folder, and every method of methods/ with its own base kinds."""
+    used = {sources_of(record.identity) for store in stores_below(results) for name in store.protocols() for record in store.load(name)[0]}
+    for entry in map(read_entry, method_names()):
+        for preset in entry.presets:
+            base, *parents = kind_and_parents(load_method(entry.name).own_base(preset))
+            used.add((entry.name, base, tuple(parents[::-1])))
+    return sorted(used)
+
+
+def at_commit(commit: str, asked: Sequence[Sources]) -> list[Now]:
+    """Versions and hashes of sources as a commit has them. Raises UsageError if git knows no such commit, or it cannot answer."""
+    packed = subprocess.run(["git", "archive", commit, *PACKAGES], cwd=ROOT, capture_output=True)
+    if packed.returncode:
+        raise UsageError(packed.stderr.decode().strip())
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=BytesIO(packed.stdout)) as files:
+            files.extractall(folder, filter="data")
+        told = subprocess.run([sys.executable, "-c", THERE], cwd=folder, input=json.dumps(asked), capture_output=True, text=True)
+    if told.returncode:
+        raise UsageError(f"{commit} cannot say what its sources are: {told.stderr.strip().splitlines()[-1]}")
+    return [(version, digest) for version, digest in json.loads(told.stdout)]
+
+
+def changed(asked: Sequence[Sources], before: Sequence[Now], now: Sequence[Now]) -> list[tuple[str, int, str, str]]:
+    """(method, version, earlier hash, present hash) of all whose sources changed under one version."""
+    pairs = zip(asked, before, now, strict=True)
+    return [
+        (sources[0], version, earlier, present)
+        for sources, (old_version, earlier), (version, present) in pairs
+        if version is not None and version == old_version and earlier is not None and present is not None and earlier != present
+    ]
+
+
+def with_pairs(listing: Listing, pairs: Iterable[tuple[str, int, str, str]]) -> Listing:
+    """The listing in which each pair stands in one group, with all that either was equal to before."""
+    grown = {method: {version: [set(group) for group in groups] for version, groups in of.items()} for method, of in listing.items()}
+    for method, version, *pair in pairs:
+        groups = grown.setdefault(method, {}).setdefault(version, [])
+        touched = [group for group in groups if group & set(pair)]
+        groups[:] = [group for group in groups if group not in touched] + [set(pair).union(*touched)]
+    return {method: {version: sorted(map(sorted, groups)) for version, groups in of.items()} for method, of in grown.items()}
+
+
+def as_text(listing: Mapping[str, Mapping[int, Sequence[Sequence[str]]]]) -> str:
+    """YAML with one group a line, so that a change shows in few lines."""
+    lines = []
+    for method, versions in sorted(listing.items()):
+        lines.append(f"{method}:")
+        for version, groups in sorted(versions.items()):
+            written = [json.dumps(list(group)) for group in groups]
+            lines += [f"  {version}: [{written[0]}]"] if len(written) == 1 else [f"  {version}:", *(f"    - {group}" for group in written)]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.tools.equal_sources", description="List present sources as equal to those of an earlier commit."
+    )
+    p.add_argument("commit", help="whose numbers the present sources give, as tests/methods/test_same_bytes.py has shown")
+    o = p.parse_args(arguments)
+    try:
+        asked = used_sources(ROOT / "results")
+        now = [(stated_version(method), source_hash(method, base, parents)) for method, base, parents in asked]
+        pairs = changed(asked, at_commit(o.commit, asked), now)
+    except USER_ERRORS as error:
+        print(f"equal_sources: {error}", file=sys.stderr)
+        return 2
+    text = EQUAL.read_text(encoding="utf-8")
+    header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    EQUAL.write_text(header + as_text(with_pairs(read_yaml(EQUAL) or {}, pairs)), encoding="utf-8")
+    print(f"{len(pairs)} changed sources of {len({method for method, *_ in pairs})} methods listed as equal")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
