@@ -1,4 +1,4 @@
-"""Finds records of methods whose sources have changed since, so that outdated results do not go unnoticed."""
+"""Finds records whose method or base kinds have changed since, so that outdated results do not go unnoticed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from benchmarks.records.costs import costs_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.source_hash import same_sources, source_hash
-from benchmarks.records.stated import stated_version
+from benchmarks.records.stated import stated_kind_version, stated_version
 
 Sources = tuple[str, str, tuple[str, ...]]
 """A method, its base kind, and the kinds of the base sessions before."""
+Versions = tuple[int | None, int | None, tuple[int | None, ...]]
+"""Of the same three."""
 
 
 def sources_of(identity: Identity) -> Sources:
@@ -25,15 +27,39 @@ def files_of(sources: Sources) -> str:
     return f"methods/{method}.py, {kinds}, or what they import"
 
 
+def versions_of(identity: Identity) -> Versions:
+    """Versions with which a run was done: of its method, of its base kind, and of the kinds of the base sessions before."""
+    return identity.version, identity.base_version, tuple(stage.version for stage in identity.base_parents)
+
+
+def present_versions(sources: Sources) -> Versions:
+    """The versions that the present files state; None where one cannot be read."""
+    method, base, parents = sources
+    return stated_version(method), stated_kind_version(base), tuple(map(stated_kind_version, parents))
+
+
+def older_parts(identity: Identity) -> list[tuple[str, int]]:
+    """What had an earlier version when this was run, such as `version 1 of its method`, with its present version."""
+    parts = ["its method", *(f"the base kind {stage.base}" for stage in (identity.stages[-1], *identity.base_parents))]
+    (method, base, parents), (now, base_now, parents_now) = versions_of(identity), present_versions(sources_of(identity))
+    versions = zip(parts, (method, base, *parents), (now, base_now, *parents_now), strict=True)
+    return [
+        (f"version {then} of {part}", present)
+        for part, then, present in versions
+        if then is not None and present is not None and then < present
+    ]
+
+
 def edited(records: Sequence[Record]) -> list[Record]:
-    """Records whose method's sources have changed under the same version. Records without a stored hash are left out."""
-    now = {sources: (stated_version(sources[0]), source_hash(*sources)) for sources in {sources_of(record.identity) for record in records}}
+    """Records whose sources have changed under the same versions. Records without a stored hash are left out."""
+    asked = {sources_of(record.identity) for record in records}
+    now = {sources: (present_versions(sources), source_hash(*sources)) for sources in asked}
     return [record for record in records if is_edited(record, *now[sources_of(record.identity)])]
 
 
-def is_edited(record: Record, version: int | None, sources: str | None) -> bool:
-    """Whether a record has the same version as the method's present file (`version`), but another hash than its `sources`."""
+def is_edited(record: Record, versions: Versions, sources: str | None) -> bool:
+    """Whether a record has the versions of the present files, but another hash than their `sources`."""
     identity, costs = record.identity, costs_of(record)
-    if sources is None or costs is None or costs.sources is None or version != identity.version:
+    if sources is None or costs is None or costs.sources is None or versions != versions_of(identity):
         return False
     return not same_sources(identity.method, identity.version, costs.sources, sources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,18 @@ def stated_presets(method: str) -> dict[str, dict[str, Any]] | None:
 def stated_version(method: str) -> int | None:
     """The `version` stated by a method's class, 1 if it states none; None if the class cannot be read."""
     values = class_values(method)
-    if values is None:
-        return None
-    version = values.get("version", ast.Constant(1))
+    return None if values is None else version_in([values])
+
+
+def stated_kind_version(kind: str) -> int | None:
+    """The `version` stated by a base kind's class, 1 if it states none; None if its file cannot be read."""
+    classes = classes_of(f"{PACKAGE}.bases.{kind}")
+    return None if classes is None else version_in(classes)
+
+
+def version_in(classes: Sequence[Mapping[str, ast.expr]]) -> int | None:
+    """The first `version` that one of these classes assigns, 1 if none does; None if it is no whole number written out."""
+    version = next((values["version"] for values in classes if "version" in values), ast.Constant(1))
     return version.value if isinstance(version, ast.Constant) and isinstance(version.value, int) else None
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.costs import costs_of
-from benchmarks.records.edited import edited, files_of, sources_of
+from benchmarks.records.edited import edited, files_of, older_parts, sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.source_hash import source_hash
-from benchmarks.records.stated import stated_version
 from benchmarks.report.bases import in_words
 from benchmarks.report.environments import environment_lines
 from benchmarks.report.frame import label_of
@@ -50,8 +49,8 @@ def provenance(section: Section) -> list[str]:
                 f"- Whether the sources of {label_of(of_variant[0])} have changed since is not known: {files_of(sources_of(run))} could "
                 "not be read when this page was written (own methods are found with `--methods-dir`)."
             )
-        if (now := stated_version(run.method)) is not None and run.version < now:
-            lines.append(f"- **{label_of(of_variant[0])} was run by version {run.version} of its method**, which is at version {now} now.")
+        older = older_parts(run)
+        lines += [f"- **{label_of(of_variant[0])} was run by {part}**, which is at version {now} now." for part, now in older]
     images = sum(records[0].sessions[-1].total)
     width = sampling_half_width(50.0, images)
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,12 +30,18 @@ class Cosine(BaseKind):
 
         @model_validator(mode="after")
         def _fits_the_rule(self) -> Self:
-            if self.rule == "dot" and (self.margins or self.scale != 1.0 or not self.scale_learns):
-                raise ValueError("rule dot has neither scale nor margins; leave scale, scale_learns and margins out")
-            idle = [name for name in ("margin_rate", "separation") if name in self.changed()]
-            if idle and not self.margins:
-                raise ValueError(f"{idle[0]} has no effect without margins; leave it out, or set margins: true")
+            if self.rule == "dot":
+                self._refuse("rule dot has neither scale nor margins", "scale", "scale_learns", "margins")
+            if not self.margins:
+                self._refuse("without margins, their rate and separation have no effect", "margin_rate", "separation")
             return self
+
+        def _refuse(self, reason: str, *idle: str) -> None:
+            """Raises ValueError that says how to undo what has no effect, since the method may have set it, not the user."""
+            defaults = {name: type(self).model_fields[name].default for name in idle if name in self.changed()}
+            if defaults:
+                undone = ", ".join(f"{name}={json.dumps(value)}" for name, value in defaults.items())
+                raise ValueError(f"{reason}; set {undone}, as it is by default")
 
     def build(self, network: Network, sessions: Sessions) -> None:
         c, d = self.config, network.feature_dim

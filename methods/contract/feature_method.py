@@ -73,7 +73,8 @@ class FeatureMethod(SessionStrategy):
         super()._after_training_exp(**kwargs)
         if not self.train_epochs and self._batches_normed() != normed:
             raise ValueError(
-                "statistics of batch norm moved in a network that is not trained: embed images in evaluation mode, self.model.eval()"
+                "statistics of batch norm moved in a network that is not trained: embed images in evaluation mode, self.model.eval(); "
+                "a method that means to estimate them anew derives from SessionStrategy"
             )
         if drawn is not None and torch.equal(drawn, self.rows[self.old_classes :]):
             raise ValueError("learn: the rows of the new classes, which scores() compares with, are as they were drawn; call add_rows()")

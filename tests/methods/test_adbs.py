@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from methods.adbs import Adbs
-from methods.bases.cosine import Cosine
+from methods.bases.cosine import FIXED_16, Cosine
 from methods.parts.heads import MarginHead
 from tests.methods.conftest import Enter
 
@@ -98,10 +98,11 @@ def test_a_base_without_margins_is_refused(enter: Enter) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"rule": "dot", "scale_learns": False}, "rule dot has neither scale nor margins"),
-        ({"rule": "dot", "scale": 16.0}, "rule dot has neither scale nor margins"),
-        ({"margin_rate": 0.5}, "margin_rate has no effect without margins"),
-        ({"separation": 0.5}, "separation has no effect without margins"),
+        ({"rule": "dot", "scale_learns": False}, "rule dot has neither scale nor margins; set scale_learns=true, as it is by default"),
+        ({"rule": "dot", **FIXED_16}, "rule dot has neither scale nor margins; set scale=1.0, scale_learns=true, as it is by default"),
+        ({"rule": "dot", "margins": True}, "rule dot has neither scale nor margins; set margins=false, as it is by default"),
+        ({"margin_rate": 0.5}, "without margins, their rate and separation have no effect; set margin_rate=1.0"),
+        ({"separation": 0.5}, "without margins, their rate and separation have no effect; set separation=0.01"),
     ],
 )
 def test_a_setting_of_the_base_without_effect_is_refused(settings: dict[str, object], said: str) -> None:
