@@ -32,6 +32,7 @@ class Lwf(SessionStrategy):
         distill_temperature: float = Field(2.0, gt=0)
 
     presets = {"mammoth": {}}
+    version = 2  # the warm-up of 1 trained all of a head, a learned scale too
 
     def adopt(self, network: Network) -> None:
         super().adopt(network)
