@@ -69,7 +69,7 @@ def untrained(
 ) -> Network:
     """The network of these kinds (each with its head's gain) before any base session, on the CPU, without parts that only base training
     of the earlier ones needs. With `parent`, of the last kind on that network. The global generators are not changed."""
-    with generators_kept(device.type == "cuda"):
+    with generators_kept(device):
         for kind, gain in kinds[-1:] if parent is not None else kinds:
             parent = build_network(protocol, kind, precision, seed, weights, gain, parent)
             if kind is not kinds[-1][0]:

@@ -64,7 +64,7 @@ def write_group(
     rows = [row for row in of_length(published, protocol.sessions.count + 1) if not any(stands_beside(row, of) for of in shown.current)]
     lines += ["", *not_run_lines(protocol, rows)] if rows else []
     records = [record for section in (*shown.current, *shown.other) for record in section.records]
-    end = [*about_page(protocol, page, records), "", about(protocol, group)]
+    end = [*about_page(protocol, page, records, found.failures), "", about(protocol, group)]
     return write_page(protocol, page, [f"# {page.title}", *lines], shown, found, results, end)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.metrics.statistics import FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
+from benchmarks.records.failures import FailedRun
+from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report.caveats import far_apart
@@ -92,7 +94,7 @@ def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studie
     lines = [f"# {page.title}"]
     for section in sections:
         lines += section_lines(section, published)
-    end = about_page(protocol, page, shown_records)
+    end = about_page(protocol, page, shown_records, found.failures)
     return write_page(protocol, page, lines, Shown(sections, grouped.other, of_studies), found, results, end)
 
 
@@ -123,21 +125,23 @@ def written(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-def writer_of(protocol: Protocol, records: Sequence[Record]) -> str:
-    """The command that writes the page again."""
+def writer_of(protocol: Protocol, runs: Iterable[Identity]) -> str:
+    """The command that writes again a page that tells of these runs."""
     if protocol.name.endswith(ENDING):
         return "python -m benchmarks.tools.search"
-    return f"{command_of(protocol, runs=(record.identity for record in records))} --report-only"
+    return f"{command_of(protocol, runs=runs)} --report-only"
 
 
-def about_page(protocol: Protocol, page: Page, records: Sequence[Record]) -> list[str]:
+def about_page(protocol: Protocol, page: Page, records: Sequence[Record], failures: Sequence[FailedRun]) -> list[str]:
     """What a page says of itself, below its tables."""
-    return ["", "## About this page", "", *backbone_lines(records), intro(protocol, page, records)]
+    failed = (failure.identity for failure in failures if failure.identity is not None)
+    writer = writer_of(protocol, [*(record.identity for record in records), *failed])
+    return ["", "## About this page", "", *backbone_lines(records), intro(protocol, page, records, writer)]
 
 
-def intro(protocol: Protocol, page: Page, records: Sequence[Record]) -> str:
+def intro(protocol: Protocol, page: Page, records: Sequence[Record], writer: str) -> str:
     return (
-        f"Written by `{writer_of(protocol, records)}` from the records in "
+        f"Written by `{writer}` from the records in "
         f"`records/{protocol.name}/`. Accuracy is top-1 in percent over all classes seen so far, one head, no task label. "
         "Means over seeds ± their 95 % interval by bootstrap over seeds (expanded percentiles; where its sides differ, the wider); "
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; below {FEWEST_TO_TEST}, none. "

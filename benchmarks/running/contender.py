@@ -20,7 +20,6 @@ from benchmarks.running.evaluate import Evaluation, Evaluator, Known
 from benchmarks.running.guard import blocked
 from benchmarks.running.images import SessionImages
 from benchmarks.running.returned import hooks_checked
-from benchmarks.system.errors import failing_in
 from benchmarks.system.streams import seed_generators
 from methods.contract.memory import BudgetError, LeakError, Memory
 from methods.contract.selection import Measured, weighted
@@ -104,13 +103,12 @@ class Contender:
         BudgetError if it has kept images that it may not keep.
         """
         self.open(session)
-        with failing_in(session):
-            if self.find_epochs is not None and session:
-                self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
-            seed_generators(seed, f"session{session}")
-            seeded = {torch.initial_seed(), *self.network_seeds}
-            with blocked(self.seed_context.blocked_folders), hooks_checked(self.strategy):
-                self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
+        if self.find_epochs is not None and session:
+            self.strategy.fixed_epochs = self.find_epochs(self, session, seed)
+        seed_generators(seed, f"session{session}")
+        seeded = {torch.initial_seed(), *self.network_seeds}
+        with blocked(self.seed_context.blocked_folders), hooks_checked(self.strategy):
+            self.strategy.train(self.seed_context.experiences[session], eval_streams=[])
         if torch.initial_seed() not in seeded:
             raise SeedError(f"session {session}: {SEEDED}")
         self.check_kept(session)
@@ -118,7 +116,7 @@ class Contender:
     def test(self, session: int) -> Evaluation:
         """Predicts all test images so far. Raises ScoreError, or TraceError if testing changes the method."""
         evaluator = self.seed_context.evaluator
-        with failing_in(session), blocked(self.seed_context.blocked_folders):
+        with blocked(self.seed_context.blocked_folders):
             self.known = evaluator.known(self.strategy)
             with untouched(self.strategy, session):
                 evaluation = evaluator.evaluate(self.strategy, session, self.known)

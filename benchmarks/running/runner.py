@@ -33,6 +33,7 @@ from benchmarks.running.side_by_side import runs_beside, session_steps
 from benchmarks.running.telling import told
 from benchmarks.running.validation import epochs_by_validation
 from benchmarks.system.compiling import compiling_pays
+from benchmarks.system.errors import failing_in
 from benchmarks.system.streams import seed_generators, torch_seed
 from methods.contract.context import MethodContext
 from methods.contract.loading import load_base_kind, load_method
@@ -118,27 +119,28 @@ class Runner(SeedGroups):
         results, predictions, train_seconds, test_seconds = [], [], [], []
         accuracy = ""
         for session in range(identity.sessions.count + 1):
-            started = self.bases.clock()
-            with told(strategy, progress, f"session {session}/{identity.sessions.count}", accuracy):
-                contender.train(session, identity.seed)
-            trained = self.bases.clock()
-            evaluation = contender.test(session)
-            test_seconds.append(self.bases.clock() - trained)  # a run alone: the others wait for a step
-            train_seconds.append((trained - started) / runs_beside())
-            predictions.append(evaluation.predictions)
-            results.append(
-                SessionResult(
-                    correct=evaluation.correct,
-                    total=evaluation.total,
-                    images_kept=len(contender.memory.indices),
-                    parameters_added=count_parameters(strategy.model) - contender.base_parameters,
-                    numbers_kept=numbers_kept(strategy),
-                    log=contender.log(),
+            with failing_in(session):
+                started = self.bases.clock()
+                with told(strategy, progress, f"session {session}/{identity.sessions.count}", accuracy):
+                    contender.train(session, identity.seed)
+                trained = self.bases.clock()
+                evaluation = contender.test(session)
+                test_seconds.append(self.bases.clock() - trained)  # a run alone: the others wait for a step
+                train_seconds.append((trained - started) / runs_beside())
+                predictions.append(evaluation.predictions)
+                results.append(
+                    SessionResult(
+                        correct=evaluation.correct,
+                        total=evaluation.total,
+                        images_kept=len(contender.memory.indices),
+                        parameters_added=count_parameters(strategy.model) - contender.base_parameters,
+                        numbers_kept=numbers_kept(strategy),
+                        log=contender.log(),
+                    )
                 )
-            )
-            observe(watching, contender, session)
-            accuracy = f", {micro(evaluation.correct, evaluation.total):.1f} %"
-            progress(f"session {session}/{identity.sessions.count}{accuracy}")
+                observe(watching, contender, session)
+                accuracy = f", {micro(evaluation.correct, evaluation.total):.1f} %"
+                progress(f"session {session}/{identity.sessions.count}{accuracy}")
         packed = pack_predictions(predictions, seed_context.evaluator.labels())
         record = Record(
             title=strategy.title,

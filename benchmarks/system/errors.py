@@ -87,6 +87,6 @@ def failing_in(session: int) -> Iterator[None]:
     """Notes the session at an error, which its line then names."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         error.add_note(f"{SESSION}{session}")
         raise

@@ -10,8 +10,12 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -45,13 +49,13 @@ def seed_all(number: int) -> None:
 
 
 @contextmanager
-def generators_kept(card: bool) -> Iterator[None]:
-    """Puts the global generators of torch, on the `card` too, of Python and of NumPy back to where they were."""
+def generators_kept(device: torch.device) -> Iterator[None]:
+    """Puts the global generators of torch, on the device too, of Python and of NumPy back to where they were."""
     import torch
 
     states = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if card else []):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         random.setstate(states[0])

@@ -75,6 +75,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     from benchmarks.report.frame import label_of
     from benchmarks.report.section import Section
     from benchmarks.report.tables import final_table
+    from benchmarks.running.entering import refuse_impossible
     from benchmarks.running.runner import Runner
     from benchmarks.sweeping.explaining import explained
     from benchmarks.system.device import make_deterministic
@@ -88,8 +89,8 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     ledger = Ledger(Store(settings.results / "search"))
     images = load_images(protocol.data, settings.data_root)
     by_seed: dict[str, dict[int, Record]] = {}
-    for point in grid:  # a wrong one is refused before the first is trained
-        make_identity(request, method, preset, point, request.seeds[0], kind)
+    tried = [make_identity(request, method, preset, point, request.seeds[0], kind) for point in grid]
+    refuse_impossible(pseudo, tried, settings)  # before the first is trained
     for seed in request.seeds:
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:

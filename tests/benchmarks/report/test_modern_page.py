@@ -217,6 +217,17 @@ def test_a_page_written_without_own_methods_says_what_it_cannot_know(
     assert page["group"] == "own"
 
 
+def test_a_page_of_failed_runs_alone_names_the_folder_of_own_methods(
+    hand: Protocol, results: Path, save: Save, ordinary: None, make_identity: MakeIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as readable:
+        readable.setattr(store_module, "stated_group", lambda method: "own")
+        Store(results).save_failure(make_identity("gone:default", 7, config={}), Failure("ValueError: broken", ""))
+    written = texts(write_report(hand, results))
+    assert "run_all.py --protocol hand.yaml --methods-dir FOLDER --report-only" in unbroken(written["own.hand.md"])
+    assert "run_all.py --protocol hand.yaml --report-only" in unbroken(written["hand.md"])
+
+
 def test_settings_that_the_recipe_no_longer_says_stand_apart(modern: None, hand: Protocol, results: Path) -> None:
     """Of the base kind's own, too: the recipe wants another scale by now."""
     quick = hand.recipes["quick"].model_copy(update={"bases": {"cosine": {"scale": 8.0}}})

@@ -83,3 +83,32 @@ def test_what_does_not_fit_into_a_record_is_named() -> None:
     with pytest.raises(ValidationError) as caught:
         SessionResult(correct=(1,), total=(1,), images_kept=0, parameters_added=0, log=log)
     assert explained(caught.value) == "SessionResult, log.loss: must be a number (got 'high')"
+
+
+def fails(error: BaseException) -> Callable[[Any], Any]:
+    def hook(self: Any) -> Any:
+        if self.session:
+            raise error
+        return {}
+
+    return hook
+
+
+@pytest.mark.parametrize(
+    ("hook", "wrong", "said"),
+    [
+        ("session_log", fails(KeyError("loss")), "KeyError: session 1: 'loss'"),
+        ("session_log", lambda self: {"loss": "high"} if self.session else {}, "session 1: SessionResult, log.loss: must be a number"),
+        ("after_session", fails(SystemExit("no licence")), "SystemExit: session 1: no licence"),
+        ("after_session", fails(RuntimeError("session mean is NaN")), "RuntimeError: session 1: session mean is NaN"),
+        ("after_session", fails(RuntimeError("session 1: mine")), "RuntimeError: session 1: mine"),
+    ],
+)
+def test_a_failed_run_says_in_which_session(
+    hook: str, wrong: Callable[[Any], Any], said: str, tiny: Protocol, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_method("proto"), hook, wrong)
+    [run] = identities(make_request(tiny, None, None, "0", "proto", []))
+    with pytest.raises((Exception, SystemExit)) as caught:
+        runner.run(run)
+    assert explained(caught.value).startswith(said)

@@ -136,11 +136,21 @@ def test_the_command_ranks_the_grid_and_keeps_records(data_root: Path, tmp_path:
     assert "2 compared with the split of their seed" in said
 
 
-def test_a_wrong_value_is_refused_before_the_first_point_is_trained(data_root: Path, tmp_path: Path) -> None:
-    asked = ["--protocol", "digits", "--method", "ft_cnn", "--seeds", "0", "--grid", "epochs=1,-3"]
+@pytest.mark.parametrize(
+    ("method", "grid", "said"),
+    [
+        ("ft_cnn", "epochs=1,-3", "epochs"),
+        ("ft_cnn@cosface", "epochs=1", "cannot be run, leave out or change ft_cnn:topic@cosface[epochs=1]: "),
+        ("lwf@etf", "warmup_epochs=0,1", "cannot be run, leave out or change lwf:mammoth@etf[warmup_epochs=1]: "),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_first_point_is_trained(
+    method: str, grid: str, said: str, data_root: Path, tmp_path: Path
+) -> None:
+    asked = ["--protocol", "digits", "--method", method, "--seeds", "0", "--grid", grid]
     answer = ask(*asked, "--data-root", str(data_root), "--results", str(tmp_path), command=main, seconds=120)
-    assert (answer.status, answer.out) == (2, "") and "epochs" in answer.err and "done" not in answer.err
-    assert not list(tmp_path.rglob("*.json"))
+    assert (answer.status, answer.out) == (2, "") and said in answer.err and "done" not in answer.err
+    assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.base*"))
 
 
 def test_a_point_that_misses_a_seed_is_not_ranked(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
