@@ -21,6 +21,7 @@ from benchmarks.records.source_hash import EQUAL, source_hash
 from benchmarks.records.stated import stated_version
 from benchmarks.records.store import stores_below
 from benchmarks.system.errors import USER_ERRORS, UsageError
+from benchmarks.system.surroundings import settle
 from methods.contract.loading import kind_and_parents, load_method
 from methods.contract.registry import method_names, read_entry
 from protocols.reading import read_yaml
@@ -95,6 +96,7 @@ def as_text(listing: Mapping[str, Mapping[int, Sequence[Sequence[str]]]]) -> str
 
 
 def main(arguments: list[str]) -> int:
+    settle()
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.tools.equal_sources", description="List present sources as equal to those of an earlier commit."
     )

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.system.errors import DataError
 from benchmarks.system.files import write_atomic
+from benchmarks.system.surroundings import settle
 
 STD = (0.229, 0.224, 0.225)  # torchvision's, RGB
 SHRINK = 1 / 64
@@ -181,6 +182,7 @@ def convert(network: Path, preprocessing: Path) -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    settle()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tools.featurizer_weights", description=(__doc__ or "").splitlines()[0])
     for name in ("network", "preprocessing", "target"):
         parser.add_argument(name, type=Path)

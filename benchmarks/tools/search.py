@@ -125,9 +125,6 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
 
 def main(arguments: list[str]) -> int:
     settle()
-    from benchmarks.planning.plan import make_request
-    from protocols import load_protocol
-
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.tools.search", description="Choose a method's parameters on pseudo-sessions of base classes."
     )
@@ -139,6 +136,9 @@ def main(arguments: list[str]) -> int:
     p.add_argument("--split", help="whose base classes to use (default: the protocol's first)")
     add_options(p)
     o = p.parse_args(arguments)
+    from benchmarks.planning.plan import make_request
+    from protocols import load_protocol
+
     try:
         settings = Settings.of(o)
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])

@@ -50,6 +50,20 @@ def test_without_a_user_name_a_home_or_a_screen_and_with_an_ascii_terminal(data_
     assert not (home / ".avalanche").exists(), "no folder that was not asked for"
 
 
+TOOLS = [path for path in (SUITE_ROOT / "benchmarks" / "tools").rglob("*.py") if '__name__ == "__main__"' in path.read_text()]
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
+def test_every_tool_settles_before_it_imports_what_warns_and_writes(path: Path, tmp_path: Path) -> None:
+    name = ".".join(path.relative_to(SUITE_ROOT).with_suffix("").parts)
+    surroundings = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", name, "--help"]
+    done = subprocess.run(command, cwd=SUITE_ROOT, env=surroundings, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and "usage:" in done.stdout
+    assert not list(tmp_path.iterdir())
+    assert "settle()" in path.read_text(), "an ASCII terminal can be anybody's"
+
+
 @pytest.mark.parametrize("option", [True, False], ids=["option", "variable"])
 def test_a_tilde_is_the_home_folder(option: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -30,6 +30,7 @@ from benchmarks.running.runner import Runner
 from benchmarks.system.errors import DataError, UsageError
 from benchmarks.system.settings import Settings
 from benchmarks.tools import extract
+from benchmarks.tools.extractor import extractor_of
 from methods.parts.backbones import build_backbone
 from protocols import load_protocol
 from protocols.backbones import Backbone, Weights
@@ -181,7 +182,7 @@ def test_what_is_known_of_pre_training_may_not_be_denied() -> None:
 
 def test_a_network_in_training_mode_is_noticed(made: Path) -> None:
     """Pitfall 4: batch norm makes an image's features depend on the others of its batch."""
-    extractor = extract.extractor_of(protocol_of_images(), extract.parser().parse_args(asked(made, *NETWORK)))
+    extractor = extractor_of(protocol_of_images(), extract.parser().parse_args(asked(made, *NETWORK)))
     pixels = np.random.default_rng(0).integers(0, 256, (32, 1, 8, 8), dtype=np.uint8)
     assert not extractor.net.training and extractor.check(pixels) == 64
     unit = replace(extractor, net=cast(Any, Unit(extractor.net)))
