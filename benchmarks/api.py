@@ -82,6 +82,7 @@ def run(
     check_published(asked.printed_on)
     runs, probes = asked_for(options, asked, settings)
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if force else None)
+    ledger.store.finish_replacing(asked.name)
     runs = on_images(asked, runs, ledger, settings)
     outcome = sweep(asked, runs, settings, IN_THIS_PROCESS, Progress(), ledger)
     if outcome.failed:

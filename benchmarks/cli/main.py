@@ -161,6 +161,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
         for line in edited_lines(runs, ledger):
             print(line, file=sys.stderr)
         return DONE
+    ledger.store.finish_replacing(protocol.name)
     if options.reproduce is not None:
         from benchmarks.tools.reproduce import reproduce
 

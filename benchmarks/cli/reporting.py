@@ -21,7 +21,7 @@ def report_only(options: argparse.Namespace) -> int:
 
     Returns the exit status 0. Raises UsageError or ProtocolError.
     """
-    from benchmarks.records.store import stores_below
+    from benchmarks.records.store import Store, stores_below
     from benchmarks.report import write_report
     from benchmarks.system.errors import RecordError, UsageError
     from protocols import load_protocol
@@ -37,6 +37,7 @@ def report_only(options: argparse.Namespace) -> int:
         return 0
     written, nothing = 0, RecordError(f"{options.results}: no records to report")
     if named is not None:
+        Store(options.results).finish_replacing(named.name)
         try:
             written += show(write_report(named, options.results))
         except RecordError as error:  # there may be records of its pseudo-sessions
@@ -63,6 +64,7 @@ def pages_of(name: str, store: Store, given: Protocol | None = None) -> Iterator
     from protocols.pseudo import find_protocol
     from protocols.reading import plain
 
+    store.finish_replacing(name)
     if not any(store.load(name)):
         return
     try:

@@ -25,18 +25,14 @@ from benchmarks.records.failures import FailedRun, Failure, read_failure
 from benchmarks.records.identity import Identity
 from benchmarks.records.reading import read_record, refuse_later, seal, to_json
 from benchmarks.records.schema import SCHEMA_VERSION, Record
+from benchmarks.records.staging import finish_replacing, put_in_place, stage
 from benchmarks.records.stated import stated_group
 from benchmarks.system.errors import RecordError
-from benchmarks.system.files import move, remove, write_atomic
+from benchmarks.system.files import remove, write_atomic
 from protocols.reading import plain
 
 Upgrade = Callable[[Identity], Identity]
 """Converts an identity of an older version of its method to the present version, if its runs are still valid."""
-
-
-def staged(path: Path) -> Path:
-    """Where a file waits until the record that it belongs to is written."""
-    return path.with_name(f".{path.name}.staged")
 
 
 def stores_below(results: Path) -> list[Store]:
@@ -105,15 +101,21 @@ class Store:
         belongings[self.path(identity, ".npz")] = predictions
         belongings[self.path(identity, ".cost.json")] = to_json(costs.model_dump(mode="json"))
         replaces = place.exists()
-        for path, content in belongings.items():
-            write_atomic(staged(path) if replaces else path, content)
+        if replaces:
+            stage(belongings)
+        else:
+            for path, content in belongings.items():
+                write_atomic(path, content)
         for suffix in (".failed.json", ".failed.txt"):
             remove(self.path(identity, suffix))
         fields = record.model_dump(mode="json")
         write_atomic(place, to_json({**fields, "seal": seal(fields)}))
         if replaces:
-            for path in belongings:
-                move(staged(path), path)
+            put_in_place(belongings)
+
+    def finish_replacing(self, protocol: str) -> None:
+        """Ends what a killed process began when it replaced records of a protocol. Raises StorageError."""
+        finish_replacing(self.root, protocol)
 
     def save_failure(self, identity: Identity, failure: Failure) -> Path | None:
         """Writes the note of a failed run beside the path of its record, and a readable file with its traceback. An existing record is not

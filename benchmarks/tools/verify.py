@@ -72,6 +72,7 @@ def verify(protocol: Protocol | None, settings: Settings) -> tuple[str, int]:
 
 def verify_one(store: Store, name: str, given: Protocol | None, settings: Settings) -> tuple[list[str], list[str]]:
     """Lines about the records of one protocol in one store, and their faults."""
+    store.finish_replacing(name)
     records, faults, failures = store.load(name)
     expected, why = expected_of(name, given, settings)
     images: ImageSet | None = None
