@@ -1,7 +1,8 @@
 """Lists the present sources of methods as equal to those of an earlier commit: `python -m benchmarks.tools.equal_sources COMMIT`.
 
 For whoever changes code under methods/ that computes the same bytes as before, which tests/methods/test_same_bytes.py has to show first.
-The hashes go into benchmarks/records/equal_sources.yaml; methods whose version was raised since, or is new, are left out.
+The present sources are those of the files, committed or not. The hashes go into benchmarks/records/equal_sources.yaml; what has another
+version since, of its method or a base kind, or is new, is left out.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from benchmarks.records.edited import Sources, sources_of
+from benchmarks.records.edited import Sources, Versions, present_versions, sources_of
 from benchmarks.records.source_hash import EQUAL, source_hash
 from benchmarks.records.stated import stated_version
 from benchmarks.records.store import stores_below
 from benchmarks.system.errors import USER_ERRORS, UsageError
+from benchmarks.system.files import write_atomic
 from benchmarks.system.surroundings import settle
 from methods.contract.loading import kind_and_parents, load_method
 from methods.contract.registry import method_names, read_entry
@@ -28,14 +30,22 @@ from protocols.reading import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("benchmarks", "methods", "protocols")
-Now = tuple[int | None, str | None]
-"""Version and hash of a method's sources."""
+Now = tuple[Versions, str | None]
+"""Versions and hash of sources."""
 Listing = dict[str, dict[int, list[list[str]]]]
+HEADER = """\
+# Hashes of sources (source_hash.py) that count as one, since a test proved that they compute the same bytes: method -> version -> lists.
+# tests/methods/test_same_bytes.py is that test; rows on digits were also run again, seed 0. Written by
+# `python -m benchmarks.tools.equal_sources` (docs/CODE.md).
+"""
 THERE = f"""
 import json, sys
-from {stated_version.__module__} import stated_version
+from {stated_version.__module__} import stated_kind_version, stated_version
 from {source_hash.__module__} import source_hash
-print(json.dumps([[stated_version(method), source_hash(method, base, tuple(parents))] for method, base, parents in json.load(sys.stdin)]))
+print(json.dumps([
+    [[stated_version(method), stated_kind_version(base), [*map(stated_kind_version, parents)]], source_hash(method, base, tuple(parents))]
+    for method, base, parents in json.load(sys.stdin)
+]))
 """
 """What the earlier commit is asked, in its own words."""
 
@@ -60,17 +70,17 @@ def at_commit(commit: str, asked: Sequence[Sources]) -> list[Now]:
             files.extractall(folder, filter="data")
         told = subprocess.run([sys.executable, "-c", THERE], cwd=folder, input=json.dumps(asked), capture_output=True, text=True)
     if told.returncode:
-        raise UsageError(f"{commit} cannot say what its sources are: {told.stderr.strip().splitlines()[-1]}")
-    return [(version, digest) for version, digest in json.loads(told.stdout)]
+        raise UsageError(f"{commit} cannot say what its sources are: {(told.stderr.strip().splitlines() or ['it ended'])[-1]}")
+    return [((method, base, tuple(parents)), digest) for (method, base, parents), digest in json.loads(told.stdout)]
 
 
 def changed(asked: Sequence[Sources], before: Sequence[Now], now: Sequence[Now]) -> list[tuple[str, int, str, str]]:
-    """(method, version, earlier hash, present hash) of all whose sources changed under one version."""
+    """(method, version, earlier hash, present hash) of all whose sources changed under the same versions."""
     pairs = zip(asked, before, now, strict=True)
     return [
-        (sources[0], version, earlier, present)
-        for sources, (old_version, earlier), (version, present) in pairs
-        if version is not None and version == old_version and earlier is not None and present is not None and earlier != present
+        (sources[0], versions[0], earlier, present)
+        for sources, (old, earlier), (versions, present) in pairs
+        if versions[0] is not None and versions == old and earlier is not None and present is not None and earlier != present
     ]
 
 
@@ -104,14 +114,15 @@ def main(arguments: list[str]) -> int:
     o = p.parse_args(arguments)
     try:
         asked = used_sources(ROOT / "results")
-        now = [(stated_version(method), source_hash(method, base, parents)) for method, base, parents in asked]
+        now = [(present_versions(sources), source_hash(*sources)) for sources in asked]
         pairs = changed(asked, at_commit(o.commit, asked), now)
+        listing = read_yaml(EQUAL)
+        if not listing:
+            raise UsageError(f"{EQUAL.relative_to(ROOT)} lists nothing; take it back from git")
+        write_atomic(EQUAL, (HEADER + as_text(with_pairs(listing, pairs))).encode())
     except USER_ERRORS as error:
         print(f"equal_sources: {error}", file=sys.stderr)
         return 2
-    text = EQUAL.read_text(encoding="utf-8")
-    header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    EQUAL.write_text(header + as_text(with_pairs(read_yaml(EQUAL) or {}, pairs)), encoding="utf-8")
     print(f"{len(pairs)} changed sources of {len({method for method, *_ in pairs})} methods listed as equal")
     return 0
 

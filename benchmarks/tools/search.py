@@ -11,6 +11,7 @@ import argparse
 import itertools
 import math
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,9 @@ def apart(values: str) -> list[str]:
     return parts
 
 
-def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -> str:
-    """Runs every grid point on every seed's pseudo-sessions. Returns a Markdown table, the best harmonic mean after the last session first.
+def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, force: bool = False) -> str:
+    """Runs every grid point on every seed's pseudo-sessions, with `force` also those that are done. Returns a Markdown table, the best
+    harmonic mean after the last session first.
 
     A run that fails is reported on stderr, and a point that misses a seed stands below the table: other seeds are other images.
     results/search/<protocol>-<split>-pseudo.md lists all points ever tried.
@@ -69,6 +71,7 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     """
     from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.plan import make_identity
+    from benchmarks.planning.preflight import edited_lines
     from benchmarks.records.schema import Record
     from benchmarks.records.store import Store
     from benchmarks.report import write_report
@@ -86,26 +89,30 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings) -
     [(method, preset, kind)] = asked.variants
     protocol, pseudo = asked.protocol, pseudo_protocol(asked.protocol, asked.split)
     request = replace(asked, protocol=pseudo, split="canonical-order")
-    ledger = Ledger(Store(settings.results / "search"))
+    ledger = Ledger(Store(settings.results / "search"), anew=uuid.uuid4().hex if force else None)
     images = load_images(protocol.data, settings.data_root)
     by_seed: dict[str, dict[int, Record]] = {}
-    tried = [make_identity(request, method, preset, point, request.seeds[0], kind) for point in grid]
+    tried = [make_identity(request, method, preset, point, seed, kind) for point in grid for seed in request.seeds]
     refuse_impossible(pseudo, tried, settings)  # before the first is trained
+    ledger.store.finish_replacing(pseudo.name)
+    for line in edited_lines(tried, ledger):
+        print(line, file=sys.stderr)
     for seed in request.seeds:
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
         for point in grid:
             identity = runner.complete(make_identity(request, method, preset, point, seed, kind))
             if not ledger.is_done(identity):
                 try:
-                    ledger.store.save(*runner.run(identity))
-                except Exception as error:  # e.g. a learning rate that is too high; the other points still count
+                    record, costs, predictions = runner.run(identity)
+                    ledger.store.save(record, costs.model_copy(update={"sweep": ledger.anew}), predictions)
+                except (Exception, SystemExit) as error:  # e.g. a learning rate that is too high; the other points still count
                     if (refusal := storage_error(error)) is not None:
                         raise refusal from None
                     print(f"{identity.variant} seed {seed}: {explained(error)}", file=sys.stderr)
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
-            if (record := ledger.record(identity)) is not None:
-                by_seed.setdefault(identity.variant, {})[seed] = record
+            if (done := ledger.record(identity)) is not None:
+                by_seed.setdefault(identity.variant, {})[seed] = done
     found = {name: list(records.values()) for name, records in by_seed.items()}
     if not found:
         raise UsageError("no point of the grid could be run")
@@ -134,6 +141,7 @@ def main(arguments: list[str]) -> int:
     p.add_argument("--seeds", default="0-2")
     p.add_argument("--recipe")
     p.add_argument("--split", help="whose base classes to use (default: the protocol's first)")
+    p.add_argument("--force", action="store_true", help="run again what is done; a record stays until the new one is whole")
     add_options(p)
     o = p.parse_args(arguments)
     from benchmarks.planning.plan import make_request
@@ -142,7 +150,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = Settings.of(o)
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
-        table = search(request, parse_grid(o.grid), settings)
+        table = search(request, parse_grid(o.grid), settings, o.force)
     except USER_ERRORS as error:
         print(f"search: {plain(str(error))}", file=sys.stderr)
         return 2

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.records.edited import Sources, Versions
 from benchmarks.records.source_hash import EQUAL, equal_groups
-from benchmarks.tools.equal_sources import PACKAGES, as_text, changed, with_pairs
+from benchmarks.tools.equal_sources import PACKAGES, Now, as_text, changed, with_pairs
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,6 +52,11 @@ def test_an_edited_method_is_listed_and_an_edited_version_is_not(copy: Path) -> 
     old, new = equal_groups(copy / "before.yaml"), equal_groups(copy / EQUAL.relative_to(ROOT))
     assert {method for method in new if new[method] != old.get(method)} == {"lwf"}
     assert asked(copy, "nowhere").returncode == 2
+    for broken in ("", before[: len(before) // 2] + '["'):
+        (copy / EQUAL.relative_to(ROOT)).write_text(broken)
+        done = asked(copy, "HEAD")
+        assert done.returncode == 2 and done.stderr.startswith("equal_sources: ") and "Traceback" not in done.stderr
+        assert equal_now(copy) == broken
 
 
 def test_equal_to_equal_is_equal() -> None:
@@ -61,7 +67,17 @@ def test_equal_to_equal_is_equal() -> None:
 
 
 def test_only_what_changed_under_one_version_counts() -> None:
-    sources = [(name, "linear", ()) for name in ("same", "edited", "raised", "gone", "unread")]
-    before = [(1, "a"), (1, "b"), (1, "c"), (1, "d"), (None, None)]
-    now = [(1, "a"), (1, "x"), (2, "y"), (None, None), (1, "e")]
+    names = ("same", "edited", "raised", "kind raised", "parent raised", "gone", "unread")
+    sources: list[Sources] = [(name, "linear", ("cosine",)) for name in names]
+    one: Versions = (1, 1, (1,))
+    before: list[Now] = [(one, "a"), (one, "b"), (one, "c"), (one, "d"), (one, "e"), (one, "f"), ((None, 1, (1,)), None)]
+    now: list[Now] = [
+        (one, "a"),
+        (one, "x"),
+        ((2, 1, (1,)), "y"),
+        ((1, 2, (1,)), "y"),
+        ((1, 1, (2,)), "y"),
+        ((None, 1, (1,)), None),
+        (one, "g"),
+    ]
     assert changed(sources, before, now) == [("edited", 1, "b", "x")]

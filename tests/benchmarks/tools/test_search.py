@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -168,6 +169,31 @@ def test_a_point_that_misses_a_seed_is_not_ranked(data_root: Path, tmp_path: Pat
     assert [line.split("|")[1].strip() for line in said.splitlines() if line.startswith("| LEC")] == ["LEC-Net (paper, epochs=1)"]
     assert said.endswith("Not ranked, since runs failed: LEC-Net (paper, epochs=2): 1 of 2 seeds.")
     assert search(asked, parse_grid(["epochs=2"]), Settings(data_root, tmp_path, "cpu", 1)).startswith("Not ranked")
+
+
+def test_points_of_edited_sources_are_told_and_run_again_when_asked(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mean over seeds of two sources was ranked without a word, and a method that ends the process ended the search with status 0."""
+    asked = make_request(load_protocol("digits"), None, None, "0", "proto", [])
+    settings = Settings(data_root, tmp_path, "cpu", 1)
+    first = search(asked, [{}], settings)
+    assert "changed since" not in capsys.readouterr().err
+    [path] = (tmp_path / "search" / "records").rglob("seed00.cost.json")
+    path.write_text(path.read_text().replace(json.loads(path.read_text())["sources"], "0" * 16))
+    assert search(asked, [{}], settings) == first
+    said = capsys.readouterr().err
+    assert "have changed since seed 0 was run; raise the `version` of what changed, or run again with --force" in said
+    assert "seed 0 done" not in said
+    assert search(asked, [{}], settings, force=True) == first and "seed 0 done" in capsys.readouterr().err
+    assert search(asked, [{}], settings) == first and "changed since" not in capsys.readouterr().err
+
+    def leaves(*rest: Any) -> Any:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Runner, "run", leaves)
+    with pytest.raises(UsageError, match="no point of the grid could be run"):
+        search(asked, [{}], settings, force=True)
 
 
 def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:
