@@ -51,8 +51,8 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error's text, '' if it has none. Messages to the user have one line."""
-    return (str(error).splitlines() or [""])[0]
+    """First line of an error's text that is not blank, '' if it has none. Messages to the user have one line."""
+    return next((line for line in str(error).splitlines() if line.strip()), "")
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:

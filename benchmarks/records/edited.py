@@ -38,16 +38,12 @@ def present_versions(sources: Sources) -> Versions:
     return stated_version(method), stated_kind_version(base), tuple(map(stated_kind_version, parents))
 
 
-def older_parts(identity: Identity) -> list[tuple[str, int]]:
-    """What had an earlier version when this was run, such as `version 1 of its method`, with its present version."""
+def other_parts(identity: Identity) -> list[tuple[str, int]]:
+    """What had another version when this was run, such as `version 1 of its method`, with its present version."""
     parts = ["its method", *(f"the base kind {stage.base}" for stage in (identity.stages[-1], *identity.base_parents))]
     (method, base, parents), (now, base_now, parents_now) = versions_of(identity), present_versions(sources_of(identity))
     versions = zip(parts, (method, base, *parents), (now, base_now, *parents_now), strict=True)
-    return [
-        (f"version {then} of {part}", present)
-        for part, then, present in versions
-        if then is not None and present is not None and then < present
-    ]
+    return [(f"version {then} of {part}", present) for part, then, present in versions if present is not None and then != present]
 
 
 def edited(records: Sequence[Record]) -> list[Record]:

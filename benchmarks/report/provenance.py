@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.costs import costs_of
-from benchmarks.records.edited import edited, files_of, older_parts, sources_of
+from benchmarks.records.edited import edited, files_of, other_parts, sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.source_hash import source_hash
@@ -49,8 +49,8 @@ def provenance(section: Section) -> list[str]:
                 f"- Whether the sources of {label_of(of_variant[0])} have changed since is not known: {files_of(sources_of(run))} could "
                 "not be read when this page was written (own methods are found with `--methods-dir`)."
             )
-        older = older_parts(run)
-        lines += [f"- **{label_of(of_variant[0])} was run by {part}**, which is at version {now} now." for part, now in older]
+        others = other_parts(run)
+        lines += [f"- **{label_of(of_variant[0])} was run by {part}**, which is at version {now} now." for part, now in others]
     images = sum(records[0].sessions[-1].total)
     width = sampling_half_width(50.0, images)
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.records.edited import Versions, edited, versions_of
+from benchmarks.records.edited import Versions, edited, other_parts, versions_of
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
@@ -90,13 +90,15 @@ def by_settings(records: Sequence[Record]) -> list[list[Record]]:
     return groups
 
 
-def rank(protocol: Protocol, records: Sequence[Record]) -> tuple[bool, Versions, bool, int, int, str]:
-    """Sort key of a setting; the table shows the highest. It compares agreement with the files, then the versions of the method and its
-    base kinds, whether their present sources computed it, the schema of the records, the number of seeds, and the digits of the path."""
+def rank(protocol: Protocol, records: Sequence[Record]) -> tuple[bool, bool, Versions, bool, int, int, str]:
+    """Sort key of a setting; the table shows the highest. It compares agreement with the files, then whether the method and its base kinds
+    have the versions that their files state, and which ones, whether their present sources computed it, the schema of the records, the
+    number of seeds, and the digits of the path."""
     identity = records[0].identity
     latest = max(record.schema_version for record in records)
-    present = len(edited(records)) < len(records)
-    return not own_differences(protocol, records[0]), versions_of(identity), present, latest, len(records), identity.digest
+    stated, present = not other_parts(identity), len(edited(records)) < len(records)
+    same = not own_differences(protocol, records[0])
+    return same, stated, versions_of(identity), present, latest, len(records), identity.digest
 
 
 def alike(section: Section, records: Sequence[Record]) -> list[Record]:

@@ -19,15 +19,15 @@ NOT_A_METHODS = ("methods.contract.", "methods.parts.")
 def explained(error: BaseException) -> str:
     """One line on why a run failed."""
     text = first_line(error)
-    if "more than 1 value per channel" in text:  # torch; planning finds it where a session has no exemplars
-        return f"batch norm cannot train on a batch of one image; change the method's batch, or its batch_norm to eval ({text})"
     if isinstance(error, USER_ERRORS):
         return text
     session = next((note for note in getattr(error, "__notes__", ()) if note.startswith(SESSION)), "")
     where = f"{session}: " if session and not text.startswith(f"{session}: ") else ""
+    if "more than 1 value per channel" in text:  # torch; planning finds it where a session has no exemplars
+        return f"{where}batch norm cannot train on a batch of one image; change the method's batch, or its batch_norm to eval ({text})"
     if isinstance(error, ValidationError):  # its first line counts the faults, and names none
         return f"{where}{error.title}, {explain(error)}"
-    return f"{type(error).__name__}: {where}{text}"
+    return f"{type(error).__name__}: {where}{text}".rstrip(": ")
 
 
 def place_of(error: BaseException) -> str:

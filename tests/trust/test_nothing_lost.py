@@ -271,6 +271,22 @@ def test_a_page_says_that_its_rows_are_of_an_older_version(run: Run, mine: Path,
     assert "**Mine was run by version 1 of its method**, which is at version 2 now." in (results / "tiny.md").read_text()
 
 
+def test_the_table_shows_the_version_that_the_file_states(run: Run, mine: Path, results: Path) -> None:
+    """A later one was tried and taken back: its numbers stood in the table, and those of the present file under other settings."""
+    assert [run("mine", seeds=seed) for seed in "01"] == [0, 0]
+    table = (results / "tiny.md").read_text().partition("## About this page")[0]
+    mine.write_text(METHOD.replace("    title =", "    version = 2\n    title =").replace(".mean(0)", ".sum(0) * 0"))
+    forget()
+    assert run("mine") == 0
+    assert "version 1 instead of 2" in (results / "tiny.md").read_text().partition("## Other settings")[2]
+    mine.write_text(METHOD)
+    forget()
+    assert run("mine", seeds="0-1") == 0
+    now, _, other = (results / "tiny.md").read_text().partition("## Other settings")
+    assert now.startswith(table.partition("<details>")[0]) and "version 2 instead of 1" in other
+    assert "**Mine was run by version 2 of its method**, which is at version 1 now." in other
+
+
 def test_force_leaves_the_record_until_the_new_one_is_whole(run: Run, mine: Path, results: Path) -> None:
     assert run("mine") == 0
     before = records(results)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.records import edited as module
-from benchmarks.records.edited import edited, older_parts, versions_of
+from benchmarks.records.edited import edited, other_parts, versions_of
 from benchmarks.records.stated import stated_kind_version
 from methods.contract.loading import load_base_kind
 from methods.contract.registry import base_kind_names
@@ -31,20 +31,21 @@ def test_what_the_files_state_is_what_the_classes_say() -> None:
     assert stated_kind_version("nowhere") is None
 
 
+@pytest.mark.parametrize("version", [0, 2])
 @pytest.mark.parametrize("behind", ["method", "kind", "parent"])
-def test_another_version_of_any_part_is_said_as_that(behind: str, tiny: Protocol) -> None:
+def test_another_version_of_any_part_is_said_as_that(behind: str, version: int, tiny: Protocol) -> None:
     [run] = identities(make_request(tiny, None, None, "0", "concm@structure", []))
     assert [stage.base for stage in run.base_parents] == ["contrast"]
     record: Any = SimpleNamespace(identity=run)
-    assert edited([record]) == [record] and older_parts(run) == []
+    assert edited([record]) == [record] and other_parts(run) == []
     [parent] = run.base_parents
     changes: dict[str, tuple[dict[str, Any], str]] = {
-        "method": ({"version": 0}, "version 0 of its method"),
-        "kind": ({"base_version": 0}, "version 0 of the base kind structure"),
-        "parent": ({"base_parents": (parent.model_copy(update={"version": 0}),)}, "version 0 of the base kind contrast"),
+        "method": ({"version": version}, f"version {version} of its method"),
+        "kind": ({"base_version": version}, f"version {version} of the base kind structure"),
+        "parent": ({"base_parents": (parent.model_copy(update={"version": version}),)}, f"version {version} of the base kind contrast"),
     }
     change, said = changes[behind]
     record.identity = run.model_copy(update=change)
     assert versions_of(record.identity) != versions_of(run)
     assert edited([record]) == []
-    assert older_parts(record.identity) == [(said, 1)]
+    assert other_parts(record.identity) == [(said, 1)]
