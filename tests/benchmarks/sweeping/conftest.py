@@ -1,7 +1,9 @@
-"""A task and its runs, of which nothing is done."""
+"""A task and its runs, of which nothing is done, and what a user sees of a sweep."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from benchmarks.planning.ledger import Ledger
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
+from benchmarks.sweeping.progress import Progress
 from benchmarks.sweeping.worker import Task
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
@@ -25,3 +28,18 @@ def task(hand: Protocol, tmp_path: Path) -> Task:
 @pytest.fixture
 def runs(make_identity: MakeIdentity) -> list[Identity]:
     return [make_identity(variant, seed) for seed in range(3) for variant in VARIANTS]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+FOUR = ("lecnet:paper",) * 4
+
+
+def started(variants: Sequence[str] = FOUR, workers: int = 1, terminal: bool = False) -> tuple[Progress, io.StringIO]:
+    out = Terminal() if terminal else io.StringIO()
+    shown = Progress(out)
+    shown.start(variants, 2, workers)
+    return shown, out
