@@ -19,3 +19,8 @@ def with_recipe(protocol: Protocol, **changes: Any) -> Protocol:
 
 def runs_of(protocol: Protocol, methods: str, overrides: Sequence[str] = (), seeds: str = "0") -> list[Identity]:
     return identities(make_request(protocol, None, None, seeds, methods, overrides))
+
+
+def placed(run: Identity) -> str:
+    """Where it lies once its images and its precision are known."""
+    return str(run.model_copy(update={"images": "c" * 64, "precision": "fp32"}).stem)
