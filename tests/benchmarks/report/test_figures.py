@@ -1,23 +1,14 @@
-"""Figures: their numbers, their words, their bytes; what they refuse."""
+"""Figures: their numbers and their bytes; what they refuse."""
 
 from __future__ import annotations
 
 import math
-import re
-import subprocess
-import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from benchmarks.metrics.statistics import mean_and_half_width
@@ -32,71 +23,8 @@ from benchmarks.report.figures import (
     sessions_over_axis,
     tsne,
 )
-from benchmarks.report.figures.ends import spread
 from benchmarks.report.figures.numbers import number_of, summarise
-
-ROOT = Path(__file__).parents[3]
-NOISE = (0.3, -0.2, 0.5, -0.4, 0.1, 0.0)
-
-
-def rows_of(labels: list[str], seeds: int, sessions: int, slope: float = 5.0) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"label": label, "seed": seed, "session": t, "value": 70 - rank - slope * t + NOISE[seed] * (1 + t)}
-            for rank, label in enumerate(labels)
-            for seed in range(seeds)
-            for t in range(sessions)
-        ]
-    )
-
-
-def along(values: dict[str, float], seeds: int = 5, own: float = 0.1) -> pd.DataFrame:
-    """A row a label and seed; every label has its seed's noise, and a tenth of it of its own."""
-    return pd.DataFrame(
-        [
-            {"label": label, "seed": seed, "value": value + NOISE[seed] + own * NOISE[(seed + rank) % 6]}
-            for rank, (label, value) in enumerate(values.items())
-            for seed in range(seeds)
-        ]
-    )
-
-
-def numbers_in(data: ArrayLike) -> list[float]:
-    """What a line was drawn from."""
-    found: list[float] = np.asarray(data).tolist()
-    return found
-
-
-def traces(seeds: int = 3, sessions: int = 5, epochs: int = 4) -> pd.DataFrame:
-    rows = []
-    for session in range(1, sessions + 1):
-        for seed in range(seeds):
-            for epoch in range(1, epochs + 1):
-                alpha = 1 / (epoch + 1) + NOISE[seed] / 100
-                share = {f"b{n}": 1 / 10 for n in range(10)}
-                row = {"session": session, "seed": seed, "epoch": epoch, "mean": alpha, "tau": 0.5, "open": alpha, "saturated": 1 - alpha}
-                rows.append(row | share)
-    return pd.DataFrame(rows)
-
-
-def plane(sessions: int = 3) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        [
-            {"label": label, "x": x, "y": y, "session": n % sessions}
-            for label in ("baseline", "LEC-Net")
-            for n, (x, y) in enumerate(rng.normal(size=(30, 2)))
-        ]
-    )
-
-
-def turned(seeds: int = 3) -> pd.DataFrame:
-    table = rows_of(["baseline", "LEC-Net"], seeds, 4, slope=-5).rename(columns={"value": "degrees"})
-    return pd.concat([table.assign(layer="final"), table.assign(layer="backbone", degrees=table["degrees"] / 2)])
-
-
-PUBLISHED = pd.DataFrame({"label": ["LEC-Net", "LEC-Net", "FACT", "FACT"], "session": [0, 1, 0, 1], "value": [64.1, 53.2, 70.0, 66.0]})
-GAMMAS = {"0.2": 24.0, "0.8": 30.0, "1.6": 22.0}
+from tests.benchmarks.report.drawings import GAMMAS, NOISE, PUBLISHED, along, numbers_in, plane, rows_of, traces, turned
 
 DRAWINGS: dict[str, tuple[Callable[[], Drawing], list[str]]] = {
     "sessions": (
@@ -329,62 +257,3 @@ def test_sessions_without_a_number_are_left_out() -> None:
     table = rows_of(["a"], 3, 3)
     table.loc[table["session"] == 0, "value"] = math.nan
     assert over_sessions(table, "harmonic mean (%)").numbers["session"].tolist() == [1, 2]
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.01, 0.08)), min_size=1, max_size=12))
-def test_names_never_overlap_nor_change_places(names: list[tuple[float, float]]) -> None:
-    wanted, heights = [name[0] for name in names], [name[1] for name in names]
-    placed = spread(wanted, heights)
-    order = sorted(range(len(names)), key=lambda n: wanted[n])
-    for lower, upper in pairwise(order):
-        assert placed[upper] - placed[lower] >= (heights[lower] + heights[upper]) / 2 - 1e-9
-    for centre, height in zip(placed, heights, strict=True):
-        assert height / 2 - 1e-9 <= centre <= 1 - height / 2 + 1e-9
-
-
-def test_twelve_labels_at_one_place_have_names_that_do_not_overlap() -> None:
-    labels = [f"LEC-Net (paper, gamma={n / 10})" for n in range(12)]
-    table = pd.concat([rows_of([label], 2, 3) for label in labels])
-    figure = over_sessions(table, "accuracy (%)").figure
-    boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0)
-    assert len(boxes) == 12
-    assert all(upper.y0 >= lower.y1 - 1 for lower, upper in pairwise(boxes))
-    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
-
-
-def test_a_users_matplotlibrc_changes_nothing_and_nothing_of_ours_stays(tmp_path: Path) -> None:
-    plain = save(gate_function(), tmp_path / "plain")
-    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.fonttype": "path"}):
-        before = dict(matplotlib.rcParams)
-        other = save(gate_function(), tmp_path / "other")
-        assert dict(matplotlib.rcParams) == before
-    assert [path.read_bytes() for path in other] == [path.read_bytes() for path in plain]
-
-
-def test_labels_are_text_and_not_formulas(tmp_path: Path) -> None:
-    label = "<a> $x_1$ & b"
-    svg = save(over_sessions(rows_of([label], 1, 2), "y"), tmp_path / "x")[0].read_text()
-    assert "&lt;a&gt; $x_1$ &amp; b" in svg
-
-
-def test_figures_are_drawn_without_pyplot() -> None:
-    """Its global state is nobody's."""
-    code = """
-import sys
-sys.modules["matplotlib.pyplot"] = None
-from benchmarks.report.figures import drawing, gate_function
-drawing.rendered(gate_function().figure, "png", {})
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-
-
-def test_only_this_package_imports_matplotlib_and_nothing_imports_it_at_start() -> None:
-    importers = {
-        path.parent.relative_to(ROOT).as_posix()
-        for folder in ("benchmarks", "methods", "protocols")
-        for path in (ROOT / folder).rglob("*.py")
-        if re.search(r"^\s*(import|from) matplotlib", path.read_text(), re.MULTILINE)
-    }
-    assert importers == {"benchmarks/report/figures"}
-    code = "import sys, benchmarks.cli.main, benchmarks.report; sys.exit('benchmarks.report.figures' in sys.modules)"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT)
