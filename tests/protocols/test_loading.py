@@ -1,4 +1,4 @@
-"""Every way a protocol file can be wrong ends in one line that names the file and the key."""
+"""Every wrong value of a protocol ends in one line that names the file and the key."""
 
 from __future__ import annotations
 
@@ -12,86 +12,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from protocols import ProtocolError, load_protocol, loading, protocol_names
-from protocols import reading as reading_yaml
 from protocols.backbones import Weights
-from protocols.reading import names_in, read_yaml
 from protocols.schema import Augment, Backbone, Canonical, Data, Protocol, Recipe, Sessions
-from protocols.unchanged import kept_unchanged
+from tests.protocols.mine import VALID, Path_, at, changed, load, refused
 
-Path_ = tuple[str, ...]
-
-VALID: dict[str, Any] = {  # every key there is
-    "name": "mine",
-    "title": "Mine",
-    "data": {
-        "source": "folder",
-        "path": "mine/images",
-        "classes": 12,
-        "size": 32,
-        "train_size": 40,
-        "channels": 3,
-        "mean": [0.5, 0.5, 0.5],
-        "std": [0.2, 0.2, 0.2],
-        "features": None,
-        "texts": False,
-    },
-    "augment": {
-        "pad": 4,
-        "flip": True,
-        "jitter": 0.4,
-        "hue": 0.1,
-        "jitter_p": 0.8,
-        "scale": [0.25, 1.0],
-        "ratio": [0.9, 1.1],
-        "crop_or_resized": True,
-        "autoaugment": "cifar10",
-        "autoaugment_p": 0.5,
-        "grey": 0.2,
-        "cutout": 16,
-    },
-    "sessions": {"base": 6, "way": 2, "count": 3, "shots": 5},
-    "backbone": {
-        "name": "module:own",
-        "pretrained": "imagenet",
-        "weights": {"file": "own.pth", "sha256": "0" * 64, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "novel_seen": "no"},
-        "source": "0" * 64,
-    },
-    "recipes": {
-        "paper": {
-            "epochs": 10,
-            "batch": 64,
-            "lr": 0.1,
-            "momentum": 0.9,
-            "nesterov": True,
-            "weight_decay": 0.0005,
-            "schedule": "step",
-            "milestones": [6],
-            "gamma": 0.1,
-            "warmup": 0.2,
-            "dampening": 0.0,
-            "optimizer": "sgd",
-            "floor": 0.0,
-            "ramp_epochs": 0.5,
-            "ramp_from": 0.1,
-            "head_gain": 1.0,
-            "precision": "fp32",
-            "trains": "last_block",
-            "stored_views": 2,
-            "like": None,
-            "bases": {"projected": {"lr": 0.2}},
-            "methods": {"ft_cnn": {"lr": 0.1}},
-        }
-    },
-    "recipe": "paper",
-    "splits": ["paper"],
-    "seeds": "0-9",
-    "methods": ["ft_cnn"],
-    "without": ["der"],
-    "canonical": {"base_train": 30, "base_test": 30, "shots_sha256": "0" * 64},
-    "printed": "cub200",
-    "notes": "none",
-}
 SECTIONS: dict[Path_, type[BaseModel]] = {
     (): Protocol,
     ("data",): Data,
@@ -108,35 +32,6 @@ FIELDS.remove(("data", "features"))  # stands in place of images: tests/benchmar
 MAY_BE_ZERO = {f"augment.{name}" for name in ("pad", "jitter", "hue", "grey", "cutout")} | {"sessions.count"}
 MAY_BE_ZERO |= {f"recipes.paper.{name}" for name in ("weight_decay", "dampening", "floor", "ramp_epochs", "ramp_from")}
 ANY_NUMBER = {"data.mean", "backbone.weights.mean", "backbone.weights.std"}
-
-
-def at(content: dict[str, Any], path: Path_) -> Any:
-    for part in path:
-        content = content[part]
-    return content
-
-
-def changed(path: Path_, value: Any) -> dict[str, Any]:
-    """The valid protocol with one value replaced or added."""
-    content = copy.deepcopy(VALID)
-    at(content, path[:-1])[path[-1]] = value
-    return content
-
-
-def load(folder: Path, content: Any) -> Protocol:
-    file = folder / "mine.yaml"
-    file.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
-    return load_protocol(str(file))
-
-
-def refused(folder: Path, content: Any) -> str:
-    """What is said about a bad file: one line that names it. The file's name is left out of the answer."""
-    with pytest.raises(ProtocolError) as caught:
-        load(folder, content)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1, message
-    assert message.startswith(f"{folder / 'mine.yaml'}:"), message
-    return message.removeprefix(f"{folder / 'mine.yaml'}:").strip()
 
 
 def names_key(message: str, path: Path_) -> bool:
@@ -339,100 +234,3 @@ def test_numbers_as_people_write_them(tmp_path: Path) -> None:
     """YAML 1.1 reads 1e-3 as text; it is a number here."""
     text = yaml.safe_dump(VALID).replace("lr: 0.1\n        ", "lr: 1e-3\n        ").replace("weight_decay: 0.0005", "weight_decay: 5e-4")
     assert load(tmp_path, text).recipes["paper"].weight_decay == 5e-4
-
-
-@pytest.mark.parametrize("name", ["yours", "Mine", "mine.yaml", "my ne", "-mine", ""])
-def test_name_that_is_not_the_files(name: str, tmp_path: Path) -> None:
-    assert refused(tmp_path, changed(("name",), name)).startswith("name")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a: [", "a: b: c", "\t- a", "a: \x07", "a: &x 1\nb: *y", "a: 1\n b: 2", "title: 2024-13-45", "{", "'", "[" * 5000],
-    ids=lambda text: repr(text[:20]),
-)
-def test_not_yaml(text: str, tmp_path: Path) -> None:
-    assert "YAML" in refused(tmp_path, text)
-
-
-def test_not_text(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    with pytest.raises(ProtocolError, match=r"mine\.yaml: cannot be read") as caught:
-        load_protocol(str(tmp_path / "mine.yaml"))
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize("text", ["", "# nothing yet", "- name: mine", "mine", "7"])
-def test_yaml_that_is_not_a_mapping(text: str, tmp_path: Path) -> None:
-    assert "mapping" in refused(tmp_path, text)
-
-
-def test_python_objects_are_not_built(tmp_path: Path) -> None:
-    """yaml.safe_load: a protocol is data, and nothing that it names is run."""
-    witness = tmp_path / "ran"
-    message = refused(tmp_path, f"name: !!python/object/apply:os.mkdir [{witness}]")
-    assert "python/object" in message
-    assert not witness.exists()
-
-
-@pytest.mark.parametrize("file", ["nowhere.yaml", "folder.yaml"])
-def test_file_that_cannot_be_opened(file: str, tmp_path: Path) -> None:
-    (tmp_path / "folder.yaml").mkdir()
-    with pytest.raises(ProtocolError, match=re.escape(str(tmp_path / file))) as caught:
-        load_protocol(str(tmp_path / file))
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [("cifar10", "cifar100"), ("cub", "cub200"), ("CUB200", "cub200"), ("mini-imagenet", "miniimagenet"), ("digit", "digits")],
-)
-def test_wrong_name_is_answered_with_the_nearest(wrong: str, right: str) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        load_protocol(wrong)
-    message = str(caught.value)
-    assert f"Did you mean {right!r}?" in message
-    assert len(message.splitlines()) == 1
-
-
-def test_name_like_no_other_is_answered_with_all() -> None:
-    with pytest.raises(ProtocolError) as caught:
-        load_protocol("zzzzzz")
-    assert "Did you mean" not in str(caught.value)
-    assert all(name in str(caught.value) for name in protocol_names())
-
-
-def test_a_shipped_protocol_is_also_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By name, by relative path and by absolute path it is the same one."""
-    monkeypatch.chdir(loading.FOLDER.parent)
-    assert load_protocol("protocols/digits.yaml") == load_protocol("digits")
-    assert load_protocol(str(loading.FOLDER / "digits.yaml")) == load_protocol("digits")
-
-
-def test_a_file_of_the_suite_is_read_once_while_it_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every page asks for all studies. What is kept is nobody's to change, and a change of the file is seen."""
-    path, read = tmp_path / "mine.yaml", list[Path]()
-    alone = VALID | {"printed": None}  # the only protocol of that folder
-
-    def reading(path: Path) -> Any:
-        read.append(path)
-        return read_yaml(path)
-
-    path.write_text(yaml.safe_dump(alone))
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    monkeypatch.setattr(reading_yaml, "kept_yaml", kept_unchanged(reading))
-    content = reading_yaml.content_of_shipped(path)
-    content["recipes"].clear()
-    assert load_protocol("mine") == load_protocol("mine") == load_protocol(str(path))
-    assert read == [path]
-    path.write_text(yaml.safe_dump(alone | {"title": "Another"}))
-    assert load_protocol("mine").title == "Another"
-    path.unlink()
-    with pytest.raises(ProtocolError, match="no such file"):
-        reading_yaml.content_of_shipped(path)
-
-
-def test_an_editors_hidden_files_are_no_protocols(tmp_path: Path) -> None:
-    (tmp_path / "birds.yaml").touch()
-    (tmp_path / ".#birds.yaml").symlink_to("nobody@nowhere")
-    assert names_in(tmp_path) == ["birds"]
