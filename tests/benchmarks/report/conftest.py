@@ -20,6 +20,9 @@ from tests.benchmarks.reading import unbroken
 
 ACCURACY = "### Accuracy after each session"
 LAST = "### After the last session"
+FIXED = {"scale": 16.0, "scale_learns": False, "margins": False}
+COSINE: dict[str, Any] = {"base": "cosine", "base_config": FIXED, "base_defaults": ["margins"], "config": {}}
+ASKED = {**COSINE, "asked_base": "cosine"}
 
 Save = Callable[..., None]
 
