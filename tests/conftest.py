@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import methods
+from benchmarks.cli.main import main
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.system.settings import Settings
@@ -24,12 +25,11 @@ from methods.parts.own_files import forget_own_files
 from protocols import load_protocol
 from protocols.own_folder import own_folder, take_own_folder
 from protocols.schema import Protocol
+from tests.command import ROOT, TINY, Answer, Here
 
 if TYPE_CHECKING:
     from benchmarks.running.runner import Runner
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY = ROOT / "tests" / "data" / "tiny.yaml"
 SHARED = ROOT.parent / "shared" / "data"
 SLOW = (
     "test_cli.py",
@@ -179,3 +179,19 @@ def own_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     monkeypatch.undo()
     take_own_folder(None)
     assert own_folder() is None
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
+    """here(*arguments): the command line in this process; its workers, where it has several runs to do, have processes of their own."""
+    monkeypatch.delenv("FSCIL_DATA", raising=False)
+
+    def here(*arguments: str) -> Answer:
+        capsys.readouterr()
+        try:
+            status = main(list(arguments))
+        except SystemExit as stop:  # argparse's way out
+            status = int(stop.code or 0)
+        return Answer(status, *capsys.readouterr())
+
+    return here

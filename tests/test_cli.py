@@ -1,7 +1,6 @@
-"""The suite as a user meets it: `python run_all.py ...`, in a process of its own where that matters.
+"""Sweeps as a user meets them: `python run_all.py ...`, in a process of its own where that matters.
 
-A start costs ten seconds, because torch and Avalanche are imported, so one finished sweep serves most tests, and most questions to
-the command line are asked in this process.
+A start costs ten seconds, because torch and Avalanche are imported, so one finished sweep serves most tests.
 """
 
 from __future__ import annotations
@@ -9,85 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cli.listing import listing
-from benchmarks.cli.main import main
 from tests.benchmarks.reading import unbroken
+from tests.command import ROOT, TINY, Answer, Here, call, of_tiny, record_files, rows
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY = ROOT / "tests" / "data" / "tiny.yaml"
 METHODS = "base_only,proto,ft_cnn"
-
-
-@dataclass
-class Answer:
-    status: int
-    out: str
-    err: str
-    user_seconds: float = 0.0
-
-    @property
-    def lines(self) -> list[str]:
-        """Of stderr."""
-        return self.err.splitlines()
-
-
-def call(*arguments: str, suite: Path = ROOT, python: tuple[str, ...] = (), timeout: float = 240, **variables: str) -> Answer:
-    """Run the suite in `suite`; kill it and all its workers when it takes too long."""
-    environment = {key: value for key, value in os.environ.items() if key != "FSCIL_DATA"} | {"OMP_NUM_THREADS": "1"} | variables
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    process = subprocess.Popen(
-        [sys.executable, *python, str(suite / "run_all.py"), *arguments],
-        cwd=suite,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        pytest.fail(f"still running after {timeout} s; its last words: {err[-1000:]}")
-    return Answer(process.returncode, out, err, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
-
-
-Here = Callable[..., Answer]
-
-
-@pytest.fixture
-def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
-    """here(*arguments): the command line in this process; its workers, where it has several runs to do, have processes of their own."""
-    monkeypatch.delenv("FSCIL_DATA", raising=False)
-
-    def here(*arguments: str) -> Answer:
-        capsys.readouterr()
-        try:
-            status = main(list(arguments))
-        except SystemExit as stop:  # argparse's way out
-            status = int(stop.code or 0)
-        return Answer(status, *capsys.readouterr())
-
-    return here
-
-
-def of_tiny(data_root: Path, results: Path) -> tuple[str, ...]:
-    """Options of every run of the tiny protocol, on the CPU."""
-    return "--protocol", str(TINY), "--data-root", str(data_root), "--results", str(results), "--device", "cpu"
 
 
 def run_tiny(data_root: Path, results: Path, *arguments: str, **keywords: object) -> Answer:
@@ -95,21 +28,9 @@ def run_tiny(data_root: Path, results: Path, *arguments: str, **keywords: object
     return call(*of_tiny(data_root, results), *arguments, **keywords)  # type: ignore[arg-type]
 
 
-def record_files(results: Path) -> list[Path]:
-    """Records and predictions: what must repeat byte for byte."""
-    found = (results / "records").rglob("seed*")
-    return sorted(path for path in found if path.suffix in (".json", ".npz") and not path.name.endswith(".cost.json"))
-
-
 def hashes(results: Path) -> dict[str, str]:
     files = [*record_files(results), *results.glob("tiny.md")]
     return {path.relative_to(results).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def rows(markdown: str, label: str) -> list[list[str]]:
-    """Cells of all table rows that start with the label."""
-    lines = [line.strip("|").split("|") for line in markdown.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in cells] for cells in lines if cells[0].strip() == label]
 
 
 @pytest.fixture(scope="module")
@@ -125,118 +46,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "results"))
-
-
-# Answers at once --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("option", ["--help", "--list"])
-def test_help_and_list_import_no_torch(option: str) -> None:
-    answer = call(option, python=("-X", "importtime"))
-    assert answer.status == 0
-    imported = {line.rsplit("|", 1)[1].strip() for line in answer.lines if line.startswith("import time:")}
-    assert "benchmarks.cli.main" in imported, "else this test sees nothing"
-    heavy = {"torch", "torchvision", "avalanche", "pandas", "scipy", "sklearn"}
-    assert not {name.partition(".")[0] for name in imported} & heavy
-
-
-@pytest.mark.parametrize("option", ["--help", "--list"])
-def test_help_and_list_start_at_once(option: str) -> None:
-    answer = call(option)
-    assert answer.status == 0
-    assert answer.err == ""
-    assert answer.user_seconds < 2
-
-
-def test_help_names_every_option_of_the_design(here: Here) -> None:
-    text = here("--help").out
-    options = "protocol methods study seeds recipe split set device workers data-root results report-only plan list"
-    for option in options.split():
-        assert f"--{option}" in text
-
-
-def test_list_names_protocols_and_methods(here: Here) -> None:
-    text = listing(400)
-    assert here("--list").out.split()[0] == text.split()[0]
-    for protocol in (ROOT / "protocols").glob("*.yaml"):
-        assert f"  {protocol.stem} " in text
-    for study in (ROOT / "protocols" / "studies").glob("*.yaml"):
-        assert f"  {study.stem} " in text
-    listed = {"base_only": "default", "lecnet": "paper, code, frozen, baseline, ne, nc, oracle", "proto": "raw_mean, norm_mean"}
-    for name, presets in listed.items():
-        assert re.search(rf"^  {name} +{presets} ", text, re.MULTILINE)
-
-
-@pytest.mark.parametrize("width", [80, 100])
-def test_the_list_is_no_wider_than_the_terminal(width: int) -> None:
-    assert max(map(len, listing(width).splitlines())) <= width
-
-
-# Bad usage: status 2, one line, nothing done ----------------------------------------------------------------------------
-
-BAD = {
-    "protocol": (["--protocol", "cub20"], "Did you mean 'cub200'"),
-    "protocol file": (["--protocol", "no/such/file.yaml"], "no/such/file.yaml"),
-    "method": (["--methods", "lecnt"], "Did you mean 'lecnet'"),
-    "preset": (["--methods", "lecnet:papr"], "Did you mean 'paper'"),
-    "seeds backwards": (["--seeds", "3-1"], "3-1 runs backwards"),
-    "seeds in words": (["--seeds", "ten"], "0-9 or 0,2,5-7"),
-    "recipe": (["--protocol", "omniglot", "--recipe", "quik"], "Did you mean 'quick'"),
-    "split": (["--split", "canonical-ordr"], "Did you mean 'canonical-order'"),
-    "split of another protocol": (["--split", "lec"], "paper, canonical-order"),
-    "set without value": (["--set", "lecnet.gamma"], "METHOD.FIELD=VALUE"),
-    "set of a method": (["--set", "lecnt.gamma=0.6"], "Did you mean 'lecnet"),
-    "no workers": (["--workers", "0"], "at least 1"),
-    "no threads": (["--threads", "0"], "at least 1"),
-    "study": (["--study", "gama"], "Did you mean 'gamma'"),
-    "study file": (["--study", "no/such/study.yaml"], "no/such/study.yaml"),
-    "study and methods": (["--study", "gamma", "--methods", "lecnet"], "leave --methods and --set out"),
-    "study and set": (["--study", "gamma", "--set", "lecnet.gamma=1"], "leave --methods and --set out"),
-    "no study to report": (["--study", "gamma", "--report-only", "--protocol", "digits"], "no runs of study gamma yet"),
-    "study of no protocol to report": (["--study", "gamma", "--report-only"], "the protocol must be named"),
-    "nothing to report": (["--report-only", "--protocol", "digits"], "no records yet"),
-    "nothing at all to report": (["--report-only"], "no records"),
-    "nothing to verify": (["--verify"], "no records to verify"),
-    "report of one split": (["--report-only", "--split", "lec", "--methods", "x"], "leave --methods and --split out"),
-    "verify one study": (["--verify", "--study", "gamma"], "leave --study out"),
-    "list of one recipe": (["--list", "--recipe", "quick"], "leave --recipe out"),
-    "set of a field": (["--methods", "lecnet", "--set", "lecnet.gama=0.6"], "Did you mean 'gamma'"),
-    "device": (["--methods", "base_only", "--device", "gpu"], "--device gpu"),
-}
-
-
-def refused(answer: Answer, named: str, folder: Path) -> None:
-    assert answer.status == 2, answer.err
-    assert len(answer.lines) == 1, answer.err
-    assert named in answer.err
-    assert answer.out == ""
-    assert [path for path in folder.rglob("*") if path.is_file()] == [], "nothing is trained or written"
-
-
-@pytest.mark.parametrize(("arguments", "named"), BAD.values(), ids=BAD.keys())
-def test_bad_usage(arguments: list[str], named: str, here: Here, tmp_path: Path) -> None:
-    refused(here(*arguments, "--data-root", str(tmp_path / "data"), "--results", str(tmp_path / "results")), named, tmp_path)
-
-
-@pytest.mark.parametrize("what", ["protocol", "device"])
-def test_bad_usage_in_a_process_of_its_own(what: str, tmp_path: Path) -> None:
-    arguments, named = BAD[what]
-    refused(call(*arguments, "--data-root", str(tmp_path / "data"), "--results", str(tmp_path / "results")), named, tmp_path)
-
-
-@pytest.mark.parametrize("arguments", [["--protcol", "cub200"], ["--workers", "two"], ["--plan", "--list"], ["cub200"]])
-def test_options_that_are_not_there(arguments: list[str], here: Here) -> None:
-    answer = here(*arguments)
-    assert answer.status == 2
-    assert answer.lines[-1].startswith("run_all.py: error: ")
-
-
-def test_missing_data_says_what_to_put_where(here: Here, tmp_path: Path) -> None:
-    data, results = tmp_path / "data", tmp_path / "results"
-    answer = here("--protocol", "miniimagenet", "--data-root", str(data), "--results", str(results), "--device", "cpu")
-    refused(answer, str(data / "miniimagenet"), results)
-    assert "train.csv" in answer.err
-    assert "redistribute" in answer.err
 
 
 # A sweep ----------------------------------------------------------------------------------------------------------------

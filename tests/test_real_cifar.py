@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_cli import ROOT, call
+from tests.command import ROOT, call
 from tests.trust.asking import ask
 
 CLASSES, TRAIN, TEST = 10, 40, 20

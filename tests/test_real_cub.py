@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from tests.test_cli import ROOT, record_files, rows
+from tests.command import ROOT, record_files, rows
 from tests.trust.asking import Answer, ask
 
 BASE, WAY, COUNT = 6, 2, 2
@@ -238,7 +238,7 @@ def refused(*arguments: str, results: Path) -> str:
 
 
 def test_cub_is_not_there_and_no_network(tmp_path: Path) -> None:
-    """miniImageNet, which nobody may fetch: tests/test_cli.py."""
+    """miniImageNet, which nobody may fetch: tests/test_cli_answers.py."""
     line = refused("--protocol", "cub200", "--data-root", str(tmp_path / "data"), results=tmp_path / "results")
     assert "CUB_200_2011.tgz (md5 97eceeb196236b17998738112f37df78) from https://data.caltech.edu/" in line
     assert line.endswith(f"and unpack it in {tmp_path / 'data'}.")

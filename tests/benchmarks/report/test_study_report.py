@@ -24,7 +24,7 @@ from benchmarks.system.settings import Settings
 from protocols.printed import PublishedStudy
 from protocols.schema import Protocol
 from protocols.study import Study, load_study
-from tests.test_cli import rows
+from tests.command import rows
 
 COSTS = Costs(base_seconds=0, session_seconds=(0, 0, 0), evaluation_seconds=(0, 0, 0), peak_memory_mib=1, commit="none")
 STUDY = Study.model_validate(
