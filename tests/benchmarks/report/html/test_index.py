@@ -1,4 +1,4 @@
-"""results/index.html: its figures are those of the suite, it needs nothing but itself, and it does what its controls say."""
+"""results/index.html: its figures are those of the suite, and it needs nothing but itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,73 +18,27 @@ import pytest
 from benchmarks.cli.main import asked_for
 from benchmarks.cli.options import parser
 from benchmarks.metrics.statistics import mean_and_half_width, paired_p
-from benchmarks.records.costs import Costs
-from benchmarks.records.failures import Failure
 from benchmarks.records.predictions import origin_confusion, pack_predictions
 from benchmarks.records.reading import read_record
-from benchmarks.records.schema import Record
-from benchmarks.records.store import Store
-from benchmarks.report import blocks, html, write_report
+from benchmarks.report import html, write_report
 from benchmarks.report.command import command_of, repeating
 from benchmarks.report.frame import label_of
 from benchmarks.report.html import index, kept
 from benchmarks.report.tables import escaped
 from benchmarks.system.settings import Settings
 from protocols import load_protocol
-from protocols.printed import PublishedRow
 from protocols.schema import Protocol, Sessions
 from protocols.seeds import in_ranges
+from tests.benchmarks.conftest import MakeRecord
 from tests.benchmarks.reading import row_of, table_after
-from tests.benchmarks.report.browser import chromium
+from tests.benchmarks.report.conftest import FT_CNN
+from tests.benchmarks.report.html.conftest import HOSTILE, page_of
 from tests.conftest import ROOT
 
-Make = Callable[..., Record]
-HOSTILE = '<script>alert(1)</script> & "quoted" </script><img src=x onerror=alert(2)>'
 SHAS = {
     "d3.min.js": "f2094bbf6141b359722c4fe454eb6c4b0f0e42cc10cc7af921fc158fceb86539",
     "plot.min.js": "4358086467740777dd788d6b27a95cebdbaefdd50c730a3060117073bd7134cb",
 }
-# Right answers of ten images a class: sessions 0 (two base classes), 1 and 2 (one class each); one entry a seed.
-BASE_ONLY = [((8, 8), (8, 8, 0), (8, 8, 0, 0)), ((8, 9), (8, 9, 0), (8, 9, 0, 0)), ((9, 9), (9, 9, 0), (9, 9, 0, 0))]
-FT_CNN = [((8, 8), (5, 5, 8), (1, 2, 3, 8)), ((8, 9), (4, 5, 9), (2, 2, 2, 10))]
-LECNET = [((8, 8), (7, 7, 4), (9, 8, 7, 6)), ((8, 9), (8, 7, 4), (9, 9, 6, 6)), ((9, 9), (8, 8, 4), (9, 9, 8, 7))]
-
-
-@pytest.fixture
-def save(tmp_path: Path, make_record: Make, costs: Costs) -> Callable[..., None]:
-    """Saves one record a seed, 0 upwards, into tmp_path/results."""
-
-    def save_all(variant: str, counts: Sequence[Any], title: str = "", **changes: Any) -> None:
-        for seed, correct in enumerate(counts):
-            record = make_record(variant, seed, correct, **changes)
-            Store(tmp_path / "results").save(record.model_copy(update={"title": title or record.title}), costs, b"")
-
-    return save_all
-
-
-@pytest.fixture
-def story(tmp_path: Path, save: Callable[..., None], make_record: Make, costs: Costs, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three methods, a variant, other settings; a hostile title; one run with its predictions; one failure."""
-    facts = {"source": "Paper <b>", "backbone": "conv2", "split": "canonical", "seeds": "10", "selection": "test"}
-    row = PublishedRow.model_validate({"method": "ft_cnn", "label": "Ft", "accuracy": (83.0, 58.5, 35.0), "tolerance": 3.0, **facts})
-    monkeypatch.setattr(blocks, "printed_beside", lambda own, group="": (row,))
-    save("lecnet:paper", LECNET)
-    save("ft_cnn:topic", FT_CNN, HOSTILE)
-    save("base_only:default", BASE_ONLY)
-    save("proto:raw_mean", BASE_ONLY, split="canonical-order")
-    save("lecnet:paper", LECNET, recipe_settings={"epochs": 2, "lr": 0.2})
-    packed = pack_predictions([np.array([0, 1], np.int16), np.array([0, 0, 2, 0], np.int16)], np.array([0, 1, 2, 3], np.int16))
-    kept = make_record("proto:norm_mean", 0, LECNET[0]).model_copy(update={"predictions_sha256": hashlib.sha256(packed).hexdigest()})
-    Store(tmp_path / "results").save(kept, costs, packed)
-    failed = make_record("base_only:default", 3).identity
-    Store(tmp_path / "results").save_failure(failed, Failure("ValueError: <i>", "Traceback"))
-    return tmp_path / "results"
-
-
-def page_of(results: Path, hand: Protocol) -> str:
-    path = html.write_index(results, [hand])
-    assert path == results / "index.html"
-    return path.read_text(encoding="utf-8")
 
 
 def data_of(text: str) -> Any:
@@ -208,7 +161,7 @@ def test_the_command_repeats_the_runs(folder: str) -> None:
     assert all(run.same_as(one) for run, one in zip(runs, wanted, strict=True))
 
 
-def test_the_command_of_odd_values(make_record: Make) -> None:
+def test_the_command_of_odd_values(make_record: MakeRecord) -> None:
     """A small number is a number for YAML, a list is one word for the shell, and a foreign protocol is a file."""
     identity = make_record("lecnet:paper", overrides={"lr": 1e-5, "milestones": [1, 2]}, config={"lr": 1e-5, "milestones": [1, 2]}).identity
     words = shlex.split(repeating(identity, [3]))
@@ -237,7 +190,7 @@ def test_it_needs_nothing_but_itself_and_runs_nothing_else(hand: Protocol, story
     assert text.count("THE SOFTWARE IS PROVIDED") == 2, "the licences stay"
 
 
-def test_it_says_what_its_signs_mean(hand: Protocol, story: Path, make_record: Make) -> None:
+def test_it_says_what_its_signs_mean(hand: Protocol, story: Path, make_record: MakeRecord) -> None:
     """± and each mark that a name can bear, in the glossary's order; the words of the page stand where it says."""
     text = page_of(story, hand)
     signs = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text))
@@ -279,99 +232,6 @@ def test_the_committed_page(request: pytest.FixtureRequest, tmp_path: Path) -> N
             link.symlink_to(run)
         again = html.write_index(tmp_path)
         assert again is not None and again.read_bytes() == path.read_bytes()
-
-
-# In a browser -------------------------------------------------------------------------------------------------------------
-
-LABELS = "return [...document.querySelectorAll('tr[data-row]:not([hidden])')].map(r => r.cells[1].textContent)"
-CLICK = "[...document.querySelectorAll(arguments[0])].find(e => e.textContent.trim() === arguments[1]).click()"
-TYPE = "const e = document.querySelector(arguments[0]); e.value = arguments[1]; e.dispatchEvent(new Event('input', {bubbles: true}))"
-TICK = """document.querySelectorAll('tr[data-row]').forEach(line => {
-    if (arguments[0].includes(line.cells[1].textContent)) line.cells[0].firstChild.click()
-})"""
-HOVER = """const at = document.querySelector('#chart [aria-label=dot] *').getBoundingClientRect();
-for (const type of ['pointerenter', 'pointermove']) document.querySelector('#chart svg').dispatchEvent(
-    new PointerEvent(type, {clientX: at.x + 4, clientY: at.y + 4, pointerType: 'mouse', bubbles: true}));
-return new Promise(done => setTimeout(done, 200))"""
-TEXT = "return document.querySelector(arguments[0]).innerText"
-
-
-def test_clicking_through_it(hand: Protocol, story: Path, tmp_path: Path) -> None:
-    page_of(story, hand)
-    hostile = f"{HOSTILE} (topic)"
-    with chromium(tmp_path / "profile") as browser:
-        browser.open(story / "index.html")
-        assert set(browser.js(LABELS)) == {"LEC-Net (paper)", hostile, "BaseOnly", "Proto (norm_mean)", "Proto (raw_mean)"}
-        # Sort: as numbers, both ways, missing last.
-        browser.js(CLICK, "#rows thead button", "All")
-        rising = browser.js(LABELS)
-        assert rising[0] == hostile and rising[1:3] == ["BaseOnly", "Proto (raw_mean)"]
-        browser.js(CLICK, "#rows thead button", "All")
-        assert browser.js(LABELS)[-1] == hostile
-        # Filter: by a choice, by text, and what is hidden at first.
-        browser.js(TYPE, "[name=split]", "canonical-order")
-        assert browser.js(LABELS) == ["Proto (raw_mean)"]
-        browser.js(TYPE, "[name=split]", "")
-        browser.js(TYPE, "[name=text]", "lec-net")
-        assert browser.js(LABELS) == ["LEC-Net (paper)"]
-        browser.js(CLICK.replace("textContent.trim()", "name"), "#filters input", "others")
-        assert browser.js(LABELS) == ["LEC-Net (paper)"] * 2
-        assert browser.js(TEXT, "#count") == "2 of 6 rows"
-        browser.js(TYPE, "[name=text]", "")
-        # Open a row, and close it.
-        browser.js(CLICK, "#rows tbody button", hostile)
-        opened = browser.js(TEXT, "tr.opened")
-        for said in ("--methods ft_cnn:topic", "threads 1", "reproduced: within", "memory 64 MiB", "Paper <b>"):
-            assert said in opened, said
-        browser.js(CLICK, "#rows tbody button", hostile)
-        assert browser.js("return document.querySelector('tr.opened')") is None
-        browser.js(CLICK, "#rows tbody button", "Proto (norm_mean)")
-        assert "taken for 2" in browser.js(TEXT, "tr.opened")
-        # Curves: a dot a session for what is ticked, and a band from three seeds on; none, two, another metric.
-        browser.js(CLICK, "button", "draw none")
-        assert browser.js(TEXT, "#chart") == "No row is ticked."
-        browser.js(CLICK.replace("textContent.trim()", "name"), "#filters input", "others")
-        browser.js(TICK, ["BaseOnly", hostile])
-        assert browser.js("return document.querySelectorAll('#chart [aria-label=dot] *').length") == 6
-        assert browser.js("return document.querySelectorAll('#chart [aria-label=area] path').length") == 1
-        assert len(browser.js("return [...document.querySelectorAll('#legend li')].map(e => e.textContent)")) == 2
-        browser.js(HOVER)
-        assert "session 0: 85.00" in browser.js("return document.querySelector('#chart [aria-label=tip]').textContent")
-        # Two rows that are ticked are held against each other; so are any two that are chosen.
-        assert "2" in browser.js(TEXT, "#held tr:nth-child(2) td:nth-child(6)")
-        options = browser.js("return Object.fromEntries([...document.querySelector('#first').options].map(o => [o.text, o.value]))")
-        of = {
-            label: next(value for text, value in options.items() if text.startswith(label))
-            for label in ("LEC-Net", "BaseOnly", "Proto (raw")
-        }
-        browser.js(TYPE, "#first", of["BaseOnly"])
-        browser.js(TYPE, "#second", of["LEC-Net"])
-        cells = browser.js("return [...document.querySelectorAll('#held tr:nth-child(2) td')].map(e => e.textContent)")
-        mean, width = mean_and_half_width([-35.0, -32.5, -37.5])
-        p = paired_p(np.array([-35.0, -32.5, -37.5]))
-        assert cells[1:] == ["42.50 ± 6.21", "77.50 ± 10.76", f"{mean:.2f} ± {width:.2f}", f"{p:.3f}", "3"]
-        browser.js(TYPE, "#second", of["Proto (raw"])
-        assert "No paired test" in browser.js(TEXT, "#pair")
-        assert browser.js("return document.querySelectorAll('img, script[src]').length") == 0
-        assert browser.console() == []
-
-
-def test_long_names_wrap(hand: Protocol, story: Path, tmp_path: Path) -> None:
-    """A name of a hundred letters takes lines of its cell, not the room of the figures beside it."""
-    page_of(story, hand)
-    with chromium(tmp_path / "profile") as browser:
-        browser.open(story / "index.html")
-        cells = browser.js(LABELS.replace("r.cells[1].textContent", "[r.cells[1].offsetWidth, r.cells[1].offsetHeight]"))
-        assert {width for width, _ in cells} < set(range(200, 420))
-        assert max(height for _, height in cells) > 1.8 * min(height for _, height in cells)
-
-
-def test_the_committed_page_in_a_browser(tmp_path: Path) -> None:
-    with chromium(tmp_path / "profile") as browser:
-        browser.open(ROOT / "results" / "index.html")
-        assert len(browser.js(LABELS)) > 80
-        assert browser.js("return document.querySelectorAll('#chart [aria-label=dot] *').length") > 20
-        assert browser.console() == []
 
 
 # What is kept of it ---------------------------------------------------------------------------------------------------------
