@@ -43,6 +43,7 @@ SLOW = (
     "test_docs.py",
     "test_committed_results.py",
     "test_nothing_lost.py",
+    "test_own_method_changes.py",
     "test_real_cub.py",
     "test_plan.py",
     "test_compiling.py",
