@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.records.costs import costs_of
 from benchmarks.records.identity import Identity
@@ -14,6 +14,8 @@ Sources = tuple[str, str, tuple[str, ...]]
 """A method, its base kind, and the kinds of the base sessions before."""
 Versions = tuple[int | None, int | None, tuple[int | None, ...]]
 """Of the same three."""
+Present = tuple[Versions, str | None]
+"""The versions that the present files state, and the hash of these files; None where it cannot be had."""
 
 
 def sources_of(identity: Identity) -> Sources:
@@ -46,10 +48,16 @@ def other_parts(identity: Identity) -> list[tuple[str, int]]:
     return [(f"version {then} of {part}", present) for part, then, present in versions if present is not None and then != present]
 
 
-def edited(records: Sequence[Record]) -> list[Record]:
-    """Records whose sources have changed under the same versions. Records without a stored hash are left out."""
+def present_of(records: Sequence[Record]) -> dict[Sources, Present]:
+    """What the present files say of the sources of these records."""
     asked = {sources_of(record.identity) for record in records}
-    now = {sources: (present_versions(sources), source_hash(*sources)) for sources in asked}
+    return {sources: (present_versions(sources), source_hash(*sources)) for sources in asked}
+
+
+def edited(records: Sequence[Record], present: Mapping[Sources, Present] | None = None) -> list[Record]:
+    """Records whose sources have changed under the same versions. Records without a stored hash are left out. `present` is what
+    `present_of` says of them, where that is known."""
+    now = present_of(records) if present is None else present
     return [record for record in records if is_edited(record, *now[sources_of(record.identity)])]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.costs import costs_of
-from benchmarks.records.edited import edited, files_of, other_parts, sources_of
+from benchmarks.records.edited import edited, files_of, other_parts, present_of, sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import are_of, kept_predictions
-from benchmarks.records.source_hash import source_hash
+from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.environments import environment_lines
 from benchmarks.report.frame import label_of
@@ -27,6 +29,23 @@ def drawn_by_a_seed(identity: Identity) -> str:
     return f"each has {order}" + ("" if identity.sessions.shots == "all" else " and its own draw of shots")
 
 
+def changed_sources(of_variant: Sequence[Record]) -> list[str]:
+    """Bullets on a row whose sources have changed since, or cannot be read, or are at another version now."""
+    label, sources = label_of(of_variant[0]), sources_of(of_variant[0].identity)
+    present, lines = present_of(of_variant), []
+    if stale := edited(of_variant, present):
+        seeds = ", ".join(str(record.identity.seed) for record in stale)
+        lines.append(f"- **The sources of {label} have changed since seed {seeds} was run, under the same version.**")
+    _, present_hash = present[sources]
+    if present_hash is None:
+        lines.append(
+            f"- Whether the sources of {label} have changed since is not known: {files_of(sources)} could not be read when this page was "
+            "written (own methods are found with `--methods-dir`)."
+        )
+    others = other_parts(of_variant[0].identity)
+    return lines + [f"- **{label} was run by {part}**, which is at version {now} now." for part, now in others]
+
+
 def provenance(section: Section) -> list[str]:
     """Bullets on seeds, missing runs, changed sources, base session, backbone, environments, images, equal ones among them, and kept
     predictions."""
@@ -38,19 +57,7 @@ def provenance(section: Section) -> list[str]:
         if missing:
             lines.append(f"- **{label_of(of_variant[0])} lacks seed {', '.join(map(str, missing))}**: its mean is over the others.")
     for of_variant in section.variants.values():
-        if stale := edited(of_variant):
-            seeds_of = ", ".join(str(record.identity.seed) for record in stale)
-            lines.append(
-                f"- **The sources of {label_of(of_variant[0])} have changed since seed {seeds_of} was run, under the same version.**"
-            )
-        run = of_variant[0].identity
-        if source_hash(*sources_of(run)) is None:
-            lines.append(
-                f"- Whether the sources of {label_of(of_variant[0])} have changed since is not known: {files_of(sources_of(run))} could "
-                "not be read when this page was written (own methods are found with `--methods-dir`)."
-            )
-        others = other_parts(run)
-        lines += [f"- **{label_of(of_variant[0])} was run by {part}**, which is at version {now} now." for part, now in others]
+        lines += changed_sources(of_variant)
     images = sum(records[0].sessions[-1].total)
     width = sampling_half_width(50.0, images)
     lines.append(f"- Beside the spread over seeds, {images:,} test images put ± {width:.2f} points (95 %) on a last accuracy near 50 %.")
