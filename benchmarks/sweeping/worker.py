@@ -80,10 +80,9 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                 else:
                     several = [identity, *peers_of(runner, task, identity, pending, locks)]
                     done_beside.update(run.stem for run in several)
-                    for run, error in zip(several, several_runs(runner, task, several, pending, send), strict=True):
-                        if error is not None:
-                            busy[run.base_session, run.seed] = error
-                            left.append((run, BUSY))
+                    held_back = several_runs(runner, task, several, pending, send)
+                    busy.update({(run.base_session, run.seed): error for run, error in held_back})
+                    left += [(run, BUSY) for run, _ in held_back]
         if len(left) == len(pending):
             first, why = left[0]
             send(Event("waits", first.variant, first.seed, why))
@@ -103,10 +102,11 @@ def peers_of(runner: Callable[[], Runner], task: Task, identity: Identity, pendi
 
 def several_runs(
     runner: Callable[[], Runner], task: Task, runs: Sequence[Identity], group: Sequence[Identity], send: Send
-) -> list[BusyError | None]:
-    """Does the runs, side by side if there are several. Returns for each what `one_run` returns."""
+) -> list[tuple[Identity, BusyError]]:
+    """Does the runs, side by side if there are several. Returns those that are to be done later, each with what `one_run` returns."""
     works = [partial(one_run, runner, task, run, send, group) for run in runs]
-    return [works[0]()] if len(works) == 1 else runner().side_by_side(works)
+    errors = [works[0]()] if len(works) == 1 else runner().side_by_side(works)
+    return [(run, error) for run, error in zip(runs, errors, strict=True) if error is not None]
 
 
 def still_busy(error: BusyError) -> bool:
