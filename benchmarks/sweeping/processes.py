@@ -77,72 +77,89 @@ class Worker:
         return event
 
 
-def in_processes(task: Task, runs: list[Identity], workers: int, progress: Listener) -> None:
-    """Spawns workers, forwards their reports, and replaces dead workers. A dead worker's run is marked as failed and not repeated.
+class Crew:
+    """The workers of a launcher by number, and the runs that no dead worker has failed, by stem. A dead worker is replaced, and its run is
+    marked as failed and not repeated."""
 
-    Raises StorageError if a worker reports a disk error, KeyboardInterrupt if this process is told to stop by Ctrl-C or SIGTERM.
-    """
-    context = multiprocessing.get_context("spawn")
-    store = task.store
-    left = {str(identity.stem): identity for identity in runs}
+    def __init__(self, task: Task, runs: list[Identity], size: int, progress: Listener) -> None:
+        self.task, self.size, self.progress = task, size, progress
+        self.context = multiprocessing.get_context("spawn")
+        self.left = {str(identity.stem): identity for identity in runs}
+        self.workers = {number: self.spawn(number) for number in range(size)}
 
-    def spawn(number: int) -> Worker:
-        receiver, sender = context.Pipe(duplex=False)
-        arguments = (task, rotated(list(left.values()), number, workers), sender)
-        process = context.Process(target=process_main, args=arguments, daemon=True)
+    def spawn(self, number: int) -> Worker:
+        receiver, sender = self.context.Pipe(duplex=False)
+        arguments = (self.task, rotated(list(self.left.values()), number, self.size), sender)
+        process = self.context.Process(target=process_main, args=arguments, daemon=True)
         process.start()
         sender.close()  # the worker then holds the only copy, so that its end closes the pipe
         return Worker(number, process, receiver)
 
-    def replace_dead(worker: Worker) -> None:
+    def ready(self) -> list[Worker]:
+        """Those that have something to report, or have ended; after POLL_SECONDS, nobody."""
+        ready = connection.wait([worker.events for worker in self.workers.values()], timeout=POLL_SECONDS)
+        return [worker for worker in self.workers.values() if worker.events in ready]
+
+    def hear(self, worker: Worker) -> None:
+        """Forwards a worker's next report, or replaces the worker if it has ended. Raises StorageError if it reports a disk error."""
+        event = worker.hear()
+        if event is None:
+            self.replace_dead(worker)
+            return
+        if event.kind == "halt":
+            raise StorageError(event.text)
+        if event.kind == "start":
+            worker.at = self.left.get(event.key)
+        elif event.kind == "later":
+            worker.at = None
+        elif event.kind in ("done", "failed"):
+            worker.at, worker.tried = None, True
+        self.progress.event(event)
+
+    def replace_dead(self, worker: Worker) -> None:
         """Marks a dead worker's current run as failed, and starts another worker.
 
         A worker that dies before its first run is not replaced, since its successor would probably die, too.
         """
         worker.process.join()
-        del crew[worker.number]
+        del self.workers[worker.number]
         code = worker.process.exitcode
         if code == 0:
             return
         if worker.at is not None:
-            mark(worker.at, f"its process died (exit {code}); out of memory?")
+            self.mark(worker.at, f"its process died (exit {code}); out of memory?")
         elif not worker.tried:
-            progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
+            self.progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
             return
-        crew[worker.number] = spawn(worker.number)
+        self.workers[worker.number] = self.spawn(worker.number)
 
-    def mark(run: Identity, text: str) -> None:
+    def mark(self, run: Identity, text: str) -> None:
         """Marks a run as failed, unless it was stored before its worker died, or another process is now working on it."""
+        store = self.task.store
         with locked(store.path(run, ".lock"), wait=False) as free:
-            if not free or task.ledger.is_done(run):
+            if not free or self.task.ledger.is_done(run):
                 return
             store.save_failure(run, Failure(text, ""))
-        progress.event(Event("failed", run.variant, run.seed, text))
-        left.pop(str(run.stem), None)
+        self.progress.event(Event("failed", run.variant, run.seed, text))
+        self.left.pop(str(run.stem), None)
 
-    crew = {number: spawn(number) for number in range(workers)}
+
+def in_processes(task: Task, runs: list[Identity], workers: int, progress: Listener) -> None:
+    """Spawns workers, forwards their reports, and replaces dead workers.
+
+    Raises StorageError if a worker reports a disk error, KeyboardInterrupt if this process is told to stop by Ctrl-C or SIGTERM.
+    """
+    crew = Crew(task, runs, workers, progress)
     try:
         stop_by_sigterm(interrupted)  # or workers would outlive this process until their next report
-        while crew:
-            ready = connection.wait([worker.events for worker in crew.values()], timeout=POLL_SECONDS)
+        while crew.workers:
+            ready = crew.ready()
             progress.tick()
-            for worker in [worker for worker in crew.values() if worker.events in ready]:
-                event = worker.hear()
-                if event is None:
-                    replace_dead(worker)
-                    continue
-                if event.kind == "halt":
-                    raise StorageError(event.text)
-                if event.kind == "start":
-                    worker.at = left.get(event.key)
-                elif event.kind == "later":
-                    worker.at = None
-                elif event.kind in ("done", "failed"):
-                    worker.at, worker.tried = None, True
-                progress.event(event)
+            for worker in ready:
+                crew.hear(worker)
         stop_by_sigterm(signal.SIG_DFL)
     finally:
-        for worker in crew.values():
+        for worker in crew.workers.values():
             worker.process.kill()
 
 
