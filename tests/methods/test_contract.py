@@ -243,7 +243,7 @@ def test_a_feature_method_that_adds_no_rows_is_told(enter: Enter, monkeypatch: p
     monkeypatch.setattr(load_method("teen"), "learn", lambda self, features, labels: None)
     teen = enter("teen")
     teen.train(0, 0)
-    with pytest.raises(ValueError, match=r"^learn: the rows of the new classes, .* are as they were drawn; call add_rows\(\)\nsession 1$"):
+    with pytest.raises(ValueError, match=r"^learn: the rows of the new classes, .* are as they were drawn; call add_rows\(\)$"):
         teen.train(1, 0)
     monkeypatch.setattr(load_method("teen"), "after_session", lambda self: self.add_rows(self.rows[self.old_classes :] + 1))
     late = enter("teen")
@@ -264,5 +264,5 @@ def test_a_feature_method_that_moves_batch_norm_is_told(hook: str, enter: Enter,
 
     monkeypatch.setattr(method, hook, moves)
     teen = enter("teen")
-    with pytest.raises(ValueError, match=r"^statistics of batch norm moved .* self\.model\.eval\(\)\nsession \d$"):
+    with pytest.raises(ValueError, match=r"^statistics of batch norm moved .* self\.model\.eval\(\); .* derives from SessionStrategy$"):
         train_all(teen)
