@@ -45,19 +45,22 @@ def other_parts(identity: Identity) -> list[tuple[str, int]]:
     parts = ["its method", *(f"the base kind {stage.base}" for stage in (identity.stages[-1], *identity.base_parents))]
     (method, base, parents), (now, base_now, parents_now) = versions_of(identity), present_versions(sources_of(identity))
     versions = zip(parts, (method, base, *parents), (now, base_now, *parents_now), strict=True)
-    return [(f"version {then} of {part}", present) for part, then, present in versions if present is not None and then != present]
+    return [(f"version {then} of {part}", later) for part, then, later in versions if later is not None and then != later]
+
+
+def present(sources: Sources) -> Present:
+    return present_versions(sources), source_hash(*sources)
 
 
 def present_of(records: Sequence[Record]) -> dict[Sources, Present]:
     """What the present files say of the sources of these records."""
-    asked = {sources_of(record.identity) for record in records}
-    return {sources: (present_versions(sources), source_hash(*sources)) for sources in asked}
+    return {sources: present(sources) for sources in {sources_of(record.identity) for record in records}}
 
 
-def edited(records: Sequence[Record], present: Mapping[Sources, Present] | None = None) -> list[Record]:
-    """Records whose sources have changed under the same versions. Records without a stored hash are left out. `present` is what
+def edited(records: Sequence[Record], known: Mapping[Sources, Present] | None = None) -> list[Record]:
+    """Records whose sources have changed under the same versions. Records without a stored hash are left out. `known` is what
     `present_of` says of them, where that is known."""
-    now = present_of(records) if present is None else present
+    now = present_of(records) if known is None else known
     return [record for record in records if is_edited(record, *now[sources_of(record.identity)])]
 
 

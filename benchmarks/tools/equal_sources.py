@@ -17,9 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from benchmarks.records.edited import Sources, Versions, present_versions, sources_of
-from benchmarks.records.source_hash import EQUAL, source_hash
-from benchmarks.records.stated import stated_version
+from benchmarks.records.edited import Present, Sources, present, sources_of
+from benchmarks.records.source_hash import EQUAL
 from benchmarks.records.store import stores_below
 from benchmarks.system.errors import USER_ERRORS, UsageError
 from benchmarks.system.files import write_atomic
@@ -30,8 +29,6 @@ from protocols.reading import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("benchmarks", "methods", "protocols")
-Now = tuple[Versions, str | None]
-"""Versions and hash of sources."""
 Listing = dict[str, dict[int, list[list[str]]]]
 HEADER = """\
 # Hashes of sources (source_hash.py) that count as one, since a test proved that they compute the same bytes: method -> version -> lists.
@@ -40,12 +37,8 @@ HEADER = """\
 """
 THERE = f"""
 import json, sys
-from {stated_version.__module__} import stated_kind_version, stated_version
-from {source_hash.__module__} import source_hash
-print(json.dumps([
-    [[stated_version(method), stated_kind_version(base), [*map(stated_kind_version, parents)]], source_hash(method, base, tuple(parents))]
-    for method, base, parents in json.load(sys.stdin)
-]))
+from {present.__module__} import present
+print(json.dumps([present((method, base, tuple(parents))) for method, base, parents in json.load(sys.stdin)]))
 """
 """What the earlier commit is asked, in its own words."""
 
@@ -60,7 +53,7 @@ def used_sources(results: Path) -> list[Sources]:
     return sorted(used)
 
 
-def at_commit(commit: str, asked: Sequence[Sources]) -> list[Now]:
+def at_commit(commit: str, asked: Sequence[Sources]) -> list[Present]:
     """Versions and hashes of sources as a commit has them. Raises UsageError if git knows no such commit, or it cannot answer."""
     packed = subprocess.run(["git", "archive", commit, *PACKAGES], cwd=ROOT, capture_output=True)
     if packed.returncode:
@@ -74,13 +67,13 @@ def at_commit(commit: str, asked: Sequence[Sources]) -> list[Now]:
     return [((method, base, tuple(parents)), digest) for (method, base, parents), digest in json.loads(told.stdout)]
 
 
-def changed(asked: Sequence[Sources], before: Sequence[Now], now: Sequence[Now]) -> list[tuple[str, int, str, str]]:
+def changed(asked: Sequence[Sources], before: Sequence[Present], now: Sequence[Present]) -> list[tuple[str, int, str, str]]:
     """(method, version, earlier hash, present hash) of all whose sources changed under the same versions."""
     pairs = zip(asked, before, now, strict=True)
     return [
-        (sources[0], versions[0], earlier, present)
-        for sources, (old, earlier), (versions, present) in pairs
-        if versions[0] is not None and versions == old and earlier is not None and present is not None and earlier != present
+        (sources[0], versions[0], earlier, now_hash)
+        for sources, (old, earlier), (versions, now_hash) in pairs
+        if versions[0] is not None and versions == old and earlier is not None and now_hash is not None and earlier != now_hash
     ]
 
 
@@ -114,7 +107,7 @@ def main(arguments: list[str]) -> int:
     o = p.parse_args(arguments)
     try:
         asked = used_sources(ROOT / "results")
-        now = [(present_versions(sources), source_hash(*sources)) for sources in asked]
+        now = [present(sources) for sources in asked]
         pairs = changed(asked, at_commit(o.commit, asked), now)
         listing = read_yaml(EQUAL)
         if not listing:

@@ -92,15 +92,15 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, f
     ledger = Ledger(Store(settings.results / "search"), anew=uuid.uuid4().hex if force else None)
     images = load_images(protocol.data, settings.data_root)
     by_seed: dict[str, dict[int, Record]] = {}
-    tried = [make_identity(request, method, preset, point, seed, kind) for point in grid for seed in request.seeds]
+    runs = {seed: [make_identity(request, method, preset, point, seed, kind) for point in grid] for seed in request.seeds}
+    tried = [run for of_seed in runs.values() for run in of_seed]
     refuse_impossible(pseudo, tried, settings)  # before the first is trained
     ledger.store.finish_replacing(pseudo.name)
     for line in edited_lines(tried, ledger):
         print(line, file=sys.stderr)
-    for seed in request.seeds:
+    for seed, of_seed in runs.items():
         runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
-        for point in grid:
-            identity = runner.complete(make_identity(request, method, preset, point, seed, kind))
+        for identity in map(runner.complete, of_seed):
             if not ledger.is_done(identity):
                 try:
                     record, costs, predictions = runner.run(identity)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.records.edited import Sources, Versions
+from benchmarks.records.edited import Present, Sources, Versions
 from benchmarks.records.source_hash import EQUAL, equal_groups
-from benchmarks.tools.equal_sources import PACKAGES, Now, as_text, changed, with_pairs
+from benchmarks.tools.equal_sources import PACKAGES, as_text, changed, with_pairs
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,8 +70,8 @@ def test_only_what_changed_under_one_version_counts() -> None:
     names = ("same", "edited", "raised", "kind raised", "parent raised", "gone", "unread")
     sources: list[Sources] = [(name, "linear", ("cosine",)) for name in names]
     one: Versions = (1, 1, (1,))
-    before: list[Now] = [(one, "a"), (one, "b"), (one, "c"), (one, "d"), (one, "e"), (one, "f"), ((None, 1, (1,)), None)]
-    now: list[Now] = [
+    before: list[Present] = [(one, "a"), (one, "b"), (one, "c"), (one, "d"), (one, "e"), (one, "f"), ((None, 1, (1,)), None)]
+    now: list[Present] = [
         (one, "a"),
         (one, "x"),
         ((2, 1, (1,)), "y"),
