@@ -27,7 +27,11 @@ from protocols.pseudo import pseudo_protocol
 from protocols.reading import plain, short
 
 if TYPE_CHECKING:
+    from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.plan import Request
+    from benchmarks.records.identity import Identity
+    from benchmarks.records.schema import Record
+    from protocols.schema import Protocol
 
 MOST_POINTS = 1000
 
@@ -71,35 +75,44 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, f
     """
     from benchmarks.planning.ledger import Ledger
     from benchmarks.planning.plan import make_identity
-    from benchmarks.planning.preflight import edited_lines
-    from benchmarks.records.schema import Record
     from benchmarks.records.store import Store
     from benchmarks.report import write_report
-    from benchmarks.report.frame import label_of
-    from benchmarks.report.section import Section
-    from benchmarks.report.tables import final_table
-    from benchmarks.running.entering import refuse_impossible
-    from benchmarks.running.runner import Runner
-    from benchmarks.sweeping.explaining import explained
     from benchmarks.system.device import make_deterministic
 
     make_deterministic(settings.threads)
     if len(asked.variants) != 1:
         raise UsageError("--method: one at a time")
     [(method, preset, kind)] = asked.variants
-    protocol, pseudo = asked.protocol, pseudo_protocol(asked.protocol, asked.split)
+    pseudo = pseudo_protocol(asked.protocol, asked.split)
     request = replace(asked, protocol=pseudo, split="canonical-order")
     ledger = Ledger(Store(settings.results / "search"), anew=uuid.uuid4().hex if force else None)
-    images = load_images(protocol.data, settings.data_root)
-    by_seed: dict[str, dict[int, Record]] = {}
     runs = {seed: [make_identity(request, method, preset, point, seed, kind) for point in grid] for seed in request.seeds}
+    found = run_points(asked, pseudo, runs, ledger, settings)
+    if not found:
+        raise UsageError("no point of the grid could be run")
+    write_report(pseudo, settings.results / "search")
+    return ranked(request, found)
+
+
+def run_points(
+    asked: Request, pseudo: Protocol, runs: dict[int, list[Identity]], ledger: Ledger, settings: Settings
+) -> dict[str, list[Record]]:
+    """Runs what is not done yet, and returns the records by variant, each with one record a seed that could be run."""
+    from benchmarks.planning.preflight import edited_lines
+    from benchmarks.running.entering import refuse_impossible
+    from benchmarks.running.runner import Runner
+    from benchmarks.sweeping.explaining import explained
+
+    images = load_images(asked.protocol.data, settings.data_root)
     tried = [run for of_seed in runs.values() for run in of_seed]
     refuse_impossible(pseudo, tried, settings)  # before the first is trained
     ledger.store.finish_replacing(pseudo.name)
     for line in edited_lines(tried, ledger):
         print(line, file=sys.stderr)
+    found: dict[str, list[Record]] = {}
     for seed, of_seed in runs.items():
-        runner = Runner(pseudo, settings, pseudo_images(protocol, images, asked.split, seed))
+        runner = Runner(pseudo, settings, pseudo_images(asked.protocol, images, asked.split, seed))
+        done: dict[str, Record] = {}  # by variant: a grid may name a point twice, such as lr=0.1,0.10
         for identity in map(runner.complete, of_seed):
             if not ledger.is_done(identity):
                 try:
@@ -111,12 +124,19 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, f
                     print(f"{identity.variant} seed {seed}: {explained(error)}", file=sys.stderr)
                     continue
                 print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
-            if (done := ledger.record(identity)) is not None:
-                by_seed.setdefault(identity.variant, {})[seed] = done
-    found = {name: list(records.values()) for name, records in by_seed.items()}
-    if not found:
-        raise UsageError("no point of the grid could be run")
-    write_report(pseudo, settings.results / "search")
+            if (ran := ledger.record(identity)) is not None:
+                done[identity.variant] = ran
+        for variant, record in done.items():
+            found.setdefault(variant, []).append(record)
+    return found
+
+
+def ranked(request: Request, found: dict[str, list[Record]]) -> str:
+    """A table of the points that all seeds could run, the best first, and below it the points that miss a seed."""
+    from benchmarks.report.frame import label_of
+    from benchmarks.report.section import Section
+    from benchmarks.report.tables import final_table
+
     seeds = len(request.seeds)
     whole = {name: records for name, records in found.items() if len(records) == seeds}
     part = [f"{label_of(records[0])}: {len(records)} of {seeds} seeds" for name, records in found.items() if name not in whole]
