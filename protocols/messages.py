@@ -52,7 +52,11 @@ def nearest(name: str, known: list[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """First line of an error's text that is not blank, '' if it has none. Messages to the user have one line."""
-    return next((line for line in str(error).splitlines() if line.strip()), "")
+    try:
+        text = str(error)
+    except Exception:  # a method's own class of error, whose text needs what is not there
+        return "its text cannot be had"
+    return next((line for line in text.splitlines() if line.strip()), "")
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
