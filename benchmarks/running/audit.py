@@ -7,10 +7,11 @@ stop intent to deceive; methods are also reviewed. docs/ADDING_A_METHOD.md says 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -55,17 +56,28 @@ def untouched(strategy: SessionStrategy, session: int) -> Iterator[None]:
     Functions under `functools.cache` may be called for the first time here.
     """
     strategy.model.eval()
-    before = {leaf.path: snapshot(leaf.value) for leaf in holdings(strategy, caches=False)}
+    before = by_path(strategy, snapshot)
     yield
-    held = {leaf.path: leaf.value for leaf in holdings(strategy, caches=False)}
-    after = {path: value if isinstance(value, Tensor | np.ndarray) else repr(value) for path, value in held.items()}
-    changed = [path for path in [*after, *before] if path not in before or path not in after or not same(before[path], after[path])]
+    after = by_path(strategy, lambda value: value if isinstance(value, Tensor | np.ndarray) else repr(value))
+    changed = [path for path in {**after, **before} if not all_same(before.get(path, []), after.get(path, []))]
     if changed:
         where = changed[0]
         raise TraceError(
             f"session {session}: testing changed {where}; embed and scores must leave a method as it was "
             f"(nothing may be learnt from test images)"
         )
+
+
+def by_path(strategy: SessionStrategy, taken: Callable[[Any], Any]) -> dict[str, list[Any]]:
+    """What is taken of each leaf. Several stand at one path where nothing names them apart, such as the values of a function's closure."""
+    found: dict[str, list[Any]] = {}
+    for leaf in holdings(strategy, caches=False):
+        found.setdefault(leaf.path, []).append(taken(leaf.value))
+    return found
+
+
+def all_same(before: Sequence[Any], after: Sequence[Any]) -> bool:
+    return len(before) == len(after) and all(map(same, before, after))
 
 
 def numbers_kept(strategy: SessionStrategy) -> int:

@@ -61,7 +61,7 @@ class Search:
         elif isinstance(value, dict):
             for key, item in list(value.items()):  # what is weak in it may go while this walks
                 yield from () if isinstance(key, SCALARS) else self.leaves(key, f"a key of {path}")
-                yield from self.leaves(item, f"{path}[{key!r}]" if isinstance(key, str | int) else f"{path}[...]")
+                yield from self.leaves(item, f"{path}[{key!r}]" if isinstance(key, SCALARS) else f"{path}[...]")
         elif isinstance(value, set | frozenset | list | tuple | deque):
             yield from self.collection(value, path)
         elif isinstance(value, nn.Module):

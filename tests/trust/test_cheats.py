@@ -57,6 +57,8 @@ CAUGHT: dict[str, tuple[type[Exception], str]] = {
     "learns_while_tested:stashes_in_file": (TraceError, r"testing changed methods\.learns_while_tested\.SEEN"),
     "learns_while_tested:stashes_in_class": (TraceError, r"testing changed LearnsWhileTested\.pile"),
     "learns_while_tested:stashes_in_function": (TraceError, r"testing changed self\.closed"),
+    "learns_while_tested:stashes_by_pair": (TraceError, r"testing changed self\.pairs\[\.\.\.\]"),
+    "learns_while_tested:stashes_beside": (TraceError, r"testing changed self\.beside"),
     "learns_while_tested:prototypes": (TraceError, r"testing changed self\.model\.head\.weight"),
     "hoards:memory": (BudgetError, "keeps 5 images, but declares a budget of 3"),
     "hoards:raised_budget": (BudgetError, "session 0: keeps 5 images, but declares a budget of 3"),

@@ -34,6 +34,8 @@ class LearnsWhileTested(SessionStrategy):
         "stashes_in_file": {"how": "stashes_in_file"},
         "stashes_in_class": {"how": "stashes_in_class"},
         "stashes_in_function": {"how": "stashes_in_function"},
+        "stashes_by_pair": {"how": "stashes_by_pair"},
+        "stashes_beside": {"how": "stashes_beside"},
         "prototypes": {"how": "prototypes"},
     }
     pile: list[Tensor] = []
@@ -43,6 +45,8 @@ class LearnsWhileTested(SessionStrategy):
         self.calls = 0
         self.drawer: dict[str, Tensor] = {}
         self.closed = drawer_of({})
+        self.pairs = {(0, 1): torch.zeros(1), (1, 2): torch.zeros(1)}
+        self.beside = mean_of(torch.zeros(1), torch.zeros(1))
         if self.config.how == "batch_statistics":  # without running statistics, batch norm takes those of the batch
             for part in network.backbone.modules():
                 if isinstance(part, torch.nn.BatchNorm2d):
@@ -58,6 +62,10 @@ class LearnsWhileTested(SessionStrategy):
             self.pile.append(images.clone())
         elif how == "stashes_in_function":
             self.closed(images)
+        elif how == "stashes_by_pair":
+            self.pairs[0, 1].copy_(images.mean())
+        elif how == "stashes_beside":
+            self.beside(images)
         features = self.model.embed(images)
         if how in ("adapts", "adapts_quietly"):
             self.model.train()
@@ -94,5 +102,12 @@ class LearnsWhileTested(SessionStrategy):
 def drawer_of(drawer: dict[int, Tensor]) -> Any:
     def keep(images: Tensor) -> None:
         drawer[len(drawer)] = images.clone()
+
+    return keep
+
+
+def mean_of(first: Tensor, second: Tensor) -> Any:
+    def keep(images: Tensor) -> None:
+        first.copy_(images.mean() + second)
 
     return keep
