@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import SUITE_VERSION
+from benchmarks.base.sources import kind_at_work
 from benchmarks.records.identity import BaseStage
-from benchmarks.records.source_hash import kind_hash
 from protocols.fields import Strict
 from protocols.schema import Augment, Backbone, BaseRecipe, Data, Protocol
 
@@ -69,7 +69,7 @@ def base_key(
     """
     kind: dict[str, Any] = {"base": stage.base}
     if stage.base not in OURS:
-        kind["base_sources"] = kind_hash(stage.base)
+        kind["base_sources"] = kind_at_work(stage.base)
     if stage.version != 1:
         kind["base_version"] = stage.version
     if stage.changed:

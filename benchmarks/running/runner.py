@@ -9,15 +9,14 @@ from functools import partial
 import torch
 
 from benchmarks.base.model import Seed, Tell
+from benchmarks.base.sources import note_sources, sources_at_work
 from benchmarks.data.tensors import labelled
 from benchmarks.data.transforms import brought
 from benchmarks.metrics.accuracy import micro
 from benchmarks.records.costs import Costs
-from benchmarks.records.edited import sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.predictions import pack_predictions
 from benchmarks.records.schema import BASE_ORIGIN, Record, SessionResult
-from benchmarks.records.source_hash import source_hash
 from benchmarks.records.traces import trace_bytes
 from benchmarks.running.audit import numbers_kept
 from benchmarks.running.contender import Contender, SeedContext
@@ -25,7 +24,7 @@ from benchmarks.running.evaluate import Evaluator
 from benchmarks.running.experiences import make_experiences
 from benchmarks.running.guard import blocked, folders_to_block
 from benchmarks.running.images import SessionImages
-from benchmarks.running.measuring import count_parameters, git_commit, peak_memory_mib
+from benchmarks.running.measuring import count_parameters, peak_memory_mib
 from benchmarks.running.probes import PROBES, observe
 from benchmarks.running.seed_groups import SeedGroups
 from benchmarks.running.shared_state import left_as_it_was
@@ -106,6 +105,7 @@ class Runner(SeedGroups):
         run changes what it shares with others.
         """
         identity = self.complete(identity)
+        note_sources([identity])
         self.prepare(identity, group, progress)
         with left_as_it_was(lambda: (load_method(identity.method), load_base_kind(identity.base))):
             return self._watch(identity, probes, progress)
@@ -161,8 +161,8 @@ class Runner(SeedGroups):
             session_seconds=tuple(train_seconds),
             evaluation_seconds=tuple(test_seconds),
             peak_memory_mib=peak_memory_mib(self.device),
-            commit=git_commit(),
-            sources=source_hash(*sources_of(identity)),
+            commit=self.commit,
+            sources=sources_at_work(identity),
             class_names=names_in_order(self.images.class_names, seed_context.split.order),
             equal_pictures=self.equal_pictures,
         )

@@ -18,6 +18,7 @@ from benchmarks.data.tensors import labelled, to_device
 from benchmarks.data.transforms import Transform
 from benchmarks.data.weights import find_weights
 from benchmarks.records.identity import Identity
+from benchmarks.running.measuring import git_commit
 from benchmarks.running.side_by_side import side_by_side
 from benchmarks.system.compiling import compiler_for, keep_compiled
 from benchmarks.system.device import allow_tf32, environment, pick_device, resolve_precision
@@ -42,6 +43,7 @@ class SeedGroups:
         self, protocol: Protocol, settings: Settings, images: ImageSet | None = None, verified: str | None = None, wait: bool = True
     ) -> None:
         self.protocol, self.settings = protocol, settings
+        self.commit = git_commit()  # before the first run: files may be edited while it goes on
         self.device = pick_device(settings.device)
         keep_compiled(settings.data_root, self.device)
         self.transform = Transform(protocol.data, protocol.augment)

@@ -54,10 +54,12 @@ class Task:
 def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
     """Does runs until all are done or failed. Skips those that another process is doing or whose base model another process trains, and
     checks them again later. Reports why it waits when nothing else is left."""
+    from benchmarks.base.sources import note_sources
     from benchmarks.running.runner import Runner
     from benchmarks.system.device import make_deterministic
 
     make_deterministic(task.settings.threads)
+    note_sources(runs)
     store = task.store
     runner = cache(lambda: Runner(task.protocol, task.settings, verified=runs[0].images, wait=False))
     pending = list(runs)

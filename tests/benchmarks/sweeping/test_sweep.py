@@ -49,14 +49,14 @@ def run(task: Task, identity: Identity, end: Any) -> list[Event]:
     return events
 
 
-class Speechless(Exception):
+class SpeechlessError(Exception):
     """A method's own error, whose text needs what is not there."""
 
     def __str__(self) -> str:
         return self.args[7]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("first line\nsecond"), SystemExit(0), MemoryError(), Speechless()])
+@pytest.mark.parametrize("error", [RuntimeError("first line\nsecond"), SystemExit(0), MemoryError(), SpeechlessError()])
 def test_a_run_that_fails_in_any_way_is_noted_and_does_not_stop_the_worker(
     error: BaseException, make_identity: MakeIdentity, task: Task
 ) -> None:
