@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -95,6 +96,12 @@ def test_a_studys_page_comes_out_the_same(name: str, copied: Callable[[Path], Pa
     protocol, _, study = name.partition(".study-")
     page = write_study(load_protocol(protocol), load_study(study), copied(Path()))[0]
     assert page.read_text() == (RESULTS / page.name).read_text(), page.name
+
+
+def test_links_of_pages_lead_somewhere() -> None:
+    for page in RESULTS.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+            assert "://" in link or (page.parent / link).exists(), f"{page.relative_to(RESULTS)}: {link}"
 
 
 def test_pages_have_no_very_long_lines() -> None:

@@ -75,8 +75,7 @@ class Store:
                 record = read_record(path)
             except RecordError:
                 continue
-            found = record.identity
-            if wanted.same_as(found if found.version == wanted.version else upgrade(found)):
+            if wanted.same_as(record.identity) or wanted.same_as(upgrade(record.identity)):
                 yield record
 
     def _candidates(self, wanted: Identity) -> Iterator[Path]:

@@ -64,7 +64,7 @@ def write_group(
     rows = [row for row in of_length(published, protocol.sessions.count + 1) if not any(stands_beside(row, of) for of in shown.current)]
     lines += ["", *not_run_lines(protocol, rows)] if rows else []
     records = [record for section in (*shown.current, *shown.other) for record in section.records]
-    end = [*about_page(protocol, page, records, found.failures), "", about(protocol, group)]
+    end = [*about_page(protocol, page, records, found.failures), "", about(protocol, group, results)]
     return write_page(protocol, page, [f"# {page.title}", *lines], shown, found, results, end)
 
 
@@ -79,10 +79,11 @@ def title_of(group: str) -> str:
     return f"methods of the group {group}" + (", and other base sessions" if group == OTHER_BASES else "")
 
 
-def about(protocol: Protocol, group: str) -> str:
-    """What stands on a group's page and why."""
+def about(protocol: Protocol, group: str, results: Path) -> str:
+    """What stands on a group's page and why. The protocol's own page is written before, if there are records for it."""
     others = ", and any method on a base session that is not its own (METHOD@KIND)" if group == OTHER_BASES else ""
-    own = f"[{protocol.name}.md]({protocol.name}.md)"
+    own = f"{protocol.name}.md"
+    own = f"[{own}]({own})" if (results / own).exists() else f"`{own}`"
     controls = " and ".join(f"`{name}`" for name in CONTROLS)
     return (
         f"On this page: methods that take part only when asked, by name or by `--methods {group}`{others}. None of them is on {own}, or in "

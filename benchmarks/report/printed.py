@@ -80,11 +80,12 @@ def origin_of(backbone: Backbone, data: Data) -> str:
     return f"pre-trained on {backbone.pretrained}{file}, {seen_in_words(seen_of(data.source, backbone.pretrained, stated))}"
 
 
-def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow]) -> list[str]:
-    """The whole report of a protocol that has published rows and no record."""
+def nobody_lines(protocol: Protocol, published: Sequence[PublishedRow], run: Sequence[str]) -> list[str]:
+    """The whole report of a protocol that has published rows and no record. `run`: protocols that have some."""
     others = [load_protocol(name) for name in protocol_names() if name != protocol.name]
     elsewhere = [other.name for other in others if other.printed == protocol.name and other.data.features is None]
-    links = [f"On another network: {', '.join(f'[{name}.md]({name}.md)' for name in elsewhere)}.", ""] if elsewhere else []
+    pages = [f"[{name}.md]({name}.md)" if name in run else f"`{name}`" for name in elsewhere]
+    links = [f"On another network: {', '.join(pages)}.", ""] if pages else []
     return [
         f"# {protocol.title}",
         "",

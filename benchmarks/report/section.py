@@ -82,3 +82,13 @@ class Section:
 def slug(label: str) -> str:
     """A label as part of a file's name."""
     return re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
+
+
+def stem_of(section: Section, page: str, taken: set[str], study: str = "") -> str:
+    """Beginning of the names of a section's files: page, recipe, split, what else differs, and study; with a + for each in `taken` that
+    would have the same name. It stands in `taken` then."""
+    name = ".".join(filter(None, [page, section.recipe, section.split, slug(section.differs)[:40].strip("-"), study]))
+    while name in taken:
+        name += "+"
+    taken.add(name)
+    return name

@@ -14,16 +14,15 @@ from benchmarks.metrics.statistics import ALPHA, EQUAL
 from benchmarks.records.failures import FailedRun
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.records.traces import has_traces
 from benchmarks.report.caveats import all_below_nothing, far_apart
 from benchmarks.report.cells import NONE, intervals
 from benchmarks.report.command import command_of
 from benchmarks.report.compare import NOT_AMONG_COLUMNS, cell, pairs_of
 from benchmarks.report.frame import label_of
-from benchmarks.report.matching import is_for, labels_of, unclear
+from benchmarks.report.matching import is_for, labels_of, shows, unclear
 from benchmarks.report.placing import group_of, page_name, run_of
 from benchmarks.report.provenance import provenance
-from benchmarks.report.section import Section, slug
+from benchmarks.report.section import Section, stem_of
 from benchmarks.report.sections import make_sections
 from benchmarks.report.tables import last_block, markdown, session_blocks, widths
 from benchmarks.report.write import as_text, backbone_lines, notes, study_page, written
@@ -90,12 +89,12 @@ def write_study(protocol: Protocol, study: Study, results: Path) -> list[Path]:
     shown = [record for drawn in sections for record in drawn.section.records]
     command = command_of(protocol, study.name, (record.identity for record in shown))
     lines = [f"# {study.title}: {protocol.name}", "", *backbone_lines(shown), intro(protocol, study, command)]
-    paths, wanting = [], []
+    paths, wanting, stems = [], [], set[str]()
     for drawn in sections:
         section = drawn.section
         lines += ["", f"## {section.name}", "", *tables(drawn, printed)]
         material = Material(study, section, drawn.rows, printed, store)
-        for title, files in draw(material, results / "figures", stem_of(protocol, section, study)):
+        for title, files in draw(material, results / "figures", stem_of(section, protocol.name, stems, study.name)):
             svg, png, csv = (f"figures/{file.name}" for file in files)
             lines += [f"![{title}]({svg})", "", f"{title}: [PNG]({png}), [numbers]({csv})", ""]
             paths += files
@@ -130,12 +129,7 @@ def run_for(study: Study, sections: Sequence[StudySection]) -> Sequence[StudySec
     Others are left out, such as a recipe with only a few of the variants, run for the protocol's own table. If no section qualifies,
     all are returned.
     """
-
-    def compared(of: StudySection) -> bool:
-        seen = not study.probes or any(has_traces(record, study.probes) for record in of.section.records)
-        return of.variant(study.reference) is not None and len(of.rows) >= min(2, len(of.labels)) and seen
-
-    return [section for section in sections if compared(section)] or sections
+    return [of for of in sections if shows(study, of.section.records)] or sections
 
 
 def intro(protocol: Protocol, study: Study, command: str) -> str:
@@ -145,13 +139,6 @@ def intro(protocol: Protocol, study: Study, command: str) -> str:
     return (
         f"Written by `{command} --report-only` from the records in `records/{protocol.name}/`. {protocol.title}.{claim} "
         f"Each variant is held against {references}, over the seeds that both have."
-    )
-
-
-def stem_of(protocol: Protocol, section: Section, study: Study) -> str:
-    """Beginning of the figures' file names."""
-    return ".".join(
-        part for part in (protocol.name, section.recipe, section.split, slug(section.differs)[:40].strip("-"), study.name) if part
     )
 
 

@@ -81,7 +81,7 @@ def write_own(protocol: Protocol, found: Found, others: Sequence[Record], studie
     page = Page(protocol.name, protocol.title)
     if not (found.records or found.faults or found.failures):
         if shown := of_length(published, protocol.sessions.count + 1):
-            return [written(results / f"{page.name}.md", nobody_lines(protocol, shown))]
+            return [written(results / f"{page.name}.md", nobody_lines(protocol, shown, Store(results).protocols()))]
         place = Store(results).root / protocol.name
         raise RecordError(f"{place}: no records yet; run `{command_of(protocol)}` first")
     grouped = make_sections(protocol, found.records, found.failures)
@@ -147,9 +147,15 @@ def intro(protocol: Protocol, page: Page, records: Sequence[Record], writer: str
         f"below {FEWEST_TO_RESAMPLE} seeds, which no bootstrap can serve, Student's; below {FEWEST_TO_TEST}, none. "
         + (ORACLE if any(record.selection == "oracle_test" for record in records) else CLEAN)
         + (VAL if any(record.selection == "val" for record in records) else "")
-        + f" Accuracy by session of origin, and by other papers' definitions: [{page.name}.matrix.md]({page.name}.matrix.md), "
-        f"seconds and memory: [{page.name}.costs.md]({page.name}.costs.md)." + (f" {protocol.notes}" if protocol.notes else "")
+        + (beside(page) if records else "")
+        + (f" {protocol.notes}" if protocol.notes else "")
     )
+
+
+def beside(page: Page) -> str:
+    """What stands on the pages beside this one."""
+    matrix, costs = (f"[{page.name}.{kind}.md]({page.name}.{kind}.md)" for kind in ("matrix", "costs"))
+    return f" Accuracy by session of origin, and by other papers' definitions: {matrix}, seconds and memory: {costs}."
 
 
 def backbone_lines(records: Sequence[Record]) -> list[str]:
@@ -198,9 +204,7 @@ def write_matrices(page: Page, sections: Sequence[Section], results: Path) -> li
         lines += ["### Session by session", ""]
         for records in section.variants.values():
             lines += [matrix_table(records), ""]
-    if not sections:
-        return []
-    return [written(results / f"{page.name}.matrix.md", lines)]
+    return written_or_gone(results / f"{page.name}.matrix.md", lines if sections else [])
 
 
 def write_costs(page: Page, sections: Sequence[Section], results: Path) -> list[Path]:
@@ -208,6 +212,13 @@ def write_costs(page: Page, sections: Sequence[Section], results: Path) -> list[
     for section in sections:
         if variants := {variant: pairs for variant, records in section.variants.items() if (pairs := with_costs(records))}:
             lines += [f"## {section.name}", "", cost_table(variants), ""]
-    if len(lines) == 4:
-        return []
-    return [written(results / f"{page.name}.costs.md", lines)]
+    nothing = [] if len(lines) > 4 else ["No file beside a record says what its run cost."]
+    return written_or_gone(results / f"{page.name}.costs.md", [*lines, *nothing] if sections else [])
+
+
+def written_or_gone(path: Path, lines: Sequence[str]) -> list[Path]:
+    """Writes a page beside another; without lines, removes what an earlier command wrote there."""
+    if lines:
+        return [written(path, lines)]
+    path.unlink(missing_ok=True)
+    return []

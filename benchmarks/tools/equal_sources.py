@@ -35,12 +35,16 @@ HEADER = """\
 # tests/methods/test_same_bytes.py is that test; rows on digits were also run again, seed 0. Written by
 # `python -m benchmarks.tools.equal_sources` (docs/CODE.md).
 """
-THERE = f"""
+THERE = """
 import json, sys
-from {present.__module__} import present
-print(json.dumps([present((method, base, tuple(parents))) for method, base, parents in json.load(sys.stdin)]))
+from benchmarks.records.stated import stated_kind_version, stated_version
+from benchmarks.records.source_hash import source_hash
+print(json.dumps([
+    [[stated_version(method), stated_kind_version(base), [*map(stated_kind_version, parents)]], source_hash(method, base, tuple(parents))]
+    for method, base, parents in json.load(sys.stdin)
+]))
 """
-"""What the earlier commit is asked, in its own words."""
+"""What the earlier commit is asked, in words that commits before `records.edited.present` have, too."""
 
 
 def used_sources(results: Path) -> list[Sources]:

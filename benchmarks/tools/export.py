@@ -13,7 +13,7 @@ from benchmarks.report.command import command_of
 from benchmarks.report.frame import label_of
 from benchmarks.report.paper import CURVES, FORMATS, PaperTable, check_format, encoded, tables_of_section, tables_of_study
 from benchmarks.report.pictures import Material, drawings
-from benchmarks.report.section import Section, slug
+from benchmarks.report.section import Section, stem_of
 from benchmarks.report.study import study_content
 from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.files import write_atomic
@@ -42,7 +42,7 @@ def export_protocol(protocol: Protocol, results: Path, kind: str) -> Iterator[Pa
     for block in blocks:
         section = block.shown
         if section.variants:
-            stem = stem_of(results, block.page, section, stems)
+            stem = results / FOLDER / stem_of(section, block.page, stems)
             if kind == CURVES:
                 yield write_curves(section.frame, labels_of(section), stem.parent / CURVES / stem.name)
                 continue
@@ -58,19 +58,10 @@ def export_study(protocol: Protocol, study: Study, results: Path, kind: str) -> 
     stems: set[str] = set()
     store, printed = Store(results), load_published_study(study.name)
     for of in study_content(protocol, study, store).sections:
-        stem = stem_of(results, f"{protocol.name}.study-{study.name}", of.section, stems)
+        stem = results / FOLDER / stem_of(of.section, f"{protocol.name}.study-{study.name}", stems)
         yield from written(stem, tables_of_study(of), kind)
         for ending, _, drawing in drawings(Material(study, of.section, of.rows, printed, store)):
             yield figures.save_pdf(drawing, stem.with_name(f"{stem.name}.{ending}.pdf"))
-
-
-def stem_of(results: Path, page: str, section: Section, taken: set[str]) -> Path:
-    """Beginning of the paths of a section's files: page, recipe, split and what else differs; a number where names would be the same."""
-    name = ".".join(filter(None, [page, section.recipe, section.split, slug(section.differs)[:40].strip("-")]))
-    while name in taken:
-        name += "+"
-    taken.add(name)
-    return results / FOLDER / name
 
 
 def written(stem: Path, tables: Iterator[PaperTable], kind: str) -> Iterator[Path]:

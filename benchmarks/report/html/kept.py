@@ -17,8 +17,8 @@ from protocols.schema import Protocol
 
 FOLDER = ".index"
 PACKAGES = ("benchmarks", "methods", "protocols")
-LEVELS = 3
-"""Of folders and files below a protocol's records: recipe and split, variant, and what lies in its folder."""
+LEVELS = 4
+"""Of folders and files below a protocol's records: recipe and split, variant, what lies in its folder, and the traces of a probe."""
 
 
 def kept(results: Path, protocol: Protocol, sources: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -66,11 +66,9 @@ def below(folder: Path, levels: int) -> Iterator[Path]:
     except OSError:
         return
     for name, is_folder in found:
-        if not is_folder and not name.endswith(".lock"):
-            yield folder / name
-        elif is_folder and levels > 1:
-            yield from below(folder / name, levels - 1)
-        elif is_folder and name.startswith("seed"):  # in a file's place
+        if is_folder and not name.startswith("seed"):
+            yield from below(folder / name, levels - 1) if levels > 1 else ()
+        elif not name.endswith(".lock"):  # a file, or a folder in its place
             yield folder / name
 
 

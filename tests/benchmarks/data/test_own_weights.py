@@ -87,7 +87,8 @@ def test_cub_with_other_weights_differs_in_nothing_else() -> None:
         del protocol["recipes"]["quick"], protocol["notes"]
     assert mine == theirs
     assert (here.printed_on, there.printed_on) == ("cub200", "cub200")
-    assert "On another network: [cub200-resnet18b.md](cub200-resnet18b.md)." in nobody_lines(there, [])
+    assert "On another network: [cub200-resnet18b.md](cub200-resnet18b.md)." in nobody_lines(there, [], ["cub200-resnet18b"])
+    assert "On another network: `cub200-resnet18b`." in nobody_lines(there, [], []), "no link to a page that nobody can write"
 
 
 def test_a_page_says_what_the_weights_have_seen(weights: Weights) -> None:

@@ -136,7 +136,11 @@ def test_controls_stay_away_where_nothing_else_stands_on_their_base(ordinary: No
 
 def test_of_groups_alone_there_is_no_page_of_the_protocol(hand: Protocol, results: Path, save: Save) -> None:
     save("teen:default", GOOD, **COSINE)
-    assert {path.name for path in write_report(hand, results)} == {f"modern.hand{end}" for end in (".md", ".matrix.md", ".costs.md")}
+    written = write_report(hand, results)
+    assert {path.name for path in written} == {f"modern.hand{end}" for end in (".md", ".matrix.md", ".costs.md")}
+    assert "None of them is on `hand.md`" in unbroken(written[0].read_text()), "no link to a page that is not there"
+    save("base_only:default", NONE, config={})
+    assert "None of them is on [hand.md](hand.md)" in unbroken(texts(write_report(hand, results))["modern.hand.md"])
 
 
 def test_without_sources_the_record_says_the_group(

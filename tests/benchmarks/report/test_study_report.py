@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import study as pages
 from benchmarks.report import write_report, write_study
+from benchmarks.report.section import stem_of
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import RecordError
 from benchmarks.system.settings import Settings
@@ -257,3 +259,11 @@ def test_a_method_of_two_presets_is_not_guessed(tiny: Protocol, results: Path) -
     assert rows(text, "nothing") == []
     beneath = text.partition("## Variants that are not clear, and are in no table")[2]
     assert "nothing: the study says base_only, and there are base_only:another, base_only:default" in beneath
+
+
+def test_sections_that_are_called_alike_keep_their_figures_apart(tiny: Protocol, results: Path) -> None:
+    """What differs is shortened in names of files: two settings of a late digit wrote over each other's pictures."""
+    [drawn] = pages.study_content(tiny, STUDY, Store(results)).sections
+    taken: set[str] = set()
+    alike = [replace(drawn.section, differs=f"recipe lr 0.1 instead of 0.2, momentum {value}") for value in (0.5, 0.6)]
+    assert [stem_of(section, "tiny", taken, "mine").count("+") for section in alike] == [0, 1] and len(taken) == 2

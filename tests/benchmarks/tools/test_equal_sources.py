@@ -15,6 +15,7 @@ from benchmarks.records.source_hash import EQUAL, equal_groups
 from benchmarks.tools.equal_sources import PACKAGES, as_text, changed, with_pairs
 
 ROOT = Path(__file__).resolve().parents[3]
+AS_SOMEBODY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
 
 
 @pytest.fixture
@@ -23,8 +24,7 @@ def copy(tmp_path: Path) -> Path:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "results").mkdir()
-    as_somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
-    for command in (["init", "--quiet"], ["add", "."], [*as_somebody, "commit", "--quiet", "-m", "before"]):
+    for command in (["init", "--quiet"], ["add", "."], [*AS_SOMEBODY, "commit", "--quiet", "-m", "before"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     return tmp_path
 
@@ -51,6 +51,12 @@ def test_an_edited_method_is_listed_and_an_edited_version_is_not(copy: Path) -> 
     (copy / "before.yaml").write_text(before)
     old, new = equal_groups(copy / "before.yaml"), equal_groups(copy / EQUAL.relative_to(ROOT))
     assert {method for method in new if new[method] != old.get(method)} == {"lwf"}
+    edited = copy / "benchmarks" / "records" / "edited.py"
+    text = edited.read_text()
+    edited.write_text(text.replace("def present(", "def not_yet_there("))
+    subprocess.run(["git", *AS_SOMEBODY, "commit", "--quiet", "--message", "older", str(edited)], cwd=copy, check=True)
+    edited.write_text(text)
+    assert asked(copy, "HEAD").stdout == "1 changed sources of 1 methods listed as equal\n", "of a commit from before `present`, too"
     assert asked(copy, "nowhere").returncode == 2
     for broken in ("", before[: len(before) // 2] + '["'):
         (copy / EQUAL.relative_to(ROOT)).write_text(broken)

@@ -254,10 +254,14 @@ def test_it_is_told_anew_only_where_something_has_changed(hand: Protocol, story:
     assert page_of(story, hand.model_copy(update={"title": "Another"})) != first and asked == ["hand"] * 2
     next(story.rglob("seed00.npz")).unlink()
     assert (first := page_of(story, hand)) and asked == ["hand"] * 3, "predictions, which give the confusion"
+    record = next(story.rglob("seed00.json"))
+    (record.parent / "gates").mkdir()
+    (record.parent / "gates" / "seed00.json").write_text("{}")
+    assert page_of(story, hand) == first and asked == ["hand"] * 4, "a trace, without which a study has no page"
     for damage in ("", "[]", '{"state": "1"}', "{" * 5000):
         (story / ".index" / "hand.json").write_text(damage)
         assert page_of(story, hand) == first, damage
-    assert asked == ["hand"] * 7
+    assert asked == ["hand"] * 8
 
 
 def test_a_source_that_changes_is_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
