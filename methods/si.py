@@ -1,4 +1,4 @@
-"""SI: synaptic intelligence (Zenke et al., ICML 2017), class-incremental as in mammoth (docs/methods.md 6.10)."""
+"""SI: synaptic intelligence (Zenke et al., ICML 2017), class-incremental, with mammoth's rates (docs/methods.md 6.10)."""
 
 from __future__ import annotations
 
