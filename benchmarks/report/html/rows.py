@@ -21,6 +21,7 @@ from benchmarks.report.frame import label_of, run_of
 from benchmarks.report.html.numbers import Number, number
 from benchmarks.report.html.pairs import standing
 from benchmarks.report.printed import notes_on
+from benchmarks.report.sections import SHARED
 from benchmarks.report.tables import contested_last, last_block, printed, session_blocks, winners
 from benchmarks.report.verdict import judge
 from protocols.printed import PublishedRow
@@ -29,7 +30,6 @@ Row = dict[str, Any]
 DRAWN = {entry.name: entry.figure for entry in METRICS if entry.figure}
 """Metrics of the curves, and their titles."""
 ENDS = ("Average", "PD")
-SHARED = {"recipe_settings", "data", "augment", "sessions", "backbone", "images", "precision", "suite"}
 
 
 def rows_of(block: Block) -> list[Row]:
@@ -138,7 +138,7 @@ def origin(block: Block, records: Sequence[Record]) -> dict[str, Any]:
 
 def shared_settings(record: Record) -> dict[str, Any]:
     """Settings that all rows of a block have in common."""
-    return record.identity.model_dump(mode="json", include=SHARED)
+    return record.identity.model_dump(mode="json", include={*SHARED, "images", "precision"})
 
 
 def confusion(records: Sequence[Record]) -> dict[str, Any] | None:

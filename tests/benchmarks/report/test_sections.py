@@ -12,12 +12,13 @@ import pytest
 from benchmarks.cli.main import main
 from benchmarks.records.costs import Costs
 from benchmarks.records.failures import FailedRun
+from benchmarks.records.identity import NO_SETTINGS, Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import write_report
 from benchmarks.report.matching import without_studied
-from benchmarks.report.sections import Sections, make_sections
-from benchmarks.report.settings import agrees
+from benchmarks.report.sections import NOT_TOLD, SHARED, Sections, make_sections
+from benchmarks.report.settings import DESCRIBED, agrees
 from protocols.schema import Protocol
 from protocols.study import Study
 
@@ -196,3 +197,17 @@ def test_a_dagger_is_explained_wherever_it_stands(make_record: Make, costs: Cost
     text = write_report(protocol_of(plain), tmp_path)[0].read_text()
     assert "LEC-Net (oracle) †" in text
     assert "† Test images chose" in text
+
+
+OF_A_VARIANT = {"method", "preset", "asked_base", "overrides"}
+OF_A_GROUP = {"protocol", "recipe", "split"}
+OF_A_SETTING = {"version", "config", "base", "base_version", "base_settings", "base_config", "base_parents"}
+
+
+def test_every_field_of_a_run_has_its_place_in_a_report() -> None:
+    """Whoever adds a field to `Identity` says here what it does to tables: a field that none of these lists has would part the rows of a
+    table under a heading that says nothing."""
+    parts = [set(SHARED), set(NOT_TOLD), OF_A_VARIANT, OF_A_GROUP, OF_A_SETTING]
+    assert sorted(name for part in parts for name in part) == sorted(Identity.model_fields)
+    assert {*DESCRIBED, "suite", "recipe_settings"} == set(SHARED), "what a heading says of them: settings.shared_differences"
+    assert set(NO_SETTINGS) == {*NOT_TOLD, "config", "base_config", "base_parents"}, "compared with their defaults, or not at all"
