@@ -41,6 +41,12 @@ def are_of(packed: bytes | None, record: Record) -> bool:
     return packed is not None and hashlib.sha256(packed).hexdigest() == record.predictions_sha256
 
 
+def own_predictions(record: Record) -> bytes | None:
+    """The packed predictions beside a record, if they are its run's."""
+    packed = kept_predictions(record)
+    return packed if are_of(packed, record) else None
+
+
 def unpacked(packed: bytes) -> tuple[Labels, list[Labels]]:
     """The true labels of all test images, and the predicted ones of every session. Raises ValueError for anything but packed
     predictions."""

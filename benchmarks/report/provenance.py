@@ -8,7 +8,7 @@ from benchmarks.metrics.accuracy import sampling_half_width
 from benchmarks.records.costs import costs_of
 from benchmarks.records.edited import edited, files_of, other_parts, present_of, sources_of
 from benchmarks.records.identity import Identity
-from benchmarks.records.predictions import are_of, kept_predictions
+from benchmarks.records.predictions import own_predictions
 from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.environments import environment_lines
@@ -78,7 +78,7 @@ def provenance(section: Section) -> list[str]:
     lines.append(f"- Images: sha256 {', '.join(sorted({record.images_sha256[:16] for record in records}))}.")
     found = {one for record in records if (costs := costs_of(record)) is not None for one in costs.equal_pictures}
     lines += [f"- Equal images: {one}." for one in sorted(found)]
-    kept = sum(are_of(kept_predictions(record), record) for record in records)
+    kept = sum(own_predictions(record) is not None for record in records)
     lines.append(
         f"- When this page was written, {kept} of these {len(records)} records had their predictions beside them, so that `--verify` can "
         f"count again; the other {len(records) - kept} carry counts alone (git keeps no predictions), held by their seal and their split."

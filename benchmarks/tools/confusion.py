@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.records.predictions import are_of, kept_predictions, origin_confusion
+from benchmarks.records.predictions import origin_confusion, own_predictions
 from benchmarks.records.store import Store
 from benchmarks.report.frame import label_of
 from benchmarks.report.section import Section
@@ -44,8 +44,7 @@ def of_variant(section: Section, variant: str) -> list[str]:
     """The table of one variant; empty if none of its runs has its predictions."""
     found, records = {}, section.variants[variant]
     for record in records:
-        packed = kept_predictions(record)
-        if packed is not None and are_of(packed, record):
+        if (packed := own_predictions(record)) is not None:
             found[record.identity.seed] = origin_confusion(packed, record.identity.sessions)
     if not found:
         return []

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.metrics.catalogue import METRICS, columns, tested
 from benchmarks.records.edited import edited
-from benchmarks.records.predictions import are_of, kept_predictions, origin_confusion
+from benchmarks.records.predictions import origin_confusion, own_predictions
 from benchmarks.records.schema import Record
 from benchmarks.report.bases import in_words
 from benchmarks.report.blocks import Block
@@ -144,11 +144,8 @@ def shared_settings(record: Record) -> dict[str, Any]:
 def confusion(records: Sequence[Record]) -> dict[str, Any] | None:
     """After the last session, percent of the images of each session's classes that were taken for one of each session's; over the runs
     whose predictions are kept. None if there are none."""
-    found = []
-    for record in records:
-        packed = kept_predictions(record)
-        if packed is not None and are_of(packed, record):
-            found.append(origin_confusion(packed, record.identity.sessions))
+    kept = [(record, packed) for record in records if (packed := own_predictions(record)) is not None]
+    found = [origin_confusion(packed, record.identity.sessions) for record, packed in kept]
     if not found:
         return None
     counts = np.sum(found, axis=0)
