@@ -182,7 +182,7 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
 
 
 def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Settings) -> tuple[list[Identity], dict[str, tuple[str, ...]]]:
-    """The runs that a command asks for, and the probes that its studies need, by variant. Raises UsageError or MethodError."""
+    """The runs that a command asks for, and the probes that its studies need. Raises UsageError or MethodError."""
     from benchmarks.planning.plan import identities, make_request
 
     probes: dict[str, tuple[str, ...]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import NamedTuple
 
-from benchmarks.planning.ledger import Ledger, upgraded
+from benchmarks.planning.ledger import Ledger, but_for_seed, upgraded
 from benchmarks.records.costs import costs_of
 from benchmarks.records.identity import Identity
 
@@ -35,12 +35,11 @@ def seconds_before(runs: Sequence[Identity], ledger: Ledger) -> Seconds:
 def longest_before(runs: Sequence[Identity], ledger: Ledger) -> tuple[str, float]:
     """The longest of what these variants have taken on any seed that is done: a base session, or the sessions of a run. Its name and its
     seconds; 0 if nothing is known."""
-    variants = {run.variant for run in runs}
+    wanted = {but_for_seed(run) for run in runs}
     found = [("nothing", 0.0)]
     if runs:
-        first = runs[0]
-        for record in ledger.store.load(first.protocol)[0]:
-            cost = costs_of(record) if record.identity.group == first.group and record.identity.variant in variants else None
+        for record in ledger.store.load(runs[0].protocol)[0]:
+            cost = costs_of(record) if but_for_seed(record.identity) in wanted else None
             if cost is not None:
                 found += [(f"the base session of {record.identity.variant}", cost.base_seconds)]
                 found += [(f"a run of {record.identity.variant}", cost.sessions_seconds)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from methods.contract.strategy import SessionStrategy
 
 Probes = Mapping[str, tuple[str, ...]]
-"""Probes that studies need (benchmarks.running.probes), by variant."""
+"""Probes that studies need (benchmarks.running.probes), by `but_for_seed`."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,26 @@ class Ledger:
         return next((record for record in self.store.find_all(run, upgraded) if self._counts(record, run)), None)
 
     def _counts(self, record: Record, run: Identity) -> bool:
-        if not has_traces(record, self.probes.get(run.variant, ())):
+        if not has_traces(record, self.probes_of(run)):
             return False
         if self.anew is None:
             return True
         costs = costs_of(record)
         return costs is not None and costs.sweep == self.anew
 
+    def probes_of(self, run: Identity) -> tuple[str, ...]:
+        return self.probes.get(but_for_seed(run), ())
+
     def is_done(self, run: Identity) -> bool:
         return self.record(run) is not None
 
     def missing(self, runs: Sequence[Identity]) -> list[Identity]:
         return [run for run in runs if not self.is_done(run)]
+
+
+def but_for_seed(run: Identity) -> str:
+    """Equal for runs of one command that differ in the seed alone. The variant is not enough: two recipes may have it."""
+    return f"{run.group}/{run.variant}"
 
 
 def upgraded(identity: Identity) -> Identity:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.metrics.catalogue import drawn
+from benchmarks.planning.ledger import but_for_seed
 from benchmarks.planning.plan import Request, Variant, identities, make_request, parted, stages
 from benchmarks.planning.validation import effective
 from benchmarks.records.identity import Identity
@@ -20,7 +21,7 @@ from protocols.study import OWN_FIGURES, Study
 
 @dataclass
 class StudyRuns:
-    """Runs, and the probes that they need, by variant."""
+    """Runs, and the probes that they need, by `but_for_seed`."""
 
     runs: list[Identity] = field(default_factory=list)
     probes: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -36,10 +37,10 @@ def study_runs(protocol: Protocol, studies: Sequence[Study], recipe: str | None,
         of_first_seed = runs_of_study[: len(study.variants)]
         refuse_duplicates(study, [str((one.method, one.preset, one.config, one.base_session)) for one in of_first_seed])
         for identity in runs_of_study:
-            wanted.setdefault(f"{identity.group}/{identity.variant}/{identity.seed}", identity)
-            probes[identity.variant] += study.probes
+            wanted.setdefault(f"{but_for_seed(identity)}/{identity.seed}", identity)
+            probes[but_for_seed(identity)] += study.probes
     runs = sorted(wanted.values(), key=lambda identity: identity.seed)  # all runs of a seed share a base model and its features
-    return StudyRuns(runs, {variant: tuple(dict.fromkeys(names)) for variant, names in probes.items()})
+    return StudyRuns(runs, {of: tuple(dict.fromkeys(names)) for of, names in probes.items()})
 
 
 def study_request(protocol: Protocol, study: Study, recipe: str | None, split: str | None, seeds: str | None) -> Request:

@@ -140,7 +140,7 @@ class Crew:
             if not free or self.task.ledger.is_done(run):
                 return
             store.save_failure(run, Failure(text, ""))
-        self.progress.event(Event("failed", run.variant, run.seed, text))
+        self.progress.event(Event.of("failed", run, text))
         self.left.pop(str(run.stem), None)
 
 

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 from benchmarks.sweeping.estimate import AtWork, Estimate, readable
 
 if TYPE_CHECKING:
+    from benchmarks.records.identity import Identity
     from benchmarks.sweeping.screen import Screen
 
 QUIET_INTERVAL = 15.0  # seconds between status lines if stderr is not a terminal
+Kind = Literal["start", "progress", "done", "failed", "elsewhere", "later", "waits", "halt"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A worker's report about a run. `seconds` is set for `done`; `elsewhere` means that another process did the run; `more` holds further
-    lines about a failure.
+    """A worker's report about a run. `key` is the run's stem: two recipes may have one variant and seed. `seconds` is set for `done`;
+    `elsewhere` means that another process did the run; `more` holds further lines about a failure.
 
     `later`: the worker has put the run off, since another process trains its base. `waits`: a worker has nothing to do but to wait for
     this run, for the reason in `text`.
@@ -28,7 +30,7 @@ class Event:
     A `halt` concerns no single run: the sweep must stop, for the reason in `text`.
     """
 
-    kind: Literal["start", "progress", "done", "failed", "elsewhere", "later", "waits", "halt"]
+    kind: Kind
     variant: str = ""
     seed: int = 0
     text: str = ""
@@ -36,9 +38,13 @@ class Event:
     key: str = ""
     more: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, kind: Kind, run: Identity, text: str = "") -> Event:
+        return cls(kind, run.variant, run.seed, text, key=str(run.stem))
 
-Run = tuple[str, int]
-"""Variant and seed."""
+    @property
+    def name(self) -> str:
+        return f"{self.variant} seed {self.seed}"
 
 
 class Listener(Protocol):
@@ -60,9 +66,9 @@ class Progress:
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stderr
         self.screen = make_screen(self.out)
-        self.running: dict[Run, str] = {}
-        self.at_work: dict[Run, AtWork] = {}
-        self.ended_runs: set[Run] = set()
+        self.running: dict[str, Event] = {}  # the last of each run at work, by the run's key
+        self.at_work: dict[str, AtWork] = {}
+        self.ended_runs: set[str] = set()
         self.left: Counter[str] = Counter()
         self.estimate = Estimate()
         self.total = 0
@@ -80,11 +86,11 @@ class Progress:
         self._line(f"{self.total} runs to do, {skipped} already done{crew}")
 
     def event(self, event: Event) -> None:
-        run = (event.variant, event.seed)
+        run = event.key
         if run in self.ended_runs:  # every worker reports a run that is done already, and some reports are late
             return
         if event.kind in ("start", "progress"):
-            self.running[run] = event.text
+            self.running[run] = event
             now = time.monotonic()
             self.at_work.setdefault(run, AtWork(event.variant, now)).told(event.text, now)
             self.tick()
@@ -94,14 +100,14 @@ class Progress:
             self.at_work.pop(run, None)
             return
         if event.kind == "waits":
-            self.running.setdefault(run, event.text)  # another worker of this sweep may be doing it, and says more
+            self.running.setdefault(run, event)  # another worker of this sweep may be doing it, and says more
             self.tick()
             return
         self.ended_runs.add(run)
         self.running.pop(run, None)
         self.at_work.pop(run, None)
         self.left[event.variant] -= 1
-        name = f"[{self.ended}/{self.total}] {event.variant} seed {event.seed}"
+        name = f"[{self.ended}/{self.total}] {event.name}"
         if event.kind == "done":
             self.estimate.took[event.variant].append(event.seconds)
             left = f" · {self.left_said()}" if self.ended < self.total else ""
@@ -122,16 +128,16 @@ class Progress:
         if self.screen is not None:
             self._draw(self.screen)
         elif time.monotonic() - self.printed >= QUIET_INTERVAL:
-            parts = [f"{variant} seed {seed}: {text or 'starting'}" for (variant, seed), text in self.running.items()]
+            parts = [f"{last.name}: {last.text or 'starting'}" for last in self.running.values()]
             self._line(f"({self.ended}/{self.total}) {' | '.join(parts)} · {self.left_said()}")
 
     def _draw(self, screen: Screen) -> None:
         """A line a run: name, how far it is, its own time left."""
         now, rows = time.monotonic(), []
-        for run, text in self.running.items():
-            at_work, (variant, seed) = self.at_work.get(run), run
-            left = None if at_work is None else at_work.left(now, self.estimate.expected(variant))
-            rows.append((f"{variant} seed {seed}", text or "starting", "" if left is None else readable(left)))
+        for run, last in self.running.items():
+            at_work = self.at_work.get(run)
+            left = None if at_work is None else at_work.left(now, self.estimate.expected(last.variant))
+            rows.append((last.name, last.text or "starting", "" if left is None else readable(left)))
         screen.draw(self.ended, self.total, self.left_said(), rows)
 
     def note(self, text: str) -> None:

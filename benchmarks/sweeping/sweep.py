@@ -78,7 +78,7 @@ def sweep(
         progress.stop()
     failed = ledger.missing(missing)
     for run in failed:
-        if (run.variant, run.seed) in progress.ended_runs and not task.store.path(run, ".failed.json").exists():
+        if str(run.stem) in progress.ended_runs and not task.store.path(run, ".failed.json").exists():
             progress.note(f"{run.variant} seed {run.seed}: another process has replaced or removed its record; run the same command again")
     done = [record for run in missing if (record := ledger.record(run)) is not None]
     elsewhere = sum((costs := costs_of(record)) is not None and costs.sweep not in (None, task.sweep) for record in done)

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,9 +74,9 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                 if not locks.enter_context(locked(store.path(identity, ".lock"), wait=False)):
                     left.append((identity, "waits for another process that does this run"))
                 elif task.ledger.is_done(identity):
-                    send(Event("elsewhere", identity.variant, identity.seed))
+                    send(Event.of("elsewhere", identity))
                 elif (failure := failed_since(store, identity, task.started)) is not None:
-                    send(Event("failed", identity.variant, identity.seed, f"in another process: {failure}"))
+                    send(Event.of("failed", identity, f"in another process: {failure}"))
                 elif (held := busy.get((identity.base_session, identity.seed))) is not None and still_busy(held):
                     left.append((identity, BUSY))
                 else:
@@ -87,7 +87,7 @@ def work(task: Task, runs: Sequence[Identity], send: Send) -> None:
                     left += [(run, BUSY) for run, _ in held_back]
         if len(left) == len(pending):
             first, why = left[0]
-            send(Event("waits", first.variant, first.seed, why))
+            send(Event.of("waits", first, why))
             time.sleep(POLL_SECONDS)
         pending = [identity for identity, _ in left]
 
@@ -134,17 +134,16 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
     The base sessions of runs in `group` may be trained with this one's, on a GPU.
     If another process is training the run's base model, returns the error that says so; the run is to be done later.
     """
-    variant, seed, store = identity.variant, identity.seed, task.store
-    probes = task.ledger.probes.get(variant, ())
-    send(Event("start", variant, seed, key=str(identity.stem)))
+    store, event = task.store, Event.of("start", identity)
+    send(event)
     try:
         refuse_later(store.path(identity, ".json"))
         record, costs, predictions, traces = runner().watch(
-            identity, probes, lambda text: send(Event("progress", variant, seed, text)), group
+            identity, task.ledger.probes_of(identity), lambda text: send(replace(event, kind="progress", text=text)), group
         )
         store.save(record, costs.model_copy(update={"sweep": task.sweep}), predictions, traces)
     except BusyError as error:
-        send(Event("later", variant, seed))
+        send(replace(event, kind="later"))
         return error
     except (Exception, SystemExit) as error:  # a method may fail in any way; the sweep goes on
         if (refused := storage_error(error)) is not None:
@@ -152,8 +151,9 @@ def one_run(runner: Callable[[], Runner], task: Task, identity: Identity, send: 
         text, place = explained(error), place_of(error)
         trace = store.save_failure(identity, Failure(text, traceback.format_exc(), place))
         more = ((place,) if place else ()) + ((f"traceback: {shown(trace)}",) if trace else ())
-        send(Event("failed", variant, seed, text, more=more))
+        send(replace(event, kind="failed", text=text, more=more))
         return None
     last = record.sessions[-1]
-    send(Event("done", variant, seed, f"{micro(last.correct, last.total):.2f} %", costs.base_seconds + costs.sessions_seconds))
+    seconds = costs.base_seconds + costs.sessions_seconds
+    send(replace(event, kind="done", text=f"{micro(last.correct, last.total):.2f} %", seconds=seconds))
     return None

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.planning.ledger import Ledger
+from benchmarks.planning.ledger import Ledger, upgraded
 from benchmarks.planning.preflight import check_before_training
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
@@ -70,7 +70,7 @@ def kept_with_failures() -> Iterator[Path]:
 def run_of_record(record: Record, runs: Sequence[Identity]) -> Identity:
     """The run that a record is of, as it is asked for now, on the record's images and in its precision."""
     identity = record.identity
-    asked = next(run for run in runs if (run.seed, run.variant) == (identity.seed, identity.variant))
+    asked = next(run for run in runs if run.same_as(upgraded(identity)))
     return asked.model_copy(update={"images": identity.images, "precision": identity.precision})
 
 

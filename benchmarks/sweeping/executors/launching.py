@@ -61,7 +61,7 @@ class Launcher:
         self.folder = task.settings.results / FOLDER
         self.sources = sources_now(task.settings.methods_dir)
         self.groups = [Group(list(runs), named(runs)) for runs in groups]
-        self.wanted = {(run.variant, run.seed) for group in self.groups for run in group.runs}
+        self.wanted = {str(run.stem) for group in self.groups for run in group.runs}
         self.plans: dict[str, Plan] = {}
         self.readers: dict[Element, Reader] = {}
         self.silent: set[Path] = set()  # runs that are settled, but of which no event has come yet
@@ -92,7 +92,7 @@ class Launcher:
                 if isinstance(said, str):
                     plan = self.plans.get(name)
                     self.progress.note(f"{named(plan.groups[number]) if plan else name}: {said}")
-                elif (said.variant, said.seed) in self.wanted:
+                elif said.key in self.wanted:
                     self.progress.event(said)
 
     def look(self) -> bool:
@@ -153,11 +153,11 @@ class Launcher:
         failed = None if done else failed_since(self.task.store, run, self.task.started)
         if not done and failed is None:
             return False
-        if (run.variant, run.seed) not in self.progress.ended_runs:
+        if str(run.stem) not in self.progress.ended_runs:
             if run.stem not in self.silent:
                 self.silent.add(run.stem)
                 return False
-            self.progress.event(Event("elsewhere" if done else "failed", run.variant, run.seed, failed or ""))
+            self.progress.event(Event.of("elsewhere" if done else "failed", run, failed or ""))
         return True
 
     def keep(self, group: Group, element: Element, state: str) -> None:
@@ -166,7 +166,7 @@ class Launcher:
             self.readers[element] = Reader(events_path(self.folder / element[0], element[1]), from_now=True)
         if state != group.state and state.startswith(QUEUED):
             self.forget(group)
-            self.progress.event(Event("waits", group.runs[0].variant, group.runs[0].seed, state))
+            self.progress.event(Event.of("waits", group.runs[0], state))
         elif state != group.state and group.state.startswith(QUEUED):
             self.forget(group)
         group.held, group.state, group.since = element, state, None
@@ -174,7 +174,7 @@ class Launcher:
     def forget(self, group: Group) -> None:
         """Shows none of the group's runs as at work."""
         for run in group.runs:
-            self.progress.event(Event("later", run.variant, run.seed))
+            self.progress.event(Event.of("later", run))
 
     def submit(self, groups: Sequence[Group]) -> None:
         """Submits these groups, as many at once as the scheduler takes, unless another launcher has just done so."""
@@ -227,7 +227,7 @@ class Launcher:
             with locked(self.task.store.path(run, ".lock"), wait=False) as free:
                 if free and not self.task.ledger.is_done(run):
                     self.task.store.save_failure(run, Failure(why, ""))
-                    self.progress.event(Event("failed", run.variant, run.seed, why))
+                    self.progress.event(Event.of("failed", run, why))
         group.runs = []
 
     def ended(self) -> Mapping[Element, str]:

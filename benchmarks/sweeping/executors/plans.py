@@ -62,7 +62,7 @@ def read_plan(folder: Path) -> Plan:
         said = content["settings"]
         folders = {name: Path(said[name]) for name in FOLDERS if said[name] is not None}
         settings = Settings(**{**said, **folders})
-        probes = {variant: tuple(names) for variant, names in content["probes"].items()}
+        probes = {runs: tuple(names) for runs, names in content["probes"].items()}
         ledger = Ledger(Store(settings.results), probes, content["anew"])
         protocol = Protocol.model_validate(content["protocol"])
         task = Task(protocol, settings, ledger, content["started"], content["sweep"])

@@ -27,14 +27,14 @@ class Teller:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.told: dict[tuple[str, int], float] = {}
+        self.told: dict[str, float] = {}
         self._write("\n")  # a killed element may have left half a line
 
     def event(self, event: Event) -> None:
-        run, now = (event.variant, event.seed), time.monotonic()
-        if event.kind in ("progress", "waits") and now - self.told.get(run, -INTERVAL) < INTERVAL:
+        now = time.monotonic()
+        if event.kind in ("progress", "waits") and now - self.told.get(event.key, -INTERVAL) < INTERVAL:
             return
-        self.told[run] = now
+        self.told[event.key] = now
         self._write(json.dumps(asdict(event)) + "\n")
 
     def tick(self) -> None:

@@ -55,7 +55,7 @@ def test_every_shipped_study_fits_every_protocol(protocol: str, name: str) -> No
     assert seeds == ({0} if name == "tsne" else set(range(10)))
 
 
-def test_studies_share_their_runs(tiny: Protocol) -> None:
+def test_studies_share_their_runs(tiny: Protocol, tmp_path: Path) -> None:
     """One run for what two studies list, watched for both; seed by seed, since a seed's runs share a base."""
     first = study_of(("a", "lecnet", {}), ("b", "lecnet", {"gamma": 0.2}), figures=("drift",))
     second = study_of(("x", "lecnet:paper", {}), figures=("gates",), seeds="1")
@@ -66,7 +66,8 @@ def test_studies_share_their_runs(tiny: Protocol) -> None:
         ("lecnet:paper", 1),
         ("lecnet:paper[gamma=0.2]", 1),
     ]
-    assert wanted.probes == {"lecnet:paper": ("drift", "epochs"), "lecnet:paper[gamma=0.2]": ("drift",)}
+    probes = Ledger(Store(tmp_path), wanted.probes).probes_of
+    assert [probes(run) for run in wanted.runs] == [("drift", "epochs"), ("drift",)] * 2
 
 
 def test_a_variant_without_changes_is_the_methods_own_run(tiny: Protocol) -> None:
@@ -105,17 +106,21 @@ def test_variants_that_are_one_are_refused_before_any_runs(tiny: Protocol) -> No
 
 
 def test_studies_of_two_recipes_in_one_command(tiny: Protocol, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each run is computed as its own recipe says, and each recipe has its table."""
+    """Each run is computed and watched as its own recipe's study says, told as a run of its own, and each recipe has its table."""
     fast = tiny.recipes["fast"]
     protocol = tiny.model_copy(update={"recipes": {"fast": fast, "mine": fast.model_copy(update={"precision": "bf16"})}})
     rows: tuple[tuple[str, str, dict[str, Any]], ...] = (("a", "proto:raw_mean", {}), ("b", "base_only:default", {}))
-    runs = study_runs(protocol, [study_of(*rows), study_of(*rows, name="other", recipe="mine")], None, None, "0").runs
-    ledger = Ledger(Store(tmp_path))
+    studies = [study_of(*rows), study_of(*rows, name="other", recipe="mine", figures=("drift",))]
+    wanted = study_runs(protocol, studies, None, None, "0")
+    runs, ledger, progress = wanted.runs, Ledger(Store(tmp_path), wanted.probes), Progress()
+    assert [ledger.probes_of(run) for run in runs] == [("drift",) if run.recipe == "mine" else () for run in runs]
     text = plan_text(runs, ledger, 1)
     assert "recipe fast, mine," in text and "  proto:raw_mean seed 0, recipe mine" in text
     settings = Settings(data_root, tmp_path, "cpu", 1)
     runs = on_images(protocol, runs, ledger, settings)
-    assert sweep(protocol, runs, settings, IN_THIS_PROCESS, Progress(), ledger).failed == 0
+    assert sweep(protocol, runs, settings, IN_THIS_PROCESS, progress, ledger).failed == 0
+    assert progress.ended == 4 and "[4/4]" in capsys.readouterr().err
+    assert {path.parent.parent.parent.name for path in tmp_path.rglob("drift/*.json")} == {"mine.paper"}
     done = [record.identity for run in runs if (record := ledger.record(run)) is not None]
     assert {(run.recipe, run.precision) for run in done} == {("fast", "fp32"), ("mine", "bf16")} and len(done) == 4
     capsys.readouterr()

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.planning.ledger import Ledger
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
-from benchmarks.sweeping.progress import Progress
+from benchmarks.sweeping.progress import Event, Kind, Progress
 from benchmarks.sweeping.worker import Task
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
@@ -43,3 +43,10 @@ def started(variants: Sequence[str] = FOUR, workers: int = 1, terminal: bool = F
     shown = Progress(out)
     shown.start(variants, 2, workers)
     return shown, out
+
+
+def told(
+    kind: Kind, variant: str, seed: int, text: str = "", seconds: float = 0.0, more: tuple[str, ...] = (), recipe: str = "quick"
+) -> Event:
+    """What a worker reports of the run of this variant, seed and recipe."""
+    return Event(kind, variant, seed, text, seconds, f"{recipe}/{variant}/{seed}", more)

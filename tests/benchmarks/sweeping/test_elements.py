@@ -21,7 +21,7 @@ from benchmarks.sweeping.processes import interrupted
 from benchmarks.sweeping.progress import Event
 from benchmarks.sweeping.worker import Task
 from benchmarks.system.files import SUITE_ROOT
-from tests.benchmarks.sweeping.conftest import VARIANTS
+from tests.benchmarks.sweeping.conftest import VARIANTS, told
 
 
 def test_groups_share_no_seed_and_lose_no_run(runs: list[Identity]) -> None:
@@ -57,7 +57,7 @@ def test_lines_of_an_element_come_once_and_whole(tmp_path: Path) -> None:
     teller = Teller(path)
     teller.began("on n1")
     assert not reader.began
-    done = Event("done", "a:b", 1, "50.00 %", 2.0, more=("x",))
+    done = told("done", "a:b", 1, "50.00 %", 2.0, more=("x",))
     teller.event(done)
     assert list(reader.read()) == [done]
     assert reader.began
@@ -74,9 +74,10 @@ def test_lines_of_an_element_come_once_and_whole(tmp_path: Path) -> None:
 def test_progress_of_a_run_is_told_now_and_then(tmp_path: Path) -> None:
     teller, reader = Teller(tmp_path / "0.events"), Reader(tmp_path / "0.events")
     for number in range(50):
-        teller.event(Event("progress", "a:b", 0, f"epoch {number}/50"))
-    teller.event(Event("done", "a:b", 0))
-    assert [event.kind for event in reader.read() if isinstance(event, Event)] == ["progress", "done"]
+        teller.event(told("progress", "a:b", 0, f"epoch {number}/50"))
+    teller.event(told("progress", "a:b", 0, "epoch 1/50", recipe="slow"))
+    teller.event(told("done", "a:b", 0))
+    assert [event.kind for event in reader.read() if isinstance(event, Event)] == ["progress", "progress", "done"]
 
 
 def test_an_element_that_is_told_to_stop_says_so(task: Task, runs: list[Identity], monkeypatch: pytest.MonkeyPatch) -> None:

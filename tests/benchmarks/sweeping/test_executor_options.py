@@ -98,6 +98,15 @@ def test_a_time_limit_below_the_longest_base_or_run_is_refused(
         executor("--executor", "slurm", "--slurm", "time=15").check_limit(runs[::2], task.ledger, progress)
 
 
+def test_a_time_limit_is_of_every_recipe(task: Task, runs: list[Identity], make_record: MakeRecord, costs: Costs) -> None:
+    slow = make_record("lecnet:paper", 7, recipe="slow")
+    task.store.save(slow, costs.model_copy(update={"base_seconds": 1300.0}), b"")
+    limited, progress = executor("--executor", "slurm", "--slurm", "time=21"), Progress(StringIO())
+    limited.check_limit(runs, task.ledger, progress)
+    with pytest.raises(UsageError, match="shorter than the base session of lecnet:paper"):
+        limited.check_limit([*runs, slow.identity], task.ledger, progress)
+
+
 def test_a_time_limit_that_makes_every_interruption_a_time_out_is_warned_of(task: Task, runs: list[Identity]) -> None:
     for limit, warned in (("10", True), ("11", False)):
         out = StringIO()

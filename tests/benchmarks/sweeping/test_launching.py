@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class Fake:
 
 @pytest.fixture
 def launch(task: Task, runs: list[Identity], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Launches all runs on a fake scheduler, and returns what the terminal shows."""
+    """Launches all runs, or those `wanted`, on a fake scheduler, and returns what the terminal shows."""
     monkeypatch.setattr(launching, "TOLD_SECONDS", 0)
     monkeypatch.setattr(launching, "LONGEST_LOOK", 0)
     monkeypatch.setattr(launching, "FULL_SECONDS", 0)
@@ -69,11 +69,11 @@ def launch(task: Task, runs: list[Identity], monkeypatch: pytest.MonkeyPatch) ->
     clock = iter(range(10**6))
     monkeypatch.setattr(launching.time, "monotonic", lambda: float(next(clock)))
 
-    def launch(fake: Fake, seeds: int = 1) -> str:
+    def launch(fake: Fake, seeds: int = 1, wanted: Sequence[Identity] = runs) -> str:
         out = StringIO()
         progress = Progress(out)
-        progress.start([run.variant for run in runs], 0, 0)
-        Launcher(fake, task, groups_of(runs, seeds), 1, progress, patience=3.0).launch()
+        progress.start([run.variant for run in wanted], 0, 0)
+        Launcher(fake, task, groups_of(wanted, seeds), 1, progress, patience=3.0).launch()
         return out.getvalue()
 
     return launch
@@ -96,7 +96,7 @@ def test_each_group_is_submitted_once_and_nothing_is_left(task: Task, launch: Ca
         teller = Teller(events_path(task.settings.results / ".cluster" / element[0], element[1]))
         for run in group:
             do(run)
-            teller.event(Event("done", run.variant, run.seed, "40.00 %", 1.0))
+            teller.event(replace(Event.of("done", run, "40.00 %"), seconds=1.0))
         return False
 
     fake = Fake(work)
@@ -104,6 +104,25 @@ def test_each_group_is_submitted_once_and_nothing_is_left(task: Task, launch: Ca
     assert fake.submitted == [["seed 0", "seed 1", "seed 2"]]
     assert said.count("40.00 % in 1.0 s") == 6
     assert plans(task) == []
+
+
+def test_runs_of_two_recipes_are_told_each(
+    task: Task, launch: Callable[..., str], make_record: MakeRecord, costs: Costs, runs: list[Identity]
+) -> None:
+    """Of one variant and seed, whether an element tells of them or nobody does."""
+    wanted = [run.model_copy(update={"recipe": recipe}) for run in runs for recipe in ("quick", "slow")]
+
+    def work(element: Element, group: Sequence[Identity]) -> bool:
+        teller = Teller(events_path(task.settings.results / ".cluster" / element[0], element[1]))
+        for run in group:
+            task.store.save(make_record(run.variant, run.seed, recipe=run.recipe), costs, b"")
+            if run.seed:
+                teller.event(Event.of("done", run, "40.00 %"))
+        return False
+
+    said = launch(Fake(work), wanted=wanted)
+    assert (said.count("40.00 %"), said.count("done by another process")) == (8, 4)
+    assert "[12/12]" in said
 
 
 def test_a_group_goes_in_parts_where_the_scheduler_takes_no_more(launch: Callable[..., str], do: Callable[[Identity], None]) -> None:

@@ -247,7 +247,7 @@ def test_a_record_that_another_process_replaced_is_named(
 
     def done_and_replaced(task: Task, runs: Sequence[Identity], send: worker.Send) -> None:
         task.store.save(record, costs.model_copy(update={"sweep": "another"}), b"")
-        send(Event("done", record.identity.variant, 0, "40.00 %", 1.0))
+        send(Event.of("done", record.identity, "40.00 %"))
 
     monkeypatch.setattr(sweeping, "work", done_and_replaced)
     ledger = Ledger(task.store, anew="this sweep")

@@ -7,32 +7,31 @@ import pytest
 from benchmarks.planning.costs import Seconds
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.sweeping.estimate import AtWork, Estimate, readable, share_of
-from benchmarks.sweeping.progress import Event
 from protocols.schema import Protocol
-from tests.benchmarks.sweeping.conftest import started
+from tests.benchmarks.sweeping.conftest import started, told
 
 
 def test_time_left_is_by_what_each_variant_took() -> None:
     """A seed's first run trains the base: one of 900 s says nothing of the nine that follow it."""
     shown, _ = started(["base_only:default", "proto:raw_mean", "lecnet:paper"] * 2)
     assert shown.time_left() == "?"
-    shown.event(Event("done", "base_only:default", 0, "", 900.0))
-    shown.event(Event("done", "proto:raw_mean", 0, "", 10.0))
+    shown.event(told("done", "base_only:default", 0, "", 900.0))
+    shown.event(told("done", "proto:raw_mean", 0, "", 10.0))
     assert shown.time_left() == readable(900 + 10 + 2 * 455)  # LEC-Net is unknown: the median of those known
-    shown.event(Event("done", "lecnet:paper", 0, "", 40.0))
+    shown.event(told("done", "lecnet:paper", 0, "", 40.0))
     assert shown.time_left() == readable(900 + 10 + 40)
-    shown.event(Event("failed", "base_only:default", 1, ""))
-    shown.event(Event("elsewhere", "proto:raw_mean", 1))
+    shown.event(told("failed", "base_only:default", 1, ""))
+    shown.event(told("elsewhere", "proto:raw_mean", 1))
     assert shown.time_left() == "40 s"
-    shown.event(Event("done", "lecnet:paper", 1, "", 60.0))
+    shown.event(told("done", "lecnet:paper", 1, "", 60.0))
     assert shown.time_left() == "0 s"
 
 
 def test_time_left_is_shared_among_the_workers_that_still_have_a_run() -> None:
     shown, _ = started(workers=3)
-    shown.event(Event("done", "lecnet:paper", 0, "", 30.0))
+    shown.event(told("done", "lecnet:paper", 0, "", 30.0))
     assert shown.time_left() == "30 s"
-    shown.event(Event("done", "lecnet:paper", 1, "", 30.0))
+    shown.event(told("done", "lecnet:paper", 1, "", 30.0))
     assert shown.time_left() == "30 s"  # two runs, and two of the three at work
 
 

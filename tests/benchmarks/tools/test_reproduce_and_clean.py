@@ -12,11 +12,13 @@ from torch import Tensor
 
 from benchmarks.cli.main import main
 from benchmarks.planning import preflight
+from benchmarks.planning.plan import identities, make_request
 from benchmarks.records.costs import Costs
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
-from benchmarks.tools.reproduce import agreement
+from benchmarks.tools.reproduce import agreement, run_of_record
 from methods.proto import Proto
+from protocols.schema import Protocol
 from tests.benchmarks.conftest import MakeRecord
 from tests.conftest import TINY
 
@@ -36,6 +38,16 @@ def test_the_same_code_gives_the_same_bytes(asked: list[str], tmp_path: Path, ca
     assert main([*asked, "--reproduce", "3"]) == 0
     assert capsys.readouterr().out.startswith("proto:raw_mean seed 0 (fast.paper): equal bytes\n")
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()} == before
+
+
+def test_a_record_is_reproduced_under_its_own_recipe(tiny: Protocol, make_record: MakeRecord) -> None:
+    """Another recipe of the command, with the same variant and seed, gave other counts."""
+    protocol = tiny.model_copy(update={"recipes": {**tiny.recipes, "mine": tiny.recipes["fast"].model_copy(update={"epochs": 1})}})
+    runs = [run for recipe in protocol.recipes for run in identities(make_request(protocol, recipe, None, "0-1", "proto", []))]
+    for run in runs:
+        computed = run.model_copy(update={"images": "c" * 64, "precision": "fp32"})
+        record = make_record().model_copy(update={"identity": computed})
+        assert run_of_record(record, runs) == computed
 
 
 def test_an_archive_that_cannot_be_written_is_reproduced(asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
