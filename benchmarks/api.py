@@ -55,7 +55,9 @@ def run(
     settle()
     from benchmarks.cli.main import asked_for, on_images
     from benchmarks.planning.ledger import Ledger
+    from benchmarks.planning.preflight import with_precision
     from benchmarks.planning.published import check_published
+    from benchmarks.records.failures import read_failure
     from benchmarks.records.store import Store
     from benchmarks.sweeping.progress import Progress
     from benchmarks.sweeping.sweep import IN_THIS_PROCESS, sweep
@@ -86,8 +88,9 @@ def run(
     runs = on_images(asked, runs, ledger, settings)
     outcome = sweep(asked, runs, settings, IN_THIS_PROCESS, Progress(), ledger)
     if outcome.failed:
-        failures = ledger.store.load(asked.name)[2]
-        raise RunError(f"{outcome.failed} of {len(runs)} runs failed: {failures[0] if failures else 'see the lines above'}")
+        notes = (ledger.store.path(failed, ".failed.json") for failed in with_precision(ledger.missing(runs), settings))
+        first = next((str(read_failure(note)) for note in notes if note.exists()), "see the lines above")
+        raise RunError(f"{outcome.failed} of {len(runs)} runs failed: {first}")
     return [record for wanted in runs if (record := ledger.record(wanted)) is not None]
 
 

@@ -82,3 +82,18 @@ def test_the_first_failure_is_named_and_what_is_done_stays(own: Path, data_root:
     with pytest.raises(RunError, match=r"1 of 2 runs failed: .*no luck"):
         run(str(TINY), "base_only,fails", seeds=0, results=tmp_path / "results", data_root=data_root, methods_dir=own)
     assert [record.identity.method for record in records(str(TINY), tmp_path / "results")] == ["base_only"]
+
+
+def test_the_failure_that_is_named_is_of_this_call(own: Path, data_root: Path, tmp_path: Path) -> None:
+    """An earlier call's was, of another method; and with `force` none was, where a record of the run is there."""
+    places: dict[str, Any] = {"results": tmp_path / "results", "data_root": data_root, "methods_dir": own}
+    with pytest.raises(RunError, match=r": fails:default seed 0 .*no luck"):
+        run(str(TINY), "fails", seeds=0, **places)
+    later = FAILS.replace("class Fails", "class Later").replace('title = "Fails"', 'title = "Later"')
+    (own / "later.py").write_text(later.replace('raise RuntimeError("no luck")', "pass"), encoding="utf-8")
+    run(str(TINY), "later", seeds=0, **places)
+    (own / "later.py").write_text(later.replace("no luck", "not today"), encoding="utf-8")
+    with pytest.raises(RunError, match=r"1 of 1 runs failed: later:default seed 0 .*not today"):
+        run(str(TINY), "later", seeds=0, force=True, **places)
+    with pytest.raises(RunError, match=r"1 of 2 runs failed: later:default seed 1 .*not today"):
+        run(str(TINY), "later", seeds="0-1", **places)
