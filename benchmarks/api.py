@@ -91,7 +91,7 @@ def run(
         notes = (ledger.store.path(failed, ".failed.json") for failed in with_precision(ledger.missing(runs), settings))
         first = next((str(read_failure(note)) for note in notes if note.exists()), "see the lines above")
         raise RunError(f"{outcome.failed} of {len(runs)} runs failed: {first}")
-    return [record for wanted in runs if (record := ledger.record(wanted)) is not None]
+    return ledger.records(runs)
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:

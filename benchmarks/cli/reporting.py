@@ -102,7 +102,7 @@ def show_table(runs: Sequence[Identity], ledger: Ledger) -> None:
 
     for recipe in dict.fromkeys(run.recipe for run in runs):
         of_recipe = [run for run in runs if run.recipe == recipe]
-        if records := [record for run in of_recipe if (record := ledger.record(run)) is not None]:
+        if records := ledger.records(of_recipe):
             first, seeds = of_recipe[0], {run.seed for run in of_recipe}
             print(f"{first.protocol}, recipe {recipe}, split {first.split}: accuracy in percent, means over seeds\n")
             print(fitted(brief(records), len(seeds), shutil.get_terminal_size((OF_A_PIPE, 24)).columns) + "\n")

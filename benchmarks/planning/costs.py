@@ -25,11 +25,14 @@ class Seconds(NamedTuple):
 
 def seconds_before(runs: Sequence[Identity], ledger: Ledger) -> Seconds:
     """Means over those of the runs that are done."""
-    done = [(run, record) for run in runs if (record := ledger.store.find(run, upgraded)) is not None]
-    costs = [(run.variant, cost) for run, record in done if (cost := costs_of(record)) is not None]
-    of_variants = {name: mean(c.sessions_seconds for variant, c in costs if variant == name) for name, _ in costs}
-    trained = [c.base_seconds for _, c in costs if c.base_seconds]
-    return Seconds(of_variants, mean(trained) if trained else 0.0)
+    sessions: dict[str, list[float]] = {}
+    trained: list[float] = []
+    for run in runs:
+        record = ledger.store.find(run, upgraded)  # also one that is to be done again, which the ledger would not count
+        if record is not None and (cost := costs_of(record)) is not None:
+            sessions.setdefault(run.variant, []).append(cost.sessions_seconds)
+            trained += [cost.base_seconds] if cost.base_seconds else []
+    return Seconds({variant: mean(seconds) for variant, seconds in sessions.items()}, mean(trained) if trained else 0.0)
 
 
 def longest_before(runs: Sequence[Identity], ledger: Ledger) -> tuple[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,10 @@ class Ledger:
     def record(self, run: Identity) -> Record | None:
         """The record of a finished run; None if the run is still to do."""
         return next((record for record in self.store.find_all(run, upgraded) if self._counts(record, run)), None)
+
+    def records(self, runs: Iterable[Identity]) -> list[Record]:
+        """The records of those runs that are done, in the order of the runs."""
+        return [record for run in runs if (record := self.record(run)) is not None]
 
     def _counts(self, record: Record, run: Identity) -> bool:
         if not has_traces(record, self.probes_of(run)):

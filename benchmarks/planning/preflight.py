@@ -119,9 +119,8 @@ def done_in_another_precision(runs: Sequence[Identity], ledger: Ledger, settings
 
 def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
     """A warning for each variant with records that other sources computed under the same version."""
-    done = [record for run in runs if (record := ledger.record(run)) is not None]
     of: dict[tuple[str, Sources], list[str]] = {}
-    for record in edited(done):
+    for record in edited(ledger.records(runs)):
         of.setdefault((record.identity.variant, sources_of(record.identity)), []).append(str(record.identity.seed))
     return [
         f"{variant}: its sources ({files_of(sources)}) have changed since seed {', '.join(seeds)} was run; raise the `version` of what "

@@ -80,6 +80,6 @@ def sweep(
     for run in failed:
         if str(run.stem) in progress.ended_runs and not task.store.path(run, ".failed.json").exists():
             progress.note(f"{run.variant} seed {run.seed}: another process has replaced or removed its record; run the same command again")
-    done = [record for run in missing if (record := ledger.record(run)) is not None]
-    elsewhere = sum((costs := costs_of(record)) is not None and costs.sweep not in (None, task.sweep) for record in done)
+    done = map(costs_of, ledger.records(missing))
+    elsewhere = sum(costs is not None and costs.sweep not in (None, task.sweep) for costs in done)
     return Outcome(len(runs) - len(missing), len(missing) - len(failed) - elsewhere, len(failed), elsewhere)

@@ -38,7 +38,7 @@ def reproduce(
     Returns lines that say what agrees, and how many runs failed or ended outside the range of their row's seeds. The notes of
     failed runs stay. Raises RecordError if none of the runs is done here.
     """
-    done = [record for run in runs if (record := ledger.record(run)) is not None]
+    done = ledger.records(runs)
     if not done:
         raise RecordError(f"{ledger.store.root}: none of these {len(runs)} runs is done, so there is nothing to reproduce")
     drawn = random.SystemRandom().sample(done, min(count, len(done)))

@@ -53,11 +53,10 @@ def from_records(name: str, recipe: str, results: Path) -> str:
     method."""
     ledger = Ledger(Store(results))
     runs = identities(make_request(load_protocol(name), recipe, None, None, None, []))
-    done = [(run, record) for run in runs if (record := ledger.record(run)) is not None]
-    costs = [(run, cost) for run, record in done if (cost := costs_of(record)) is not None]
     by_seed: dict[int, list[Costs]] = {}
-    for run, cost in costs:
-        by_seed.setdefault(run.seed, []).append(cost)
+    for record in ledger.records(runs):
+        if (cost := costs_of(record)) is not None:
+            by_seed.setdefault(record.identity.seed, []).append(cost)
     rows = []
     for seed, of_seed in sorted(by_seed.items()):
         base = max(cost.base_seconds for cost in of_seed)

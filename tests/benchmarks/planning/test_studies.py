@@ -121,7 +121,7 @@ def test_studies_of_two_recipes_in_one_command(tiny: Protocol, data_root: Path, 
     assert sweep(protocol, runs, settings, IN_THIS_PROCESS, progress, ledger).failed == 0
     assert progress.ended == 4 and "[4/4]" in capsys.readouterr().err
     assert {path.parent.parent.parent.name for path in tmp_path.rglob("drift/*.json")} == {"mine.paper"}
-    done = [record.identity for run in runs if (record := ledger.record(run)) is not None]
+    done = [record.identity for record in ledger.records(runs)]
     assert {(run.recipe, run.precision) for run in done} == {("fast", "fp32"), ("mine", "bf16")} and len(done) == 4
     capsys.readouterr()
     show_table(runs, ledger)

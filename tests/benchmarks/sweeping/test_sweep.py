@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.planning.costs import seconds_before
 from benchmarks.planning.ledger import Ledger
 from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.failures import Failure
@@ -287,6 +288,25 @@ def test_images_that_changed_make_a_run_missing(make_record: MakeRecord, costs: 
     open_run, elsewhere = (run.model_copy(update={"images": images}) for images in (None, "another"))
     assert ledger.missing([run, open_run, elsewhere]) == [elsewhere]
     assert (ledger.is_done(run), ledger.is_done(elsewhere)) == (True, False)
+
+
+def test_records_are_of_what_is_done_in_the_order_asked(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
+    ledger = Ledger(Store(tmp_path))
+    runs = [make_record(seed=seed).identity for seed in (2, 0, 1)]
+    for run in runs[::2]:
+        ledger.store.save(make_record(seed=run.seed), costs, b"")
+    assert [record.identity.seed for record in ledger.records(runs)] == [2, 1]
+
+
+def test_means_of_earlier_runs_are_by_variant(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
+    """Of a base session: over those runs that trained one. With --force, what is done again tells, too."""
+    done = [("lecnet:paper", 0, 10.0, 0.0), ("lecnet:paper", 1, 30.0, 5.0), ("proto:raw_mean", 0, 4.0, 7.0)]
+    store = Store(tmp_path)
+    for variant, seed, seconds, base in done:
+        took = {"session_seconds": (seconds,), "evaluation_seconds": (0.0,), "base_seconds": base}
+        store.save(make_record(variant, seed), costs.model_copy(update=took), b"")
+    runs = [make_record(variant, seed).identity for variant, seed, *_ in [*done, ("proto:raw_mean", 1)]]
+    assert seconds_before(runs, Ledger(store, anew="this sweep")) == ({"lecnet:paper": 20.0, "proto:raw_mean": 4.0}, 6.0)
 
 
 def test_run_again_means_by_this_sweep(make_record: MakeRecord, costs: Costs, tmp_path: Path) -> None:
