@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.data.images import load_images
 from benchmarks.data.pseudo import pseudo_images
 from benchmarks.system.errors import USER_ERRORS, UsageError, storage_error
+from benchmarks.system.files import locked
 from benchmarks.system.settings import Settings, add_options
 from benchmarks.system.surroundings import settle
 from protocols.pseudo import pseudo_protocol
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from benchmarks.planning.plan import Request
     from benchmarks.records.identity import Identity
     from benchmarks.records.schema import Record
+    from benchmarks.running.runner import Runner
     from protocols.schema import Protocol
 
 MOST_POINTS = 1000
@@ -97,11 +99,11 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, f
 def run_points(
     asked: Request, pseudo: Protocol, runs: dict[int, list[Identity]], ledger: Ledger, settings: Settings
 ) -> dict[str, list[Record]]:
-    """Runs what is not done yet, and returns the records by variant, each with one record a seed that could be run."""
+    """Runs what is not done yet, last what other processes are doing now. Returns the records by variant, each with one record a seed that
+    could be run."""
     from benchmarks.planning.preflight import edited_lines
     from benchmarks.running.entering import refuse_impossible
     from benchmarks.running.runner import Runner
-    from benchmarks.sweeping.explaining import explained
 
     images = load_images(asked.protocol.data, settings.data_root)
     tried = [run for of_seed in runs.values() for run in of_seed]
@@ -112,23 +114,35 @@ def run_points(
     found: dict[str, list[Record]] = {}
     for seed, of_seed in runs.items():
         runner = Runner(pseudo, settings, pseudo_images(asked.protocol, images, asked.split, seed))
-        done: dict[str, Record] = {}  # by variant: a grid may name a point twice, such as lr=0.1,0.10
-        for identity in map(runner.complete, of_seed):
-            if not ledger.is_done(identity):
-                try:
-                    record, costs, predictions = runner.run(identity)
-                    ledger.store.save(record, costs.model_copy(update={"sweep": ledger.anew}), predictions)
-                except (Exception, SystemExit) as error:  # e.g. a learning rate that is too high; the other points still count
-                    if (refusal := storage_error(error)) is not None:
-                        raise refusal from None
-                    print(f"{identity.variant} seed {seed}: {explained(error)}", file=sys.stderr)
-                    continue
-                print(f"{identity.variant} seed {seed} done", file=sys.stderr, flush=True)
-            if (ran := ledger.record(identity)) is not None:
-                done[identity.variant] = ran
-        for variant, record in done.items():
-            found.setdefault(variant, []).append(record)
+        points = {run.variant: runner.complete(run) for run in of_seed}  # a grid may name a point twice, such as lr=0.1,0.10
+        busy = [run for run in points.values() if not run_point(runner, run, ledger, wait=False)]
+        for run in busy:
+            if not run_point(runner, run, ledger, wait=False):
+                print(f"{run.variant} seed {seed}: waits for another process that does this run", file=sys.stderr, flush=True)
+                run_point(runner, run, ledger, wait=True)
+        for variant, run in points.items():
+            if (record := ledger.record(run)) is not None:
+                found.setdefault(variant, []).append(record)
     return found
+
+
+def run_point(runner: Runner, run: Identity, ledger: Ledger, wait: bool) -> bool:
+    """Does one run unless it is done, and says on stderr how it went. Returns False, and does nothing, if another process is doing it and
+    `wait` is False."""
+    from benchmarks.sweeping.explaining import explained
+
+    with locked(ledger.store.path(run, ".lock"), wait) as mine:
+        if mine and not ledger.is_done(run):
+            try:
+                record, costs, predictions = runner.run(run)
+                ledger.store.save(record, costs.model_copy(update={"sweep": ledger.anew}), predictions)
+            except (Exception, SystemExit) as error:  # e.g. a learning rate that is too high; the other points still count
+                if (refusal := storage_error(error)) is not None:
+                    raise refusal from None
+                print(f"{run.variant} seed {run.seed}: {explained(error)}", file=sys.stderr)
+            else:
+                print(f"{run.variant} seed {run.seed} done", file=sys.stderr, flush=True)
+    return mine
 
 
 def ranked(request: Request, found: dict[str, list[Record]]) -> str:

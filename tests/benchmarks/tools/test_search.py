@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,13 @@ from benchmarks.data.images import load_images
 from benchmarks.data.pseudo import pseudo_images
 from benchmarks.data.splits import make_split
 from benchmarks.planning.plan import make_request
+from benchmarks.records import store as store_module
+from benchmarks.records.costs import costs_of
 from benchmarks.records.identity import Identity
+from benchmarks.records.store import Store
 from benchmarks.running.runner import Runner
 from benchmarks.system.errors import DataError, UsageError
+from benchmarks.system.files import locked
 from benchmarks.system.settings import Settings
 from benchmarks.tools.search import main, parse_grid, search
 from protocols import load_protocol
@@ -194,6 +200,51 @@ def test_points_of_edited_sources_are_told_and_run_again_when_asked(
     monkeypatch.setattr(Runner, "run", leaves)
     with pytest.raises(UsageError, match="no point of the grid could be run"):
         search(asked, [{}], settings, force=True)
+
+
+def test_two_searches_share_the_points(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another process is doing comes last, and is not done twice. This test is that process, until the first run here."""
+    asked = make_request(load_protocol("digits"), None, None, "0", "proto", [])
+    settings, grid = Settings(data_root, tmp_path / "ours", "cpu", 1), parse_grid(["mean=raw,unit"])
+    both = search(asked, grid, replace(settings, results=tmp_path / "theirs"))
+    [theirs] = [one for one in Store(tmp_path / "theirs" / "search").load("digits-paper-pseudo")[0] if one.identity.config["mean"] == "raw"]
+    costs, store, run, tried = costs_of(theirs), Store(tmp_path / "ours" / "search"), Runner.run, list[str]()
+    assert costs is not None
+
+    def meanwhile(self: Runner, identity: Identity, *rest: Any) -> Any:
+        tried.append(identity.config["mean"])
+        store.save(theirs, costs, theirs.path.with_suffix(".npz").read_bytes())
+        other.close()
+        return run(self, identity, *rest)
+
+    monkeypatch.setattr(Runner, "run", meanwhile)
+    capsys.readouterr()
+    with ExitStack() as other:
+        other.enter_context(locked(store.path(theirs.identity, ".lock"), wait=False))
+        assert search(asked, grid, settings) == both
+    assert tried == ["unit"]
+    assert capsys.readouterr().err == 'proto:raw_mean[mean="unit"] seed 0 done\n'
+
+
+def test_another_command_leaves_a_search_what_it_is_storing(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that began while a record of other predictions was replaced took what was staged for a killed process's, and removed it."""
+    asked = make_request(load_protocol("digits"), None, None, "0", "proto", [])
+    settings, stage, store = Settings(data_root, tmp_path, "cpu", 1), store_module.stage, Store(tmp_path / "search")
+    first = search(asked, [{}], settings)
+    [record] = store.load("digits-paper-pseudo")[0]
+    costs, predictions = costs_of(record), record.path.with_suffix(".npz").read_bytes()
+    assert costs is not None
+    store.save(record.model_copy(update={"predictions_sha256": "0" * 64}), costs, b"others")
+
+    def staged_and_looked_at(belongings: Mapping[Path, bytes]) -> None:
+        stage(belongings)
+        store.finish_replacing("digits-paper-pseudo")
+
+    monkeypatch.setattr(store_module, "stage", staged_and_looked_at)
+    assert search(asked, [{}], settings, force=True) == first
+    assert record.path.with_suffix(".npz").read_bytes() == predictions
 
 
 def test_a_wrong_recipe_is_one_line(data_root: Path) -> None:
