@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cli.options import DEFAULT, PROGRAM, parser
 from benchmarks.system.settings import MOST_THREADS, Settings
-from benchmarks.system.surroundings import cores
+from benchmarks.system.surroundings import cores, settle
 
 if TYPE_CHECKING:
     from benchmarks.planning.ledger import Ledger
@@ -32,6 +32,7 @@ def command() -> int:
 def main(arguments: list[str], program: str = PROGRAM) -> int:
     """Executes a command line. Returns the exit status: 0 success; 1 a run failed, a check found faults, or the user interrupted;
     2 bad usage, missing data, or a disk error. Messages begin with the name of the program."""
+    settle()
     if arguments[:1] == ["clean"]:
         task = partial(clean_up, arguments[1:], program)
     else:
@@ -67,10 +68,8 @@ def clean_up(arguments: list[str], program: str) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     from benchmarks.system.errors import UsageError
-    from benchmarks.system.surroundings import settle
     from protocols.own_folder import take_own_folder
 
-    settle()
     refuse_without_effect(options)
     take_own_folder(options.methods_dir)
     if options.list:

@@ -50,6 +50,18 @@ def test_without_a_user_name_a_home_or_a_screen_and_with_an_ascii_terminal(data_
     assert not (home / ".avalanche").exists(), "no folder that was not asked for"
 
 
+def test_clean_names_any_folder_on_an_ascii_terminal(tmp_path: Path) -> None:
+    """It has a parser of its own, and does not go the way of the other commands."""
+    note = tmp_path / "résultats" / "records" / "tiny" / "quick.paper" / "proto-01234567" / "seed00.failed.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    surroundings = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "run_all.py", "clean", "--failures", "--dry-run", "--results", str(tmp_path / "résultats")]
+    done = subprocess.run(command, cwd=SUITE_ROOT, env=surroundings, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "r\\xe9sultats" in done.stdout
+
+
 TOOLS = [path for path in (SUITE_ROOT / "benchmarks" / "tools").rglob("*.py") if '__name__ == "__main__"' in path.read_text()]
 
 
