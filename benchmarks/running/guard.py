@@ -83,7 +83,7 @@ def _look(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "gc.get_objects":
         raise LeakError("a method looked through all objects of the process; it gets what it may touch from its context")
-    if event == "open" and isinstance(arguments[0], str | bytes):
+    if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):  # io.FileIO names the Path itself; a number is no path
         path = os.path.realpath(os.fsdecode(arguments[0]))
         if path.startswith(_blocked) and (KEPT_COMPILED not in path or _called_by_a_method()):
             raise LeakError(f"a method opened {path}; images come from context.images, and results are not for methods")

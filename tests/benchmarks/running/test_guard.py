@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from benchmarks.running.guard import blocked, folders_to_block
@@ -42,8 +44,14 @@ def test_what_is_blocked(name: str, tmp_path: Path, places: tuple[str, ...], mon
         for way in ways:
             with pytest.raises(LeakError, match=r"images come from context\.images"), open(way, "rb"):  # noqa: PTH123
                 pass
-        with pytest.raises(LeakError):
-            os.open(path, os.O_RDONLY)
+        for raw in (
+            lambda: os.open(path, os.O_RDONLY),
+            lambda: io.FileIO(path),
+            lambda: io.FileIO(os.fsencode(path)),
+            lambda: io.open_code(str(path)),  # noqa: SIM115
+        ):
+            with pytest.raises(LeakError):
+                raw()
         with pytest.raises(LeakError), open(tmp_path / "results" / "records" / "new.json", "w"):  # noqa: PTH123
             pass
     for way in ways:
@@ -57,8 +65,8 @@ def test_what_is_not(tmp_path: Path, places: tuple[str, ...]) -> None:
         (tmp_path / "results" / "notes.md").read_bytes()
         (tmp_path / "data2" / "own").write_bytes(b"a neighbour of the same beginning")
         Path(__file__).read_bytes()
-        with open(os.dup(0), "rb"):  # noqa: PTH123  a number is no path
-            pass
+        for number in (os.dup(0), np.int64(os.dup(0))):
+            io.FileIO(number).close()  # type: ignore[arg-type]  # a number is no path
 
 
 def of_a_method(code: str) -> Callable[..., Any]:
