@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 from itertools import count
@@ -13,8 +15,9 @@ import pytest
 from benchmarks.records.costs import Costs, costs_of
 from benchmarks.records.predictions import are_of, kept_predictions
 from benchmarks.records.schema import Record
+from benchmarks.records.staging import staged
 from benchmarks.records.store import Store
-from benchmarks.system.files import locked
+from benchmarks.system.files import locked, owned, scratch_of
 from tests.benchmarks.conftest import MakeRecord
 
 PROBE = "drift"
@@ -93,6 +96,33 @@ def test_what_a_record_waited_for_that_is_gone_is_removed(
     half.write_bytes(b"half")
     store.finish_replacing("hand")
     assert not list(store.root.rglob(".*staged*"))
+
+
+@pytest.mark.parametrize("steps", [3, 4], ids=["before the record", "after the record"])
+def test_leftovers_of_writers_without_locks_are_removed_where_there_are_locks(
+    steps: int, store: Store, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node, or another mount, of the same folder had none: temporary files had names of their own."""
+    record = make_record("ft_cnn:topic", 2)
+    older, predictions, traces = run(record, 1)
+    store.save(older, costs.model_copy(update={"commit": "1"}), predictions, traces)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", no_locks)
+        assert replaced_but_killed(store, record, costs, steps, patched)
+        for path in (store.path(record.identity, ".npz"), store.trace_path(record.identity, PROBE)):
+            target, own = owned(scratch_of(staged(path)))
+            target.close()
+            assert own != scratch_of(staged(path))
+        left = sorted(store.root.rglob(".*staged*"))
+        store.finish_replacing("hand")
+        assert sorted(store.root.rglob(".*staged*")) == left, "they may be in use"
+    store.finish_replacing("hand")
+    assert parts(store, record) == ({"1"} if steps < 4 else {"2"})
+    assert not list(store.root.rglob(".*staged*"))
+
+
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "no locks")
 
 
 def test_nothing_is_touched_where_nothing_waits(store: Store, make_record: MakeRecord, costs: Costs) -> None:
