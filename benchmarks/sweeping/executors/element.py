@@ -7,12 +7,13 @@ import platform
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.sweeping.executors.plans import read_plan, sources_now
 from benchmarks.sweeping.executors.telling import CHANGED, Teller, events_path
 from benchmarks.sweeping.processes import in_processes, interrupted
-from benchmarks.system.errors import StorageError
+from benchmarks.system.errors import USER_ERRORS, StorageError
 from benchmarks.system.files import has_locks
 from benchmarks.system.surroundings import cores, settle
 from protocols.own_folder import take_own_folder
@@ -28,25 +29,33 @@ def main(folder: Path, number: int) -> int:
     signal.signal(signal.SIGTERM, interrupted)
     threading.Thread(target=stop_without_supervisor, daemon=True).start()
     settle()
-    plan = read_plan(folder)
-    task, settings = plan.task, plan.task.settings
-    teller = Teller(events_path(folder, number))
-    teller.began(surroundings())
-    if sources_now(settings.methods_dir) != plan.sources:
-        teller.note(CHANGED)
-        return REFUSED
-    take_own_folder(settings.methods_dir)
-    workers = plan.workers if has_locks(settings.results) else 1
+    events = events_path(folder, number)
     try:
+        teller = Teller(events)
+        teller.began(surroundings())
+        plan = read_plan(folder)
+        task, settings = plan.task, plan.task.settings
+        if sources_now(settings.methods_dir) != plan.sources:
+            return ended(events, CHANGED, REFUSED)
+        take_own_folder(settings.methods_dir)
+        workers = plan.workers if has_locks(settings.results) else 1
         if missing := task.ledger.missing(plan.groups[number]):
             in_processes(task, missing, min(workers, len(missing)), teller)
-    except StorageError as error:
-        teller.note(str(error))
-        return REFUSED
+    except OSError as error:
+        return ended(events, str(StorageError.of(Path(error.filename), error, "used") if error.filename else error), REFUSED)
+    except USER_ERRORS as error:
+        return ended(events, str(error), REFUSED)
     except KeyboardInterrupt:
-        teller.note("interrupted; what it was doing is done again")
-        return INTERRUPTED
+        return ended(events, "interrupted; what it was doing is done again", INTERRUPTED)
     return DONE
+
+
+def ended(events: Path, why: str, status: int) -> int:
+    """Tells the launcher why the element ends now, and the scheduler's log, as the disk may be what refuses. Returns the status."""
+    print(why, file=sys.stderr)
+    with suppress(StorageError):
+        Teller(events).note(why)
+    return status
 
 
 def stop_without_supervisor() -> None:

@@ -21,7 +21,7 @@ from benchmarks.sweeping.executors.scheduler import QUEUED, Element, FullError, 
 from benchmarks.sweeping.executors.telling import CHANGED, Reader, events_path
 from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import Task, failed_since
-from benchmarks.system.errors import UsageError
+from benchmarks.system.errors import RecordError, UsageError
 from benchmarks.system.files import locked
 
 RETRIES = 3
@@ -121,7 +121,7 @@ class Launcher:
         if name not in self.plans:
             try:
                 self.plans[name] = read_plan(self.folder / name)
-            except (OSError, ValueError):
+            except (OSError, RecordError):
                 return None
         return self.plans[name]
 

@@ -14,6 +14,7 @@ from benchmarks.planning.ledger import Ledger
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.sweeping.worker import Task
+from benchmarks.system.errors import RecordError
 from benchmarks.system.files import SUITE_ROOT, read_bytes, write_atomic
 from benchmarks.system.settings import Settings
 from protocols.schema import Protocol
@@ -56,7 +57,7 @@ class Plan:
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan in this folder. Raises OSError, or ValueError for a file that is no plan."""
+    """The plan in this folder. Raises OSError, or RecordError for a file that is no plan."""
     try:
         content: dict[str, Any] = json.loads(read_bytes(folder / "plan.json"))
         said = content["settings"]
@@ -68,8 +69,9 @@ def read_plan(folder: Path) -> Plan:
         task = Task(protocol, settings, ledger, content["started"], content["sweep"])
         groups = tuple(tuple(Identity.model_validate(run) for run in group) for group in content["groups"])
         return Plan(task, groups, content["workers"], content["sources"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder}: no plan of this release ({error})") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        why = str(error).partition("\n")[0]  # pydantic says more
+        raise RecordError(f"{folder}: no plan of this release ({why})") from None
 
 
 def sources_now(own: Path | None) -> str:

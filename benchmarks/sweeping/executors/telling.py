@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.sweeping.progress import Event
+from benchmarks.system.errors import StorageError
 
 INTERVAL = 2.0  # seconds between two lines about the progress of one run
 CHANGED = "the suite's files have changed since this element was submitted"
@@ -23,7 +24,7 @@ def events_path(folder: Path, number: int) -> Path:
 
 
 class Teller:
-    """An element's end."""
+    """An element's end. Raises StorageError where the file cannot be written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,8 +49,11 @@ class Teller:
         self._write(json.dumps({"began": text}) + "\n")
 
     def _write(self, line: str) -> None:
-        with self.path.open("a") as target:
-            target.write(line)
+        try:
+            with self.path.open("a") as target:
+                target.write(line)
+        except OSError as error:
+            raise StorageError.of(self.path, error) from None
 
 
 class Reader:

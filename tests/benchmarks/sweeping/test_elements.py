@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from benchmarks.sweeping.executors.telling import CHANGED, Reader, Teller, event
 from benchmarks.sweeping.processes import interrupted
 from benchmarks.sweeping.progress import Event
 from benchmarks.sweeping.worker import Task
+from benchmarks.system.errors import RecordError
 from benchmarks.system.files import SUITE_ROOT
 from tests.benchmarks.sweeping.conftest import VARIANTS, told
 
@@ -44,9 +46,10 @@ def test_a_plan_is_read_as_it_was_written(task: Task, runs: list[Identity]) -> N
     assert again.task.protocol == task.protocol
     assert (again.task.started, again.task.sweep) == (5.5, "this sweep")
     assert (again.task.ledger.probes, again.task.ledger.anew) == (task.ledger.probes, "anew")
-    (folder / "plan.json").write_text("{}")
-    with pytest.raises(ValueError, match="no plan of this release"):
-        read_plan(folder)
+    for other in ("{}", "half a pl", json.dumps({**json.loads((folder / "plan.json").read_text()), "protocol": {}})):
+        (folder / "plan.json").write_text(other)
+        with pytest.raises(RecordError, match=r"^.*: no plan of this release \([^\n]+\)$"):
+            read_plan(folder)
 
 
 def test_lines_of_an_element_come_once_and_whole(tmp_path: Path) -> None:
@@ -104,6 +107,72 @@ def test_an_element_refuses_other_sources_than_it_was_planned_with(task: Task, r
     assert reader.began
     (began,) = [json.loads(line)["began"] for line in reader.path.read_text().splitlines() if "began" in line]
     assert " cores" in began, "what the scheduler gave it is recorded"
+
+
+def no_plan(folder: Path, patched: pytest.MonkeyPatch) -> None:
+    (folder / "plan.json").unlink()
+
+
+def half_a_plan(folder: Path, patched: pytest.MonkeyPatch) -> None:
+    (folder / "plan.json").write_text('{"protocol": ')
+
+
+def folder_of_methods_that_is_gone(folder: Path, patched: pytest.MonkeyPatch) -> None:
+    content = json.loads((folder / "plan.json").read_text())
+    content["settings"]["methods_dir"] = str(folder / "gone")
+    (folder / "plan.json").write_text(json.dumps(content))
+
+
+def a_full_disk(folder: Path, patched: pytest.MonkeyPatch) -> None:
+    """Full once the element has begun: what it tells of its runs cannot be written, nor why it ends."""
+
+    def fills_up(task: object, runs: object, workers: object, teller: Teller) -> None:
+        teller.path.unlink()
+        teller.path.symlink_to("/dev/full")
+        teller.note("a run has ended")
+
+    patched.setattr(element, "in_processes", fills_up)
+
+
+def events_that_cannot_be_written(folder: Path, patched: pytest.MonkeyPatch) -> None:
+    events_path(folder, 0).mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "told"),
+    [
+        (no_plan, "plan.json: cannot be used (No such file or directory)", True),
+        (half_a_plan, "no plan of this release (Expecting value", True),
+        (folder_of_methods_that_is_gone, "gone: no such folder", True),
+        (a_full_disk, "0.events: cannot be written (No space left on device); free room", False),
+        (events_that_cannot_be_written, "0.events: cannot be written (Is a directory)", False),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_an_element_cannot_use_is_told(
+    damage: Callable[..., None],
+    said: str,
+    told: bool,
+    task: Task,
+    runs: list[Identity],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """To the launcher if that can be, and to the scheduler's log."""
+    folder = Plan(task, (tuple(runs),), 1, sources_now(None)).write()
+    monkeypatch.setattr(element, "stop_without_supervisor", lambda: None)
+    damage(folder, monkeypatch)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert element.main(folder, 0) == element.REFUSED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    in_log = capsys.readouterr().err
+    assert said in in_log and in_log.count("\n") == 1
+    if told:
+        reader = Reader(events_path(folder, 0))
+        assert list(reader.read()) == [in_log.rstrip("\n")]
+        assert reader.began
 
 
 def test_sources_are_those_of_the_suite_and_of_own_methods(tmp_path: Path) -> None:
