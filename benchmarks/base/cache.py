@@ -19,6 +19,8 @@ from methods.parts.network import Network
 
 OPTIMIZER_STATE = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
 """What a checkpoint keeps of an optimiser: name in the checkpoint -> name in torch."""
+NO_STATE = "no_state"
+"""Entries of a checkpoint for trained parameters of which the optimiser had no state, since no loss has used them yet."""
 CHECKPOINT_SECONDS = 60.0  # between checkpoints; a killed base training loses about this much time
 
 
@@ -34,9 +36,9 @@ class Checkpoint:
             return
         state = {f"network.{name}": value for name, value in network.state_dict().items()}
         for name, parameter in trained(network, optimizer).items():
-            of_parameter = optimizer.state[parameter]
-            kept = {key: of_parameter.get(inside) for key, inside in OPTIMIZER_STATE.items()}
-            state |= {f"{key}.{name}": value for key, value in kept.items() if value is not None}
+            of_parameter = optimizer.state.get(parameter, {})
+            kept = {key: of_parameter[inside] for key, inside in OPTIMIZER_STATE.items() if of_parameter.get(inside) is not None}
+            state |= {f"{key}.{name}": value for key, value in (kept or {NO_STATE: torch.empty(0)}).items()}
         state["epoch"] = torch.tensor(epoch)
         write_tensors(self.path, self.key, state)
         self.written = time.monotonic()
@@ -46,7 +48,8 @@ class Checkpoint:
         state = read_tensors(self.path, self.key)
         if state is None:
             return 0
-        parameters = trained(network, optimizer)
+        without = below(NO_STATE, state)
+        parameters = {name: parameter for name, parameter in trained(network, optimizer).items() if name not in without}
         parts = {prefix: below(prefix, state) for prefix in ("network", *OPTIMIZER_STATE)}
         expected = {"network": network.state_dict(), **state_of(optimizer, parameters)}
         if "epoch" not in state or not all(fits(part, expected.get(prefix, {})) for prefix, part in parts.items()):
@@ -63,7 +66,7 @@ class Checkpoint:
 
 
 def trained(network: Network, optimizer: torch.optim.Optimizer) -> dict[str, torch.nn.Parameter]:
-    """The parameters that the optimiser has a state for after a step: those it was given that are not frozen."""
+    """The parameters that the optimiser was given and that are not frozen. It has a state for those that had a gradient."""
     given = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad and id(parameter) in given}
 
@@ -74,9 +77,9 @@ def below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def state_of(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
-    """What the optimiser holds after a step, by names in a checkpoint; values in shape, type, layout and device only."""
+    """What the optimiser holds of these after a step, by names in a checkpoint; values in shape, type, layout and device only."""
     if isinstance(optimizer, torch.optim.Adam):
-        device = next(iter(parameters.values())).device if optimizer.defaults["fused"] else torch.device("cpu")
+        device = optimizer.param_groups[0]["params"][0].device if optimizer.defaults["fused"] else torch.device("cpu")
         counters = {name: torch.zeros((), device=device) for name in parameters}
         return {"exp_avg": parameters, "exp_avg_sq": parameters, "step": counters}
     return {"momentum": parameters} if optimizer.param_groups[0]["momentum"] else {}

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmarks.base import cache as base_cache
 from benchmarks.base.cache import Checkpoint, cached_base
@@ -23,11 +24,11 @@ from benchmarks.data.batches import Batches
 from benchmarks.data.transforms import Transform
 from benchmarks.records.identity import BaseStage
 from benchmarks.system.errors import BusyError, StorageError
-from methods.contract import BaseKind
+from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.contract.registry import base_kind_names
 from methods.parts.network import Network
 from methods.parts.schedules import learning_rate
-from protocols.schema import Augment, BaseRecipe, Data, Protocol, Recipe
+from protocols.schema import Augment, BaseRecipe, Data, Protocol, Recipe, Sessions
 
 KEY = BaseKey({"what": "a test"})
 CPU = torch.device("cpu")
@@ -149,6 +150,47 @@ def test_interrupted_training_goes_on_to_the_same_bytes(
     assert same(cached_base(tmp_path / "b", KEY, network, trainer(settings=settings, kind=kind)), undisturbed)
     assert epochs == [stopped_after - 1], "it began anew"
     assert not list((tmp_path / "b").glob("*.checkpoint"))
+
+
+class Idle(BaseKind):
+    """Never uses one of its layers, and another one only from the third epoch on."""
+
+    def build(self, network: Network, sessions: Sessions) -> None:
+        network.parts["idle"], network.parts["late"] = nn.Linear(3, 2), nn.Linear(network.feature_dim, 6)
+
+    def loss(self, network: Network, views: list[Tensor], labels: Tensor, step: BaseStep) -> Tensor:
+        features = network.embed(views[0])
+        logits = network.classify(features)
+        return F.cross_entropy(logits + network.parts["late"](features) if step.epoch >= 2 else logits, labels)
+
+
+@pytest.mark.parametrize("stopped_after", [2, 4])
+@pytest.mark.parametrize("settings", ["sgd", "adam"])
+def test_what_no_loss_has_used_is_no_reason_to_begin_anew(
+    settings: str, stopped_after: int, tiny: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The optimiser has no state for it, neither in a checkpoint nor without an interruption."""
+    kind, recipe, began = Idle(KindConfig()), Recipe(epochs=4, batch=16, weight_decay=0.1, **SETTINGS[settings]), []
+
+    def train(stop_after: int | None) -> Callable[[Network, Checkpoint], None]:
+        def report(epoch: int, loss: float) -> None:
+            began.append(epoch)
+            if epoch == stop_after:
+                raise KeyboardInterrupt
+
+        return lambda network, checkpoint: train_base(network, kind, make_batches(kind), recipe, CPU, checkpoint, report)
+
+    def network() -> Network:
+        return build_network(tiny, kind, "fp32", 0, None, 1.0)
+
+    undisturbed = cached_base(tmp_path / "a", KEY, network, train(None))
+    assert torch.equal(undisturbed["parts.idle.weight"], network().state_dict()["parts.idle.weight"]), "not even decayed"
+    monkeypatch.setattr(base_cache, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        cached_base(tmp_path / "b", KEY, network, train(stopped_after))
+    began.clear()
+    assert same(cached_base(tmp_path / "b", KEY, network, train(None)), undisturbed)
+    assert began == list(range(stopped_after, 5)), "it began anew"
 
 
 COUNT_TRAINING = """
