@@ -65,11 +65,12 @@ class Evaluator:
         self._tensors, self._split, self.transform = tensors, split, transform
         self._features: dict[str, dict[int, Tensor]] = {}
         self._base: dict[int, Tensor] = {}
+        self._base_key = ""
         self._maps: dict[str, Tensor] = {}
 
     def remember(self, base: BaseFeatures, outputs: Outputs | None = None) -> None:
         """Caches the features that are stored with a base model, and inputs of its last block where those are stored."""
-        self._base = base.test
+        self._base, self._base_key = base.test, base.key
         self._under(base.key).update(base.test)
         if outputs is not None and outputs.of_maps:
             self._maps[outputs.key] = outputs.test
@@ -143,10 +144,9 @@ class Evaluator:
         return strategy.embed(self.transform.normalise(self._tensors.test[indices]))
 
     def _under(self, key: str) -> dict[int, Tensor]:
-        if key not in self._features:
-            while len(self._features) > 1:  # keep the base model's and the latest
-                self._features.pop(list(self._features)[-1])
-            self._features[key] = {}
+        if key not in self._features:  # keep the present base model's, and the latest
+            of_base = {name: known for name, known in self._features.items() if name == self._base_key}
+            self._features = {**of_base, key: {}}
         return self._features[key]
 
     def _embed(self, strategy: SessionStrategy, known: Known, number: int, indices: Tensor) -> Tensor:

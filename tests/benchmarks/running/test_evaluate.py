@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.base.features import BaseFeatures, TrainFeatures, embedding_key
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.evaluate import ScoreError, compare
 from benchmarks.running.runner import Contender, Runner
@@ -123,6 +124,31 @@ def test_a_changed_weight_or_statistic_forgets_them(contender: Contender, monkey
     after = evaluator.evaluate(contender.strategy, 0).predictions
     assert sum(calls) == 2 * images
     assert not np.array_equal(before, after)
+
+
+def test_features_of_the_present_base_model_are_kept_and_of_earlier_ones_dropped(
+    contender: Contender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on another base kind comes after one that trained its backbone."""
+    evaluator, strategy = contender.seed_context.evaluator, contender.strategy
+    mean, images = strategy.model.backbone.blocks[1].running_mean, len(contender.seed_context.split.test[0])
+    begun, calls = mean.clone(), count_embedded(monkeypatch)
+
+    def embedded_at(shift: float) -> int:
+        """How many images are embedded for a backbone in which this statistic is shifted by so much from the first base model's."""
+        mean.copy_(begun + shift)
+        before = sum(calls)
+        evaluator.evaluate(strategy, 0)
+        return sum(calls) - before
+
+    assert [embedded_at(0.0), embedded_at(1.0)] == [0, images]
+    mean.copy_(begun + 2.0)
+    key = embedding_key(strategy.model)
+    test = {0: strategy.embed(evaluator.transform.normalise(contender.seed_context.tensors.test[:images]))}
+    evaluator.remember(BaseFeatures(key, TrainFeatures(key, torch.arange(0), torch.empty(0)), test))
+    assert [embedded_at(shift) for shift in (2.0, 3.0, 4.0)] == [0, images, images]
+    assert embedded_at(2.0) == 0, "of a method that begins as the present base model"
+    assert embedded_at(0.0) == images, "the former base model's are dropped"
 
 
 def count_embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
