@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from methods.bases.closer import Closer
 from methods.contract import BaseStep
 from methods.parts.contrast import between_classes, between_views, contrast, not_itself
 from methods.parts.heads import CosineHead
+from protocols.schema import Sessions
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all
 
@@ -88,6 +90,16 @@ def test_all_views_are_classified() -> None:
         views[place] = SIDES.flip(0)
         loss = float(kind.loss(Given(SIDES), views, torch.tensor([0, 1]), STEP).detach())
         assert loss == pytest.approx((2 * right + wrong) / 3)
+
+
+def test_the_temperature_is_a_factor_of_32() -> None:
+    """docs/modern.md 2.1.4: no divisor. Row (0, 2) and feature (3, 4) have cosine .8; the scale is not trained."""
+    network: Any = SimpleNamespace(feature_dim=2, head=None)
+    Closer(Closer.Config()).build(network, Sessions(base=1, way=1, count=1, shots=1))
+    network.head.grow(1)
+    network.head.weight.data[:] = torch.tensor([[0.0, 2.0]])
+    assert float(network.head.scale) == 32 and [name for name, _ in network.head.named_parameters()] == ["weight"]
+    assert float(network.head(torch.tensor([[3.0, 4.0]])).detach()) == pytest.approx(32 * 0.8)
 
 
 def test_two_groups_where_the_backbone_has_its_own_rate() -> None:

@@ -46,6 +46,19 @@ def test_the_virtual_loss_hides_the_true_class_and_acts_against_fixed_slots() ->
     assert torch.allclose(trained, F.cross_entropy(torch.tensor([[HIDDEN, 0.0, -0.6, -0.8]]), torch.tensor([3])))
 
 
+def test_the_temperature_is_a_factor_of_16_for_classes_and_slots() -> None:
+    """docs/methods.md 6.3: all losses are over 16 cos. Base rows (0, 2) and (1, 0), slots (1, 0) and (0, -1), feature (3, 4)."""
+    network: Any = SimpleNamespace(feature_dim=2, parts={})
+    kind = VirtualClasses(VirtualClasses.Config())
+    kind.build(network, Sessions(base=2, way=1, count=2, shots=1))
+    network.classify = network.head
+    network.head.weight.data[:] = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
+    network.parts["virtual"].rows.data[:] = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    assert float(network.head.scale) == 16 and [name for name, _ in network.head.named_parameters()] == ["weight"]
+    base, slots = kind.columns(network, torch.tensor([[3.0, 4.0]]), fixed=False)
+    assert torch.allclose(base, 16 * torch.tensor([[0.8, 0.6]])) and torch.allclose(slots, 16 * torch.tensor([[0.6, -0.8]]))
+
+
 def test_fixed_slots_are_the_trained_ones_as_they_were_drawn() -> None:
     """Trap (c): on a GPU, where the source trains, its second classifier is a copy of the first one's rows."""
     network: Any = SimpleNamespace(feature_dim=8, parts={})
