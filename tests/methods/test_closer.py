@@ -25,15 +25,17 @@ SIDES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 
 
 class Given(torch.nn.Module):
-    """A network whose features are its images."""
+    """A network whose features are its images; `embedded` holds how many it was shown at a time."""
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__()
         self.head = CosineHead(2, scale=1.0, learns=False)
         self.head.weight = torch.nn.Parameter(rows)
         self.backbone = torch.nn.Linear(2, 2)
+        self.embedded: list[int] = []
 
     def embed(self, images: Tensor) -> Tensor:
+        self.embedded.append(len(images))
         return images
 
     def classify(self, features: Tensor) -> Tensor:
@@ -90,6 +92,13 @@ def test_all_views_are_classified() -> None:
         views[place] = SIDES.flip(0)
         loss = float(kind.loss(Given(SIDES), views, torch.tensor([0, 1]), STEP).detach())
         assert loss == pytest.approx((2 * right + wrong) / 3)
+
+
+def test_three_views_go_through_one_pass() -> None:
+    """docs/modern.md 2.1.0: so batch norm sees 3B images."""
+    network: Any = Given(SIDES)
+    Closer(Closer.Config()).loss(network, [SIDES] * Closer.views, torch.tensor([0, 1]), STEP)
+    assert network.embedded == [3 * 2]
 
 
 def test_the_temperature_is_a_factor_of_32() -> None:
