@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.planning.plan import identities, make_request
+from benchmarks.running.runner import Runner
 from methods.bases.contrast import Contrast, projector
 from methods.bases.targets import Targets, assigned, drawn_together, near, repelled, taken_in_turn
 from methods.contract import BaseStep
@@ -17,7 +19,7 @@ from methods.orco import OrCo
 from methods.parts.contrast import batch_means, contrast_inside, not_itself, spread_out
 from methods.parts.grouped import pulled_by_groups
 from methods.parts.projected import ProjectedHead
-from protocols.schema import Sessions
+from protocols.schema import Protocol, Sessions
 from tests.methods.conftest import Enter
 from tests.methods.runs import before_loss
 
@@ -73,13 +75,32 @@ def test_the_second_phases_loss_by_hand() -> None:
     kind = Targets(Targets.Config(epsilon=0.0, temperature=1.0))
     head = ProjectedHead(3, torch.nn.Identity(), AXES)
     head.grow(2)
-    network: Any = SimpleNamespace(head=head, embed=lambda images: images, eval=lambda: None)
+    calls: list[str] = []
+    network: Any = SimpleNamespace(head=head, embed=lambda images: calls.append("embed") or images, eval=lambda: calls.append("eval"))
     views, labels = [torch.tensor([[2.0, 0.0, 0.0]] * 2)] * 2, torch.tensor([0, 0])
     step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
     drawn = kind.draw(network, views[0].shape, step)
     assert [tuple(one.shape) for one in drawn] == [(2,), (2, 3), (2, 3)]
     loss = kind.loss(network, views, labels, replace(step, drawn=drawn))
     assert float(loss) == pytest.approx(math.log(1 + 1 / math.e) + math.log(math.e + 2) + math.log(3 + 4 / math.e))
+    assert calls == ["eval", "embed"], "evaluation mode before anything is embedded (docs/modern.md 2.3.4)"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_phases_2_and_3_run_in_evaluation_mode(tiny: Protocol, runner: Runner, whole: bool) -> None:
+    """docs/modern.md 2.3.4: statistics of batch norm stay phase 1's, where the backbone trains in phase 2 (CUB-200), too."""
+    first, second = (
+        runner.enter(identities(make_request(tiny, None, None, "0", variant, changes))[0])
+        for variant, changes in (("proto@contrast", []), ("orco", [f"targets.backbone={str(whole).lower()}"]))
+    )
+    buffers, weights = dict(first.strategy.model.backbone.named_buffers()), dict(first.strategy.model.backbone.named_parameters())
+    assert any(name.endswith("running_mean") and value.any() for name, value in buffers.items()), "phase 1 has moved them"
+    backbone = second.strategy.model.backbone
+    assert all(torch.equal(value, weights[name]) for name, value in backbone.named_parameters()) == (not whole)
+    for session in range(3):
+        assert all(torch.equal(value, buffers[name]) for name, value in backbone.named_buffers())
+        second.train(session, 0)
+    assert all(torch.equal(value, buffers[name]) for name, value in backbone.named_buffers())
 
 
 def test_means_of_a_batch() -> None:
