@@ -52,11 +52,14 @@ def test_more_classes_than_the_width_has_room_for_are_spread_as_far_as_it_goes()
 
 
 def network_of() -> Any:
+    """A network whose features are its images; `calls` holds what its parts were asked for."""
     parts = torch.nn.ModuleDict({"projector": torch.nn.Identity()})
     means = torch.nn.Module()
     means.register_buffer("rows", torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     parts["means"] = means
-    network: Any = SimpleNamespace(parts=parts, feature_dim=2, head=None, eval=lambda: None, embed=lambda images: images)
+    network: Any = SimpleNamespace(parts=parts, feature_dim=2, head=None, calls=[])
+    network.eval = lambda: network.calls.append("eval")
+    network.embed = lambda images: network.calls.append("embed") or images
     Structure(Structure.Config(temperature=1.0)).build(network, FEW)
     network.head.grow(2)
     return network
@@ -76,6 +79,18 @@ def test_the_bases_loss_by_hand() -> None:
     x, labels, targets = torch.tensor([[3.0, 4.0], [4.0, -3.0]]), torch.tensor([1, 0]), network.head.targets
     expected = F.cross_entropy(x / 5 @ targets.T, labels) + drawn_together(x / 5, labels, targets, torch.tensor([0, 1]), 1.0)
     assert torch.allclose(kind.loss(network, [x], labels, step_of(kind, network, [x])), expected)
+    assert network.calls == ["eval", "embed"], "evaluation mode before anything is embedded: the encoder is frozen (docs/modern.md 2.6.3)"
+
+
+def test_the_encoder_stays_as_phase_1_left_it(enter: Enter) -> None:
+    """docs/modern.md 2.6.3: through base alignment and all sessions, with the statistics of its batch norm."""
+    left = enter("proto@contrast").strategy.model.backbone.state_dict()
+    assert any(name.endswith("running_mean") and value.any() for name, value in left.items()), "phase 1 has moved them"
+    contender = enter("concm", "epochs=2")
+    for session in range(3):
+        assert all(torch.equal(value, left[name]) for name, value in contender.strategy.model.backbone.state_dict().items())
+        contender.train(session, 0)
+    assert all(torch.equal(value, left[name]) for name, value in contender.strategy.model.backbone.state_dict().items())
 
 
 def learner(**changes: Any) -> Any:
