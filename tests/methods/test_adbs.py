@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from avalanche.core import SupervisedPlugin
 from pydantic import ValidationError
 
 from methods.adbs import Adbs
 from methods.bases.cosine import FIXED_16, Cosine
 from methods.parts.heads import MarginHead
+from tests.methods.by_hand import plain, rows_of
 from tests.methods.conftest import Enter
+from tests.methods.runs import train_under
 
 
 def head_by_hand() -> MarginHead:
@@ -74,6 +77,35 @@ def test_only_the_new_margins_train_and_rows_are_means(enter: Enter) -> None:
     for label in (6, 7):
         assert torch.allclose(head.weight[label], features[labels == label].mean(0), atol=1e-6)
     assert all(torch.equal(value, backbone[name]) for name, value in contender.strategy.model.backbone.state_dict().items())
+
+
+class Shown(SupervisedPlugin):
+    """The batches of each epoch: here features of what the session shows, as no layer of the backbone trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: list[torch.Tensor] = []
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        self.epochs.append(strategy.mb_x.detach().clone())
+
+
+def test_augmented_shots_train_the_margins_while_plain_ones_make_the_rows(enter: Enter) -> None:
+    """Trap, docs/modern.md 2.5.4. The tiny protocol pads by one, so that one place of nine leaves a shot where it is. One full-batch step an
+    epoch (2.5.1)."""
+    for overrides, plain_shots in (([], False), (["augment={pad: 0}"], True)):
+        contender = enter("adbs", "epochs=4", *overrides)
+        contender.train(0, 0)
+        shown = train_under(contender, 1, Shown()).epochs
+        s, labels = contender.strategy, (6, 7)
+        still = {label: s.model.embed(plain(contender, rows_of(contender, 1, label))).detach() for label in labels}
+        assert all(torch.allclose(s.model.head.weight[label], still[label].mean(0), atol=1e-5) for label in labels)
+        of_plain = torch.cat(list(still.values()))
+        assert [len(batch) for batch in shown] == [len(of_plain)] * 4
+        as_they_are = torch.stack([(batch[:, None] - of_plain).abs().amax(2).amin(1) < 1e-4 for batch in shown])
+        assert bool(as_they_are.all()) if plain_shots else as_they_are.float().mean() < 0.5
+        if not plain_shots:
+            assert not any(torch.allclose(one.sort(0)[0], shown[0].sort(0)[0]) for one in shown[1:]), "drawn anew in every epoch"
 
 
 def test_margins_of_the_base_train(enter: Enter) -> None:
