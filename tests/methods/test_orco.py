@@ -76,7 +76,12 @@ def test_the_second_phases_loss_by_hand() -> None:
     head = ProjectedHead(3, torch.nn.Identity(), AXES)
     head.grow(2)
     calls: list[str] = []
-    network: Any = SimpleNamespace(head=head, embed=lambda images: calls.append("embed") or images, eval=lambda: calls.append("eval"))
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        calls.append("embed")
+        return images
+
+    network: Any = SimpleNamespace(head=head, embed=embed, eval=lambda: calls.append("eval"))
     views, labels = [torch.tensor([[2.0, 0.0, 0.0]] * 2)] * 2, torch.tensor([0, 0])
     step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
     drawn = kind.draw(network, views[0].shape, step)
