@@ -6,7 +6,6 @@ hand is used where all else in its key agrees, precision included, and every rec
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -30,11 +29,8 @@ def find_taken(base: CachedBase) -> Taken | None:
     """What stands in for this base model: the first file of its folder's `taken` whose key agrees in all but the environment, and whose
     state fits the network; None if there is none."""
     for path in sorted((base.folder / FOLDER).glob("*.safetensors")):
-        text = read_key(path)
-        if text is None:
-            continue
-        theirs = BaseKey(json.loads(text))
-        if agrees(theirs, base.key) and (state := read_tensors(path, theirs)) is not None and base.fits(state):
+        theirs = read_key(path)
+        if theirs is not None and agrees(theirs, base.key) and (state := read_tensors(path, theirs)) is not None and base.fits(state):
             where = theirs.fields["environment"]
             return Taken(state, ", ".join(f"{name} {value}" for name, value in sorted(where.items())))
     return None
@@ -43,5 +39,6 @@ def find_taken(base: CachedBase) -> Taken | None:
 def agrees(theirs: BaseKey, ours: BaseKey) -> bool:
     """Whether both keys are equal in all but the environment, and the precision is the same."""
     one, other = ({name: value for name, value in key.fields.items() if name != "environment"} for key in (theirs, ours))
-    precisions = [key.fields.get("environment", {}).get("precision") for key in (theirs, ours)]
+    environments = [key.fields.get("environment") for key in (theirs, ours)]  # theirs is not verified yet, and may be anything
+    precisions = [where.get("precision") if isinstance(where, dict) else None for where in environments]
     return BaseKey(one).text == BaseKey(other).text and precisions[0] == precisions[1]

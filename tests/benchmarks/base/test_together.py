@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +15,6 @@ import torch
 import methods.bases
 from benchmarks.base import model as base_model
 from benchmarks.base import together
-from benchmarks.base.key import BaseKey
 from benchmarks.base.memory import memory_of, seeds_a_group
 from benchmarks.base.model import BaseSessions
 from benchmarks.base.network import build_network, kind_of
@@ -137,9 +135,9 @@ def test_a_base_of_another_machine_that_does_not_fit_is_trained_with_the_group(
     path = settings.results / ".base" / "taken" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    text = read_key(path)
-    assert text is not None
-    write_tensors(path, BaseKey(json.loads(text)), {"head.weight": torch.ones(1)})
+    key = read_key(path)
+    assert key is not None
+    write_tensors(path, key, {"head.weight": torch.ones(1)})
     Runner(tiny, settings).watch(runs[0], (), group=runs)
     assert (groups, bases(settings)) == ([3], expected)
 
