@@ -88,12 +88,12 @@ def test_the_second_phases_loss_by_hand() -> None:
     assert [tuple(one.shape) for one in drawn] == [(2,), (2, 3), (2, 3)]
     loss = kind.loss(network, views, labels, replace(step, drawn=drawn))
     assert float(loss) == pytest.approx(math.log(1 + 1 / math.e) + math.log(math.e + 2) + math.log(3 + 4 / math.e))
-    assert calls == ["eval", "embed"], "evaluation mode before anything is embedded (docs/modern.md 2.3.4)"
+    assert calls == ["eval", "embed"], "evaluation mode before anything is embedded (docs/modern.md 2.3)"
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_phases_2_and_3_run_in_evaluation_mode(tiny: Protocol, runner: Runner, whole: bool) -> None:
-    """docs/modern.md 2.3.4: statistics of batch norm stay phase 1's, where the backbone trains in phase 2 (CUB-200), too."""
+    """docs/modern.md 2.3: statistics of batch norm stay phase 1's, where the backbone trains in phase 2 (CUB-200), too."""
     first, second = (
         runner.enter(identities(make_request(tiny, None, None, "0", variant, changes))[0])
         for variant, changes in (("proto@contrast", []), ("orco", [f"targets.backbone={str(whole).lower()}"]))
