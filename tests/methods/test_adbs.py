@@ -91,8 +91,8 @@ class Shown(SupervisedPlugin):
 
 
 def test_augmented_shots_train_the_margins_while_plain_ones_make_the_rows(enter: Enter) -> None:
-    """Trap, docs/modern.md 2.5. The tiny protocol pads by one, so that one place of nine leaves a shot where it is. One
-    full-batch step an epoch (2.5.1)."""
+    """Trap, docs/modern.md 2.5, no. 4. The tiny protocol pads by one, so that one place of nine leaves a shot where it is. One full-batch
+    step an epoch (no. 1)."""
     for overrides, plain_shots in (([], False), (["augment={pad: 0}"], True)):
         contender = enter("adbs", "epochs=4", *overrides)
         contender.train(0, 0)

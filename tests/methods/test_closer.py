@@ -95,14 +95,14 @@ def test_all_views_are_classified() -> None:
 
 
 def test_three_views_go_through_one_pass() -> None:
-    """docs/modern.md 2.1: so batch norm sees 3B images."""
+    """docs/modern.md 2.1, no. 0: so batch norm sees 3B images."""
     network: Any = Given(SIDES)
     Closer(Closer.Config()).loss(network, [SIDES] * Closer.views, torch.tensor([0, 1]), STEP)
     assert network.embedded == [3 * 2]
 
 
 def test_the_temperature_is_a_factor_of_32() -> None:
-    """docs/modern.md 2.1: no divisor. Row (0, 2) and feature (3, 4) have cosine .8; the scale is not trained."""
+    """docs/modern.md 2.1, no. 4: no divisor. Row (0, 2) and feature (3, 4) have cosine .8; the scale is not trained."""
     network: Any = SimpleNamespace(feature_dim=2, head=None)
     Closer(Closer.Config()).build(network, Sessions(base=1, way=1, count=1, shots=1))
     network.head.grow(1)

@@ -79,11 +79,11 @@ def test_the_bases_loss_by_hand() -> None:
     x, labels, targets = torch.tensor([[3.0, 4.0], [4.0, -3.0]]), torch.tensor([1, 0]), network.head.targets
     expected = F.cross_entropy(x / 5 @ targets.T, labels) + drawn_together(x / 5, labels, targets, torch.tensor([0, 1]), 1.0)
     assert torch.allclose(kind.loss(network, [x], labels, step_of(kind, network, [x])), expected)
-    assert network.calls == ["eval", "embed"], "evaluation mode before anything is embedded: the encoder is frozen (docs/modern.md 2.6)"
+    assert network.calls == ["eval", "embed"], "evaluation mode first: the encoder is frozen (docs/modern.md 2.6, no. 3)"
 
 
 def test_the_encoder_stays_as_phase_1_left_it(enter: Enter) -> None:
-    """docs/modern.md 2.6: through base alignment and all sessions, with the statistics of its batch norm."""
+    """docs/modern.md 2.6, no. 3: through base alignment and all sessions, with the statistics of its batch norm."""
     left = enter("proto@contrast").strategy.model.backbone.state_dict()
     assert any(name.endswith("running_mean") and value.any() for name, value in left.items()), "phase 1 has moved them"
     contender = enter("concm", "epochs=2")

@@ -75,25 +75,20 @@ def test_the_second_phases_loss_by_hand() -> None:
     kind = Targets(Targets.Config(epsilon=0.0, temperature=1.0))
     head = ProjectedHead(3, torch.nn.Identity(), AXES)
     head.grow(2)
-    calls: list[str] = []
-
-    def embed(images: torch.Tensor) -> torch.Tensor:
-        calls.append("embed")
-        return images
-
-    network: Any = SimpleNamespace(head=head, embed=embed, eval=lambda: calls.append("eval"))
+    network: Any = SimpleNamespace(head=head, calls=[], eval=lambda: network.calls.append("eval"))
+    network.embed = lambda images: network.calls.append("embed") or images
     views, labels = [torch.tensor([[2.0, 0.0, 0.0]] * 2)] * 2, torch.tensor([0, 0])
     step = BaseStep(0, 1, 0.0, torch.Generator().manual_seed(0))
     drawn = kind.draw(network, views[0].shape, step)
     assert [tuple(one.shape) for one in drawn] == [(2,), (2, 3), (2, 3)]
     loss = kind.loss(network, views, labels, replace(step, drawn=drawn))
     assert float(loss) == pytest.approx(math.log(1 + 1 / math.e) + math.log(math.e + 2) + math.log(3 + 4 / math.e))
-    assert calls == ["eval", "embed"], "evaluation mode before anything is embedded (docs/modern.md 2.3)"
+    assert network.calls == ["eval", "embed"], "evaluation mode before anything is embedded (docs/modern.md 2.3, no. 4)"
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_phases_2_and_3_run_in_evaluation_mode(tiny: Protocol, runner: Runner, whole: bool) -> None:
-    """docs/modern.md 2.3: statistics of batch norm stay phase 1's, where the backbone trains in phase 2 (CUB-200), too."""
+    """docs/modern.md 2.3, no. 4: statistics of batch norm stay phase 1's, where the backbone trains in phase 2 (CUB-200), too."""
     first, second = (
         runner.enter(identities(make_request(tiny, None, None, "0", variant, changes))[0])
         for variant, changes in (("proto@contrast", []), ("orco", [f"targets.backbone={str(whole).lower()}"]))

@@ -69,31 +69,31 @@ FAMILY = SGD | {"batch": 128}
 PLAIN = Augment().model_dump(mode="json")
 FLIPPED = {"flip": True, "jitter": 0.0, "hue": 0.0, "grey": 0.0}
 RESIZED = {"scale": [0.08, 1.0]}
-"""What RandomResizedCrop, named without numbers, is in torchvision, and docs/modern.md 2.1 says for miniImageNet."""
+"""What RandomResizedCrop, named without numbers, is in torchvision, and docs/modern.md 2.1, no. 1 says for miniImageNet."""
 OF_CEC = ({"augment": FLIPPED | {"pad": 4}}, {"augment": FLIPPED | RESIZED}, {"augment": FLIPPED | RESIZED})
 """docs/methods.md 1.5: padded crops of 4 on CIFAR, resized ones elsewhere, and the flip alone."""
 COLOURS = {"scale": [0.2, 1.0], "flip": True, "jitter": 0.4, "hue": 0.1, "jitter_p": 0.8, "grey": 0.2}
 
 BOTH: Rows = {
-    # docs/modern.md 2.1; on CUB-200 the encoder's rate is .005 beside .1
+    # docs/modern.md 2.1, no. 1; on CUB-200 the encoder's rate is .005 beside .1
     "closer.closer": each(
         {"scale": 32.0, "contrast_temperature": 1 / 32},
         {"spread": 0.1, "together": 1.0},
         {"spread": 0.1, "together": 0.5},
         {"spread": 0.01, "together": 1.5, "backbone_rate": pytest.approx(0.005 / 0.1)},
     ),
-    # docs/methods.md 6.3 (1), its trap (b), and docs/modern.md 1 (L2 acts against fixed vectors)
+    # docs/methods.md 6.3, no. 1, its trap (b), and docs/modern.md 1 (L2 acts against fixed vectors)
     "fact.virtual": each(
         {"scale": 16.0, "classes_a_slot": 3, "forbidden": "zero", "fixed_slots": True},
         {"weight": 0.001, "alpha": 0.5, "start": 0},
         {"weight": 0.01, "alpha": 0.5},
         {"weight": 0.01, "alpha": 2.0},
     ),
-    "fact": each({"eta": 0.1, "scale": 16.0, "nearest": 40, "unit_along": "classes"}),  # docs/methods.md 6.3 (3)
-    # docs/methods.md 6.4 (1) (T 16 on CIFAR) and 6.4.2
+    "fact": each({"eta": 0.1, "scale": 16.0, "nearest": 40, "unit_along": "classes"}),  # docs/methods.md 6.3, no. 3
+    # docs/methods.md 6.4, no. 1 (T 16 on CIFAR) and 2
     "teen.cosine": {"cifar100": {"rule": "cosine", "scale": 16.0, "scale_learns": False}},
     "teen": each({"temperature": 16.0}, {"shift": 0.1}, {"shift": 0.5}, {"shift": 0.5}),
-    # docs/methods.md 6.2 (1): 5,000 episodes, of six a pass through CUB's 3,000 images here; the attention's rate is .0002; 6.2.4
+    # docs/methods.md 6.2, no. 1: 5,000 episodes, of six a pass through CUB's 3,000 images here; the attention's rate is .0002; no. 4
     "cec.episodes": each(
         SGD | {"way": 15, "schedule": "step", "gamma": 0.5, "scale": 16.0, "dropout": 0.5, "evaluation": True},
         step(100, 20, 40, 60, 80, lr=0.002, attention_rate=pytest.approx(0.0002 / 0.002), queries=15),
@@ -103,8 +103,8 @@ BOTH: Rows = {
             "milestones": [pytest.approx(share * 5000 / 6, rel=0.01) for share in (0.2, 0.4, 0.6, 0.8)],
         },
     ),
-    "cec.cosine": each({"rule": "cosine", "scale": 16.0, "scale_learns": False}),  # docs/methods.md 6.1 (1)
-    # docs/methods.md 6.6 (1); 16 and the queue's form: docs/modern.md 1
+    "cec.cosine": each({"rule": "cosine", "scale": 16.0, "scale_learns": False}),  # docs/methods.md 6.1, no. 1
+    # docs/methods.md 6.6, no. 1; 16 and the queue's form: docs/modern.md 1
     "savc.savc": each(
         {"scale": 16.0, "queue": 8192, "temperature": 0.07, "global_weight": 0.2, "local_weight": 0.8, "local_crops": 4},
         {
@@ -117,14 +117,14 @@ BOTH: Rows = {
             **{"global_scale": [0.2, 1.0], "local_scale": [0.05, 0.14], "local_side": 96},
         },
     ),
-    # docs/methods.md 6.5 (1), its trap (a), and docs/modern.md 1 (mixtures)
+    # docs/methods.md 6.5, no. 1, its trap (a), and docs/modern.md 1 (mixtures)
     "nc_fscil.etf": each(
         {"width": 512, "hidden_factor": 2, "factor": 10.0, "first_label_too": True},
         {"mixup_share": 0.4, "mixup_alpha": 0.8, "cutmix_share": 0.4, "cutmix_alpha": 1.0},
         {"mix": False},
         {"mix": False},
     ),
-    # docs/methods.md 6.5 (2); warm-up, floor and lengths of targets: docs/modern.md 1
+    # docs/methods.md 6.5, no. 2; warm-up, floor and lengths of targets: docs/modern.md 1
     "nc_fscil": each(
         {
             "batch": 64,
@@ -146,9 +146,9 @@ BOTH: Rows = {
         {"steps": [*range(100, 171, 10)], "lr": 0.025, "mix": 0.0, "copies": True, "balance_lengths": False},
         {"steps": [*range(105, 151, 5)], "lr": 0.05, "mix": 0.0, "copies": True, "balance_lengths": False},
     ),
-    # docs/modern.md 2.3 and 2.3.2
+    # docs/modern.md 2.3, no. 1 and 2
     "orco.contrast": each({"temperature": 0.2, "self_share": 0.1, "hidden": 2048}, {"width": 128}, {"width": 128}, {"width": 256}),
-    # docs/modern.md 2.3 and 2.3.4
+    # docs/modern.md 2.3, no. 3 and 4
     "orco.targets": each(
         DAMPED | {"temperature": 0.07, "batch": 128},
         {
@@ -164,14 +164,14 @@ BOTH: Rows = {
             **cosine(100, lr=0.025, weight_decay=5e-4, ramp_epochs=3.0, floor=pytest.approx(1e-5 / 0.025)),
         },
     ),
-    # docs/modern.md 2.3 and 2.3.6; a batch holds two views
+    # docs/modern.md 2.3, no. 5 and 6; a batch holds two views
     "orco": each(
         DAMPED | cosine(100, ramp_epochs=10.0, temperature=0.07, novel_weight=0.5, kept=5),
         {"lr": 0.1, "batch": 2 * 64, "weight_decay": 1e-4, "base_weight": 0.0, "epsilon": 9e-5},
         {"lr": 0.1, "batch": 2 * 64, "weight_decay": 1e-4, "base_weight": 0.0, "epsilon": 1e-2},
         {"lr": 0.05, "batch": 2 * 32, "weight_decay": 1e-5, "base_weight": 0.6, "epsilon": 1e-2},
     ),
-    # docs/modern.md 2.4 and 2.4.3
+    # docs/modern.md 2.4, no. 1 and 3
     "s3c.rotations": each({"scale": 16.0, "stochastic": True, "dropout": 0.5, "dropout_of_weights": 0.1}),
     "s3c": each(
         DAMPED | step(100, batch=None, batch_norm="eval", augment=PLAIN, noise=True),
@@ -179,7 +179,7 @@ BOTH: Rows = {
         {"lr": 0.01, "old_weight": 1.0},
         {"lr": 0.003, "old_weight": 5.0},
     ),
-    # docs/modern.md 2.5 and 2.5.2
+    # docs/modern.md 2.5, no. 1 and 2
     "adbs.cosine": each({"rule": "cosine", "scale": 16.0, "scale_learns": False, "margins": True, "separation": 0.01}),
     "adbs": each(
         DAMPED | {"separation": 0.01, "batch": None},
@@ -187,7 +187,7 @@ BOTH: Rows = {
         {"epochs": 6, "lr": 0.1},
         {"epochs": 1, "lr": 0.01},
     ),
-    # docs/modern.md 2.6
+    # docs/modern.md 2.6, no. 3
     "concm.structure": each(
         DAMPED | {"weight_decay": 1e-4, "batch": 32},
         cosine(100, lr=1e-2),
@@ -202,12 +202,12 @@ BOTH: Rows = {
         cosine(10, lr=1e-2),
         cosine(20, lr=1e-3),
     ),
-    # docs/methods.md 6.7 (1) and 6.7.2; what replaces what: docs/modern.md 1
+    # docs/methods.md 6.7, no. 1 and 2; what replaces what: docs/modern.md 1
     "alice.cosface": each(
         {"scale": 30.0, "margin": 0.4, "width": 2048}, {"pairs": True, "mixes": 4, "alpha": 20.0}, {"pairs": True}, {"pairs": False}
     ),
     "alice": each({"balanced": 5, "choose": "first_fit"}),
-    # docs/modern.md 2.2 to 2.2.3 and 2.2.5
+    # docs/modern.md 2.2, no. 1 to 3 and 5
     "warp.cosine": each({"rule": "dot"}),
     "warp": each(
         step(30, lr=0.01, momentum=0.9, nesterov=False, weight_decay=0.0, batch=None, batch_norm="eval", augment=PLAIN)
@@ -217,7 +217,7 @@ BOTH: Rows = {
 """What holds in the recipes `cec` and `paper`."""
 
 CEC: Rows = {
-    # docs/modern.md 2.1
+    # docs/modern.md 2.1, no. 1
     "closer.closer": each(
         SGD | {"lr": 0.1, "gamma": 0.1},
         step(
@@ -236,35 +236,29 @@ CEC: Rows = {
         step(200, 160, 180, batch=128, augment=FLIPPED | {"scale": [0.08, 1.0], "autoaugment": "imagenet", "autoaugment_p": 0.5}),
         step(50, 40, 45, batch=256, augment=FLIPPED | {"scale": [0.25, 1.0], "ratio": [1.0, 1.0], "autoaugment": None}),
     ),
-    # docs/methods.md 6.3 (1); augmentation: 1.5
+    # docs/methods.md 6.3, no. 1; augmentation: 1.5
     "fact.virtual": each(
         SGD,
         cosine(600, batch=256, lr=0.1, start=0, augment=FLIPPED | {"pad": 4, "autoaugment": "cifar10", "cutout": 16}),
         cosine(1000, batch=128, lr=0.1, start=150, augment=FLIPPED | RESIZED | {"autoaugment": "imagenet"}),
-        step(
-            *(400, 50, 100, 150, 200, 250, 300),
-            batch=256,
-            lr=0.005,
-            gamma=0.25,
-            start=0,
-            augment=FLIPPED | RESIZED | {"autoaugment": "imagenet"},
-        ),
+        step(400, 50, 100, 150, 200, 250, 300)
+        | {"batch": 256, "lr": 0.005, "gamma": 0.25, "start": 0, "augment": FLIPPED | RESIZED | {"autoaugment": "imagenet"}},
     ),
-    # docs/methods.md 6.1 (1); augmentation: 1.5
+    # docs/methods.md 6.1, no. 1; augmentation: 1.5
     "cec.cosine": each(
         FAMILY | {"lr": 0.1, "gamma": 0.1},
         step(100, 60, 70) | OF_CEC[0],
         step(100, 40, 70) | OF_CEC[1],
         step(100, 30, 40, 60, 80) | OF_CEC[2],
     ),
-    # docs/methods.md 6.6 (1); augmentation: 1.5
+    # docs/methods.md 6.6, no. 1; augmentation: 1.5
     "savc.savc": each(
         FAMILY,
         cosine(600, lr=0.1) | OF_CEC[0],
         step(120, 40, 70, 100, lr=0.1) | OF_CEC[1],
         step(120, 60, 80, 100, lr=0.002) | OF_CEC[2],
     ),
-    # docs/methods.md 6.5 (1): 59 and 6 batches of 512 an epoch; warm-up, floors, mixtures, colours: docs/modern.md 1; augmentation: 1.5
+    # docs/methods.md 6.5, no. 1: 59 and 6 batches of 512 an epoch; warm-up, floors, mixtures, colours: docs/modern.md 1; augmentation: 1.5
     "nc_fscil.etf": each(
         {"batch": 8 * 64, "augment": RESIZED | {"flip": True, "jitter": 0.4, "hue": 0.0, "grey": 0.0, "autoaugment": None}},
         cosine(
@@ -272,37 +266,33 @@ CEC: Rows = {
             **{"lr": 0.25, "floor": 0.01, "ramp_epochs": pytest.approx(100 / 59, rel=0.01), "mix": True},
             augment={"scale": [0.6, 1.0], "flip": True, "jitter": 0.4},
         ),
-        step(
-            *(50 * 10, *(10 * milestone for milestone in (20, 30, 35, 40, 45))),
-            lr=0.25,
-            gamma=0.25,
-            ramp_epochs=pytest.approx(3000 / 59, rel=0.01),
-        ),
+        step(50 * 10, *(10 * milestone for milestone in (20, 30, 35, 40, 45)))
+        | {"lr": 0.25, "gamma": 0.25, "ramp_epochs": pytest.approx(3000 / 59, rel=0.01)},
         cosine(20 * 4, lr=0.025, floor=0.1, ramp_epochs=pytest.approx(100 / 6, rel=0.01)),
     ),
-    # docs/modern.md 2.3, which has no phase 1 on CUB-200
+    # docs/modern.md 2.3, no. 2, which has no phase 1 on CUB-200
     "orco.contrast": {
         "cifar100": {"crops": 4, "epochs": 300, "batch": 512, "weight_decay": 1e-5, "augment": FLIPPED},
         "miniimagenet": {"crops": 2, "epochs": 400, "batch": 512, "weight_decay": 1e-5, "augment": FLIPPED},
     },
-    # docs/modern.md 2.3
+    # docs/modern.md 2.3, no. 4
     "orco.targets": each(
         {},
         {"augment": {"scale": [0.2, 1.0], "flip": True, "autoaugment": "cifar10", "grey": 0.2, "cutout": 16, "jitter": 0.0}},
         {"augment": COLOURS},
         {"augment": COLOURS},
     ),
-    # docs/modern.md 2.4, and docs/methods.md 6
+    # docs/modern.md 2.4, no. 2, and docs/methods.md 6
     "s3c.rotations": each(FAMILY, step(200, 120, 160, lr=0.1), step(100, 40, 70, lr=0.1), step(100, 30, 40, 60, 80, lr=0.03)),
-    "adbs.cosine": each(SGD, *OF_CEC),  # docs/modern.md 2.5
-    # docs/methods.md 6.7 (1): columns of 60 classes, 1,770 pairs and those to come; miniImageNet: docs/modern.md 1; augmentation: 1.5
+    "adbs.cosine": each(SGD, *OF_CEC),  # docs/modern.md 2.5, no. 1
+    # docs/methods.md 6.7, no. 1: columns of 60 classes, 1,770 pairs and those to come; miniImageNet: docs/modern.md 1; augmentation: 1.5
     "alice.cosface": each(
         SGD | {"augment": COLOURS},
         step(100, 60, 70, lr=0.01, batch=128, idle=1950 - 60 - 1770),
         step(200, 60, 70, lr=0.01, batch=64),
         {"epochs": 100, "lr": 0.001, "batch": 512},
     ),
-    "warp.cosine": each(FAMILY, *OF_CEC),  # docs/modern.md 2.2
+    "warp.cosine": each(FAMILY, *OF_CEC),  # docs/modern.md 2.2, no. 1
 }
 """What holds in recipe `cec` alone, where each kind is trained as its source trains it."""
 
