@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -73,6 +73,12 @@ Deviation = Annotated[float, Field(ge=1e-3, le=10)]
 """Standard deviation of a channel, of pixel values from 0 to 1."""
 
 
+def holds(wanted: type | tuple[type, ...], annotation: object) -> bool:
+    """Whether the type of a field, or a part of it, is one of these or derives from one."""
+    kind = get_origin(annotation) or annotation
+    return (isinstance(kind, type) and issubclass(kind, wanted)) or any(holds(wanted, part) for part in get_args(annotation))
+
+
 class Strict(BaseModel):
     """Immutable model that refuses unknown keys."""
 
@@ -82,7 +88,7 @@ class Strict(BaseModel):
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         types = set(map(type, value if isinstance(value, list | tuple) else [value]))  # a record has thousands of numbers
-        if bool in types and cls.model_fields[str(info.field_name)].annotation is not bool:
+        if bool in types and not holds(bool, cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("must not be true or false")
         if bytes in types:
             raise ValueError("must not be binary")

@@ -93,8 +93,7 @@ class SeedTraining:
         if recipe.trains != "all":
             training.batches.frozen_part = part_of(network, recipe.trains)
             network.given = given_by(recipe.trains)
-        groups = [{"weight_decay": recipe.weight_decay, **group} for group in kind.groups(network)]
-        self.optimizer = optimizer_for(groups, recipe, recipe.lr, device)
+        self.optimizer = optimizer_for(kind.groups(network), recipe, recipe.lr, device, rate="rate")
         self.epoch = training.batches.epoch = training.checkpoint.resume(network, self.optimizer)
         if captured:
             make_capturable(self.optimizer, device)

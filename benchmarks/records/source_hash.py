@@ -120,7 +120,7 @@ def hash_of_content(path: Path, known: dict[Path, str | None]) -> str | None:
 @kept_unchanged
 def parsed(path: Path) -> tuple[str, tuple[Imported, ...]]:
     """Dump of a file's syntax tree without imports, and its imports."""
-    module, package = Bare().visit(ast.parse(path.read_text(encoding="utf-8"))), package_of(path)
+    module, package = Bare().visit(ast.parse(path.read_bytes())), package_of(path)
     imports = tuple(names for node in ast.walk(module) for names in names_of(node, package))
     return ast.dump(WithoutImports().visit(module)), imports
 

@@ -79,7 +79,7 @@ def classes_of(module: str) -> tuple[dict[str, ast.expr], ...] | None:
 @kept_unchanged
 def classes_in(path: Path) -> tuple[dict[str, ast.expr], ...] | None:
     try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = ast.parse(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
     return tuple(class_facts.assigned(node) for node in body if isinstance(node, ast.ClassDef))

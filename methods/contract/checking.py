@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,9 +14,10 @@ from methods.contract.config import MethodConfig, OwnConfig, TrainConfig
 from methods.contract.facts import presets_fault, title_fault
 from methods.contract.files import shown, there_before
 from methods.contract.hooks import AMOUNTS, Hooks
-from methods.contract.misspelt import misspelt
+from methods.contract.misspelt import inner, misspelt
 from methods.contract.registry import Entry, MethodError, base_kind_names, read_entry
 from methods.contract.strategy import SessionStrategy
+from protocols.fields import holds
 from protocols.loading import protocol_names
 from protocols.messages import explain, first_line, unknown
 from protocols.reading import short
@@ -27,8 +28,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "needs": ("", "network", "lengths", "texts"),
     "capturable": (False, True),
 }
-TRAIN = ("session_loss", "session_epochs")
-"""Hooks that nothing calls, or nothing can follow, unless sessions train."""
+TRAIN = ("session_loss", "session_indices", "session_vectors", "trainable", "before_epoch", "before_update", "after_update", "finished")
+"""Hooks that nothing calls unless sessions train."""
 SETS = "must not be a set, whose order differs from process to process: the same run would be another one; make it a tuple"
 
 _sound: weakref.WeakSet[type[SessionStrategy]] = weakref.WeakSet()
@@ -52,6 +53,8 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
     own = entry.class_name
     for name, meant in misspelt(method):
         yield f"{own}.{name} is no hook. Did you mean {meant!r}? A helper of your own gets another name, or one that begins with _"
+    for name in inner(method):
+        yield f"{own}.{name} must have another name, or one that begins with _: it would replace {name}() of the strategy, which is no hook"
     if not takes_what_it_is_given(method):
         yield f"{own}.__init__ must take context and config by name; leave it out, and prepare in adopt(network)"
     for name, known in CHOICES.items():
@@ -102,11 +105,12 @@ def faults_of_config(method: type[SessionStrategy], own: str) -> Iterator[str]:
         return
     yield from faults_of_fields(config, own)
     if not issubclass(config, TrainConfig):
+        trains = method.session_epochs is not Hooks.session_epochs
         overridden = [hook for hook in TRAIN if getattr(method, hook) is not getattr(Hooks, hook)]
-        if "epochs" in config.model_fields and "session_epochs" not in overridden:
+        if "epochs" in config.model_fields and not trains:
             yield f"Config of {own} must derive from TrainConfig: it has epochs, and sessions that train need lr, batch and more"
-        elif "session_loss" in overridden and "session_epochs" not in overridden:
-            yield f"Config of {own} must derive from TrainConfig: session_loss() is called only where sessions train"
+        elif overridden and not trains:
+            yield f"Config of {own} must derive from TrainConfig: {overridden[0]}() is called only where sessions train"
 
 
 def faults_of_fields(config: type[OwnConfig], own: str) -> Iterator[str]:
@@ -114,19 +118,13 @@ def faults_of_fields(config: type[OwnConfig], own: str) -> Iterator[str]:
     for name, field in config.model_fields.items():
         if field.is_required():
             yield f"Config.{name} of {own} needs a default, as older runs will count as run with it"
-        if holds_set(field.annotation):
+        if holds((set, frozenset), field.annotation):
             yield f"Config.{name} of {own} {SETS}"
     try:
         config.model_validate(config().model_dump(mode="json", warnings=False))  # a default's type is checked by nobody else
     except Exception as error:  # pydantic's own, or that of a validator
         why = explain(error, config) if isinstance(error, ValidationError) else first_line(error)
         yield f"Config of {own} cannot be made of its defaults, written to a record and read again: {why}"
-
-
-def holds_set(annotation: object) -> bool:
-    """Whether a set is the type of a field, or part of it."""
-    kind = get_origin(annotation) or annotation
-    return (isinstance(kind, type) and issubclass(kind, set | frozenset)) or any(map(holds_set, get_args(annotation)))
 
 
 def faults_of_bases(method: type[SessionStrategy], own: str) -> Iterator[str]:

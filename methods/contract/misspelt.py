@@ -29,6 +29,12 @@ def misspelt(method: type[SessionStrategy]) -> Iterator[tuple[str, str]]:
             yield name, meant
 
 
+def inner(method: type[SessionStrategy]) -> list[str]:
+    """Names of the strategy's inner parts, which are no hooks, that a class and those of its file define."""
+    own = {name for cls in method.__mro__ if cls.__module__ == method.__module__ for name in vars(cls)}
+    return [name for name in vars(SessionStrategy) if name in own and not name.startswith("_") and name not in KNOWN]
+
+
 def near(name: str, hooks: Sequence[str]) -> str | None:
     """The hook or attribute whose name differs from this one in a few letters of a word, or in case and underscores alone."""
     words = name.lower().split("_")

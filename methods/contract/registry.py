@@ -53,8 +53,8 @@ def read_entry(name: str) -> Entry:
 def entry_in(path: Path) -> Entry:
     """The entry of a method's file. Raises MethodError."""
     try:
-        module = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
+        module = ast.parse(path.read_bytes())  # which knows a byte order mark, as Python does
+    except (SyntaxError, ValueError) as error:
         raise MethodError(f"{path}: not valid Python ({error})") from None
     if (reached := out_of_bounds(module)) is not None:
         raise MethodError(f"{path}, line {reached[0]}: imports {reached[1]}; a method gets what it may touch from its context")

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
-from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from methods.contract.config import MethodConfig, TrainConfig
 from methods.contract.context import MethodContext
 from methods.contract.hooks import Hooks
+from methods.contract.plugins import acts_within_a_step
 from methods.contract.selection import BestEpoch
 from methods.parts.capture import Branch, CaptureError, recorder_for
 from methods.parts.heads import GrowingHead
@@ -29,8 +29,6 @@ from methods.parts.schedules import is_flat, learning_rate
 from methods.parts.step import train_step
 from methods.parts.vectors import WithVectors
 from protocols.training import Training
-
-WITHIN_A_STEP = ("before_forward", "after_forward", "before_backward", "after_backward", "before_update", "after_update")
 
 
 class SessionStrategy(Hooks, SupervisedTemplate):
@@ -90,6 +88,8 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.model.compiled_batch = batch if not self.has_frozen_part and self.context.compiling_pays(len(indices) * epochs) else 0
         images = self.context.images.batches(indices, batch, stream, frozen_part=frozen_part, views=c.views, epochs=epochs)
         stored = self.session_vectors()
+        if stored is None and not len(indices):
+            raise ValueError("session_indices: no image to train on, and no session_vectors")
         if stored is not None and not self.has_frozen_part:
             raise ValueError("session_vectors: they take the place of a frozen part's outputs, and this session trains the whole network")
         self.dataloader = images if stored is None else WithVectors(images if len(indices) else None, len(indices), *stored, c.batch)
@@ -109,7 +109,8 @@ class SessionStrategy(Hooks, SupervisedTemplate):
     def restart(self, lr: float, epochs: int | None = None) -> None:
         """Create a new optimiser over the currently trainable parameters, and begin the schedule anew with learning rate `lr`.
 
-        `epochs` is the length of the phase that begins, as `cosine` and `onecycle` need it. Default: the rest of the session.
+        `epochs` is the length of the phase that begins, as `cosine` and `onecycle` need it. Default: the rest of `session_epochs()`,
+        also where selection `val` ends the session before: its length was found under that schedule.
         """
         self.model.requires_grad_(False)
         chosen = list(self.trainable())
@@ -120,7 +121,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         records = self.capturable and self.context.records_sessions and not watched
         recorder = recorder_for(self.context.device) if records else None
         self.now.steps, self.now.branch, self.model.recorded = self.context.steps(recorder), None, recorder is not None
-        self.now.phase_epochs = self.train_epochs - self.clock.train_exp_epochs if epochs is None else epochs
+        self.now.phase_epochs = self.session_epochs() - self.clock.train_exp_epochs if epochs is None else epochs
         self.now.phase_step, self.now.highest_rates = 0, [group["lr"] for group in self.optimizer.param_groups]
         self.set_rates()
         if recorder is not None:
@@ -161,7 +162,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":
             set_batch_norm(self.model.backbone.last_block, True)
-        hold_still(self.model, self.context.trains)
+        hold_still(self.model, "last_block" if self.has_frozen_part and self.part == "last_block" else self.context.trains)
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Avalanche's loop, with the suite's own step: the same as in the base session."""
@@ -237,12 +238,6 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         self.now = SimpleNamespace()
         self.model.recorded = False
         self.optimizer = no_optimizer()
-
-
-def acts_within_a_step(plugin: object) -> bool:
-    """Whether Avalanche calls a plugin between the beginning and the end of a training step, where a recording would not call it."""
-    own = [getattr(type(plugin), name, None) for name in WITHIN_A_STEP]
-    return any(call is not None and call is not getattr(SupervisedPlugin, call.__name__, None) for call in own)
 
 
 def no_optimizer() -> torch.optim.SGD:

@@ -108,3 +108,57 @@ def test_a_method_may_augment_its_sessions_in_its_own_way(enter: Enter) -> None:
     assert bases[0] == bases[1]
     assert ink[0] != pytest.approx(ink[1], abs=1e-4)
     assert ink[2] == pytest.approx(ink[3], abs=1e-4)
+
+
+def test_a_group_has_the_settings_weight_decay_and_no_other_keys(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch would take 0 where a group states none, and keep a key of another name without effect."""
+    strategy = (contender := enter("ft_cnn", "weight_decay=0.25")).strategy
+    contender.train(0, 0)
+    own = {"lr": 0.01, "weight_decay": 0.0}
+    monkeypatch.setattr(strategy, "parameter_groups", lambda chosen: [{"params": chosen[:1]}, {"params": chosen[1:], **own}])
+    groups = train_under(contender, 1, Optimizers()).last.param_groups
+    assert [(group["weight_decay"], group["lr"]) for group in groups] == [(0.25, strategy.config.lr), (0.0, 0.01)]
+    monkeypatch.setattr(strategy, "parameter_groups", lambda chosen: [{"params": chosen, "rate": 0.1}])
+    with pytest.raises(ValueError, match=r"has params, weight_decay and lr, but no 'rate'"):
+        contender.train(2, 0)
+
+
+def test_a_session_without_images_is_refused(contender: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
+    contender.train(0, 0)
+    monkeypatch.setattr(contender.strategy, "session_indices", lambda: torch.empty(0, dtype=torch.int64))
+    with pytest.raises(ValueError, match="session_indices: no image to train on"):
+        contender.train(1, 0)
+
+
+def test_what_runs_as_a_frozen_part_keeps_its_batch_norm(enter: Enter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs on images of many steps at once: in training mode each image's outputs would depend on those beside it."""
+    contender = enter("ft_cnn", "batch_norm=train")
+    strategy = contender.strategy
+    monkeypatch.setattr(strategy, "trained_part", lambda: "last_block")
+    contender.train(0, 0)
+    last = {id(buffer) for buffer in strategy.model.backbone.last_block.buffers()}
+    buffers = {name: buffer.clone() for name, buffer in strategy.model.backbone.named_buffers()}
+    contender.train(1, 0)
+    moved = {id(buffer) in last for name, buffer in strategy.model.backbone.named_buffers() if not buffer.equal(buffers[name])}
+    assert moved == {True}
+
+
+class Phases(SupervisedPlugin):
+    """The length that the schedule of each phase was told, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+
+    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        if strategy.now.phase_epochs not in self.told:
+            self.told.append(strategy.now.phase_epochs)
+
+
+@pytest.mark.parametrize("fixed", [None, 4])
+def test_a_phase_keeps_the_schedule_under_which_its_length_was_found(fixed: int | None, enter: Enter) -> None:
+    """Under selection val a session ends early; LwF's second phase was told the rest of the shorter one."""
+    contender = enter("lwf", "epochs=6", "schedule=cosine", "milestones=[]")
+    contender.train(0, 0)
+    contender.strategy.fixed_epochs = fixed
+    assert train_under(contender, 1, Phases()).told == [contender.strategy.first_phase_epochs(), 6]

@@ -83,6 +83,11 @@ CONFIGS = [
     ),
     ("class Config(TrainConfig): own: int = Field(3, ge=5)", "Config of Mine cannot be made of its defaults"),
     ("class Config(MethodConfig): epochs: int = 3", "Config of Mine must derive from TrainConfig: it has epochs"),
+    (
+        "Config = MethodConfig\n    def trainable(self): return []",
+        "Config of Mine must derive from TrainConfig: trainable() is called only",
+    ),
+    ("def load(self): pass", "Mine.load must have another name"),
     ("Config = MethodConfig\n    def session_loss(self): return 0", "Config of Mine must derive from TrainConfig: session_loss() is"),
 ]
 
@@ -121,7 +126,10 @@ def test_an_attribute_that_nothing_would_read(line: str, own_methods: Path) -> N
 
 def test_helpers_have_names_of_their_own(own_methods: Path) -> None:
     helpers = ("_score", "_leran", "means_of", "session_rows", "embed_anchors", "teacher", "draw_batches", "rows_of")
-    assert planned(own_methods, with_lines(*(f"def {name}(self): pass" for name in helpers))).status == 0
+    lines = ["class Config(MethodConfig): some: bool | None = None; both: tuple[bool, ...] = (True, False)"]
+    text = with_lines(*lines, *(f"def {name}(self): pass" for name in helpers))
+    assert planned(own_methods, "\ufeff" + text).status == 0, "with a byte order mark, as some editors write it"
+    assert ask("--methods", "mine", "--set", "mine.some=true", "--protocol", str(TINY), "--plan").status == 0
 
 
 def test_a_file_that_leaves_python(own_methods: Path) -> None:
