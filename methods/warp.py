@@ -11,7 +11,7 @@ from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.features import class_means
 from methods.parts.heads import unit
 from methods.parts.network import Network
-from methods.parts.rotated import freeze_most_important, rotate, rotated
+from methods.parts.rotated import freeze_most_important, late_convolutions, rotate, rotated
 from protocols.fields import MOST_EPOCHS, Share
 from protocols.schema import Augment
 
@@ -47,6 +47,7 @@ class Warp(SessionStrategy):
         super().adopt(network)
         if self.context.trains == "none":
             raise ValueError("warp: it trains the layers of the network, and this recipe trains none of them (trains: none)")
+        late_convolutions(network.backbone)  # refuses what `rotate` could not keep, before the base session is trained
 
     def before_session(self) -> None:
         self.now.means = class_means(self.embed_indices(self.own_indices), self.context.images.labels(self.own_indices))

@@ -156,7 +156,14 @@ class ResNet12(Backbone):
 
 
 def late_stages(backbone: Backbone) -> list[nn.Module]:
-    """The stages after the second ("layer 3" on, of residual networks); of small networks, the last block."""
+    """The stages after the second ("layer 3" on, of residual networks); of other networks, the last block. Raises ValueError for a network
+    that names none."""
     if isinstance(backbone, ResNet18):
         return [backbone.net.layer3, backbone.net.layer4]
-    return list(backbone.stages)[2:] if isinstance(backbone, ResNet20 | ResNet12) else [backbone.last_block]
+    if isinstance(backbone, ResNet20 | ResNet12):
+        return list(backbone.stages)[2:]
+    try:
+        return [backbone.last_block]
+    except (NotImplementedError, ValueError) as error:  # its own words may say "train all of it", which is no help here
+        said = "the network names no last block, whose layers this needs; write a methods.parts.backbone.Backbone that does"
+        raise ValueError(said) from error

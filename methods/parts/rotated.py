@@ -17,25 +17,48 @@ class RotatedConv(nn.Module):
     """The convolution with weights `coefficients` V', for eigenvectors V [k, k] of its inputs and coefficients [out, k]. `frozen` [out, k]
     says which coefficients stay."""
 
+    bias: Tensor | None
     basis: Tensor
     frozen: Tensor
 
     def __init__(self, conv: nn.Conv2d, basis: Tensor) -> None:
         super().__init__()
         self.shape, self.stride, self.padding = conv.weight.shape, conv.stride, conv.padding
+        self.bias = conv.bias
         self.register_buffer("basis", basis)
         self.coefficients = nn.Parameter(conv.weight.data.flatten(1) @ basis)
         self.register_buffer("frozen", torch.zeros_like(self.coefficients, dtype=torch.bool))
 
     def forward(self, x: Tensor) -> Tensor:
         weight = (self.coefficients @ self.basis.T).view(self.shape)
-        return F.conv2d(x, weight, None, self.stride, self.padding)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
 def late_convolutions(backbone: Backbone) -> dict[str, nn.Conv2d]:
-    """Convolutions after the second stage, 1x1 shortcuts too, by their names; of small networks, those of the last block."""
+    """Convolutions after the second stage, 1x1 shortcuts too, by their names; of small networks, those of the last block. Raises ValueError
+    if there are none, or for one that a `RotatedConv` would not compute."""
     late = {id(module) for stage in late_stages(backbone) for module in stage.modules()}
-    return {name: module for name, module in backbone.named_modules() if id(module) in late and isinstance(module, nn.Conv2d)}
+    found = {name: module for name, module in backbone.named_modules() if id(module) in late and isinstance(module, nn.Conv2d)}
+    if not found:
+        raise ValueError("warp: it rotates convolutions, and the last block of this network has none")
+    for name, conv in found.items():
+        if hindrance := cannot_be_rotated(conv):
+            raise ValueError(f"warp: it cannot rotate the convolution {name}, which has {hindrance}")
+    return found
+
+
+def cannot_be_rotated(conv: nn.Conv2d) -> str:
+    """What a convolution has that `RotatedConv` lacks; empty if nothing."""
+    if conv.groups != 1:
+        return f"groups {conv.groups}"
+    if conv.dilation != (1, 1):
+        return f"dilation {conv.dilation}"
+    if conv.padding_mode != "zeros":
+        return f"padding_mode {conv.padding_mode}"
+    if isinstance(conv.padding, str):
+        return f"padding {conv.padding!r}, where numbers are needed"
+    plain = type(conv).forward is nn.Conv2d.forward and type(conv)._conv_forward is nn.Conv2d._conv_forward
+    return "" if plain else f"a forward of its own ({type(conv).__name__})"
 
 
 def rotate(network: Network, batches: Iterable[Tensor]) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods import warp
+from methods.parts.backbone import Backbone
 from methods.parts.backbones import build_backbone
+from methods.parts.foreign import Foreign
 from methods.parts.network import Network
 from methods.parts.rotated import RotatedConv, freeze_most_important, late_convolutions, rotate, rotated
 from methods.warp import Warp
@@ -23,6 +25,64 @@ def test_a_rotated_convolution_computes_the_same() -> None:
     conv, x = nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False), torch.randn(2, 2, 8, 8)
     basis = torch.linalg.qr(torch.randn(18, 18))[0]
     assert torch.allclose(RotatedConv(conv, basis)(x), conv(x), atol=1e-5)
+
+
+class Own(Backbone):
+    """A user's network: an unnamed stem and this last block."""
+
+    feature_dim = 4
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    @property
+    def last_block(self) -> nn.Module:
+        return self.block
+
+    def lower(self, images: Tensor) -> Tensor:
+        return torch.cat([images, images.flip(2)], dim=1)
+
+    def upper(self, x: Tensor) -> Tensor:
+        y: Tensor = self.block(x)
+        return y
+
+
+class Unlike(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+def test_a_rotated_network_computes_the_same_with_biases() -> None:
+    """They were lost, and features with them; torch's convolutions have them by default."""
+    network, images = Network(Own(nn.Sequential(nn.Conv2d(2, 4, 3))), "fp32").eval(), torch.randn(6, 1, 8, 8)
+    with torch.no_grad():
+        before = network.embed(images)
+        rotate(network, images.split(4))
+        assert torch.allclose(network.embed(images), before, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (nn.Conv2d(2, 4, 3, groups=2), "cannot rotate the convolution block.0, which has groups 2"),
+        (nn.Conv2d(2, 4, 3, dilation=2), r"block.0, which has dilation \(2, 2\)"),
+        (nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), "block.0, which has padding_mode reflect"),
+        (nn.Conv2d(2, 4, 3, padding="same"), "block.0, which has padding 'same'"),
+        (Unlike(2, 4, 3), r"block.0, which has a forward of its own \(Unlike\)"),
+        (nn.ReLU(), "warp: it rotates convolutions, and the last block of this network has none"),
+    ],
+)
+def test_what_cannot_be_rotated_is_refused(block: nn.Module, said: str) -> None:
+    """Each was rotated into something else, or ended in torch's words after the base session."""
+    with pytest.raises(ValueError, match=said):
+        late_convolutions(Own(nn.Sequential(block)))
+
+
+@pytest.mark.parametrize("backbone", [Backbone(), Foreign("timm:some", nn.Conv2d(1, 4, 3), 4)])
+def test_a_network_that_names_no_last_block_is_refused(backbone: Backbone) -> None:
+    with pytest.raises(ValueError, match="the network names no last block, whose layers this needs; write a methods"):
+        late_convolutions(backbone)
 
 
 @pytest.mark.parametrize(("name", "count"), [("resnet20", 7), ("resnet18", 10), ("resnet12", 8), ("conv2", 1)])

@@ -112,6 +112,14 @@ def test_a_method_that_trains_layers_needs_some(refused: Callable[..., str]) -> 
     assert refused("warp,proto", trains="last_block", stored_views=2) == ""
 
 
+def test_warp_refuses_a_network_without_convolutions_to_rotate(tiny: Protocol, settings: Settings) -> None:
+    """It said so in torch's words, "expected a non-empty list of Tensors", after the base session."""
+    changed = {"data": tiny.data.model_copy(update={"size": 28}), "backbone": tiny.backbone.model_copy(update={"name": "mlp"})}
+    protocol = tiny.model_copy(update=changed)
+    with pytest.raises(UsageError, match="warp:default: warp: it rotates convolutions, and the last block of this network has none"):
+        refuse_impossible(protocol, [identity_of(protocol, "warp")], settings)
+
+
 def test_a_head_without_room_for_classes_to_come_stops_no_method_that_does_without(refused: Callable[..., str]) -> None:
     """Whose scores are of its own rows, whose targets are its own, and who predicts base classes alone; and fixed targets have room."""
     runs = "proto@cosface,base_only@cosface,alice,alice@structure,concm,warp@structure,ft_cnn@etf,icarl@targets,orco@etf,lecnet@cosine"
