@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import CosineHead, unit
-from methods.parts.mixing import beta, embed_changed
+from methods.parts.mixing import beta, embed_changed, third_stage
 from methods.parts.network import Network
 from protocols.fields import MOST_EPOCHS
 from protocols.schema import Sessions
@@ -66,6 +66,8 @@ class VirtualClasses(BaseKind):
     def build(self, network: Network, sessions: Sessions) -> None:
         network.head = CosineHead(network.feature_dim, scale=self.config.scale, learns=False)
         base, slots = sessions.base, sessions.classes - sessions.base
+        if slots:
+            third_stage(network.backbone)  # refuses a network without one before it is trained
         rows = nn.init.orthogonal_(torch.empty(sessions.classes, network.feature_dim))
         chosen = torch.stack([torch.randperm(base)[: self.config.classes_a_slot] for _ in range(slots)]) if slots else torch.empty(0, 1)
         allowed = torch.zeros(base, slots)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from methods.parts.backbone import Backbone
 from methods.parts.network import Network, plain_embed
-from methods.parts.resnets import PooledBlock, late_stages
+from methods.parts.resnets import late_stages
 
 
 def beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
@@ -37,15 +37,31 @@ def box(kept: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor,
 
 
 def third_stage(backbone: Backbone) -> nn.Module:
-    """The first layer after a backbone's second stage ("layer 2" of residual networks); of small networks, that of the last block."""
+    """The first layer after a backbone's second stage ("layer 2" of residual networks); of small networks, that of the last block. Raises
+    ValueError if there is none."""
     third = late_stages(backbone)[0]
-    return third if isinstance(third, PooledBlock) else next(iter(third.children()))
+    in_turn = isinstance(third, nn.ModuleList) or (isinstance(third, nn.Sequential) and type(third).forward is nn.Sequential.forward)
+    if not in_turn:  # its first layer may be one branch of several
+        return third
+    if (first := next(third.children(), None)) is None:
+        raise ValueError("maps are mixed where the last block begins, and that of this network is empty")
+    return first
 
 
 def embed_changed(network: Network, images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Features [N, d] of images whose maps are changed after the backbone's second stage."""
-    hook = third_stage(network.backbone).register_forward_pre_hook(lambda _, inputs: (change(inputs[0]),))
+    """Features [N, d] of images whose maps are changed after the backbone's second stage. Raises ValueError if none came by there."""
+    changed = False
+
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal changed
+        changed = True
+        return (change(inputs[0]), *inputs[1:])
+
+    handle = third_stage(network.backbone).register_forward_pre_hook(hook)
     try:
-        return plain_embed(network, images)
+        features = plain_embed(network, images)
     finally:
-        hook.remove()
+        handle.remove()
+    if not changed:
+        raise ValueError("maps are mixed where the last block begins, and this network never calls it as a whole; make upper() do so")
+    return features

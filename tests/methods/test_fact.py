@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from methods.bases.virtual import HIDDEN, Drawn, Virtual, VirtualClasses
 from methods.fact import Fact
+from methods.parts.backbone import Backbone, run
 from methods.parts.backbones import build_backbone
 from methods.parts.heads import CosineHead, unit
 from methods.parts.mixing import beta, embed_changed, third_stage
@@ -48,7 +49,7 @@ def test_the_virtual_loss_hides_the_true_class_and_acts_against_fixed_slots() ->
 
 def test_the_temperature_is_a_factor_of_16_for_classes_and_slots() -> None:
     """docs/methods.md 6.3: all losses are over 16 cos. Base rows (0, 2) and (1, 0), slots (1, 0) and (0, -1), feature (3, 4)."""
-    network: Any = SimpleNamespace(feature_dim=2, parts={})
+    network: Any = SimpleNamespace(feature_dim=2, parts={}, backbone=build_backbone("conv2", 1))
     kind = VirtualClasses(VirtualClasses.Config())
     kind.build(network, Sessions(base=2, way=1, count=2, shots=1))
     network.classify = network.head
@@ -61,7 +62,7 @@ def test_the_temperature_is_a_factor_of_16_for_classes_and_slots() -> None:
 
 def test_fixed_slots_are_the_trained_ones_as_they_were_drawn() -> None:
     """Trap (c): on a GPU, where the source trains, its second classifier is a copy of the first one's rows."""
-    network: Any = SimpleNamespace(feature_dim=8, parts={})
+    network: Any = SimpleNamespace(feature_dim=8, parts={}, backbone=build_backbone("conv2", 1))
     VirtualClasses(VirtualClasses.Config()).build(network, Sessions(base=4, way=1, count=2, shots=1))
     fixed, trained = network.parts["drawn"].rows, network.parts["virtual"].rows
     assert torch.equal(fixed, trained) and fixed.data_ptr() != trained.data_ptr()
@@ -82,6 +83,57 @@ def test_the_mixture_asks_for_its_best_slot_and_then_for_its_best_class() -> Non
 def test_maps_are_mixed_after_the_second_stage(name: str, layer: str) -> None:
     backbone = build_backbone(name, 3)
     assert third_stage(backbone) is backbone.get_submodule(layer)
+
+
+class Residual(nn.Module):
+    """Has a branch and a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x)
+
+
+class Own(Backbone):
+    """A user's network."""
+
+    feature_dim = 1
+
+    def __init__(self, block: nn.Module, inside: bool = False) -> None:
+        super().__init__()
+        self.block, self.inside = block, inside
+
+    @property
+    def last_block(self) -> nn.Module:
+        return self.block
+
+    def lower(self, images: Tensor) -> Tensor:
+        return images
+
+    def upper(self, x: Tensor) -> Tensor:
+        return run(self.block.children(), x) if self.inside else self.block(x)
+
+
+@pytest.mark.parametrize("block", [Residual(), nn.Conv2d(1, 1, 1), nn.Sequential(Residual(), nn.ReLU())])
+def test_all_branches_of_an_own_last_block_get_the_mixture(block: nn.Module) -> None:
+    """Only the convolution got it, not the shortcut beside it; a block that is one layer ended in a bare StopIteration."""
+    network, images = Network(Own(block), "fp32").eval(), torch.randn(3, 1, 4, 4)
+    assert torch.equal(embed_changed(network, images, lambda maps: 0.5 * maps), network.embed(0.5 * images))
+
+
+def test_an_own_network_without_a_place_to_mix_is_told_so() -> None:
+    with pytest.raises(ValueError, match="that of this network is empty"):
+        third_stage(Own(nn.Sequential()))
+    assert isinstance(third_stage(Own(nn.ModuleList([nn.ReLU()]))), nn.ReLU), "a list is never called itself"
+    with pytest.raises(ValueError, match="that of this network is empty"):
+        VirtualClasses(VirtualClasses.Config(start=9)).build(
+            Network(Own(nn.Sequential()), "fp32"), Sessions(base=4, way=1, count=2, shots=1)
+        )
+    network = Network(Own(Residual(), inside=True), "fp32")
+    with pytest.raises(ValueError, match="this network never calls it as a whole"):
+        embed_changed(network, torch.randn(3, 1, 4, 4), lambda maps: maps)
 
 
 def test_an_unchanged_map_changes_nothing_and_the_hook_is_gone() -> None:
