@@ -63,6 +63,10 @@ class VirtualClasses(BaseKind):
         fixed_slots: bool = True
         forbidden: Literal["zero", "hidden"] = "zero"
 
+    @property
+    def changes_images(self) -> bool:
+        return True  # in whatever epoch: the maps that are mixed lie inside the backbone
+
     def build(self, network: Network, sessions: Sessions) -> None:
         network.head = CosineHead(network.feature_dim, scale=self.config.scale, learns=False)
         base, slots = sessions.base, sessions.classes - sessions.base

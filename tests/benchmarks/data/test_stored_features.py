@@ -250,7 +250,7 @@ def test_a_wrong_protocol_is_refused(made: Path, change: Callable[[dict[str, Any
         ("closer", "its base kind closer shows several augmented views of an image; leave it out, or write closer@cosine"),
         ("orco", "its base kind contrast shows several augmented views"),
         ("proto@rotations", "its base kind rotations changes images; leave it out"),
-        ("fact", "its base kind virtual needs images, or maps inside of a network"),
+        ("fact", "its base kind virtual changes images"),
         ("cec", "its base kind episodes changes images"),
     ],
 )

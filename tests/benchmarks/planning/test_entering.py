@@ -101,6 +101,14 @@ def test_outputs_of_a_frozen_part_are_neither_turned_nor_mixed(
     assert not plain or refused(method, f"{kind}.{plain}=false", trains=trains) == ""
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_maps_inside_a_frozen_part_are_not_mixed_in_a_later_epoch_either(start: int, refused: Callable[..., str]) -> None:
+    """The trial is the first epoch's; the mixing of a later one ended in torch's words there."""
+    asked = f"virtual.start={start}"
+    assert "base kind virtual changes images; it goes with trains all only" in refused("fact", asked, trains="last_block")
+    assert refused("fact", asked) == ""
+
+
 def test_all_that_are_refused_are_named_at_once_and_once(refused: Callable[..., str]) -> None:
     said = refused("proto,closer,s3c,base_only", trains="none", stored_views=2)
     assert said.startswith("tiny: cannot be run, leave out or change closer:default: base kind closer shows 3 views of an image")
