@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -65,8 +65,7 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
         yield f"version of {own} must be a whole number, at least 1 (got {short(method.version)})"
     if method.memory_budget is not None and not whole(method.memory_budget, 0):
         yield f"memory_budget of {own} must be a whole number, at least 0, or None for all images (got {short(method.memory_budget)})"
-    if not is_mapping(method.migrations, int, callable):
-        yield f"migrations of {own} must be a mapping of versions to functions (got {short(method.migrations)})"
+    yield from faults_of_migrations(method.migrations, own)
     for what, fault in (("title", title_fault(method.title)), ("presets", presets_fault(method.presets))):
         if fault:
             yield f"{what} of {own} {fault}"
@@ -96,6 +95,11 @@ def whole(value: object, least: int) -> bool:
 
 def is_mapping(value: object, key: type, item: Callable[[Any], bool]) -> bool:
     return isinstance(value, Mapping) and all(isinstance(k, key) and item(v) for k, v in value.items())
+
+
+def faults_of_migrations(migrations: object, own: str) -> Iterator[str]:
+    if not is_mapping(migrations, int, callable):
+        yield f"migrations of {own} must be a mapping of versions to functions (got {short(migrations)})"
 
 
 def faults_of_config(method: type[SessionStrategy], own: str) -> Iterator[str]:
@@ -138,10 +142,16 @@ def faults_of_bases(method: type[SessionStrategy], own: str) -> Iterator[str]:
     for preset in () if isinstance(base, str) else base:
         if preset not in method.presets:
             yield f"base of {own}: {unknown('preset', preset, list(method.presets))}"
-    if not is_mapping(method.bases, str, lambda values: is_mapping(values, str, lambda value: True)):
-        yield f"bases of {own} must be a mapping of base kinds to values of their Config (got {short(method.bases)})"
+    yield from faults_of_values(method.bases, own)
+
+
+def faults_of_values(bases: object, own: str) -> Iterator[str]:
+    """What is wrong with the `bases` of a method or a kind."""
+    if not is_mapping(bases, str, lambda values: is_mapping(values, str, lambda value: True)):
+        yield f"bases of {own} must be a mapping of base kinds to values of their Config (got {short(bases)})"
         return
-    for kind in method.bases:
+    kinds = base_kind_names()
+    for kind in cast(Mapping[str, object], bases):
         if kind not in kinds:
             yield f"bases of {own}: {unknown('base kind', kind, kinds)}"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from methods.contract.base_kind import BaseKind
-from methods.contract.checking import faults_of_fields, whole
+from methods.contract.checking import faults_of_fields, faults_of_migrations, faults_of_values, whole
 from methods.contract.config import KindConfig
 from methods.contract.misspelt import near
 from methods.contract.registry import MethodError
@@ -40,6 +40,18 @@ def faults_of_kind(kind: type[BaseKind]) -> Iterator[str]:
     for name in ("version", "views"):
         if not whole(getattr(kind, name), 1) and not isinstance(getattr(kind, name), property):
             yield f"{name} of {own} must be a whole number, at least 1 (got {short(getattr(kind, name))})"
+    for name in ("knows_all_classes", "capturable", "changes_images"):
+        value = getattr(kind, name)
+        if not isinstance(value, bool) and not (isinstance(value, property) and name != "knows_all_classes"):  # asked of the class
+            yield f"{name} of {own} must be one of False, True (got {short(value)})"
+    for name in ("drop", "added"):
+        value = getattr(kind, name)
+        if not (isinstance(value, tuple) and all(isinstance(part, str) for part in value)):
+            yield f"{name} of {own} must be a tuple of names of network.parts (got {short(value)})"
+    if kind.parent is not None and not isinstance(kind.parent, str):
+        yield f"parent of {own} must be the name of a base kind, or None (got {short(kind.parent)})"
+    yield from faults_of_values(kind.bases, own)
+    yield from faults_of_migrations(kind.migrations, own)
     yield from faults_of_config(kind.Config, own)
 
 

@@ -130,6 +130,15 @@ def test_an_own_kinds_sources_are_part_of_its_base_model(folder: Path) -> None:
         ("    class Config(KindConfig):\n        lr: float = 1.0", "lr is a setting of every recipe"),
         ("    Config = MethodConfig", "Config of Soft must be a class that derives from KindConfig"),
         ("    class Config(KindConfig):\n        augment: dict = {'pad': 1}", "Config.augment of Soft must be an Augment"),
+        ("    added = ('part')", "added of Soft must be a tuple of names of network.parts (got 'part')"),
+        ("    drop = ('part', 3)", "drop of Soft must be a tuple of names of network.parts (got ('part', 3))"),
+        ("    knows_all_classes = 'no'", "knows_all_classes of Soft must be one of False, True (got 'no')"),
+        ("    capturable = 0", "capturable of Soft must be one of False, True (got 0)"),
+        ("    def changes_images(self): return False", "changes_images of Soft must be one of False, True (got <function"),
+        ("    parent = ('cosine',)", "parent of Soft must be the name of a base kind, or None (got ('cosine',))"),
+        ("    bases = {'cosin': {'scale': 8.0}}", "bases of Soft: no base kind named 'cosin'. Did you mean 'cosine'?"),
+        ("    bases = {'cosine': 3}", "bases of Soft must be a mapping of base kinds to values of their Config (got {'cosine': 3})"),
+        ("    migrations = {1: 2}", "migrations of Soft must be a mapping of versions to functions (got {1: 2})"),
     ],
 )
 def test_a_mistake_in_a_kind_is_one_line(body: str, said: str, folder: Path) -> None:
