@@ -43,6 +43,5 @@ class ProjectedHead(GrowingHead):
 
 
 def all_but_rows(network: Network) -> list[dict[str, Any]]:
-    """One group for the optimiser: all parameters but the head's `weight`, which gets no gradient where the head does not read it. (A
-    checkpoint is resumed only if each parameter of the optimiser has its state.)"""
+    """One group for the optimiser: all parameters but the head's `weight`, which gets no gradient where the head does not read it."""
     return [{"params": [parameter for parameter in network.parameters() if parameter is not network.head.weight]}]
