@@ -88,9 +88,9 @@ class CosineHead(GrowingHead):
     def __init__(self, feature_dim: int, new_row_std: float | None = None, scale: float = 1.0, learns: bool = True) -> None:
         super().__init__(feature_dim, new_row_std)
         if learns:
-            self.scale = nn.Parameter(torch.full((), scale))
+            self.scale = nn.Parameter(torch.full((), float(scale)))  # of a whole number, torch makes integers
         else:
-            self.register_buffer("scale", torch.full((), scale))
+            self.register_buffer("scale", torch.full((), float(scale)))
 
     def cosines(self, features: Tensor) -> Tensor:
         return F.linear(unit(features), unit(self.weight))

@@ -45,6 +45,12 @@ def test_cosine_head_by_hand() -> None:
     assert torch.allclose(head.cosines(torch.tensor([[2.0, 0.0]])), torch.tensor([[0.6, 0.0]]))
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_whole_number_is_a_scale_like_any_other(learns: bool) -> None:
+    assert torch.equal(CosineHead(2, scale=16, learns=learns).scale, torch.tensor(16.0))
+    assert CosineHead(2, scale=16, learns=learns).scale.dtype == torch.float32
+
+
 def test_cosine_heads_scale_learns_and_survives_growth() -> None:
     head = CosineHead(2)
     head.grow(1)
