@@ -32,8 +32,9 @@ class Memory:
         self._session = session
 
     def check(self, indices: Tensor) -> Tensor:
-        """Returns the same indices on the CPU. Raises LeakError if one belongs neither to this session nor to the kept images."""
-        indices = indices.cpu()
+        """Returns the same indices on the CPU. Raises LeakError if one belongs neither to this session nor to the kept images, ValueError
+        for what is no int64 [n]."""
+        indices = as_indices(indices)
         foreign = ~(torch.isin(indices, self._session) | torch.isin(indices, self._indices))
         if bool(foreign.any()):
             raise LeakError(f"asked for {int(foreign.sum())} training images outside this session and its memory")
@@ -51,4 +52,13 @@ class Memory:
 
     def drop(self, indices: Tensor) -> None:
         """Remove images from the memory. Those of past sessions cannot be added again."""
-        self._indices = self._indices[~torch.isin(self._indices, indices.cpu())]
+        self._indices = self._indices[~torch.isin(self._indices, as_indices(indices))]
+
+
+def as_indices(indices: Tensor) -> Tensor:
+    """The same on the CPU. Raises ValueError if it is no int64 tensor [n]: a mask says nothing about which images are meant."""
+    if not (isinstance(indices, Tensor) and indices.dtype == torch.int64 and indices.dim() == 1):
+        is_tensor = isinstance(indices, Tensor)
+        got = f"{str(indices.dtype).removeprefix('torch.')} {list(indices.shape)}" if is_tensor else type(indices).__name__
+        raise ValueError(f"memory and images take indices, not a mask: an int64 tensor [n] (got {got}); own_indices[mask] is one")
+    return indices.cpu()

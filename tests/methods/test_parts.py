@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -205,6 +206,25 @@ def test_memory_counts_and_refuses() -> None:
     unlimited.open(torch.arange(1000))
     unlimited.keep(torch.arange(1000))
     assert len(unlimited.indices) == 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (torch.tensor([True, False]), r"bool \[2\]"),
+        (torch.tensor([1.0, 2.0]), r"float32 \[2\]"),
+        (torch.tensor(1), r"int64 \[\]"),
+        ([1, 2], "list"),
+    ],
+)
+def test_memory_takes_indices_not_a_mask(given: Any, got: str) -> None:
+    """A mask ended in torch's words, and indices as floats made the memory's floats."""
+    memory = Memory(None)
+    memory.open(torch.arange(10))
+    for take in (memory.keep, memory.drop, memory.check):
+        with pytest.raises(ValueError, match=f"indices, not a mask: an int64 tensor .n. .got {got}"):
+            take(given)
+    assert memory.indices.dtype == torch.int64 and not len(memory.indices)
 
 
 def test_network_in_bf16_returns_float32_logits_near_the_fp32_ones() -> None:
