@@ -84,9 +84,8 @@ def test_report_only_gives_the_same_table_and_needs_the_records_alone(finished: 
     without = "0 of these 6 records had their predictions beside them, so that `--verify` can count again; the other 6"
     assert said in unbroken(expected)
     assert unbroken((copy / "tiny.md").read_text(encoding="utf-8")) == unbroken(expected).replace(said, without)
-    assert answer.out.splitlines() == [str(copy / name) for name in ("tiny.md", "tiny.matrix.md", "index.html")], (
-        "no costs, no table of costs"
-    )
+    assert answer.out.splitlines() == [str(copy / name) for name in ("tiny.md", "tiny.matrix.md", "tiny.costs.md", "index.html")]
+    assert "| Method" not in (copy / "tiny.costs.md").read_text(encoding="utf-8"), "no costs, no table of costs"
     assert not (tmp_path / "none").exists()
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.planning.ledger import Ledger
+from benchmarks.planning.ledger import Ledger, but_for_seed
 from benchmarks.records import traces as of_probes
+from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.records.traces import VERSIONS, has_traces, read_trace
@@ -159,8 +160,8 @@ def kept(tiny: Protocol, runner: Runner, settings: Settings) -> Record:
     return record
 
 
-def ledger_of(settings: Settings, *probes: str) -> Ledger:
-    return Ledger(Store(settings.results), {"base_only:default": probes})
+def ledger_of(settings: Settings, run: Identity, *probes: str) -> Ledger:
+    return Ledger(Store(settings.results), {but_for_seed(run): probes})
 
 
 def trace_of(record: Record, probe: str) -> Path:
@@ -196,8 +197,8 @@ def test_a_damaged_trace_is_made_again(kept: Record, settings: Settings, damage:
     path = trace_of(kept, "drift")
     path.write_text(damage(path.read_text()))
     assert not has_traces(kept, ["drift"])
-    assert ledger_of(settings).missing([kept.identity]) == []
-    assert ledger_of(settings, "drift").missing([kept.identity]) == [kept.identity]
+    assert ledger_of(settings, kept.identity).missing([kept.identity]) == []
+    assert ledger_of(settings, kept.identity, "drift").missing([kept.identity]) == [kept.identity]
     with pytest.raises(RecordError, match=r"drift/seed00.json: .*run the study again"):
         read_trace(kept, "drift")
 
@@ -209,7 +210,7 @@ def test_a_trace_is_no_record(kept: Record, settings: Settings) -> None:
 
 def test_a_sweep_makes_what_is_wanting_and_no_more(tiny: Protocol, kept: Record, settings: Settings) -> None:
     before = kept.path.read_bytes()
-    ledger = ledger_of(settings, "drift", "fit")
+    ledger = ledger_of(settings, kept.identity, "drift", "fit")
     outcome = sweep(tiny, [kept.identity], settings, 1, Progress(), ledger)
     assert (outcome.skipped, outcome.done, outcome.failed) == (0, 1, 0)
     assert kept.path.read_bytes() == before
@@ -228,10 +229,10 @@ def test_a_probe_that_fails_leaves_the_record(tiny: Protocol, kept: Record, sett
             raise RuntimeError("broken")
 
     monkeypatch.setitem(PROBES, "fit", Broken)
-    outcome = sweep(tiny, [kept.identity], settings, 1, Progress(), ledger_of(settings, "fit"))
+    outcome = sweep(tiny, [kept.identity], settings, 1, Progress(), ledger_of(settings, kept.identity, "fit"))
     assert outcome.failed == 1
     assert "broken" in kept.beside(".failed.json").read_text()
-    assert ledger_of(settings).is_done(kept.identity)
+    assert ledger_of(settings, kept.identity).is_done(kept.identity)
     assert Store(settings.results).load("tiny")[0] == [kept]
 
 
