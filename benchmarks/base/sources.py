@@ -5,11 +5,12 @@ A file is imported once. Whoever edits it while a sweep goes on changes what a l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
-from benchmarks.records.edited import Sources, sources_of
+from benchmarks.records.edited import sources_of
 from benchmarks.records.identity import Identity
 from benchmarks.records.source_hash import kind_hash, source_hash
 from methods.contract.loading import load_base_kind, load_method
@@ -20,12 +21,12 @@ def sources_at_work(identity: Identity) -> str | None:
     """Hash of the sources of the run's method and base kinds when this process first asked; None if they could not be read."""
     sources = sources_of(identity)
     method, base, parents = sources
-    return _of_classes((load_method(method), *map(load_base_kind, (base, *parents))), sources)
+    return _once((load_method(method), *map(load_base_kind, (base, *parents))), source_hash, *sources)
 
 
 def kind_at_work(base: str) -> str | None:
     """Hash of the sources of a base kind when this process first asked; None if they could not be read."""
-    return _of_kind(load_base_kind(base), base)  # type: ignore[arg-type]  # classes are hashable
+    return _once((load_base_kind(base),), kind_hash, base)
 
 
 def note_sources(runs: Sequence[Identity]) -> None:
@@ -39,10 +40,5 @@ def note_sources(runs: Sequence[Identity]) -> None:
 
 # A class that is imported anew is another one, so that its sources are read again.
 @lru_cache(maxsize=1024)
-def _of_classes(classes: tuple[type, ...], sources: Sources) -> str | None:
-    return source_hash(*sources)
-
-
-@lru_cache(maxsize=256)
-def _of_kind(kind: type, base: str) -> str | None:
-    return kind_hash(base)
+def _once(classes: tuple[type, ...], hash_of: Callable[..., str | None], *names: Any) -> str | None:
+    return hash_of(*names)

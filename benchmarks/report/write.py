@@ -26,7 +26,7 @@ from benchmarks.report.section import Section
 from benchmarks.report.sections import alike, make_sections
 from benchmarks.report.tables import accuracy_table, final_table, legend, log_tables, matrix_table
 from benchmarks.system.errors import RecordError
-from benchmarks.system.files import write_atomic
+from benchmarks.system.files import remove, write_atomic
 from protocols import printed_beside
 from protocols.printed import PublishedRow
 from protocols.pseudo import ENDING
@@ -220,5 +220,5 @@ def written_or_gone(path: Path, lines: Sequence[str]) -> list[Path]:
     """Writes a page beside another; without lines, removes what an earlier command wrote there."""
     if lines:
         return [written(path, lines)]
-    path.unlink(missing_ok=True)
+    remove(path)
     return []

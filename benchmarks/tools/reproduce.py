@@ -69,8 +69,8 @@ def kept_with_failures() -> Iterator[Path]:
 
 def run_of_record(record: Record, runs: Sequence[Identity]) -> Identity:
     """The run that a record is of, as it is asked for now, on the record's images and in its precision."""
-    identity = record.identity
-    asked = next(run for run in runs if run.same_as(upgraded(identity)))
+    identity, now = record.identity, upgraded(record.identity)
+    asked = next(run for run in runs if run.same_as(now))
     return asked.model_copy(update={"images": identity.images, "precision": identity.precision})
 
 

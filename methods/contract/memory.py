@@ -57,8 +57,8 @@ class Memory:
 
 def as_indices(indices: Tensor) -> Tensor:
     """The same on the CPU. Raises ValueError if it is no int64 tensor [n]: a mask says nothing about which images are meant."""
-    if not (isinstance(indices, Tensor) and indices.dtype == torch.int64 and indices.dim() == 1):
-        is_tensor = isinstance(indices, Tensor)
+    is_tensor = isinstance(indices, Tensor)
+    if not (is_tensor and indices.dtype == torch.int64 and indices.dim() == 1):
         got = f"{str(indices.dtype).removeprefix('torch.')} {list(indices.shape)}" if is_tensor else type(indices).__name__
         raise ValueError(f"memory and images take indices, not a mask: an int64 tensor [n] (got {got}); own_indices[mask] is one")
     return indices.cpu()

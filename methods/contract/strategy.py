@@ -162,7 +162,7 @@ class SessionStrategy(Hooks, SupervisedTemplate):
         set_batch_norm(self.model, self.config.batch_norm == "train")
         if self.config.batch_norm == "last_block":
             set_batch_norm(self.model.backbone.last_block, True)
-        hold_still(self.model, "last_block" if self.has_frozen_part and self.part == "last_block" else self.context.trains)
+        hold_still(self.model, self.part if self.has_frozen_part else self.context.trains)
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Avalanche's loop, with the suite's own step: the same as in the base session."""

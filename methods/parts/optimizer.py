@@ -21,8 +21,8 @@ def optimizer_for(
     step of ResNet-20), but it rounds the last elements of odd sizes differently, which would change the bits of all existing records.
     """
     groups = [{"weight_decay": settings.weight_decay, **group} for group in groups]
-    for key in sorted({key for group in groups for key in group} - {"params", "weight_decay", rate}):  # torch would keep it, unused
-        raise ValueError(f"a group of parameters has params, weight_decay and {rate}, but no {key!r}")
+    if unused := {key for group in groups for key in group} - {"params", "weight_decay", rate}:  # torch would keep it
+        raise ValueError(f"a group of parameters has params, weight_decay and {rate}, but no {min(unused)!r}")
     fused = True if device.type == "cuda" else None
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=lr, fused=fused)

@@ -17,6 +17,7 @@ from benchmarks.sweeping.worker import Task
 from benchmarks.system.errors import RecordError
 from benchmarks.system.files import SUITE_ROOT, read_bytes, write_atomic
 from benchmarks.system.settings import Settings
+from protocols.messages import first_line
 from protocols.schema import Protocol
 from protocols.seeds import in_words
 
@@ -70,8 +71,7 @@ def read_plan(folder: Path) -> Plan:
         groups = tuple(tuple(Identity.model_validate(run) for run in group) for group in content["groups"])
         return Plan(task, groups, content["workers"], content["sources"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        why = str(error).partition("\n")[0]  # pydantic says more
-        raise RecordError(f"{folder}: no plan of this release ({why})") from None
+        raise RecordError(f"{folder}: no plan of this release ({first_line(error)})") from None
 
 
 def sources_now(own: Path | None) -> str:

@@ -55,6 +55,14 @@ def replaced_but_killed(store: Store, record: Record, costs: Costs, steps: int, 
     return False
 
 
+def saved(store: Store, make_record: MakeRecord, costs: Costs) -> Record:
+    """The record whose run 1 lies in the store."""
+    record = make_record("ft_cnn:topic", 2)
+    older, predictions, traces = run(record, 1)
+    store.save(older, costs.model_copy(update={"commit": "1"}), predictions, traces)
+    return record
+
+
 def parts(store: Store, record: Record) -> set[str]:
     """Of which run each part is that lies there."""
     kept = store.find(record.identity)
@@ -69,9 +77,7 @@ def parts(store: Store, record: Record) -> set[str]:
 def test_a_record_is_replaced_whole(
     steps: int, store: Store, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = make_record("ft_cnn:topic", 2)
-    older, predictions, traces = run(record, 1)
-    store.save(older, costs.model_copy(update={"commit": "1"}), predictions, traces)
+    record = saved(store, make_record, costs)
     assert parts(store, record) == {"1"}
     interrupted = replaced_but_killed(store, record, costs, steps, monkeypatch)
     assert interrupted == (steps < STEPS - 1), "the last is no step"
@@ -87,9 +93,7 @@ def test_a_record_is_replaced_whole(
 def test_what_a_record_waited_for_that_is_gone_is_removed(
     store: Store, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = make_record("ft_cnn:topic", 2)
-    older, predictions, traces = run(record, 1)
-    store.save(older, costs, predictions, traces)
+    record = saved(store, make_record, costs)
     assert replaced_but_killed(store, record, costs, 3, monkeypatch)
     store.path(record.identity, ".json").unlink()
     half = store.path(record.identity, ".npz").with_name("..seed02.npz.staged.tmp")
@@ -103,9 +107,7 @@ def test_leftovers_of_writers_without_locks_are_removed_where_there_are_locks(
     steps: int, store: Store, make_record: MakeRecord, costs: Costs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another node, or another mount, of the same folder had none: temporary files had names of their own."""
-    record = make_record("ft_cnn:topic", 2)
-    older, predictions, traces = run(record, 1)
-    store.save(older, costs.model_copy(update={"commit": "1"}), predictions, traces)
+    record = saved(store, make_record, costs)
     with monkeypatch.context() as patched:
         patched.setattr(fcntl, "flock", no_locks)
         assert replaced_but_killed(store, record, costs, steps, patched)
