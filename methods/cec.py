@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.bases.episodes import attended_cosines
 from methods.contract import FeatureMethod
+from methods.parts.attention import attended_cosines
 
 TOKENS = 20_000  # tokens that attend to each other at once
 

@@ -8,13 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.bases.structure import class_spreads, nearest_simplex
-from methods.bases.targets import drawn_together
 from methods.contract import SessionStrategy, TrainConfig
-from methods.parts.features import class_means, likeness
+from methods.parts.features import class_means, class_spreads, likeness
 from methods.parts.grouped import pulled_by_groups
 from methods.parts.heads import unit
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import drawn_together, nearest_simplex
 from protocols.fields import MOST_EPOCHS, Share
 from protocols.schema import Sessions
 from protocols.training import Schedule

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from methods.families.rehearsal import RehearsalConfig, RehearsalStrategy
+from methods.parts.features import class_means
 from methods.parts.heads import unit
 from methods.parts.losses import distillation
 
@@ -73,9 +74,8 @@ class ICarl(RehearsalStrategy):
 
     def store_means(self, indices: Tensor) -> None:
         if self.config.predict == "nearest_mean":
-            self.model.register_buffer(
-                "class_means", class_means(self.embed_indices(indices), self.context.images.labels(indices), self.classes_seen)
-            )
+            means = normalised_means(self.embed_indices(indices), self.context.images.labels(indices))
+            self.model.register_buffer("class_means", means)
 
     def scores(self, features: Tensor) -> Tensor:
         if self.config.predict == "head":
@@ -93,6 +93,6 @@ def sigmoid_loss(logits: Tensor, labels: Tensor, old_logits: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
 
 
-def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Normalised mean of each class's normalised features: [classes, d] (Algorithm 1, section 3.1)."""
-    return unit(torch.stack([unit(features[labels == label]).mean(0) for label in range(classes)]))
+def normalised_means(features: Tensor, labels: Tensor) -> Tensor:
+    """Each class's mean of features [n, d] of length one, itself of length one: [classes, d], in order of the labels (Algorithm 1)."""
+    return unit(class_means(unit(features), labels))

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.bases.etf import dot_regression
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.features import class_means
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import dot_regression
 from protocols.fields import Epoch, Share
 from protocols.schema import Augment
 from protocols.training import Schedule, Training

@@ -9,13 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from methods.bases.targets import assigned, drawn_together, near, taken_in_turn
 from methods.contract import SessionStrategy, TrainConfig
 from methods.parts.contrast import batch_means, spread_out
 from methods.parts.features import class_means
 from methods.parts.grouped import pulled_by_groups
 from methods.parts.heads import unit
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import assigned, drawn_together, near, taken_in_turn
 from protocols.fields import MOST_EPOCHS, Share
 from protocols.schema import Sessions
 from protocols.training import Schedule

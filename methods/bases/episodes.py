@@ -3,18 +3,16 @@ docs/methods.md 6.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from methods.bases.cosine import FIXED_16
 from methods.contract import BaseKind, BaseStep, KindConfig
-from methods.parts.attention import Attention
-from methods.parts.heads import unit
+from methods.parts.attention import Attention, attended_cosines
 from methods.parts.network import Network
 from protocols.fields import Share
 from protocols.schema import Augment, Sessions
@@ -81,10 +79,3 @@ def episode(labels: Tensor, way: int, queries: int, generator: torch.Generator) 
     asked = [positions[1 : 1 + queries] if len(positions) > 1 else positions for positions in chosen]
     targets = torch.cat([torch.full((len(own),), number) for number, own in enumerate(asked)])
     return torch.stack([positions[0] for positions in chosen]), torch.cat(asked), targets
-
-
-def attended_cosines(attention: nn.Module, rows: Tensor, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
-    """Cosines [N, classes] after self-attention over [all rows; one feature], for each of the features [N, d] alone."""
-    tokens = torch.cat([rows.expand(len(features), *rows.shape), features[:, None]], dim=1)
-    out = unit(attention(tokens, dropout))
-    return (out[:, :-1] @ out[:, -1:].mT)[:, :, 0]

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from methods.contract import BaseKind, BaseStep, KindConfig
-from methods.parts.heads import unit
 from methods.parts.mixing import beta, box
 from methods.parts.network import Network
 from methods.parts.projected import ProjectedHead, all_but_rows
+from methods.parts.targets import dot_regression, simplex
 from protocols.fields import Share
 from protocols.schema import Sessions
 
@@ -87,18 +86,3 @@ class Etf(BaseKind):
     def regression(self, network: Network, features: Tensor, labels: Tensor) -> Tensor:
         factor: float = self.config.factor
         return factor * dot_regression(network.head.project(features), network.head.targets[labels])
-
-
-def dot_regression(x: Tensor, targets: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Mean of (length * cos(x, target) - length)^2 / 2 over vectors [N, width]; lengths [N], 1 if not given."""
-    off = (unit(x) * targets).sum(dim=1) - 1
-    return 0.5 * (off if lengths is None else lengths * off).square().mean()
-
-
-def simplex(classes: int, width: int) -> Tensor:
-    """Unit vectors [classes, width] of a simplex equiangular tight frame: all cosines are -1 / (classes - 1). Directions are drawn from
-    torch's global generator. Raises ValueError if there is no room for them."""
-    if classes > width:
-        raise ValueError(f"base kind etf: {classes} classes need a width of {classes} or more, and etf.width is {width}")
-    frame, _ = torch.linalg.qr(torch.rand(width, classes))
-    return F.normalize(frame - frame.mean(dim=1, keepdim=True), dim=0).T.contiguous()

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.bases.contrast import left_by_contrast
-from methods.bases.targets import drawn_together
 from methods.contract import BaseKind, BaseStep, KindConfig
 from methods.parts.heads import unit
 from methods.parts.network import Network
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import drawn_together, nearest_simplex
 from protocols.schema import Sessions
 
 
@@ -53,20 +53,3 @@ class Structure(BaseKind):
         x = unit(network.head.project(features))
         classes = torch.arange(len(targets), device=labels.device)
         return F.cross_entropy(x @ targets.T, labels) + drawn_together(x, labels, targets, classes, self.config.temperature)
-
-
-def nearest_simplex(means: Tensor) -> Tensor:
-    """Unit vectors [n, width], all at cosine -1 / (n - 1), nearest to the directions of the means [n, width]: with D, their unit vectors as
-    centred columns, and D = W L V' (singular values L), sqrt(n / (n - 1)) W V' (I - 11'/n). Where n - 1 exceeds the width there is no
-    simplex, and this is as near to one as the same steps come."""
-    count, columns = len(means), unit(means).double().cpu().T
-    w, _, v = torch.linalg.svd(columns - columns.mean(dim=1, keepdim=True), full_matrices=False)
-    frame = F.normalize(w @ v, dim=0)
-    centred = (count / max(count - 1, 1)) ** 0.5 * (frame - frame.mean(dim=1, keepdim=True))
-    return unit(centred.T).to(means).contiguous()
-
-
-def class_spreads(features: Tensor, labels: Tensor) -> Tensor:
-    """Standard deviation of each class in every dimension, in ascending order of the labels: [classes, d]; zeros for one vector."""
-    own = (features[labels == label] for label in labels.unique())
-    return torch.stack([vectors.std(dim=0, correction=min(1, len(vectors) - 1)) for vectors in own])

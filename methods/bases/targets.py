@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
 from methods.bases.contrast import left_by_contrast
 from methods.contract import BaseKind, BaseStep, KindConfig
-from methods.parts.contrast import batch_means, contrast, not_itself, spread_out
+from methods.parts.contrast import batch_means, spread_out
 from methods.parts.heads import unit
 from methods.parts.network import Network
 from methods.parts.projected import ProjectedHead, all_but_rows
+from methods.parts.targets import assigned, drawn_together, near, repelled, taken_in_turn
 from protocols.schema import Sessions
 
 
@@ -69,46 +67,3 @@ class Targets(BaseKind):
         order, *noise = step.drawn
         anchors = near(head.targets[base:][order], noise, c.epsilon)
         return pulled + apart + drawn_together(x, everywhere, anchors, (base + order).repeat(len(views)), c.temperature)
-
-
-def taken_in_turn(number: int, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Which of so many targets a step takes as anchors, [count]: in random order, and from the beginning again where that is too short."""
-    order = torch.randperm(number, generator=generator)
-    return order.repeat(-(-count // number))[:count] if number else order
-
-
-def near(targets: Tensor, noise: Sequence[Tensor], epsilon: float) -> Tensor:
-    """Unit vectors [views * n, width] near the targets [n, width]: moved by up to half of epsilon, for uniform noise in [0, 1)."""
-    return torch.cat([unit(targets + epsilon * (one.to(targets) - 0.5)) for one in noise])
-
-
-def drawn_together(x: Tensor, labels: Tensor, anchors: Tensor, anchor_labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrast of unit vectors [n, d] and unit anchors [m, d] under one set of labels."""
-    everything, of = torch.cat([x, anchors]), torch.cat([labels, anchor_labels])
-    return contrast(everything @ everything.T / temperature, of[:, None] == of, not_itself(len(of), of.device))
-
-
-@cache
-def repelled(number: int, width: int, steps: int, seed: int) -> Tensor:
-    """`number` unit vectors of `width`, after `steps` of descent at rate 1 on the mean over i of log sum_j exp(t_i t_j); they are unit
-    vectors again after each step. Gradients add up from step to step, as in the released code: without that, 1,000 steps end halfway."""
-    rows = unit(torch.randn(number, width, generator=torch.Generator().manual_seed(seed)))
-    total = torch.zeros_like(rows)
-    for _ in range(steps):
-        with torch.enable_grad():
-            t = unit(rows.requires_grad_())
-            [gradient] = torch.autograd.grad((t @ t.T).logsumexp(dim=1).mean(), [rows])
-        total += gradient
-        rows = unit(rows.detach() - total)
-    return rows
-
-
-def assigned(means: Tensor, targets: Tensor, first: int) -> Tensor:
-    """An order of the targets [n, width] in which those from `first` on fit the unit class means [c, width] best (Hungarian method, by
-    cosine), the free ones following; the targets before `first` keep their places."""
-    fit = (means @ targets[first:].T).cpu().numpy()
-    chosen = first + torch.from_numpy(linear_sum_assignment(-fit)[1])
-    free = torch.ones(len(targets), dtype=torch.bool)
-    free[:first] = False
-    free[chosen] = False
-    return torch.cat([torch.arange(first), chosen, free.nonzero()[:, 0]])

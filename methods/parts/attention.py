@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from methods.parts.heads import unit
+
 
 class Attention(nn.Module):
     """LayerNorm(x + dropout(linear(softmax(q k' / sqrt(d)) v))) over the tokens [N, tokens, d]; q, k and v are bias-free linear maps of x.
@@ -43,3 +45,10 @@ class Attention(nn.Module):
 def dropped(x: Tensor, share: float, drawn: Tensor) -> Tensor:
     """`x` with a `share` of its entries set to 0, where `drawn` in [0, 1) is below it, and the others scaled up."""
     return x * (drawn >= share) / max(1 - share, 1e-6) if share else x
+
+
+def attended_cosines(attention: nn.Module, rows: Tensor, features: Tensor, dropout: Sequence[Tensor] = ()) -> Tensor:
+    """Cosines [N, classes] after self-attention over [all rows; one feature], for each of the features [N, d] alone."""
+    tokens = torch.cat([rows.expand(len(features), *rows.shape), features[:, None]], dim=1)
+    out = unit(attention(tokens, dropout))
+    return (out[:, :-1] @ out[:, -1:].mT)[:, :, 0]

@@ -13,6 +13,12 @@ def class_means(features: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([features[labels == label].mean(0) for label in labels.unique()])
 
 
+def class_spreads(features: Tensor, labels: Tensor) -> Tensor:
+    """Standard deviation of each class in every dimension, in ascending order of the labels: [classes, d]; zeros for one vector."""
+    own = (features[labels == label] for label in labels.unique())
+    return torch.stack([vectors.std(dim=0, correction=min(1, len(vectors) - 1)) for vectors in own])
+
+
 def class_covariances(features: Tensor, labels: Tensor) -> Tensor:
     """Covariance of each class in `labels`, in ascending order: [classes, d, d] of features [n, d]. Unbiased; zeros for one image."""
     found = []

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.bases.episodes import Episodes, attended_cosines, episode
+from methods.bases.episodes import Episodes, episode
 from methods.contract import BaseStep
-from methods.parts.attention import Attention
+from methods.parts.attention import Attention, attended_cosines
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all
 

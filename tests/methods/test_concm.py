@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.bases.structure import Structure, Unit, class_spreads, nearest_simplex
-from methods.bases.targets import drawn_together
+from methods.bases.structure import Structure, Unit
 from methods.concm import ConCm
-from methods.parts.features import likeness
+from methods.parts.features import class_spreads, likeness
 from methods.parts.heads import CosineHead, unit
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import drawn_together, nearest_simplex
 from protocols.schema import Sessions
 from tests.methods.by_hand import plain, rows_of, step_of
 from tests.methods.conftest import Enter

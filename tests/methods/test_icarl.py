@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.icarl import ICarl, class_means, sigmoid_loss
+from methods.icarl import ICarl, normalised_means, sigmoid_loss
 from methods.parts.losses import distillation
 from tests.methods.by_hand import Rows, label_loss, label_loss_of, mean_row, plain, rows_of, soft_loss, softmax, unit, unit_rows
 from tests.methods.runs import Enter, after_loss, losses_beside, train_all
@@ -151,7 +151,7 @@ def test_originals_sigmoids_reach_the_logits(enter: Enter, monkeypatch: pytest.M
 def test_class_means_by_hand() -> None:
     """Features to length one, their mean, that to length one: (.6, .8) and (1, 0) give (.8, .4) / sqrt(.8). Lengths do not count."""
     features = torch.tensor([[3.0, 4.0], [0.0, -2.0], [70.0, 0.0], [0.0, -9.0]])
-    means = class_means(features, torch.tensor([0, 1, 0, 1]), 2)
+    means = normalised_means(features, torch.tensor([0, 1, 0, 1]))
     assert means[0].tolist() == pytest.approx([0.8 / math.sqrt(0.8), 0.4 / math.sqrt(0.8)])
     assert means[1].tolist() == pytest.approx([0.0, -1.0])
 

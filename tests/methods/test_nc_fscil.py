@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from methods.bases import etf
-from methods.bases.etf import Etf, Neck, dot_regression, simplex
+from methods.bases.etf import Etf, Neck
 from methods.nc_fscil import NcFscil
 from methods.parts.mixing import box
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import dot_regression, simplex
 from tests.methods.by_hand import plain, rows_of, step_of
 from tests.methods.conftest import Enter
 from tests.methods.runs import train_all

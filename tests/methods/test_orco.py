@@ -13,12 +13,13 @@ import torch
 from benchmarks.planning.plan import identities, make_request
 from benchmarks.running.runner import Runner
 from methods.bases.contrast import Contrast, projector
-from methods.bases.targets import Targets, assigned, drawn_together, near, repelled, taken_in_turn
+from methods.bases.targets import Targets
 from methods.contract import BaseStep
 from methods.orco import OrCo
 from methods.parts.contrast import batch_means, contrast_inside, not_itself, spread_out
 from methods.parts.grouped import pulled_by_groups
 from methods.parts.projected import ProjectedHead
+from methods.parts.targets import assigned, drawn_together, near, repelled, taken_in_turn
 from protocols.schema import Protocol, Sessions
 from tests.methods.conftest import Enter
 from tests.methods.runs import before_loss
