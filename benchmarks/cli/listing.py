@@ -91,7 +91,7 @@ def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:
     ]
     if not missing:
         return lines[0]
-    lines += [f"  {identity.variant} seed {identity.seed}{f', recipe {identity.recipe}' if several else ''}" for identity in missing]
+    lines += [f"  {identity.name(with_recipe=several)}" for identity in missing]
     before = seconds_before(runs, ledger)
     unknown = {identity.variant for identity in missing} - before.of_variants.keys()
     if all(identity.variant in unknown for identity in missing):

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.records.identity import Identity
+from benchmarks.records.identity import Identity, run_name
 from benchmarks.records.stated import GROUP
 from benchmarks.system.files import read_bytes
 from protocols.reading import plain
@@ -40,7 +40,7 @@ class FailedRun:
     group: str = ""
 
     def __str__(self) -> str:
-        return f"{self.variant} seed {self.seed} ({self.where}): {self.error}"
+        return f"{run_name(self.variant, self.seed)} ({self.where}): {self.error}"
 
 
 def read_failure(path: Path) -> FailedRun:

@@ -119,6 +119,10 @@ class Identity(Strict):
         at = f"@{self.asked_base}" if self.asked_base else ""
         return f"{self.method}:{self.preset}{at}" + (f"[{changes}]" if changes else "")
 
+    def name(self, with_recipe: bool = False) -> str:
+        """How messages name the run; with its recipe where runs of several are told."""
+        return run_name(self.variant, self.seed, self.recipe if with_recipe else "")
+
     @property
     def values(self) -> dict[str, Any]:
         """The method's parameters and its base kinds' settings, by the names that `overrides` uses."""
@@ -185,6 +189,11 @@ class Identity(Strict):
             return False
         ending = folder.name.removeprefix(self.readable)
         return folder == self.old_folder or (ending != folder.name and re.fullmatch(f"-[0-9a-f]{{{DIGITS}}}", ending) is not None)
+
+
+def run_name(variant: str, seed: int, recipe: str = "") -> str:
+    """`VARIANT seed N`, or `VARIANT seed N, recipe R`."""
+    return f"{variant} seed {seed}" + (f", recipe {recipe}" if recipe else "")
 
 
 def same_config(mine: dict[str, Any], my_defaults: tuple[str, ...], theirs: dict[str, Any], their_defaults: tuple[str, ...]) -> bool:

@@ -126,7 +126,7 @@ class Store:
         if not failure.trace:
             remove(trace)
             return None
-        write_atomic(trace, failure.text(f"{identity.variant} seed {identity.seed}").encode())
+        write_atomic(trace, failure.text(identity.name()).encode())
         return trace
 
     def load(self, protocol: str) -> tuple[list[Record], list[str], list[FailedRun]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from benchmarks.metrics.catalogue import METRICS, Run
+from benchmarks.records.identity import run_name
 from benchmarks.records.schema import Record
 from benchmarks.system.errors import RecordError
 from protocols.data import Data
@@ -29,7 +30,7 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     Raises RecordError if a variant has two records of one seed, which would count twice in every mean.
     """
     runs = Counter((record.identity.variant, record.identity.seed) for record in records)
-    if twice := [f"{variant} seed {seed}" for (variant, seed), count in runs.items() if count > 1]:
+    if twice := [run_name(variant, seed) for (variant, seed), count in runs.items() if count > 1]:
         raise RecordError(f"{', '.join(twice)}: more than one record; a table takes one a seed")
     rows = []
     for record in records:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from benchmarks.records.identity import run_name
 from benchmarks.sweeping.estimate import AtWork, Estimate, readable
 
 if TYPE_CHECKING:
@@ -36,15 +37,15 @@ class Event:
     text: str = ""
     seconds: float = 0.0
     key: str = ""
+    recipe: str = ""
     more: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, kind: Kind, run: Identity, text: str = "") -> Event:
-        return cls(kind, run.variant, run.seed, text, key=str(run.stem))
+        return cls(kind, run.variant, run.seed, text, key=str(run.stem), recipe=run.recipe)
 
-    @property
-    def name(self) -> str:
-        return f"{self.variant} seed {self.seed}"
+    def name(self, with_recipe: bool) -> str:
+        return run_name(self.variant, self.seed, self.recipe if with_recipe else "")
 
 
 class Listener(Protocol):
@@ -73,15 +74,23 @@ class Progress:
         self.estimate = Estimate()
         self.total = 0
         self.workers = 1
+        self.several_recipes = False
         self.printed = time.monotonic()
 
-    def start(self, variants: Sequence[str], skipped: int, workers: int, before: Mapping[str, float] | None = None) -> None:
+    def start(
+        self,
+        variants: Sequence[str],
+        skipped: int,
+        workers: int,
+        before: Mapping[str, float] | None = None,
+        several_recipes: bool = False,
+    ) -> None:
         """Prints the totals. `variants` holds the variant of each run to do, `before` seconds that variants took in earlier sweeps.
 
-        `workers` is 0 where others decide how many there are.
+        `workers` is 0 where others decide how many there are. With `several_recipes` each line names the recipe.
         """
         self.left, self.total, self.workers = Counter(variants), len(variants), max(1, workers)
-        self.estimate = Estimate(before or {})
+        self.estimate, self.several_recipes = Estimate(before or {}), several_recipes
         crew = f", {workers} worker{'s' if workers > 1 else ''}" if workers else ""
         self._line(f"{self.total} runs to do, {skipped} already done{crew}")
 
@@ -107,7 +116,7 @@ class Progress:
         self.running.pop(run, None)
         self.at_work.pop(run, None)
         self.left[event.variant] -= 1
-        name = f"[{self.ended}/{self.total}] {event.name}"
+        name = f"[{self.ended}/{self.total}] {event.name(self.several_recipes)}"
         if event.kind == "done":
             self.estimate.took[event.variant].append(event.seconds)
             left = f" · {self.left_said()}" if self.ended < self.total else ""
@@ -128,7 +137,7 @@ class Progress:
         if self.screen is not None:
             self._draw(self.screen)
         elif time.monotonic() - self.printed >= QUIET_INTERVAL:
-            parts = [f"{last.name}: {last.text or 'starting'}" for last in self.running.values()]
+            parts = [f"{last.name(self.several_recipes)}: {last.text or 'starting'}" for last in self.running.values()]
             self._line(f"({self.ended}/{self.total}) {' | '.join(parts)} · {self.left_said()}")
 
     def _draw(self, screen: Screen) -> None:
@@ -137,7 +146,7 @@ class Progress:
         for run, last in self.running.items():
             at_work = self.at_work.get(run)
             left = None if at_work is None else at_work.left(now, self.estimate.expected(last.variant))
-            rows.append((last.name, last.text or "starting", "" if left is None else readable(left)))
+            rows.append((last.name(self.several_recipes), last.text or "starting", "" if left is None else readable(left)))
         screen.draw(self.ended, self.total, self.left_said(), rows)
 
     def note(self, text: str) -> None:

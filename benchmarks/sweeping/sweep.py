@@ -64,7 +64,8 @@ def sweep(
         progress.note(f"{settings.results}: its file system has no locks; start one command at a time on it")
         workers = 1
     before = seconds_before(runs, ledger).of_variants
-    progress.start([run.variant for run in missing], len(runs) - len(missing), 0 if executor else workers, before)
+    several = len({run.recipe for run in runs}) > 1
+    progress.start([run.variant for run in missing], len(runs) - len(missing), 0 if executor else workers, before, several)
     started = time_of(settings.results) if missing else 0.0
     task = Task(protocol, settings, ledger, started, ledger.anew or uuid.uuid4().hex)
     try:
@@ -79,7 +80,7 @@ def sweep(
     failed = ledger.missing(missing)
     for run in failed:
         if str(run.stem) in progress.ended_runs and not task.store.path(run, ".failed.json").exists():
-            progress.note(f"{run.variant} seed {run.seed}: another process has replaced or removed its record; run the same command again")
+            progress.note(f"{run.name(several)}: another process has replaced or removed its record; run the same command again")
     done = map(costs_of, ledger.records(missing))
     elsewhere = sum(costs is not None and costs.sweep not in (None, task.sweep) for costs in done)
     return Outcome(len(runs) - len(missing), len(missing) - len(failed) - elsewhere, len(failed), elsewhere)

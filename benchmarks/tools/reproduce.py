@@ -52,7 +52,7 @@ def reproduce(
             again = store.find(run)
             said, held = ("failed", False) if again is None else agreement(record, again, of_row(record, done))
             faults += not held
-            lines.append(f"{record.identity.variant} seed {record.identity.seed} ({record.identity.group.name}): {said}")
+            lines.append(f"{record.identity.name()} ({record.identity.group.name}): {said}")
     return "\n".join([*lines, RULE]), faults
 
 

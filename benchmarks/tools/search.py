@@ -118,7 +118,7 @@ def run_points(
         busy = [run for run in points.values() if not run_point(runner, run, ledger, wait=False)]
         for run in busy:
             if not run_point(runner, run, ledger, wait=False):
-                print(f"{run.variant} seed {seed}: waits for another process that does this run", file=sys.stderr, flush=True)
+                print(f"{run.name()}: waits for another process that does this run", file=sys.stderr, flush=True)
                 run_point(runner, run, ledger, wait=True)
         for variant, run in points.items():
             if (record := ledger.record(run)) is not None:
@@ -139,9 +139,9 @@ def run_point(runner: Runner, run: Identity, ledger: Ledger, wait: bool) -> bool
             except (Exception, SystemExit) as error:  # e.g. a learning rate that is too high; the other points still count
                 if (refusal := storage_error(error)) is not None:
                     raise refusal from None
-                print(f"{run.variant} seed {run.seed}: {explained(error)}", file=sys.stderr)
+                print(f"{run.name()}: {explained(error)}", file=sys.stderr)
             else:
-                print(f"{run.variant} seed {run.seed} done", file=sys.stderr, flush=True)
+                print(f"{run.name()} done", file=sys.stderr, flush=True)
     return mine
 
 

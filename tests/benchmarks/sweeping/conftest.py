@@ -38,10 +38,12 @@ class Terminal(io.StringIO):
 FOUR = ("lecnet:paper",) * 4
 
 
-def started(variants: Sequence[str] = FOUR, workers: int = 1, terminal: bool = False) -> tuple[Progress, io.StringIO]:
+def started(
+    variants: Sequence[str] = FOUR, workers: int = 1, terminal: bool = False, several_recipes: bool = False
+) -> tuple[Progress, io.StringIO]:
     out = Terminal() if terminal else io.StringIO()
     shown = Progress(out)
-    shown.start(variants, 2, workers)
+    shown.start(variants, 2, workers, None, several_recipes)
     return shown, out
 
 
@@ -49,4 +51,4 @@ def told(
     kind: Kind, variant: str, seed: int, text: str = "", seconds: float = 0.0, more: tuple[str, ...] = (), recipe: str = "quick"
 ) -> Event:
     """What a worker reports of the run of this variant, seed and recipe."""
-    return Event(kind, variant, seed, text, seconds, f"{recipe}/{variant}/{seed}", more)
+    return Event(kind, variant, seed, text, seconds, f"{recipe}/{variant}/{seed}", recipe, more)

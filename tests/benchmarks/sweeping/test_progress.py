@@ -79,14 +79,14 @@ def test_the_same_seed_of_another_variant_is_another_run(clock: Clock) -> None:
 
 
 def test_the_same_variant_and_seed_under_another_recipe_is_another_run(clock: Clock) -> None:
-    """Studies of two recipes in one command: the count never came to its end."""
-    shown, out = started()
+    """Studies of two recipes in one command: the count never came to its end, and lines of both looked alike."""
+    shown, out = started(several_recipes=True)
     shown.event(told("done", "lecnet:paper", 0, "45.00 %", 1.0))
     shown.event(told("progress", "lecnet:paper", 0, "session 1/2, 45.0 %", recipe="slow"))
     assert len(shown.running) == 1
     shown.event(told("done", "lecnet:paper", 0, "46.00 %", 1.0, recipe="slow"))
     assert (shown.ended, shown.running) == (2, {})
-    assert out.getvalue().splitlines()[-1].startswith("[2/4] lecnet:paper seed 0: 46.00 % in 1.0 s")
+    assert out.getvalue().splitlines()[-1].startswith("[2/4] lecnet:paper seed 0, recipe slow: 46.00 % in 1.0 s")
 
 
 @pytest.mark.parametrize("late", ["progress", "done"])
