@@ -44,7 +44,7 @@ class Event:
     def of(cls, kind: Kind, run: Identity, text: str = "") -> Event:
         return cls(kind, run.variant, run.seed, text, key=str(run.stem), recipe=run.recipe)
 
-    def name(self, with_recipe: bool) -> str:
+    def name(self, with_recipe: bool = False) -> str:
         return run_name(self.variant, self.seed, self.recipe if with_recipe else "")
 
 

@@ -11,6 +11,7 @@ import argparse
 import itertools
 import math
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ import numpy as np
 
 from benchmarks.data.images import load_images
 from benchmarks.data.pseudo import pseudo_images
-from benchmarks.system.errors import USER_ERRORS, UsageError, storage_error
+from benchmarks.system.errors import USER_ERRORS, UsageError
 from benchmarks.system.files import locked
 from benchmarks.system.settings import Settings, add_options
 from benchmarks.system.surroundings import settle
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from benchmarks.records.identity import Identity
     from benchmarks.records.schema import Record
     from benchmarks.running.runner import Runner
+    from benchmarks.sweeping.progress import Event
+    from benchmarks.sweeping.worker import Task
     from protocols.schema import Protocol
 
 MOST_POINTS = 1000
@@ -104,6 +107,7 @@ def run_points(
     from benchmarks.planning.preflight import edited_lines
     from benchmarks.running.entering import refuse_impossible
     from benchmarks.running.runner import Runner
+    from benchmarks.sweeping.worker import Task
 
     images = load_images(asked.protocol.data, settings.data_root)
     tried = [run for of_seed in runs.values() for run in of_seed]
@@ -112,37 +116,38 @@ def run_points(
     for line in edited_lines(tried, ledger):
         print(line, file=sys.stderr)
     found: dict[str, list[Record]] = {}
+    task = Task(pseudo, settings, ledger, time.time(), ledger.anew or uuid.uuid4().hex)
     for seed, of_seed in runs.items():
         runner = Runner(pseudo, settings, pseudo_images(asked.protocol, images, asked.split, seed))
         points = {run.variant: runner.complete(run) for run in of_seed}  # a grid may name a point twice, such as lr=0.1,0.10
-        busy = [run for run in points.values() if not run_point(runner, run, ledger, wait=False)]
+        busy = [run for run in points.values() if not run_point(runner, run, task, wait=False)]
         for run in busy:
-            if not run_point(runner, run, ledger, wait=False):
+            if not run_point(runner, run, task, wait=False):
                 print(f"{run.name()}: waits for another process that does this run", file=sys.stderr, flush=True)
-                run_point(runner, run, ledger, wait=True)
+                run_point(runner, run, task, wait=True)
         for variant, run in points.items():
             if (record := ledger.record(run)) is not None:
                 found.setdefault(variant, []).append(record)
     return found
 
 
-def run_point(runner: Runner, run: Identity, ledger: Ledger, wait: bool) -> bool:
+def run_point(runner: Runner, run: Identity, task: Task, wait: bool) -> bool:
     """Does one run unless it is done, and says on stderr how it went. Returns False, and does nothing, if another process is doing it and
     `wait` is False."""
-    from benchmarks.sweeping.explaining import explained
+    from benchmarks.sweeping.worker import one_run
 
-    with locked(ledger.store.path(run, ".lock"), wait) as mine:
-        if mine and not ledger.is_done(run):
-            try:
-                record, costs, predictions = runner.run(run)
-                ledger.store.save(record, costs.model_copy(update={"sweep": ledger.anew}), predictions)
-            except (Exception, SystemExit) as error:  # e.g. a learning rate that is too high; the other points still count
-                if (refusal := storage_error(error)) is not None:
-                    raise refusal from None
-                print(f"{run.name()}: {explained(error)}", file=sys.stderr)
-            else:
-                print(f"{run.name()} done", file=sys.stderr, flush=True)
+    with locked(task.store.path(run, ".lock"), wait) as mine:
+        if mine and not task.ledger.is_done(run):
+            one_run(lambda: runner, task, run, tell)  # a learning rate may be too high; the other points still count
     return mine
+
+
+def tell(event: Event) -> None:
+    """Prints how a run ended."""
+    if event.kind == "done":
+        print(f"{event.name()} done", file=sys.stderr, flush=True)
+    elif event.kind == "failed":
+        print("\n    ".join([f"{event.name()}: {event.text}", *event.more]), file=sys.stderr, flush=True)
 
 
 def ranked(request: Request, found: dict[str, list[Record]]) -> str:

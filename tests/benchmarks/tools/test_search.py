@@ -162,14 +162,14 @@ def test_what_cannot_be_is_refused_before_the_first_point_is_trained(
 
 def test_a_point_that_misses_a_seed_is_not_ranked(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its other seeds may be the easy ones."""
-    run = Runner.run
+    run = Runner.watch
 
     def diverges(self: Runner, identity: Identity, *rest: Any) -> Any:
         if identity.seed and identity.overrides["epochs"] == 2:
             raise FloatingPointError("the loss is NaN")
         return run(self, identity, *rest)
 
-    monkeypatch.setattr(Runner, "run", diverges)
+    monkeypatch.setattr(Runner, "watch", diverges)
     asked = make_request(load_protocol("digits"), None, None, "0-1", "lecnet", [])
     said = search(asked, parse_grid(["epochs=1,2"]), Settings(data_root, tmp_path, "cpu", 1))
     assert [line.split("|")[1].strip() for line in said.splitlines() if line.startswith("| LEC")] == ["LEC-Net (paper, epochs=1)"]
@@ -210,7 +210,7 @@ def test_two_searches_share_the_points(
     settings, grid = Settings(data_root, tmp_path / "ours", "cpu", 1), parse_grid(["mean=raw,unit"])
     both = search(asked, grid, replace(settings, results=tmp_path / "theirs"))
     [theirs] = [one for one in Store(tmp_path / "theirs" / "search").load("digits-paper-pseudo")[0] if one.identity.config["mean"] == "raw"]
-    costs, store, run, tried = costs_of(theirs), Store(tmp_path / "ours" / "search"), Runner.run, list[str]()
+    costs, store, run, tried = costs_of(theirs), Store(tmp_path / "ours" / "search"), Runner.watch, list[str]()
     assert costs is not None
 
     def meanwhile(self: Runner, identity: Identity, *rest: Any) -> Any:
@@ -219,7 +219,7 @@ def test_two_searches_share_the_points(
         other.close()
         return run(self, identity, *rest)
 
-    monkeypatch.setattr(Runner, "run", meanwhile)
+    monkeypatch.setattr(Runner, "watch", meanwhile)
     capsys.readouterr()
     with ExitStack() as other:
         other.enter_context(locked(store.path(theirs.identity, ".lock"), wait=False))
