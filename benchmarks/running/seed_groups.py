@@ -91,9 +91,10 @@ class SeedGroups:
             return []
         same = [run for run in runs if run.seed != identity.seed and run.same_settings(identity)]
         network = self.bases.fresh(identity, str(self.complete(identity).precision))()
-        of_kind, data = kind_at(identity.stages[-1]), self.protocol.data
+        of_kind = kind_at(identity.stages[-1])
         batch = identity.config.get("batch") or identity.recipe_settings.batch
-        each = memory_of(network, of_kind, data.channels, [data.size] * of_kind.views, batch)
+        sides = [view.side for view in self.bases.transforms(of_kind)]
+        each = memory_of(network, of_kind, self.protocol.data.channels, sides, batch)
         return same[: seeds_a_group(free_memory(self.device), each + self.on_device.train.nbytes, 1 + len(same)) - 1]
 
     def side_by_side(self, works: Sequence[Callable[[], T]]) -> list[T]:
