@@ -52,7 +52,13 @@ class PublishedRow(Printed):
     base: Name | None = Field(None, description="the base kind that the row stands on; null: the method's own")
     label: Line
     accuracy: tuple[Percent | None, ...] = Field(min_length=1)
+    carried: Percent | None = Field(None, description="session 0 of the head that goes on, where the first value is another classifier's")
     tolerance: float | None = Field(None, gt=0, le=100, description="points on the last session within which it counts as reproduced")
+
+    @property
+    def base_accuracy(self) -> float | None:
+        """Accuracy in session 0 of the classifier that goes on."""
+        return self.accuracy[0] if self.carried is None else self.carried
 
     @model_validator(mode="after")
     def _parts_of_a_method(self) -> Self:

@@ -56,7 +56,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     mode.add_argument(
         "--export",
         metavar="FORMAT",
-        help="latex, csv or parquet: write every table for a paper, and figures as PDF; tensorboard: curves of all runs",
+        help="latex, csv or parquet: write tables of accuracies and tests for a paper, and figures as PDF; tensorboard: curves of all runs",
     )
     mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
     mode.add_argument("--confusion", metavar="METHOD", help="which sessions' classes a method takes for which, from kept predictions")

@@ -61,3 +61,8 @@ def label_of(record: Record) -> str:
     marks = (" †" if record.selection == "oracle_test" else "") + (" ‡" if record.knows_all_classes else "")
     marks += " §" if contaminated(identity.data) else ""
     return record.title + (f" ({', '.join(details)})" if details else "") + marks
+
+
+def same_answers(records: Sequence[Record]) -> bool:
+    """Whether all runs predicted the same: seeds between which nothing was drawn, one run that was done several times."""
+    return len({(record.predictions_sha256, *(session.correct for session in record.sessions)) for record in records}) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.records.schema import Record
@@ -14,7 +15,7 @@ from benchmarks.report.placing import OTHER_BASES, Found, page_name, placed
 from benchmarks.report.printed import not_run_lines, of_length, stands_beside
 from benchmarks.report.section import Section
 from benchmarks.report.sections import Sections, alike, make_sections, table_of, told_apart
-from benchmarks.report.tables import marked
+from benchmarks.report.tables import marked, one_run_rows
 from benchmarks.report.write import Page, Shown, about_page, section_lines, write_own, write_page
 from protocols import printed_beside
 from protocols.pseudo import ENDING
@@ -55,7 +56,8 @@ def write_group(
         shown.current.extend(parts)
         shown.studies.update(moved)
         if parts:
-            lines += ["", f"**{whole.name}**", "", overview(parts), *lacking(protocol, parts)]
+            same = one_run_rows(replace(whole, variants={name: rows for part in parts for name, rows in part.variants.items()}))
+            lines += ["", f"**{whole.name}**", "", overview(parts), *lacking(protocol, parts), *(["", same.strip()] if same else [])]
     if lines:
         known = marked([record for section in shown.current for record in section.records])
         lines = ["", "## Which base session each row stands on", *lines, "", " ".join([LEGEND, *known])]

@@ -50,20 +50,22 @@ def is_ranked(record: Record) -> bool:
 
 
 def leader(rows: Column) -> str | None:
-    """The row with the highest mean among those with enough seeds for a test; None if there is none.
+    """The row that no other is ahead of, among those with enough seeds for a test; None if there is none.
 
-    Means are over the seeds that all of these have, if they suffice for a test: else an easy seed could make a row the leader that is
-    behind others wherever both were run.
+    Two rows are compared by their means over the seeds that both have, if these suffice for a test, else over all their own: by an easy
+    seed alone no row leads. Should every row be behind some other, the leader is the one that is least far behind.
     """
     tested = {name: scores for name, scores in rows.items() if len(scores) >= FEWEST_TO_TEST}
     if not tested:
         return None
-    common = set.intersection(*(set(scores) for scores in tested.values()))
-    means = {
-        name: np.mean([score for seed, score in scores.items() if len(common) < FEWEST_TO_TEST or seed in common])
-        for name, scores in tested.items()
-    }
-    return max(means, key=lambda name: means[name])
+    seeds = sorted(set().union(*tested.values()))
+    values = np.array([[scores.get(seed, np.nan) for seed in seeds] for scores in tested.values()], dtype=float)
+    own = np.nanmean(values, axis=1)
+    differences = values[:, None] - values
+    common = (~np.isnan(differences)).sum(axis=2)
+    paired = np.nansum(differences, axis=2) / np.maximum(common, 1)
+    deficits = np.where(common >= FEWEST_TO_TEST, paired, own[:, None] - own).min(axis=1)
+    return list(tested)[int(np.argmax(np.round(deficits, 9)))]
 
 
 def against(reference: str, rows: Column) -> dict[str, Pair]:

@@ -118,6 +118,12 @@ def by_page(protocol: Protocol, sections: Sequence[Section]) -> dict[str, list[S
     return pages
 
 
+TESTED_TOO = (
+    "†: test images chose when each session of this row ended. A study tests such rows with the others, since it asks what that changes; "
+    "on the protocol's page they are in no test."
+)
+
+
 def in_order(study: Study, section: Section, labels: Mapping[str, str]) -> StudySection:
     order = {variant: section.variants[variant] for variant in labels if variant in section.variants}
     return StudySection(study, replace(section, variants=order), labels)
@@ -146,6 +152,8 @@ def tables(of: StudySection, printed: PublishedStudy | None) -> list[str]:
     lines = ["### After the last session", "", last_table(of, printed), "", widths(of.section)]
     if printed is not None:
         lines += ["", order_line(of, printed)]
+    if any(record.selection == "oracle_test" for record in of.section.records):
+        lines += ["", TESTED_TOO]
     for caveat in filter(None, [far_apart(of.section), all_below_nothing(of.section, of.rows)]):
         lines += ["", caveat]
     for label in of.study.references:

@@ -13,7 +13,7 @@ from benchmarks.metrics.catalogue import Table, columns
 from benchmarks.metrics.statistics import ALPHA, FEWEST_TO_RESAMPLE, FEWEST_TO_TEST
 from benchmarks.records.schema import Record
 from benchmarks.report.cells import NONE, intervals
-from benchmarks.report.frame import KEPT, contaminated, label_of, run_of
+from benchmarks.report.frame import KEPT, contaminated, label_of, run_of, same_answers
 from benchmarks.report.ranking import ahead_of_all, few_seeds, scores_of
 from benchmarks.report.section import Section
 from benchmarks.report.verdict import other_network
@@ -92,21 +92,16 @@ def accuracy_table(section: Section, published: Sequence[PublishedRow]) -> str:
     return markdown(rows, ["Method", "Seeds", *sessions, "Average", "PD"])
 
 
-def alike(section: Section) -> str:
+def one_run_rows(section: Section) -> str:
     """Sentence naming the rows of which all seeds predicted the same: one run that was done several times; empty if there are none."""
-    found = [records for records in section.variants.values() if len(records) > 1 and len(set(map(outcome, records))) == 1]
+    found = [records for records in section.variants.values() if len(records) > 1 and same_answers(records)]
     if not found:
         return ""
     names = ", ".join(label_of(records[0]) for records in found)
     return (
-        f" **All seeds gave the same predictions**: {names}. Order and shots are fixed and nothing else is drawn, so that their ± 0.00 is "
-        "no interval, and tests against them know the other row's seeds alone."
+        f" **All seeds gave the same predictions**: {names}. Order and shots are fixed and nothing else is drawn. Their ± 0.00 is "
+        "therefore no interval, and a test against such a row reflects the variation of the other row alone."
     )
-
-
-def outcome(record: Record) -> tuple[object, ...]:
-    """What a run answered: equal for two runs that predicted the same."""
-    return record.predictions_sha256, *(session.correct for session in record.sessions)
 
 
 def widths(section: Section) -> str:
@@ -117,7 +112,7 @@ def widths(section: Section) -> str:
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
     known = "".join(f" {line}" for line in marked(section.records))
     few = "One seed" if max(counts) == 1 else f"Fewer than {FEWEST_TO_TEST} seeds"
-    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + alike(section) + known
+    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + one_run_rows(section) + known
 
 
 def marked(records: Sequence[Record]) -> list[str]:

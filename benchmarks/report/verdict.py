@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.metrics import accuracy as metrics
 from benchmarks.metrics.statistics import EQUAL, mean_and_half_width
 from benchmarks.records.schema import Record
+from benchmarks.report.frame import same_answers
 from protocols.printed import PublishedRow
 from protocols.schema import Backbone, Sessions
 
@@ -48,6 +49,9 @@ def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
     last = [metrics.micro(record.sessions[-1].correct, record.sessions[-1].total) for record in records]
     printed, base = row.accuracy[-1], float(np.mean(first))
     mean, width = mean_and_half_width(last)
+    several = {1: "; one seed", 2: "; two seeds"}.get(len(records), "")
+    if len(records) > 2 and same_answers(records):  # ± 0.00 would be no interval
+        width, several = float("nan"), "; all seeds gave the same predictions"
     gap = float("nan") if printed is None else mean - printed
     identity = records[0].identity
     if apart := other_network(row, identity.backbone) or other_base(row, base, identity.sessions):
@@ -56,7 +60,7 @@ def judge(row: PublishedRow, records: Sequence[Record]) -> Verdict:
     if printed is None:
         return Verdict("undecided", "its last accuracy is not printed", gap)
     word, reason = by_numbers(gap, row.tolerance, width)
-    return Verdict(word, reason + ({1: "; one seed", 2: "; two seeds"}.get(len(records), "")), gap)
+    return Verdict(word, reason + several, gap)
 
 
 def by_numbers(gap: float, tolerance: float | None, width: float) -> tuple[Word, str]:
@@ -85,7 +89,7 @@ def other_network(row: PublishedRow, backbone: Backbone) -> str:
 def other_base(row: PublishedRow, base: float, sessions: Sessions) -> str:
     """Text such as `base 74.55, here 63.60`; empty if the base accuracies are of one level, or if all sessions bring all images, so that
     no row lives on its base."""
-    printed = row.accuracy[0]
+    printed = row.base_accuracy
     if len(row.accuracy) == 1 or (printed is None and sessions.shots == "all"):
         return ""
     if printed is None:
@@ -98,6 +102,6 @@ def above_nothing(row: PublishedRow, base: float, last: float, left: float) -> s
 
     `left` is |base| / |seen|.
     """
-    if row.accuracy[0] is None or row.accuracy[-1] is None:
+    if row.base_accuracy is None or row.accuracy[-1] is None:
         return ""
-    return f"; above doing nothing {row.accuracy[-1] - row.accuracy[0] * left:+.2f}, here {last - base * left:+.2f}"
+    return f"; above doing nothing {row.accuracy[-1] - row.base_accuracy * left:+.2f}, here {last - base * left:+.2f}"

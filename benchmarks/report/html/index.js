@@ -67,6 +67,7 @@
       return descending ? -way : way;
     });
     document.querySelectorAll("#rows tr.opened").forEach((line) => line.remove());
+    document.querySelectorAll("#rows [aria-expanded]").forEach((button) => button.setAttribute("aria-expanded", "false"));
     body.append(...order);
   }
 
@@ -106,20 +107,22 @@
     if (cost) {
       const base = cost.base === null ? "from the cache" : `${fixed(cost.base, 1)} s`;
       const own = `training ${fixed(cost.training, 1)} s, testing ${fixed(cost.testing, 1)} s, memory ${fixed(cost.memory, 0)} MiB`;
-      say("Cost", `base ${base}, ${own}; mean over ${cost.seeds} seeds on ${texts[cost.processor]}, memory the highest`);
+      say("Cost", `base ${base}, ${own}; mean over ${cost.seeds} seed${cost.seeds === 1 ? "" : "s"} on ${texts[cost.processor]}, memory the highest`);
     }
     for (const [metric, title] of Object.entries(drawn)) say(title, row.curves[metric].map(interval).join(", "));
     say("Accuracy by session of origin", grid(row.matrix, "after", origins));
     if (row.confusion) {
       const taken = row.matrix.map((_, j) => `taken for ${j}`);
-      const title = `Confusion by session of origin, in percent of its images, after the last session (${row.confusion.seeds} seeds)`;
+      const title = `Confusion by session of origin, in percent of its images, after the last session (${row.confusion.seeds} seed${row.confusion.seeds === 1 ? "" : "s"})`;
       say(title, grid(row.confusion.percent, "of", taken));
     }
     return list;
   }
   function open(line) {
     const next = line.nextSibling;
-    if (next?.classList?.contains("opened")) return next.remove();
+    const opened = next?.classList?.contains("opened");
+    line.querySelector("td button").setAttribute("aria-expanded", String(!opened));
+    if (opened) return next.remove();
     const cell = element("td", { colspan: line.cells.length }, details(rows[Number(line.dataset.row)]));
     line.after(element("tr", { class: "opened" }, cell));
   }
@@ -172,6 +175,8 @@
 
   // Two rows compared ----------------------------------------------------------------------------------------------------
   function offer() {
+    const unseen = rows.filter((row, n) => ticks[n].checked && !fits(row)).length;
+    at("unseen").textContent = unseen ? `The filters hide ${unseen} of the rows drawn.` : "";
     for (const select of [at("first"), at("second")]) {
       const before = select.value;
       const visible = rows.map((row, n) => [row, n]).filter(([row, n]) => fits(row) || ticks[n].checked);
@@ -250,7 +255,7 @@
   at("first").addEventListener("input", compare);
   at("second").addEventListener("input", compare);
   const best = (row) => -(row.curves.accuracy.at(-1)[0] ?? 0);
-  const start = rows.filter((row) => row.block === rows[0].block && ["leader", "tie", "behind", "no test"].includes(row.standing));
+  const start = rows.filter((row) => row.block === rows[0].block && ["leader", "tie", "behind", "ahead", "no test"].includes(row.standing));
   const inTests = start.filter((row) => row.standing !== "no test");
   const shown = new Set((inTests.length ? inTests : start).sort((one, other) => best(one) - best(other)).slice(0, 8));
   ticks.forEach((tick, n) => (tick.checked = shown.has(rows[n])));

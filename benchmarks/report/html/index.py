@@ -45,6 +45,8 @@ SIGNS = {
     "§": "On stored features of a network that has, or may have, seen the novel classes.",
 }
 """What numbers and the marks of `label_of` say, as in docs/GLOSSARY.md."""
+STANDINGS = ("leader", "tie", "ahead", "behind", "no test", "not ranked", "study", "other settings")
+"""The order in which a column of standings is sorted."""
 IN_TABLE = ("last", "bold", "seeds")
 """Entries of a row that its cells show, and that the script does not need again."""
 
@@ -156,6 +158,7 @@ def rendered(data: dict[str, Any], titles: dict[str, str], notes: Sequence[str],
         licences=[read(name) for name in LICENCES],
         headings=headings(),
         signs=SIGNS,
+        standings={word: place for place, word in enumerate(STANDINGS)},
         none=NONE,
         data=data,
         inlined=inlined(data),

@@ -36,7 +36,8 @@ def pairs_in(section: Section) -> dict[str, list[Pair]]:
 
 
 def standing(section: Section) -> dict[str, str]:
-    """Variant -> where it stands by accuracy after the last session: `leader`, `tie` with it, `behind` it, or why it is not tested.
+    """Variant -> where it stands by accuracy after the last session: `leader`, `tie` with it, `behind` or `ahead` of it, or why it is not
+    tested.
 
     The tests are those of the page's table of pairs: against the leader, Holm-corrected within the column.
     """
@@ -46,5 +47,6 @@ def standing(section: Section) -> dict[str, str]:
     if first is None or len(rows) < 2:
         return said | dict.fromkeys(rows, "no test")
     for variant, (pair, _) in pairs_of(first, rows).items():
-        said[variant] = "no test" if np.isnan(pair.p) else "behind" if pair.separated else "tie"  # NaN, too, where no two seeds differ
+        apart = "behind" if pair.mean < 0 else "ahead"  # ahead of the leader: where every row is behind some other
+        said[variant] = "no test" if np.isnan(pair.p) else apart if pair.separated else "tie"  # NaN, too, where no two seeds differ
     return said | {first: "leader"}

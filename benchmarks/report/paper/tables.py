@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.metrics import accuracy as metrics
+from benchmarks.metrics.catalogue import tested
 from benchmarks.metrics.statistics import FEWEST_TO_TEST, mean_and_half_width
 from benchmarks.report.cells import Interval, measured
-from benchmarks.report.compare import EXPORTED, compared
+from benchmarks.report.compare import CELL, EXPORTED, NOT_AMONG_COLUMNS, compared, pairs_of
 from benchmarks.report.definitions import definitions_blocks, definitions_legend
 from benchmarks.report.frame import KEPT, label_of
+from benchmarks.report.ranking import Pair
 from benchmarks.report.section import Section
 from benchmarks.report.study import StudySection, last_blocks
 from benchmarks.report.tables import contested_last, last_block, legend, printed, session_blocks, widths, winners
@@ -55,17 +57,17 @@ def tables_of_section(section: Section, published: Sequence[PublishedRow]) -> It
     for variant, row in rows_of(section, sessions, ahead).items():
         rows.append(row)
         rows += [printed_row(one) for one in published if printed(one, section.variants[variant][0])]
-    yield PaperTable("sessions", f"{section.name}: accuracy after each session", legend(section), rows)
+    failed = failed_rows(section)
+    yield PaperTable("sessions", f"{section.name}: accuracy after each session", legend(section), rows + failed)
     last = {variant: last_block(section, variant, "last") for variant in section.variants}
     of_last = rows_of(section, last, winners(section, last, contested_last()))
     for variant, row in of_last.items():
         means = section.last.loc[section.last["variant"] == variant, list(KEPT)].mean()
         row.cells.update({title: (float(means[name]), float("nan")) for name, title in KEPT.items()})
     yield PaperTable(
-        "last", f"{section.name}: after the last session", legend(section), list(of_last.values()), dict.fromkeys(KEPT.values(), 0)
+        "last", f"{section.name}: after the last session", legend(section), [*of_last.values(), *failed], dict.fromkeys(KEPT.values(), 0)
     )
-    if pairs := list(pairs_table(section)):
-        yield pairs[0]
+    yield from pairs_table(section)
     rows = list(rows_of(section, definitions_blocks(section), {}).values())
     yield PaperTable("definitions", f"{section.name}: by other definitions", definitions_legend(), rows)
 
@@ -77,10 +79,10 @@ def rows_of(
     rows = {}
     for variant, block in blocks.items():
         records = section.variants[variant]
-        seeds = section.seeds_cell(len(records), section.failed(variant))
         bold = frozenset(column for column, winner in ahead.items() if winner == variant)
         label = label_of(records[0]) if labels is None else labels[variant]
-        rows[variant] = PaperRow(label, seeds, {str(name): cell for name, cell in measured(variant, block).items()}, bold)
+        cells = {str(name): cell for name, cell in measured(variant, block).items()}
+        rows[variant] = PaperRow(label, seeds_of(section, variant), cells, bold)
     return rows
 
 
@@ -97,31 +99,52 @@ def pairs_table(section: Section) -> Iterator[PaperTable]:
     """The paired tests of the ranked rows against the leader and BaseOnly; nothing where no test can be made."""
     if len(section.ranked) < 2:
         return
-    cells: dict[str, dict[str, Interval]] = {variant: {} for variant in section.ranked}
+    columns = {f"{title} − {label_of(section.variants[of][0])}": pairs for title, of, _, pairs in compared(section)}
+    labels = {variant: label_of(section.variants[variant][0]) for variant in section.ranked}
+    yield from paired(f"{section.name}: paired differences", EXPORTED, section, columns, labels)
+
+
+def paired(
+    title: str, legend: str, section: Section, columns: Mapping[str, Mapping[str, tuple[Pair, object]]], labels: Mapping[str, str]
+) -> Iterator[PaperTable]:
+    """Table of differences and their p, by column and variant; nothing where no test can be made."""
+    cells: dict[str, dict[str, Interval]] = {variant: {} for variant in labels}
     decimals = {}
-    for title, reference, _, pairs in compared(section):
-        if all(len(pair.differences) < FEWEST_TO_TEST for pair, _ in pairs.values()):
+    for name, of_column in columns.items():
+        known = {variant: pair for variant, (pair, _) in of_column.items() if len(pair.differences) >= FEWEST_TO_TEST}
+        if not known:
             continue
-        name = f"{title} − {label_of(section.variants[reference][0])}"
         decimals[f"p of {name}"] = 3
-        for variant in section.ranked:
-            pair = pairs[variant][0] if variant in pairs else None
-            known = pair is not None and len(pair.differences) >= FEWEST_TO_TEST
-            cells[variant][name] = mean_and_half_width(list(pair.differences)) if pair is not None and known else NOTHING
-            cells[variant][f"p of {name}"] = (pair.p, float("nan")) if pair is not None and known else NOTHING
+        for variant in labels:
+            pair = known.get(variant)
+            cells[variant][name] = NOTHING if pair is None else mean_and_half_width(list(pair.differences))
+            cells[variant][f"p of {name}"] = NOTHING if pair is None else (pair.p, float("nan"))
     if decimals:
-        rows = [
-            PaperRow(label_of(section.variants[variant][0]), section.seeds_cell(len(section.variants[variant]), 0), cells[variant])
-            for variant in section.ranked
-        ]
-        yield PaperTable("pairs", f"{section.name}: paired differences", EXPORTED, rows, decimals)
+        rows = [PaperRow(label, seeds_of(section, variant), cells[variant]) for variant, label in labels.items()]
+        yield PaperTable("pairs", title, legend, rows, decimals)
+
+
+def seeds_of(section: Section, variant: str) -> str:
+    return section.seeds_cell(len(section.variants[variant]), section.failed(variant))
+
+
+def failed_rows(section: Section) -> list[PaperRow]:
+    """Rows of variants of which no run succeeded."""
+    return [PaperRow(label, section.seeds_cell(0, count), {}) for label, count in section.failed_rows().items()]
 
 
 def tables_of_study(of: StudySection) -> Iterator[PaperTable]:
-    """The tables of a section of a study's page: after the last session, and after each session. Nothing is bold there."""
+    """The tables of a section of a study's page: after the last and after each session, and the paired tests. Nothing is bold there."""
     title = f"{of.study.title}, {of.section.name}"
     last = rows_of(of.section, last_blocks(of), {}, of.rows)
     yield PaperTable("last", f"{title}: after the last session", widths(of.section), list(last.values()))
     curves = {variant: of.section.curves(variant) for variant in of.rows}
     sessions = rows_of(of.section, curves, {}, of.rows)
     yield PaperTable("sessions", f"{title}: accuracy after each session", widths(of.section), list(sessions.values()))
+    columns = {
+        f"{metric} − {label}": pairs_of(reference, of.section.scores(name, of.rows))
+        for label in of.study.references
+        if (reference := of.variant(label)) is not None
+        for name, metric in tested().items()
+    }
+    yield from paired(f"{title}: paired differences", f"After the last session. {CELL} {NOT_AMONG_COLUMNS}", of.section, columns, of.rows)

@@ -48,3 +48,7 @@ def test_what_does_not_belong_in_one_table_is_refused(make_record: MakeRecord) -
     for several in ([], [one, make_record("proto:raw_mean", 1, recipe="slow")]):
         with pytest.raises(RecordError, match="records of one protocol, recipe and split"):
             brief(several)
+    with pytest.raises(RecordError, match="one precision, and of one set of images"):
+        brief([one, make_record("proto:raw_mean", 1, precision="bf16")])
+    with pytest.raises(RecordError, match="a mean is over seeds alone, and proto:raw_mean was run under several settings"):
+        brief([one, make_record("proto:raw_mean", 1, version=7)])

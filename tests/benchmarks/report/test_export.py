@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from benchmarks.cli.main import main
 from benchmarks.records.costs import Costs
+from benchmarks.records.failures import Failure
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
 from benchmarks.report import blocks, write, write_report, write_study
@@ -121,14 +122,27 @@ def test_latex_is_whole_and_bold_where_the_page_is(hand: Protocol, results: Path
 
 def test_the_same_bytes_and_pdf_of_a_study(hand: Protocol, results: Path, study: Study) -> None:
     first = {path: path.read_bytes() for path in export_study(hand, study, results, "latex")}
-    assert names(list(first)) == [f"hand.study-widths.quick.paper.{end}" for end in ("last.tex", "sessions.tex", "axis.pdf")]
+    assert names(list(first)) == [f"hand.study-widths.quick.paper.{end}" for end in ("last.tex", "sessions.tex", "pairs.tex", "axis.pdf")]
     assert {path: path.read_bytes() for path in export_study(hand, study, results, "latex")} == first
     assert [content[:5] for path, content in first.items() if path.suffix == ".pdf"] == [b"%PDF-"]
     page = write_study(hand, study, results)[0].read_text(encoding="utf-8")
     cells = {row["Variant"]: row["All"] for row in table_after(page, "### After the last session")}
     last = next(content for path, content in first.items() if path.name.endswith("last.tex")).decode()
+    pairs = next(content for path, content in first.items() if path.name.endswith("pairs.tex")).decode()
+    held = {row["Variant"]: row["Accuracy"] for row in table_after(page, "### Against `0.8`, paired over seeds")}
+    mean, width = re.match(r"(\S+) ± (\S+), p", held["0.6"]).groups()  # type: ignore[union-attr]
+    assert f"0.6 & 3 & ${float(mean):.2f} \\pm {width}$ &" in pairs
     for label, cell in cells.items():
         assert re.search(rf"^{label} & 3 & \${cell.replace(' ± ', r' .pm ')}\$ &", last, re.MULTILINE)
+
+
+def test_a_method_of_which_no_run_succeeded_has_its_row(hand: Protocol, results: Path, make_record: Callable[..., Record]) -> None:
+    Store(results).save_failure(make_record("icarl:topic", 0).identity, Failure("the loss is NaN", ""))
+    paths = {path.name.split(".")[-2]: path for path in export_protocol(hand, results, "csv")}
+    for kind in ("sessions", "last"):
+        rows = pd.read_csv(paths[kind], dtype={"Seeds": str}).set_index("Method")
+        assert rows.loc["`icarl:topic`", "Seeds"] == "0 of 3, 1 failed"
+        assert rows.loc["`icarl:topic`"].drop("Seeds").isna().sum() > 4
 
 
 def test_parquet_or_one_line_that_says_what_to_install(hand: Protocol, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,25 @@ def test_only_common_seeds_are_compared() -> None:
     assert bold(rows) is None, "a row beside it prints a higher mean, of other seeds"
 
 
+def test_a_row_of_three_seeds_does_not_choose_the_leader_of_ten() -> None:
+    """On the three seeds that it has, the worse of two rows of ten was lucky."""
+    best = row(50)
+    lucky: Scores = {seed: value - 1 if seed < 3 else value + 2 for seed, value in best.items()}
+    rows = {"lucky": {seed: 2 * best[seed] - value for seed, value in lucky.items()}, "best": best, "short": row(41, seeds=range(3))}
+    assert all(rows["lucky"][seed] > best[seed] for seed in range(3))
+    assert leader(rows) == leader({name: rows[name] for name in ("lucky", "best")}) == "best"
+
+
+def test_where_every_row_is_behind_some_other_the_least_far_behind_leads() -> None:
+    def of(**by_seed: float) -> Scores:
+        return {int(seed[1:]): value for seed, value in by_seed.items()}
+
+    one = of(s0=1, s1=1, s2=1, s6=0, s7=0, s8=0)
+    two = of(s0=0, s1=0, s2=0, s3=3, s4=3, s5=3)
+    three = of(s3=0, s4=0, s5=0, s6=2, s7=2, s8=2)
+    assert leader({"one": one, "two": two, "three": three}) == "two", "behind by 1, the others by 2 and 3"
+
+
 def test_p_is_corrected_for_the_number_of_rows() -> None:
     """Each of five lies behind with a raw p of .01 to .04: none is separated."""
     shape = np.array([-1.0, 1.0, -1.0, 1.0, 0.0])

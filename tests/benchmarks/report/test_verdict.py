@@ -137,6 +137,20 @@ def test_from_records(measured: Measured) -> None:
     assert str(judge(row(85, 63, 50.25), measured(LECNET))) == "undecided: inside ± 12.42, too wide to tell"
 
 
+def test_seeds_that_are_one_run_have_no_interval(measured: Measured) -> None:
+    """A canonical split on which nothing is drawn: ten equal runs are one observation."""
+    same = [record.model_copy(update={"predictions_sha256": "0" * 64}) for record in measured()]
+    expected = "undecided: -1.00, neither an interval nor a stated tolerance; all seeds gave the same predictions"
+    assert str(judge(row(85, 63, 46), same)) == expected
+
+
+def test_the_base_is_that_of_the_head_that_goes_on(measured: Measured) -> None:
+    """Some rows print another classifier's accuracy in session 0."""
+    assert judge(row(95, 63, 45, tolerance=5), measured()).word == "not comparable"
+    assert judge(row(95, 63, 45, tolerance=5, carried=86), measured()).word == "reproduced"
+    assert judge(row(95, 63, 45, carried=75), measured()).reason == "base 75.00, here 85.00; above doing nothing +7.50, here +2.50"
+
+
 def test_one_seed_says_so(measured: Measured) -> None:
     one = measured(STEADY[:1])
     assert str(judge(row(85, 63, 46, tolerance=3), one)) == "reproduced: within the stated ± 3.0; one seed"

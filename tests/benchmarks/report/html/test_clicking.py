@@ -22,6 +22,7 @@ HOVER = """const at = document.querySelector('#chart [aria-label=dot] *').getBou
 for (const type of ['pointerenter', 'pointermove']) document.querySelector('#chart svg').dispatchEvent(
     new PointerEvent(type, {clientX: at.x + 4, clientY: at.y + 4, pointerType: 'mouse', bubbles: true}));
 return new Promise(done => setTimeout(done, 200))"""
+EXPANDED = "return [...document.querySelectorAll('[aria-expanded=true]')].map(e => e.textContent)"
 TEXT = "return document.querySelector(arguments[0]).innerText"
 
 
@@ -46,14 +47,17 @@ def test_clicking_through_it(hand: Protocol, story: Path, tmp_path: Path) -> Non
         browser.js(CLICK.replace("textContent.trim()", "name"), "#filters input", "others")
         assert browser.js(LABELS) == ["LEC-Net (paper)"] * 2
         assert browser.js(TEXT, "#count") == "2 of 6 rows"
+        assert browser.js(TEXT, "#unseen") == "The filters hide 1 of the rows drawn."
         browser.js(TYPE, "[name=text]", "")
+        assert browser.js(TEXT, "#unseen") == ""
         # Open a row, and close it.
         browser.js(CLICK, "#rows tbody button", hostile)
         opened = browser.js(TEXT, "tr.opened")
+        assert browser.js(EXPANDED) == [hostile]
         for said in ("--methods ft_cnn:topic", "threads 1", "reproduced: within", "memory 64 MiB", "Paper <b>"):
             assert said in opened, said
         browser.js(CLICK, "#rows tbody button", hostile)
-        assert browser.js("return document.querySelector('tr.opened')") is None
+        assert browser.js("return document.querySelector('tr.opened')") is None and browser.js(EXPANDED) == []
         browser.js(CLICK, "#rows tbody button", "Proto (norm_mean)")
         assert "taken for 2" in browser.js(TEXT, "tr.opened")
         # Curves: a dot a session for what is ticked, and a band from three seeds on; none, two, another metric.
@@ -93,6 +97,18 @@ def test_long_names_wrap(hand: Protocol, story: Path, tmp_path: Path) -> None:
         cells = browser.js(LABELS.replace("r.cells[1].textContent", "[r.cells[1].offsetWidth, r.cells[1].offsetHeight]"))
         assert {width for width, _ in cells} < set(range(200, 420))
         assert max(height for _, height in cells) > 1.8 * min(height for _, height in cells)
+
+
+def test_a_narrow_window(hand: Protocol, story: Path, tmp_path: Path) -> None:
+    """The page scrolls down only, and what opens under a row stands in sight."""
+    page_of(story, hand)
+    with chromium(tmp_path / "profile") as browser:
+        browser.ask("/window/rect", {"width": 500, "height": 800})
+        browser.open(story / "index.html")
+        browser.js(CLICK, "#rows tbody button", "BaseOnly")
+        sides = browser.js("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+        assert sides[0] <= sides[1] < 520
+        assert browser.js("return document.querySelector('tr.opened dd').getBoundingClientRect().right") < sides[1]
 
 
 def test_the_committed_page_in_a_browser(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_it_needs_nothing_but_itself_and_runs_nothing_else(hand: Protocol, story
     assert "NaN" not in text.partition('id="data">')[2].partition("</script>")[0]
     markup = re.sub(r"<(script|style)\b[^>]*>.*?</\1>", "", text, flags=re.DOTALL)
     assert not re.search(r"<(link|img|iframe|object|embed|base)\b|\bsrc=|\bon\w+=|@import", markup.replace("&lt;img src=x onerror=", ""))
-    assert {link for link in re.findall(r'href="([^"]*)"', markup)} == {"hand.md", "#signs"}
+    assert {link for link in re.findall(r'href="([^"]*)"', markup)} == {"hand.md", "#signs", "#drawing"}
     assert "default-src 'none'" in markup
     assert text.count("<script") == text.count("</script>") == 4, "the data, the library's two files and the page's own"
     assert text.count("THE SOFTWARE IS PROVIDED") == 2, "the licences stay"
