@@ -78,7 +78,7 @@ class Executor:
             took = "no estimate" if len(unknown) == len(counted) else f"about {readable(seconds)}"
             known += [] if took == "no estimate" else [seconds]
             rest = f", without {', '.join(sorted(unknown))}" if unknown and took != "no estimate" else ""
-            lines.append(f"  element {index}: {named(group)}, {len(group)} runs of {len(counted)} variants: {took}{rest}")
+            lines.append(f"  element {index}: {named(group)}, {count(len(group), 'run')} of {count(len(counted), 'variant')}: {took}{rest}")
         if known:
             lines.append(f"  together {readable(sum(known))}; the longest {readable(max(known))}, if no base session is cached")
         each = f"{count(self.cpus, 'core')}{' and a GPU' if self.gpus else ''}"

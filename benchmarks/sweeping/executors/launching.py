@@ -10,18 +10,18 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.planning.ledger import Ledger
 from benchmarks.records.failures import Failure
 from benchmarks.records.identity import Identity
+from benchmarks.sweeping.executors.group import Group
 from benchmarks.sweeping.executors.plans import FOLDER, Plan, named, read_plan, sources_now
 from benchmarks.sweeping.executors.scheduler import QUEUED, Element, FullError, Scheduler
 from benchmarks.sweeping.executors.telling import CHANGED, Reader, events_path
 from benchmarks.sweeping.progress import Event, Progress
 from benchmarks.sweeping.worker import Task, failed_since
-from benchmarks.system.errors import RecordError, UsageError
+from benchmarks.system.errors import RecordError, StorageError, UsageError
 from benchmarks.system.files import locked
 
 RETRIES = 3
@@ -31,23 +31,6 @@ OF_MEMORY = re.compile("out_?of_?memory", re.IGNORECASE)
 TOLD_SECONDS, LONGEST_LOOK, FULL_SECONDS, ENDING_SECONDS = 1.0, 15.0, 30.0, 60.0
 """Between two looks at what elements tell; at most between two at the scheduler; before a full scheduler is asked again; for which an
 element that has done its runs may take to end."""
-
-
-@dataclass
-class Group:
-    """Runs that are still to do. `held` is the element that has them, or had them last; `since` when it was first missed, None while it is
-    alive."""
-
-    runs: list[Identity]
-    name: str
-    submitted: int = 0
-    held: Element | None = None
-    state: str = ""
-    since: float | None = None
-
-    @property
-    def at_work(self) -> bool:
-        return self.held is not None and self.since is None and not self.state.startswith(QUEUED)
 
 
 class Launcher:
@@ -79,8 +62,9 @@ class Launcher:
                     look = time.monotonic() + pause
                 time.sleep(TOLD_SECONDS if self.groups else 0.0)
             self.prune()
-        except KeyboardInterrupt:
-            self.progress.note(self.scheduler.how_to_stop(group.held for group in self.groups if group.held is not None))
+        except (KeyboardInterrupt, UsageError, StorageError):
+            if held := [group.held for group in self.groups if group.held is not None]:
+                self.progress.note(self.scheduler.how_to_stop(held))
             raise
         finally:
             self.scheduler.close()
@@ -144,7 +128,7 @@ class Launcher:
         if group.submitted > (retries := 1 if OF_MEMORY.search(state) else RETRIES):
             self.give_up(group, ended)
             return False
-        self.progress.note(f"{group.name}: {ended}; submitted" + (f" again, {group.submitted} of {retries}" if group.submitted else ""))
+        group.ended = f"{group.name}: {ended}; submitted" + (f" again, {group.submitted} of {retries}" if group.submitted else "")
         return True
 
     def is_settled(self, run: Identity) -> bool:
@@ -198,10 +182,17 @@ class Launcher:
                         continue
                     if not holders and not any(group.held for group in self.groups):
                         raise UsageError(f"--executor {self.scheduler.name.lower()}: {full}") from None
-                    self.progress.note(f"{len(left)} elements wait for a place: {full}")
-                    self.full_until = time.monotonic() + FULL_SECONDS
-                    return
+                    return self.ask_later(f"{len(left)} elements wait for a place: {full}")
+                except UsageError as refused:
+                    if not any(group.at_work for group in self.groups):
+                        raise
+                    return self.ask_later(f"{refused}; asked again while other elements are at work")
                 left = left[len(part) :]
+
+    def ask_later(self, why: str) -> None:
+        """The scheduler takes nothing now."""
+        self.progress.note(why)
+        self.full_until = time.monotonic() + FULL_SECONDS
 
     def submit_part(self, groups: Sequence[Group]) -> None:
         """Submits a plan that holds these groups. Nothing of it stays if the scheduler refuses it."""
@@ -214,7 +205,9 @@ class Launcher:
             raise
         self.plans[folder.name] = plan
         for number, group in enumerate(groups):
-            group.held, group.since, group.submitted = (folder.name, number), None, group.submitted + 1
+            if group.ended:
+                self.progress.note(group.ended)
+            group.held, group.since, group.submitted, group.ended = (folder.name, number), None, group.submitted + 1, ""
             self.readers[folder.name, number] = Reader(events_path(folder, number))
 
     def give_up(self, group: Group, ended: str) -> None:

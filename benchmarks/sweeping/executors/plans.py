@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from benchmarks.planning.ledger import Ledger
 from benchmarks.records.identity import Identity
 from benchmarks.records.store import Store
 from benchmarks.sweeping.worker import Task
-from benchmarks.system.errors import RecordError
+from benchmarks.system.errors import RecordError, StorageError
 from benchmarks.system.files import SUITE_ROOT, read_bytes, write_atomic
 from benchmarks.system.settings import Settings
 from protocols.messages import first_line
@@ -53,7 +54,12 @@ class Plan:
             "sources": self.sources,
             "groups": [[run.model_dump(mode="json") for run in group] for group in self.groups],
         }
-        write_atomic(folder / "plan.json", json.dumps(content).encode())
+        try:
+            write_atomic(folder / "plan.json", json.dumps(content).encode())
+        except StorageError:
+            with suppress(OSError):
+                folder.rmdir()
+            raise
         return folder
 
 

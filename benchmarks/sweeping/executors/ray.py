@@ -69,7 +69,8 @@ class Ray:
         except Exception as error:  # many kinds, some of them Ray's own
             self.close()
             where = f"{short(str(address))}: no cluster to be had there" if self.own_folder is None else "no cluster could be started here"
-            raise UsageError(f"--executor ray: {where} ({first_line(error)})") from None
+            token = "" if self.own_folder or "RAY_AUTH_MODE" in os.environ else "; where it asks for a token, set RAY_AUTH_MODE=token"
+            raise UsageError(f"--executor ray: {where} ({first_line(error)}){token}") from None
         self.remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(element_task())
 
     def refuse_too_large(self, cpus: int, gpus: float) -> None:

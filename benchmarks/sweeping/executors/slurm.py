@@ -23,8 +23,15 @@ PREFIX = "fscil-"
 """Beginning of the name of a job; the rest is that of its plan's folder."""
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
-LIMITS = re.compile(r"(?i)limit|array|temporarily|unavailable|timed out|try again|slow down|too many")
+LIMITS = re.compile(
+    r"(?i)limit|array|temporarily|unavailable|timed out|try again|slow down|too many|unable to contact|connect failure|inactive or drain"
+)
 """Words of sbatch for what may go later, or in smaller parts."""
+NEVER = (
+    *("PartitionConfig", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"),
+    *("InvalidAccount", "InvalidQOS", "JobHeldUser", "JobHeldAdmin"),
+)
+"""Reasons of squeue for which an element waits until somebody changes the cluster or the job."""
 ASKING_SECONDS = 60
 LONGEST_NOTICE = 90
 """Seconds before its time limit at which an element is told to stop."""
@@ -61,7 +68,7 @@ class Slurm:
                 continue
             element = (name.removeprefix(PREFIX), int(index) if index.isdecimal() else 0)
             if state in WAITING:
-                found[element] = f"{QUEUED} ({reason})"
+                found[element] = f"{QUEUED} ({reason}{': it cannot start as it is asked for' if reason in NEVER else ''})"
             elif state in AT_WORK:
                 found[element] = f"on {where}"
             self.last[element] = state

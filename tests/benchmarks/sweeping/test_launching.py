@@ -153,6 +153,50 @@ def test_a_refusal_leaves_no_plan(task: Task, launch: Callable[..., str]) -> Non
     assert plans(task) == []
 
 
+@pytest.mark.parametrize("refusal", [UsageError("the controller is away"), FullError("the partition drains")])
+def test_a_refusal_while_others_are_at_work_is_asked_again(
+    refusal: Exception, launch: Callable[..., str], do: Callable[[Identity], None]
+) -> None:
+    """Seed 0 is at work, and seed 1 was lost: the launcher ended, with elements at work. One submission is told once."""
+
+    class Away(Fake):
+        refused = 0
+
+        def alive(self) -> Mapping[Element, str]:
+            return {element: "on node1" for element in self.now}
+
+        def submit(self, folder: Path, plan: Plan) -> None:
+            if self.submitted and self.refused < 3:
+                self.refused += 1
+                raise refusal
+            super().submit(folder, plan)
+
+    def work(element: Element, group: Sequence[Identity]) -> bool:
+        again = bool(fake.refused)
+        for run in group:
+            if run.seed == 2 or again:
+                do(run)
+        return not again and group[0].seed == 0
+
+    fake = Away(work)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Away, "ended", lambda self, element: "NODE_FAIL")
+        patch.setattr(Launcher, "prune", lambda self: None)
+
+        def listen(self: Launcher, heard: Callable[[Launcher], None] = Launcher.listen) -> None:
+            if len(fake.submitted) == 2:
+                for group in self.groups:
+                    for run in group.runs:
+                        do(run)
+                fake.now.clear()
+            heard(self)
+
+        patch.setattr(Launcher, "listen", listen)
+        said = launch(fake)
+    assert (fake.refused, fake.submitted[1:]) == (3, [["seed 1"]])
+    assert said.count("submitted again") == 1 and said.count(str(refusal)) == 3
+
+
 def test_what_ends_unfinished_is_submitted_three_times_again_and_then_failed(
     task: Task, launch: Callable[..., str], do: Callable[[Identity], None], runs: list[Identity]
 ) -> None:
