@@ -17,6 +17,7 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.surroundings import settle
 from protocols import load_protocol
 from protocols.loading import with_source
+from protocols.reading import short
 from protocols.schema import Protocol
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def run(
 ) -> list[Record]:
     """Does the runs that are not done yet, one after another in this process, and returns the records of all that were asked for.
 
-    Arguments are the command line's options: `methods` such as `["proto", "lecnet:code"]`, `seeds` such as `"0-4"` or `range(5)`, `changes`
+    Arguments are the command line's options: `methods` such as `["proto", "lecnet:code"]`, `seeds` such as `"0-4"` or `range(5)`, or one
+    seed, `changes`
     such as `{"lecnet.gamma": 0.6}` for `--set`. Files of `methods_dir` are read anew. Progress goes to stderr. Sets torch to `threads`
     threads and to deterministic algorithms.
 
@@ -65,8 +67,8 @@ def run(
     from methods.parts.own_files import forget_own_files
 
     named = {
-        "methods": methods if methods is None or isinstance(methods, str) else ",".join(methods),
-        "seeds": seeds if seeds is None or isinstance(seeds, str | int) else ",".join(map(str, seeds)),
+        "methods": None if methods is None else in_text("methods", methods),
+        "seeds": None if seeds is None else in_text("seeds", seeds),
         "recipe": recipe,
         "split": split,
         "results": results,
@@ -76,7 +78,7 @@ def run(
         "threads": threads,
     }
     arguments = [f"--{name}={value}" for name, value in named.items() if value is not None]
-    arguments += [f"--set={key}={json.dumps(value)}" for key, value in (changes or {}).items()]
+    arguments += [f"--set={key}={in_json(key, value)}" for key, value in (changes or {}).items()]
     options = options_of([*arguments, *(["--force"] if force else [])])
     settings = Settings.of(options)
     forget_own_files()
@@ -92,6 +94,23 @@ def run(
         first = next((str(read_failure(note)) for note in notes if note.exists()), "see the lines above")
         raise RunError(f"{outcome.failed} of {len(runs)} runs failed: {first}")
     return ledger.records(runs)
+
+
+def in_json(key: str, value: Any) -> str:
+    """A value as --set reads it; numbers of NumPy or torch as they are. Raises UsageError for what no record could hold."""
+    try:
+        return json.dumps(value, default=lambda number: number.item())
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        raise UsageError(f"changes: {key} must be a number, a string, a list or a mapping (got {short(repr(value))})") from None
+
+
+def in_text(name: str, value: object) -> str | int:
+    """`seeds` or `methods` as an option reads them. Raises UsageError."""
+    if isinstance(value, str | int):
+        return value
+    if not isinstance(value, Iterable):
+        raise UsageError(f"{name} must be a string or a sequence (got {short(repr(value))})")
+    return ",".join(map(str, value))
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
@@ -120,9 +139,9 @@ def records(
 
     asked = load_protocol(protocol) if isinstance(protocol, str) else with_source(protocol)
     check_named(asked, recipe, split)
-    if not Path(results).is_dir():
+    if not (folder := Path(results).expanduser()).is_dir():
         raise UsageError(f"results {str(results)!r}: no such folder")
-    found, _, failures = Store(Path(results)).load(asked.name)
+    found, _, failures = Store(folder).load(asked.name)
     of_section = [section for section in make_sections(asked, found, failures).current if recipe in (None, section.recipe)]
     return [record for section in of_section if split in (None, section.split) for record in section.records]
 

@@ -88,8 +88,8 @@ def study_names() -> list[str]:
 
 def load_studies(text: str) -> list[Study]:
     """Loads studies from names such as `gamma,tau`, without repeats. Raises ProtocolError."""
-    names = text.split(",")
-    if not all(name.strip() for name in names):
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
         raise ProtocolError(f"--study {short(text)}: a name is empty; write them with one comma between two")
     return [load_study(name) for name in dict.fromkeys(names)]
 

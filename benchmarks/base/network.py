@@ -15,6 +15,7 @@ from methods.contract import BaseKind
 from methods.contract.loading import load_base_kind
 from methods.parts.backbones import build_backbone
 from methods.parts.network import Network
+from protocols.messages import unknown
 from protocols.schema import Protocol
 
 
@@ -79,8 +80,10 @@ def untrained(
 
 
 def without(network: Network, parts: Sequence[str]) -> Network:
-    """The network, after these of its parts were removed."""
+    """The network, after these of its parts were removed. Raises ValueError for one that it has not."""
     for name in parts:
+        if name not in network.parts:
+            raise ValueError(f"`drop` of its base kind must name parts that build() makes: {unknown('part', name, sorted(network.parts))}")
         del network.parts[name]
     return network
 

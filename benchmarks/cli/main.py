@@ -123,6 +123,9 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
     modes["--confusion"] = options.confusion is not None
     if options.force and options.reproduce is not None:
         raise UsageError("--reproduce takes runs that are done, and with --force none is; leave --force out")
+    for mode in ("--list", "--check"):
+        if modes[mode] and options.protocol is not None:
+            raise UsageError(f"{mode} is of no protocol; leave --protocol out")
     choices = {name: getattr(options, name) for name in ("methods", "seeds", "recipe", "split", "set", "force")}
     elsewhere = {name: getattr(options, name) for name in ("workers", "slurm", "ray")}
     elsewhere["executor"] = None if options.executor == "local" else options.executor
@@ -134,7 +137,8 @@ def refuse_without_effect(options: argparse.Namespace) -> None:
         if asked and chosen:
             raise UsageError(f"{mode} cannot choose among runs, it takes all that are there; leave {' and '.join(chosen)} out")
         if asked and needless:
-            raise UsageError(f"{mode} runs nothing; leave {' and '.join(needless)} out")
+            why = "takes about a minute in this process" if mode == "--check" else "runs nothing"
+            raise UsageError(f"{mode} {why}; leave {' and '.join(needless)} out")
 
 
 def run(options: argparse.Namespace, protocol: Protocol) -> int:
@@ -149,14 +153,16 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     executor = executor_of(options)
     if options.plan:
         from benchmarks.cli.listing import plan_text
-        from benchmarks.planning.preflight import check_plan, edited_lines
+        from benchmarks.planning.preflight import check_plan, edited_lines, images_or_why
         from benchmarks.running.entering import refuse_impossible
 
+        here, _ = images_or_why(protocol, settings)
+        runs = runs if here is None else [run.model_copy(update={"images": here.sha256}) for run in runs]
         missing = ledger.missing(runs)
         refuse_impossible(protocol, missing, settings)
         unchecked = check_plan(protocol, runs, settings) if missing else ""
         elements = executor.plan_text(runs, ledger) if executor is not None else ""
-        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), len(runs))), elements, unchecked))))
+        print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), max(1, len(missing)))), elements, unchecked))))
         for line in edited_lines(runs, ledger):
             print(line, file=sys.stderr)
         return DONE
@@ -200,7 +206,7 @@ def asked_for(options: argparse.Namespace, protocol: Protocol, settings: Setting
 
 
 def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings: Settings) -> list[Identity]:
-    """The runs with the hash of the local images filled in; None if all runs are done and the images are not available.
+    """The runs with the hash of the local images filled in, if it is needed or the images are there.
 
     If runs are missing, their settings, images, splits and weights are checked first. Prints warnings to stderr.
     """

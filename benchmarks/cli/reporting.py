@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.planning.ledger import Ledger
     from benchmarks.records.identity import Identity
+    from benchmarks.records.schema import Record
     from benchmarks.records.store import Store
     from protocols.schema import Protocol
     from protocols.study import Study
@@ -96,16 +97,24 @@ def index_page(results: Path, known: Sequence[Protocol]) -> Sequence[Path]:
 
 
 def show_table(runs: Sequence[Identity], ledger: Ledger) -> None:
-    """Prints a short table of the runs that are done, one for each recipe: a line a method, means over seeds in percent."""
+    """Prints short tables of the runs that are done, one for each recipe and precision: a line a method, means over seeds in percent."""
     from benchmarks.cli.listing import OF_A_PIPE
     from benchmarks.report.brief import brief, fitted
+    from benchmarks.report.sections import measured_on
 
     for recipe in dict.fromkeys(run.recipe for run in runs):
         of_recipe = [run for run in runs if run.recipe == recipe]
-        if records := ledger.records(of_recipe):
-            first, seeds = of_recipe[0], {run.seed for run in of_recipe}
-            print(f"{first.protocol}, recipe {recipe}, split {first.split}: accuracy in percent, means over seeds\n")
+        first, seeds = of_recipe[0], {run.seed for run in of_recipe}
+        tables: dict[str, list[Record]] = {}
+        for record in ledger.records(of_recipe):
+            tables.setdefault(measured_on(record.identity), []).append(record)
+        for records in tables.values():
+            apart = f", {records[0].identity.precision}" if len(tables) > 1 else ""
+            print(f"{first.protocol}, recipe {recipe}, split {first.split}{apart}: accuracy in percent, means over seeds\n")
             print(fitted(brief(records), len(seeds), shutil.get_terminal_size((OF_A_PIPE, 24)).columns) + "\n")
+        done = {record.identity.variant for of_table in tables.values() for record in of_table}
+        if without := [variant for variant in dict.fromkeys(run.variant for run in of_recipe) if variant not in done]:
+            print(f"no run succeeded of {', '.join(without)}\n")
 
 
 def study_pages(protocol: Protocol, studies: Sequence[Study], results: Path) -> Iterator[Path]:

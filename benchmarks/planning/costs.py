@@ -35,15 +35,13 @@ def seconds_before(runs: Sequence[Identity], ledger: Ledger) -> Seconds:
     return Seconds({variant: mean(seconds) for variant, seconds in sessions.items()}, mean(trained) if trained else 0.0)
 
 
-def longest_before(runs: Sequence[Identity], ledger: Ledger) -> tuple[str, float]:
-    """The longest of what these variants have taken on any seed that is done: a base session, or the sessions of a run. Its name and its
-    seconds; 0 if nothing is known."""
+def longest_before(runs: Sequence[Identity], ledger: Ledger, on_gpu: bool) -> tuple[str, float]:
+    """The longest that the sessions of one of these variants have taken on such a device, on any seed that is done: the variant, and
+    seconds; 0 if nothing is known. Base sessions do not count: interrupted, they go on from a checkpoint."""
     wanted = {but_for_seed(run) for run in runs}
     found = [("nothing", 0.0)]
-    if runs:
-        for record in ledger.store.load(runs[0].protocol)[0]:
-            cost = costs_of(record) if but_for_seed(record.identity) in wanted else None
-            if cost is not None:
-                found += [(f"the base session of {record.identity.variant}", cost.base_seconds)]
-                found += [(f"a run of {record.identity.variant}", cost.sessions_seconds)]
+    for record in ledger.store.load(runs[0].protocol)[0] if runs else []:
+        of_device = ("cuda" in record.environment) == on_gpu and but_for_seed(record.identity) in wanted
+        if of_device and (cost := costs_of(record)) is not None:
+            found.append((record.identity.variant, cost.sessions_seconds))
     return max(found, key=lambda one: one[1])

@@ -130,9 +130,10 @@ def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
 
 
 def images_or_why(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:
-    """The protocol's images and ''; or None and the reason why they are not available. Reports and checks of finished runs can do
-    without them."""
+    """The protocol's images and ''; or None and the reason why they are not on this disk. Reports and checks of finished runs can do
+    without them, and fetch none."""
     try:
-        return load_images(protocol.data, settings.data_root), ""
+        with without_downloads():
+            return load_images(protocol.data, settings.data_root), ""
     except (DataError, StorageError) as error:
         return None, str(error)

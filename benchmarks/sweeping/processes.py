@@ -124,10 +124,10 @@ class Crew:
         worker.process.join()
         del self.workers[worker.number]
         code = worker.process.exitcode
-        if code == 0:
+        if code == 0 and worker.at is None:
             return
-        if worker.at is not None:
-            self.mark(worker.at, f"its process died (exit {code}); out of memory?")
+        if worker.at is not None:  # a method may end its process with any code, such as 0
+            self.mark(worker.at, f"its process died (exit {code}); out of memory?" if code else "it ended its own process (exit 0)")
         elif not worker.tried:
             self.progress.note(f"worker {worker.number} ended (exit {code}) before it began a run")
             return

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.records.schema import Record
 from benchmarks.records.store import Store, stores_below
 from benchmarks.report.html import kept
 from benchmarks.report.sections import make_sections
@@ -14,6 +15,7 @@ from benchmarks.system.errors import UsageError
 from benchmarks.system.settings import Settings, add_options
 from protocols.pseudo import find_protocol
 from protocols.reading import InputError
+from protocols.schema import Protocol
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -81,11 +83,18 @@ def files_of(store: Store, name: str) -> Iterator[Path]:
     except InputError:  # perhaps a user's own file
         return
     found, _, failed = store.load(name)
-    for section in make_sections(protocol, found, failed).other:
+    ours = [record for record in found if is_of_this(record, protocol)]
+    for section in make_sections(protocol, ours, failed).other:
         for record in section.records:
             of_run = record.path.parent.glob(f"{record.path.stem}.*")
             yield from (path for path in of_run if path.suffix != ".lock")  # a sweep may hold it
             yield from record.path.parent.glob(f"*/{record.path.name}")  # what its probes traced
+
+
+def is_of_this(record: Record, protocol: Protocol) -> bool:
+    """Whether a record is of the suite's protocol, and not of a user's own file that has its name and other data or sessions."""
+    identity = record.identity
+    return identity.data.source == protocol.data.source and identity.sessions == protocol.sessions
 
 
 KINDS: dict[str, Callable[[Settings], Iterator[Path]]] = {"caches": caches, "failures": failures, "records": records}

@@ -70,9 +70,9 @@ def apart(values: str) -> list[str]:
     return parts
 
 
-def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, force: bool = False) -> str:
+def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, force: bool = False) -> tuple[str, bool]:
     """Runs every grid point on every seed's pseudo-sessions, with `force` also those that are done. Returns a Markdown table, the best
-    harmonic mean after the last session first.
+    harmonic mean after the last session first, and whether all points were run.
 
     A run that fails is reported on stderr, and a point that misses a seed stands below the table: other seeds are other images.
     results/search/<protocol>-<split>-pseudo.md lists all points ever tried.
@@ -96,7 +96,8 @@ def search(asked: Request, grid: Sequence[dict[str, Any]], settings: Settings, f
     if not found:
         raise UsageError("no point of the grid could be run")
     write_report(pseudo, settings.results / "search")
-    return ranked(request, found)
+    asked_for = list(dict.fromkeys(run.variant for of_seed in runs.values() for run in of_seed))
+    return ranked(request, asked_for, found), all(len(found.get(name, ())) == len(runs) for name in asked_for)
 
 
 def run_points(
@@ -150,8 +151,8 @@ def tell(event: Event) -> None:
         print("\n    ".join([f"{event.name()}: {event.text}", *event.more]), file=sys.stderr, flush=True)
 
 
-def ranked(request: Request, found: dict[str, list[Record]]) -> str:
-    """A table of the points that all seeds could run, the best first, and below it the points that miss a seed."""
+def ranked(request: Request, asked: Sequence[str], found: dict[str, list[Record]]) -> str:
+    """A table of the points that all seeds could run, the best first, and below it those of the variants `asked` that miss a seed."""
     from benchmarks.report.frame import label_of
     from benchmarks.report.section import Section
     from benchmarks.report.tables import final_table
@@ -159,6 +160,7 @@ def ranked(request: Request, found: dict[str, list[Record]]) -> str:
     seeds = len(request.seeds)
     whole = {name: records for name, records in found.items() if len(records) == seeds}
     part = [f"{label_of(records[0])}: {len(records)} of {seeds} seeds" for name, records in found.items() if name not in whole]
+    part += [f"{name}: none of {seeds} seeds" for name in asked if name not in found]
     unranked = f"Not ranked, since runs failed: {'; '.join(part)}." if part else ""
     if not whole:
         return unranked
@@ -189,12 +191,15 @@ def main(arguments: list[str]) -> int:
     try:
         settings = Settings.of(o)
         request = make_request(load_protocol(o.protocol), o.recipe, o.split, o.seeds, o.method, [])
-        table = search(request, parse_grid(o.grid), settings, o.force)
+        table, whole = search(request, parse_grid(o.grid), settings, o.force)
     except USER_ERRORS as error:
         print(f"search: {plain(str(error))}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("search: interrupted; start it again to go on", file=sys.stderr)
+        return 130
     print(table)
-    return 0
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

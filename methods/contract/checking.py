@@ -57,6 +57,10 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
         yield f"{own}.{name} must have another name, or one that begins with _: it would replace {name}() of the strategy, which is no hook"
     if not takes_what_it_is_given(method):
         yield f"{own}.__init__ must take context and config by name; leave it out, and prepare in adopt(network)"
+    for name in ("budget", "most_numbers"):
+        if not isinstance(inspect.getattr_static(method, name), classmethod):
+            yield f"{own}.{name} must be a class method: it is asked before there is a strategy; write @classmethod above it"
+    yield from faults_of_hooks(method, own)
     for name, known in CHOICES.items():
         value = getattr(method, name, "")
         if type(value) is not type(known[0]) or value not in known:
@@ -87,6 +91,21 @@ def takes_what_it_is_given(method: type[SessionStrategy]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def faults_of_hooks(owner: type, own: str) -> Iterator[str]:
+    """Hooks of a method or a kind that cannot be called as the suite calls them."""
+    of_file = [cls for cls in owner.__mro__ if cls.__module__ == owner.__module__]
+    for name in dict.fromkeys(name for cls in of_file for name in vars(cls)):
+        theirs = next((vars(cls)[name] for cls in owner.__mro__ if cls not in of_file and name in vars(cls)), None)
+        mine = inspect.getattr_static(owner, name)
+        if name.startswith("_") or not (inspect.isfunction(theirs) and inspect.isfunction(mine)):
+            continue
+        given = list(inspect.signature(theirs).parameters)
+        try:
+            inspect.signature(mine).bind(*given)
+        except TypeError:
+            yield f"{own}.{name} must take ({', '.join(given)}), as it is called with"
 
 
 def whole(value: object, least: int) -> bool:

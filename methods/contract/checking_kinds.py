@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from methods.contract.base_kind import BaseKind
-from methods.contract.checking import faults_of_fields, faults_of_migrations, faults_of_values, whole
+from methods.contract.checking import faults_of_fields, faults_of_hooks, faults_of_migrations, faults_of_values, whole
 from methods.contract.config import KindConfig
 from methods.contract.misspelt import near
 from methods.contract.registry import MethodError
@@ -37,6 +37,7 @@ def faults_of_kind(kind: type[BaseKind]) -> Iterator[str]:
     for name in vars(kind):
         if not name.startswith("_") and name not in HOOKS and (meant := near(name, HOOKS)) is not None:
             yield f"{own}.{name} is no hook. Did you mean {meant!r}? A helper of your own gets another name, or one that begins with _"
+    yield from faults_of_hooks(kind, own)
     for name in ("version", "views"):
         if not whole(getattr(kind, name), 1) and not isinstance(getattr(kind, name), property):
             yield f"{name} of {own} must be a whole number, at least 1 (got {short(getattr(kind, name))})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from operator import ne
 
 from methods.contract.feature_method import FeatureMethod
 from methods.contract.hooks import Hooks
@@ -17,6 +18,8 @@ KNOWN = (
 """Hooks and attributes that every method may define."""
 WORD_IS_NEAR = 0.8
 """Likeness of each word of a name; `session_rows` is a name of its own, `sesion_loss` is none."""
+SHORTEST = 4
+"""Letters of a word in which one wrong letter is a slip: `drow` for `draw`."""
 
 
 def misspelt(method: type[SessionStrategy]) -> Iterator[tuple[str, str]]:
@@ -47,4 +50,5 @@ def near(name: str, hooks: Sequence[str]) -> str | None:
 
 
 def near_word(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one, other).ratio() >= WORD_IS_NEAR
+    one_letter = len(one) == len(other) >= SHORTEST and sum(map(ne, one, other)) == 1
+    return one_letter or difflib.SequenceMatcher(None, one, other).ratio() >= WORD_IS_NEAR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -61,10 +62,11 @@ class Executor:
                 f"--slurm time: with less than {LIMITED} minutes an element "
                 f"that is interrupted {MOST_TIMEOUTS + 1} times is not queued again"
             )
-        what, seconds = longest_before(runs, ledger)
+        variant, seconds = longest_before(runs, ledger, self.gpus)
         if seconds > 60 * self.limit:
             raise UsageError(
-                f"--slurm: time={self.limit} minutes is shorter than {what}, which took {readable(seconds)} here; nothing was submitted"
+                f"--slurm: time={self.limit} minutes is shorter than a run of {variant}, which took {readable(seconds)} on "
+                f"{'a GPU' if self.gpus else 'a CPU'}; nothing was submitted"
             )
 
     def plan_text(self, runs: Sequence[Identity], ledger: Ledger) -> str:
@@ -102,6 +104,8 @@ def executor_of(options: argparse.Namespace) -> Executor | None:
         raise UsageError("--reproduce runs on this machine; leave --executor out")
     values = parsed(f"--{options.executor}", getattr(options, options.executor))
     executor = (slurm if options.executor == "slurm" else ray)(values, options.workers, options.threads)
+    if executor.gpus and options.device not in ("auto", "cuda"):
+        raise UsageError(f"--executor {options.executor} with gpus computes on them; leave --device {short(options.device)} out")
     if executor.gpus and options.precision == "auto":
         raise UsageError(
             f"--executor {options.executor} with gpus: say --precision fp32 or bf16; it is part of a run, and the nodes' cards decide"
@@ -120,7 +124,7 @@ def slurm(values: dict[str, str], workers: int | None, threads: int) -> Executor
         raise UsageError(f"--slurm: {own[0]} is set by the launcher; leave it out")
     if "time" not in values:
         raise UsageError("--executor slurm needs a time limit: --slurm time=120 (minutes), or HH:MM:SS")
-    limit, gpus = minutes(values["time"]), any("gpu" in key or (key == "gres" and "gpu" in value) for key, value in values.items())
+    limit, gpus = minutes(values["time"]), any(asks_for_gpus(key, value) for key, value in values.items())
     seeds = int(number("--slurm", values, "seeds", 1, 1, MOST_SEEDS))
     patience = number("--slurm", values, "patience", PATIENCE, 0, 3600, whole=False)
     cpus, workers = shape("--slurm", values, "cpus-per-task", workers, threads)
@@ -131,6 +135,11 @@ def slurm(values: dict[str, str], workers: int | None, threads: int) -> Executor
         return Slurm(values, cpus)
 
     return Executor("Slurm", seeds, workers, cpus, gpus, patience, limit, connect)
+
+
+def asks_for_gpus(key: str, value: str) -> bool:
+    """Whether this option of sbatch asks for GPUs, such as gpus=1 or gres=gpu:a100:2; gpus=0 does not."""
+    return ("gpu" in key or (key == "gres" and "gpu" in value)) and not re.search(r"(^|:)0+$", value)
 
 
 def ray(values: dict[str, str], workers: int | None, threads: int) -> Executor:

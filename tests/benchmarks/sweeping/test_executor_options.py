@@ -83,27 +83,29 @@ def test_cores_follow_from_workers_or_workers_from_cores() -> None:
     assert (found.cpus, found.workers, found.gpus, found.limit) == (2, 2, True, None)
 
 
-def test_a_time_limit_below_the_longest_base_or_run_is_refused(
-    task: Task, runs: list[Identity], make_record: MakeRecord, costs: Costs
-) -> None:
-    task.store.save(make_record("lecnet:paper", 7), costs.model_copy(update={"base_seconds": 1300.0}), b"")
+def test_a_time_limit_below_the_longest_run_is_refused(task: Task, runs: list[Identity], make_record: MakeRecord, costs: Costs) -> None:
+    """A base session goes on from its checkpoint. What a CPU took says nothing of a GPU."""
+    task.store.save(make_record("lecnet:paper", 7), costs.model_copy(update={"base_seconds": 9000.0}), b"")
     task.store.save(make_record("base_only:default", 7), costs.model_copy(update={"session_seconds": (900.0, 10.0)}), b"")
     progress = Progress(StringIO())
-    executor("--executor", "slurm", "--slurm", "time=22").check_limit(runs, task.ledger, progress)
-    with pytest.raises(
-        UsageError, match=r"time=21 minutes is shorter than the base session of lecnet:paper, which took 22 min here; nothing"
-    ):
-        executor("--executor", "slurm", "--slurm", "time=21").check_limit(runs, task.ledger, progress)
-    with pytest.raises(UsageError, match="shorter than a run of base_only:default, which took 15 min here"):
+    executor("--executor", "slurm", "--slurm", "time=16").check_limit(runs, task.ledger, progress)
+    with pytest.raises(UsageError, match=r"time=15 minutes is shorter than a run of base_only:default, which took 15 min on a CPU; nothing"):
         executor("--executor", "slurm", "--slurm", "time=15").check_limit(runs[::2], task.ledger, progress)
+    on_gpus = executor("--executor", "slurm", "--slurm", "time=15,gpus=1", "--precision", "bf16")
+    on_gpus.check_limit(runs, task.ledger, progress)
+    record = make_record("base_only:default", 8)
+    card = record.model_copy(update={"environment": {**record.environment, "device": "a card", "cuda": "12.8"}})
+    task.store.save(card, costs.model_copy(update={"session_seconds": (900.0, 10.0)}), b"")
+    with pytest.raises(UsageError, match="which took 15 min on a GPU"):
+        on_gpus.check_limit(runs, task.ledger, progress)
 
 
 def test_a_time_limit_is_of_every_recipe(task: Task, runs: list[Identity], make_record: MakeRecord, costs: Costs) -> None:
     slow = make_record("lecnet:paper", 7, recipe="slow")
-    task.store.save(slow, costs.model_copy(update={"base_seconds": 1300.0}), b"")
+    task.store.save(slow, costs.model_copy(update={"session_seconds": (1300.0,)}), b"")
     limited, progress = executor("--executor", "slurm", "--slurm", "time=21"), Progress(StringIO())
     limited.check_limit(runs, task.ledger, progress)
-    with pytest.raises(UsageError, match="shorter than the base session of lecnet:paper"):
+    with pytest.raises(UsageError, match="shorter than a run of lecnet:paper"):
         limited.check_limit([*runs, slow.identity], task.ledger, progress)
 
 

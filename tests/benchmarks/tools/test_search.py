@@ -171,10 +171,11 @@ def test_a_point_that_misses_a_seed_is_not_ranked(data_root: Path, tmp_path: Pat
 
     monkeypatch.setattr(Runner, "watch", diverges)
     asked = make_request(load_protocol("digits"), None, None, "0-1", "lecnet", [])
-    said = search(asked, parse_grid(["epochs=1,2"]), Settings(data_root, tmp_path, "cpu", 1))
+    said, whole = search(asked, parse_grid(["epochs=1,2"]), Settings(data_root, tmp_path, "cpu", 1))
     assert [line.split("|")[1].strip() for line in said.splitlines() if line.startswith("| LEC")] == ["LEC-Net (paper, epochs=1)"]
     assert said.endswith("Not ranked, since runs failed: LEC-Net (paper, epochs=2): 1 of 2 seeds.")
-    assert search(asked, parse_grid(["epochs=2"]), Settings(data_root, tmp_path, "cpu", 1)).startswith("Not ranked")
+    assert not whole
+    assert search(asked, parse_grid(["epochs=2"]), Settings(data_root, tmp_path, "cpu", 1))[0].startswith("Not ranked")
 
 
 def test_points_of_edited_sources_are_told_and_run_again_when_asked(
@@ -197,7 +198,7 @@ def test_points_of_edited_sources_are_told_and_run_again_when_asked(
     def leaves(*rest: Any) -> Any:
         raise SystemExit(0)
 
-    monkeypatch.setattr(Runner, "run", leaves)
+    monkeypatch.setattr(Runner, "watch", leaves)
     with pytest.raises(UsageError, match="no point of the grid could be run"):
         search(asked, [{}], settings, force=True)
 
