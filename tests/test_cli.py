@@ -201,13 +201,17 @@ class Killer(BaseOnly):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the suite with two files more in methods/: all that a new method takes."""
+    """A copy of the suite with three files more in methods/: all that a new method takes."""
     suite = tmp_path_factory.mktemp("suite")
     for folder in ("benchmarks", "methods", "protocols"):
         shutil.copytree(ROOT / folder, suite / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "run_all.py", suite)
     (suite / "methods" / "flaky.py").write_text(FLAKY)
     (suite / "methods" / "killer.py").write_text(KILLER)
+    quitter = (
+        KILLER.replace("Killer", "Quitter").replace("os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)").replace("one death", "a way out")
+    )
+    (suite / "methods" / "quitter.py").write_text(quitter)
     return suite
 
 
@@ -256,16 +260,18 @@ def test_runs_that_fail_are_named_and_the_others_finish(extended: Path, copy: Pa
     """One takes its worker along (out of memory, say), which is replaced, and the run not tried again. The other has an absurd rate, which
     gives scores that are no numbers. BaseOnly is sound."""
     before = hashes(copy)
-    command = ("--methods", "killer,ft_cnn,base_only", "--seeds", "2", "--set", "ft_cnn.lr=1e6", "--workers", "2")
+    command = ("--methods", "killer,quitter,ft_cnn,base_only", "--seeds", "2", "--set", "ft_cnn.lr=1e6", "--workers", "2")
     answer = run_tiny(data_root, copy, *command, suite=extended)
     assert answer.status == 1
-    assert answer.out.splitlines()[-1] == "1 runs done, 0 were there already, 2 failed"
+    assert answer.out.splitlines()[-1] == "1 runs done, 0 were there already, 3 failed"
     assert "Traceback" not in answer.err
     assert answer.err.count("one death") == 1
     assert answer.err.count("killer:default seed 2: FAILED") == 1
     text = (copy / "tiny.md").read_text(encoding="utf-8")
     failed = text[text.index("## Runs that failed") :]
     assert "killer:default seed 2 (fast.paper): its process died" in failed
+    assert "quitter:default seed 2 (fast.paper): it ended its own process (exit 0)" in failed
+    assert answer.err.count("a way out") == 1
     assert "ft_cnn:topic[lr=1000000.0] seed 2 (fast.paper): " in failed
     assert "NaN" in failed or "nan" in failed
     assert rows(text, "Ft-CNN (topic, lr=1000000.0)") == []

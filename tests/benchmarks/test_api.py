@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.api import RunError, records, run
@@ -44,6 +45,9 @@ class Fails(SessionStrategy):
         ({"methods": "protoo"}, MethodError, "Did you mean 'proto'"),
         ({"recipe": "nope"}, UsageError, "no recipe named 'nope'"),
         ({"split": "nope"}, UsageError, "no split named 'nope'"),
+        ({"seeds": 0.5}, UsageError, "seeds must be a string or a sequence (got '0.5')"),
+        ({"changes": {"proto.mean": object}}, UsageError, "changes: proto.mean must be a number, a string"),
+        ({"changes": {"gamma": np.int64(1)}}, UsageError, "write METHOD.FIELD=VALUE"),
         ({"changes": {"gamma": 1}}, UsageError, "write METHOD.FIELD=VALUE"),
         ({"methods_dir": "nowhere"}, ProtocolError, "no such folder"),
     ],

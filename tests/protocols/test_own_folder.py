@@ -20,6 +20,7 @@ from methods.parts.own_files import forget_own_files
 from protocols import ProtocolError, load_protocol
 from protocols.own_folder import SHIPPED, own_folder, take_own_folder
 from tests.conftest import TINY
+from tests.trust.asking import ask
 
 MINE = '''"""Mine: a method of the user's own."""
 from methods._helper import TWO
@@ -122,6 +123,11 @@ def test_an_own_kinds_sources_are_part_of_its_base_model(folder: Path) -> None:
     ("body", "said"),
     [
         ("    def los(self, network, views, labels, step): ...", "Soft.los is no hook. Did you mean 'loss'?"),
+        ("    def drow(self, network, shape, step): ...", "Soft.drow is no hook. Did you mean 'draw'?"),
+        (
+            "    def loss(self, network, views, labels): ...",
+            "Soft.loss must take (self, network, views, labels, step), as it is called with",
+        ),
         ("    view = 2", "Soft.view is no hook. Did you mean 'views'?"),
         ("    views = '2'", "views of Soft must be a whole number, at least 1 (got '2')"),
         ("    version = 0", "version of Soft must be a whole number, at least 1 (got 0)"),
@@ -150,6 +156,20 @@ def test_a_mistake_in_a_kind_is_one_line(body: str, said: str, folder: Path) -> 
     with pytest.raises(MethodError) as error:
         load_base_kind("soft")
     assert said in str(error.value) and str(error.value).startswith(f"{folder}/bases/soft.py: ")
+
+
+def test_a_part_that_is_dropped_must_be_there(folder: Path) -> None:
+    """Said before anything is trained; it ended the trained base session in a KeyError."""
+    filled(folder)
+    text = (
+        SOFT + '\n    drop = ("projektor",)\n\n    def build(self, network, sessions):\n        network.parts["projector"] = network.head\n'
+    )
+    (folder / "bases" / "soft.py").write_text(text)
+    answer = ask("--methods", "proto@soft", "--protocol", str(TINY), "--plan", "--results", str(folder / "results"))
+    assert (
+        answer.fault("`drop` of its base kind must name parts that build() makes: no part named 'projektor'. Did you mean 'projector'?")
+        == ""
+    )
 
 
 def test_an_edited_file_is_read_anew(folder: Path) -> None:

@@ -129,6 +129,19 @@ def test_studies_of_two_recipes_in_one_command(tiny: Protocol, data_root: Path, 
     assert "recipe fast, split paper" in shown and "recipe mine, split paper" in shown and shown.count("BaseOnly") == 2
 
 
+def test_a_table_is_of_one_precision(make_record: MakeRecord, costs: Costs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mean over fp32 and bf16 stood there as two seeds of one row."""
+    ledger = Ledger(Store(tmp_path))
+    several = [make_record("proto:raw_mean", seed, precision=precision) for seed, precision in enumerate(("fp32", "bf16"))]
+    for record in several:
+        ledger.store.save(record, costs, b"")
+    missing = make_record("icarl:topic").identity
+    show_table([*(record.identity for record in several), missing], ledger)
+    shown = capsys.readouterr().out
+    assert "split paper, fp32: " in shown and "split paper, bf16: " in shown and shown.count("1 of 2") == 2
+    assert "no run succeeded of icarl:topic\n" in shown
+
+
 def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) -> None:
     """Its default recipe has nothing to say about a study that is run under another."""
     slow = tiny.recipes["fast"].model_copy(update={"methods": {"ft_cnn": {"epochs": 4}}})

@@ -51,6 +51,10 @@ def test_time_limits_are_read_as_sbatch_reads_them(text: str, value: int) -> Non
         (["--executor", "slurm", "--slurm", "time=60,seeds=none"], "--slurm: seeds must be a whole number from 1 to 1000, not 'none'"),
         (["--executor", "slurm", "--slurm", "time=60,gpus=1"], "--executor slurm with gpus: say --precision fp32 or bf16;"),
         (["--executor", "slurm", "--slurm", "time=60,gres=gpu:1"], "--executor slurm with gpus: say --precision fp32 or bf16;"),
+        (
+            ["--executor", "slurm", "--slurm", "time=60,gpus=1", "--device", "cpu"],
+            "--executor slurm with gpus computes on them; leave --device 'cpu' out",
+        ),
         (["--executor", "slurm", "--slurm", "time=60", "--reproduce", "3"], "--reproduce runs on this machine; leave --executor out"),
         (["--executor", "ray", "--ray", "gpu=1"], "--ray: there is no 'gpu'; write address, cpus, gpus, seeds or patience"),
         (["--executor", "ray", "--ray", "gpus=-1"], "--ray: gpus must be a number from 0 to 64, not '-1'"),
@@ -79,6 +83,8 @@ def test_cores_follow_from_workers_or_workers_from_cores() -> None:
         assert (found.cpus, found.workers) == expected
     found = executor("--executor", "slurm", "--slurm", "time=60,cpus-per-task=8,seeds=5,gpus=1", "--threads", "2", "--precision", "fp32")
     assert (found.cpus, found.workers, found.seeds, found.gpus, found.limit) == (8, 4, 5, True, 60)
+    for none in ("gpus=0", "gres=gpu:0", "gpus-per-node=0"):
+        assert not executor("--executor", "slurm", "--slurm", f"time=60,{none}", "--device", "cpu").gpus
     found = executor("--executor", "ray", "--ray", "cpus=2,gpus=0.25", "--precision", "fp32")
     assert (found.cpus, found.workers, found.gpus, found.limit) == (2, 2, True, None)
 
@@ -89,7 +95,9 @@ def test_a_time_limit_below_the_longest_run_is_refused(task: Task, runs: list[Id
     task.store.save(make_record("base_only:default", 7), costs.model_copy(update={"session_seconds": (900.0, 10.0)}), b"")
     progress = Progress(StringIO())
     executor("--executor", "slurm", "--slurm", "time=16").check_limit(runs, task.ledger, progress)
-    with pytest.raises(UsageError, match=r"time=15 minutes is shorter than a run of base_only:default, which took 15 min on a CPU; nothing"):
+    with pytest.raises(
+        UsageError, match=r"time=15 minutes is shorter than a run of base_only:default, which took 15 min on a CPU; nothing"
+    ):
         executor("--executor", "slurm", "--slurm", "time=15").check_limit(runs[::2], task.ledger, progress)
     on_gpus = executor("--executor", "slurm", "--slurm", "time=15,gpus=1", "--precision", "bf16")
     on_gpus.check_limit(runs, task.ledger, progress)

@@ -155,6 +155,8 @@ def test_clean_removes_records_that_no_protocol_describes(make_record: MakeRecor
     old = now.model_copy(update={"identity": now.identity.model_copy(update={"recipe_settings": changed}), "schema_version": 3})
     store.save(old, costs, b"")
     store.save(make_record("lecnet:paper", 3), costs, b"")
+    own = make_record("lecnet:paper", 3)  # of a user's file that has the name of the suite's
+    store.save(own.model_copy(update={"identity": own.identity.model_copy(update={"protocol": "digits"})}), costs, b"")
     lock = store.path(old.identity, ".lock")
     for probe in ("drift", "tsne"):
         (trace := lock.parent / probe / "seed00.json").parent.mkdir()
@@ -162,7 +164,7 @@ def test_clean_removes_records_that_no_protocol_describes(make_record: MakeRecor
     assert main(["clean", "--records", "--results", str(tmp_path)]) == 0
     found = (path for path in tmp_path.rglob("seed*.json") if path.name.count(".") == 1)
     left = sorted(json.loads(path.read_bytes())["identity"]["protocol"] for path in found)
-    assert left == ["digits", "hand"]
+    assert left == ["digits", "digits", "hand"]
     assert place.exists()
     assert not lock.parent.exists(), "with the traces of its probes, and without an empty folder"
     store.save(old, costs, b"")
