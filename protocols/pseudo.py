@@ -26,7 +26,7 @@ def pseudo_protocol(protocol: Protocol, split: str) -> Protocol:
     return protocol.model_copy(
         update={
             "name": f"{protocol.name}-{split}{ENDING}",
-            "title": f"{protocol.title}: pseudo-sessions of base classes",
+            "title": f"{protocol.title}: pseudo-sessions of the base classes of split {split}",
             "sessions": pseudo_sessions(protocol.sessions),
             "splits": ("canonical-order",),
             "canonical": None,

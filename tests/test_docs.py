@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import re
@@ -196,12 +197,11 @@ def test_what_a_method_may_call_is_there() -> None:
     assert of_context <= set(MethodContext.__annotations__)
     for name in re.findall(r"`(\w+)\(", rows["`self.context.images`"]):
         assert hasattr(TrainImages, name), name
-    helpers = rows["`methods.parts`"].partition(";")[0]
-    of_features = re.findall(r"`(\w+)`", helpers.partition("(")[2].partition(")")[0])
-    named = [*re.findall(r"`(\w+)\.(\w+)", helpers), *(("features", name) for name in of_features)]
+    named = re.findall(r"`(\w+)\.(\w+)\(([^)]*)\)`", rows["`methods.parts`"])
     assert len(named) >= 8
-    for module, name in named:
-        assert hasattr(importlib.import_module(f"methods.parts.{module}"), name), (module, name)
+    for module, name, given in named:
+        helper = getattr(importlib.import_module(f"methods.parts.{module}"), name)
+        assert ", ".join(inspect.signature(helper).parameters).startswith(given), (module, name)
 
 
 def test_every_field_of_augment_is_explained() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from benchmarks.records.identity import Identity
 
 
+DEFAULT_KIND = "linear"
+"""Without settings of its own; a recipe may change it for a method."""
 WIDEST, NARROWEST, OF_A_PIPE = 48, 24, 160
 """Columns: at most for a cell that is not the last, at least for the last, and of a line where there is no terminal."""
 
@@ -75,6 +77,31 @@ def grid(rows: Sequence[Sequence[str]], width: int) -> str:
             first, *others = (cell.ljust(own) for cell, own in zip(line, widths, strict=True))
             text.append("  ".join([" " * (2 - heading) + first + " " * heading, *others]).rstrip())
     return "\n".join(text)
+
+
+def warnings_on(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
+    """Lines on what a reader of these runs' table would not see in it: edited sources, and base models that differ."""
+    from benchmarks.planning.preflight import edited_lines
+
+    return [*edited_lines(runs, ledger), *bases_apart(runs)]
+
+
+def bases_apart(runs: Sequence[Identity]) -> list[str]:
+    """A line for each base kind on which runs of one recipe stand with different settings, so that their base models differ."""
+    from benchmarks.report.bases import in_words
+
+    kinds: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for run in runs:
+        of_kind = kinds.setdefault((run.recipe, run.base), {})
+        variants = of_kind.setdefault(in_words(run), [])
+        if run.variant not in variants:
+            variants.append(run.variant)
+    return [
+        f"base kind {kind} has several settings here, and so as many base models: "
+        + "; ".join(f"{', '.join(variants)} on {base}" for base, variants in of_kind.items())
+        for (_, kind), of_kind in kinds.items()
+        if len(of_kind) > 1 and kind != DEFAULT_KIND
+    ]
 
 
 def plan_text(runs: Sequence[Identity], ledger: Ledger, workers: int) -> str:

@@ -152,18 +152,17 @@ def run(options: argparse.Namespace, protocol: Protocol) -> int:
     ledger = Ledger(Store(settings.results), probes, uuid.uuid4().hex if options.force else None)
     executor = executor_of(options)
     if options.plan:
-        from benchmarks.cli.listing import plan_text
-        from benchmarks.planning.preflight import check_plan, edited_lines, images_or_why
+        from benchmarks.cli.listing import plan_text, warnings_on
+        from benchmarks.planning.preflight import check_plan, with_local_images
         from benchmarks.running.entering import refuse_impossible
 
-        here, _ = images_or_why(protocol, settings)
-        runs = runs if here is None else [run.model_copy(update={"images": here.sha256}) for run in runs]
+        runs = with_local_images(protocol, runs, settings)
         missing = ledger.missing(runs)
         refuse_impossible(protocol, missing, settings)
         unchecked = check_plan(protocol, runs, settings) if missing else ""
         elements = executor.plan_text(runs, ledger) if executor is not None else ""
         print("\n".join(filter(None, (plan_text(runs, ledger, min(most_workers(options), max(1, len(missing)))), elements, unchecked))))
-        for line in edited_lines(runs, ledger):
+        for line in warnings_on(runs, ledger):
             print(line, file=sys.stderr)
         return DONE
     ledger.store.finish_replacing(protocol.name)
@@ -210,20 +209,19 @@ def on_images(protocol: Protocol, runs: list[Identity], ledger: Ledger, settings
 
     If runs are missing, their settings, images, splits and weights are checked first. Prints warnings to stderr.
     """
-    from benchmarks.planning.preflight import check_before_training, done_in_another_precision, edited_lines, images_or_why
+    from benchmarks.cli.listing import warnings_on
+    from benchmarks.planning.preflight import check_before_training, done_in_another_precision, with_local_images
     from benchmarks.running.entering import refuse_impossible
 
     if not ledger.missing(runs):
-        here, _ = images_or_why(protocol, settings)
-        if here is not None:
-            runs = [run.model_copy(update={"images": here.sha256}) for run in runs]
+        runs = with_local_images(protocol, runs, settings)
     if missing := ledger.missing(runs):
         refuse_impossible(protocol, missing, settings)
         images = check_before_training(protocol, runs, settings)
         runs = [run.model_copy(update={"images": images}) for run in runs]
         for line in done_in_another_precision(runs, ledger, settings):
             print(line, file=sys.stderr)
-    for line in edited_lines(runs, ledger):
+    for line in warnings_on(runs, ledger):
         print(line, file=sys.stderr)
     return runs
 

@@ -129,6 +129,12 @@ def edited_lines(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
     ]
 
 
+def with_local_images(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> list[Identity]:
+    """The runs with the hash of the images on this disk, or as they are where there are none."""
+    here, _ = images_or_why(protocol, settings)
+    return [run if here is None else run.model_copy(update={"images": here.sha256}) for run in runs]
+
+
 def images_or_why(protocol: Protocol, settings: Settings) -> tuple[ImageSet | None, str]:
     """The protocol's images and ''; or None and the reason why they are not on this disk. Reports and checks of finished runs can do
     without them, and fetch none."""

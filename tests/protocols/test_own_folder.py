@@ -123,7 +123,7 @@ def test_an_own_kinds_sources_are_part_of_its_base_model(folder: Path) -> None:
     ("body", "said"),
     [
         ("    def los(self, network, views, labels, step): ...", "Soft.los is no hook. Did you mean 'loss'?"),
-        ("    def drow(self, network, shape, step): ...", "Soft.drow is no hook. Did you mean 'draw'?"),
+        ("    def dray(self, network, shape, step): ...", "Soft.dray is no hook. Did you mean 'draw'?"),
         (
             "    def loss(self, network, views, labels): ...",
             "Soft.loss must take (self, network, views, labels, step), as it is called with",

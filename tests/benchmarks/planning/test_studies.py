@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cli.listing import plan_text
+from benchmarks.cli.listing import bases_apart, plan_text
 from benchmarks.cli.main import on_images
 from benchmarks.cli.reporting import show_table
 from benchmarks.planning.ledger import Ledger
@@ -140,6 +140,15 @@ def test_a_table_is_of_one_precision(make_record: MakeRecord, costs: Costs, tmp_
     shown = capsys.readouterr().out
     assert "split paper, fp32: " in shown and "split paper, bf16: " in shown and shown.count("1 of 2") == 2
     assert "no run succeeded of icarl:topic\n" in shown
+
+
+def test_two_settings_of_one_base_kind_are_told(tiny: Protocol) -> None:
+    """An author's method says bases = {"cosine": ...}, and the control @cosine has the kind's defaults: the gap is of two bases."""
+    alike = study_runs(tiny, [study_of(("a", "teen", {}), ("b", "proto@cosine", {}))], None, None, "0-1").runs
+    assert bases_apart(alike) == []
+    [line] = bases_apart([*alike, *study_runs(tiny, [study_of(("c", "warp", {}), ("d", "proto", {}))], None, None, "0").runs])
+    assert line.startswith("base kind cosine has several settings here, and so as many base models: teen:default, proto:raw_mean@cosine on")
+    assert line.endswith("warp:default on cosine, rule dot")
 
 
 def test_variants_may_be_one_under_the_recipe_that_is_not_run(tiny: Protocol) -> None:

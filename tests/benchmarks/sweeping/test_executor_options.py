@@ -95,9 +95,7 @@ def test_a_time_limit_below_the_longest_run_is_refused(task: Task, runs: list[Id
     task.store.save(make_record("base_only:default", 7), costs.model_copy(update={"session_seconds": (900.0, 10.0)}), b"")
     progress = Progress(StringIO())
     executor("--executor", "slurm", "--slurm", "time=16").check_limit(runs, task.ledger, progress)
-    with pytest.raises(
-        UsageError, match=r"time=15 minutes is shorter than a run of base_only:default, which took 15 min on a CPU; nothing"
-    ):
+    with pytest.raises(UsageError, match="time=15 minutes is shorter than a run of base_only:default, which took 15 min on a CPU"):
         executor("--executor", "slurm", "--slurm", "time=15").check_limit(runs[::2], task.ledger, progress)
     on_gpus = executor("--executor", "slurm", "--slurm", "time=15,gpus=1", "--precision", "bf16")
     on_gpus.check_limit(runs, task.ledger, progress)
