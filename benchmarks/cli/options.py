@@ -42,7 +42,7 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     p.add_argument("--split", help="paper, canonical, canonical-order or lec (default: the protocol's first)")
     p.add_argument("--set", action="append", default=[], metavar="METHOD.FIELD=VALUE", help="change a method's parameter; may be repeated")
     p.add_argument("--force", action="store_true", help="run again what is done; a record stays until the new one is whole")
-    p.add_argument("--workers", type=a_number, help="runs at a time (default: one a core; on a GPU one for each 6 GiB, up to twelve)")
+    p.add_argument("--workers", type=a_number, help="runs at a time (default: one per core; on a GPU one per 6 GiB, at most twelve)")
     p.add_argument("--executor", default="local", help="where runs are done: local, slurm or ray (default: local; docs/CLUSTER.md)")
     p.add_argument(
         "--slurm", action="append", default=[], metavar="KEY=VALUE,...", help="options of sbatch, such as partition=gpu,time=60,gpus=1"
@@ -58,10 +58,12 @@ def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
         metavar="FORMAT",
         help="latex, csv or parquet: write tables of accuracies and tests for a paper, and figures as PDF; tensorboard: curves of all runs",
     )
-    mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="hold two results folders against each other")
+    mode.add_argument("--compare", nargs=2, type=a_folder, metavar=("A", "B"), help="compare two results folders")
     mode.add_argument("--confusion", metavar="METHOD", help="which sessions' classes a method takes for which, from kept predictions")
     mode.add_argument("--check", metavar="METHOD", help="run the contract's checks on one method, in about a minute")
-    mode.add_argument("--merge", type=a_folder, metavar="OTHER_RESULTS", help="take over the records of another folder that verify")
-    mode.add_argument("--reproduce", type=a_number, metavar="N", help="do N of the finished runs again, beside, and say whether they agree")
+    mode.add_argument("--merge", type=a_folder, metavar="OTHER_RESULTS", help="copy the records of another folder that pass verification")
+    mode.add_argument(
+        "--reproduce", type=a_number, metavar="N", help="repeat N finished runs in a temporary folder and compare the results"
+    )
     mode.add_argument("--list", action="store_true", help="list protocols and methods")
     return p

@@ -17,14 +17,14 @@ from benchmarks.report.tables import markdown
 
 NOT_AMONG_COLUMNS = (
     f"Columns are not corrected among themselves, so that a table of several holds a p below {ALPHA} by chance more often than one time in "
-    f"{round(1 / ALPHA)}. An interval is of its own difference, not corrected for the number of comparisons: where it leaves out 0 and p "
-    f"is not below {ALPHA}, p counts."
+    f"{round(1 / ALPHA)}. An interval is of its own difference, not corrected for the number of comparisons: if it excludes 0 but p "
+    f"is not below {ALPHA}, the difference is not significant."
 )
 CELL = (
     "A cell is the row minus the named one: mean over the seeds that both have ± its 95 % interval, then p of the paired t-test, "
     "Holm-corrected within the column; p –: the difference is the same for every seed, so that no test is possible."
 )
-PICKED = "The leader is picked by these same numbers, which favours it."
+PICKED = "The leader was chosen on these same numbers, so its advantage is overestimated."
 EXPORTED = f"After the last session. {CELL} {NOT_AMONG_COLUMNS} {PICKED}"
 """Legend of the table as it is exported."""
 LEGEND = (
@@ -32,8 +32,8 @@ LEGEND = (
     "would separate the two with a power of 80 % (at the pair's step of the correction) if the differences kept their mean and spread: "
     f"an estimate from the seeds at hand. {NOT_AMONG_COLUMNS} Bold, above, is corrected over all columns of its table, so a "
     f"row may have every p below {ALPHA} here and not be bold there. {PICKED} "
-    "Test set: 95 % half-width that the finite test set puts on the row's accuracy; seeds tested on the same images share it, so no other "
-    "± holds it."
+    "Test set: 95 % half-width due to the finite number of test images. All seeds use the same test images, so no other ± includes this "
+    "uncertainty."
 )
 
 

@@ -21,14 +21,17 @@ from protocols.printed import PublishedRow
 from protocols.schema import Backbone, Data, Protocol
 
 RULE = (
-    'The rule. Not comparable: another network or pre-training (these stand under "Printed elsewhere"), or base accuracies more than '
-    f"{BASE_LEVEL:.0f} points apart, or a base that is not printed; then what each keeps above doing nothing, A_0 · base / seen classes, "
-    "is named. Reproduced: the printed last accuracy lies within the tolerance stated for it, or inside our 95 % interval. Otherwise it "
-    f"differs, with the gap measured − printed in points; or is undecided, where the interval is wider than ± {LOOSEST:.0f}, or fewer than "
-    f"{FEWEST_TO_TEST} seeds with no stated tolerance lie no farther off than that. Another class order and an epoch chosen on test images "
-    "are notes, no part of the rule."
+    'Verdict rule. *Not comparable*: another network or pre-training (such rows stand under "Printed elsewhere"), base accuracies more '
+    f"than {BASE_LEVEL:.0f} points apart, or no printed base. Where possible, last accuracy − A_0 · base / seen classes is then given for "
+    "both. *Reproduced*: the printed last accuracy is within its stated tolerance, or inside our 95 % interval of at most "
+    f"± {LOOSEST:.0f}. *Undecided*: no printed last accuracy; inside a wider interval; or no interval (fewer than {FEWEST_TO_TEST} seeds, "
+    f"or all seeds gave the same predictions), no stated tolerance and a gap of at most {LOOSEST:.0f}. *Differs*: everything else; the gap "
+    "is measured − printed, in points. Class order and choice of epoch are notes only."
 )
-ALL_IMAGES = " Here every session brings all images of its classes, so that no row lives on its base: a base that is not printed is no bar."
+ALL_IMAGES = (
+    " Here every session brings all images of its classes, so base accuracy does not dominate the result, and a missing printed base does "
+    "not prevent a comparison."
+)
 ELSEWHERE = (
     "In the order of their sources: never ranked, never in a test, never bold. A table holds rows of one network and "
     'start only. A base accuracy with "here" is the mean over all runs above, comparable within three points.'

@@ -87,8 +87,8 @@ def other_network(row: PublishedRow, backbone: Backbone) -> str:
 
 
 def other_base(row: PublishedRow, base: float, sessions: Sessions) -> str:
-    """Text such as `base 74.55, here 63.60`; empty if the base accuracies are of one level, or if all sessions bring all images, so that
-    no row lives on its base."""
+    """Text such as `base 74.55, here 63.60`; empty if the base accuracies are of one level, or if all sessions bring all images,
+    because base accuracy does not dominate the last accuracy there."""
     printed = row.base_accuracy
     if len(row.accuracy) == 1 or (printed is None and sessions.shots == "all"):
         return ""

@@ -35,7 +35,7 @@ from protocols.study import Study
 
 COSTS_INTRO = (
     "Means over the seeds that a processor ran; they differ from run to run. Base: only runs that trained it, the others found it in the "
-    "cache. Testing: images whose features the process still remembered from the same backbone cost nothing. Memory: the highest "
+    "cache. Testing: without images whose features were already in memory for the same backbone. Memory: the highest "
     "of the process so far (of the GPU, where there is one, during the run)."
 )
 MATRIX_INTRO = (

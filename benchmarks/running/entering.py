@@ -82,7 +82,7 @@ def base_of(bases: BaseSessions, run: Identity) -> Network:
 
 
 def enter(bases: BaseSessions, run: Identity, network: Network) -> None:
-    """Gives the network to the method, which finds no images yet. Raises what the method raises."""
+    """Constructs the method on an untrained network, without images. Raises whatever the method raises."""
     cls = load_method(run.method)
     config = cls.Config.model_validate(run.config)
     memory = Memory(cls.budget(config, run.sessions))

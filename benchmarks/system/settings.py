@@ -94,7 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=a_number, default=1, help="threads a run; part of what makes it repeatable bit by bit (default: 1)")
     add("--no-compile", action="store_true", help="do not compile long trainings, even where a compiler is found")
     add("--record-sessions", action="store_true", help="on a GPU, record steps of sessions, too (docs/PERFORMANCE.md: not trusted yet)")
-    said = "what a recipe that says auto comes to: auto (bf16 where it is fast), fp32, bf16, or tf32 on a GPU (default: auto)"
+    said = "precision to use where the recipe says auto: auto (bf16 where it is fast), fp32, bf16, or tf32 on a GPU (default: auto)"
     add("--precision", default="auto", help=said)
     add("--data-root", type=a_folder, default=data_root, help="default: $FSCIL_DATA, or data")
     add("--results", type=a_folder, default=Path("results"), help="default: results")

@@ -150,7 +150,8 @@ def belongings(record: Record) -> list[Path]:
 
 
 def lacking(record: Record, place: Path) -> list[Path]:
-    """What belongs to a record and is not beside the one at `place`, where predictions must be those of the run."""
+    """Files of `record` (predictions, costs, traces) that are missing beside the record at `place`; predictions of another run count as
+    missing."""
 
     def is_there(path: Path) -> bool:
         return are_of(read_bytes(path), record) if path.suffix == ".npz" and path.is_file() else path.exists()

@@ -49,8 +49,8 @@ def contrast_inside(similarities: Tensor, positives: Tensor, counted: Tensor) ->
 
 
 def spread_out(means: Tensor, present: Tensor, targets: Tensor) -> Tensor:
-    """Mean over i of log of the sum over j of exp(cos_ij) between unit targets [n, d], of which the first c stand for classes: in place of
-    those that are `present` [c] stand the means [c, d] of their vectors."""
+    """Mean over i of log sum_j exp(cos_ij) over unit targets [n, d], in which the unit means [c, d] of classes with `present` [c] true
+    replace the first c targets."""
     of_classes = torch.where(present[:, None], unit(means), targets[: len(means)])
     vectors = torch.cat([of_classes, targets[len(means) :]])
     return (vectors @ vectors.T).logsumexp(dim=1).mean()

@@ -227,6 +227,7 @@ def test_protocol_files_that_are_none(kind: str, tmp_path: Path) -> None:
 PRINTED = {"source": "x", "backbone": "b", "pretrained": "imagenet", "split": "paper", "seeds": "1", "selection": "last"}
 PRINTED |= {"note": "none", "misprint": "none"}
 ROW = PRINTED | {"method": "ft_cnn", "presets": ["topic"], "label": "Ft", "accuracy": [1.0, 2.0, 3.0], "tolerance": 1.0, "base": "cosine"}
+ROW |= {"carried": 1.5}
 STUDY = PRINTED | {"protocol": "tiny", "values": {"SA": 31.96, "NE": 28.41}}
 ANY_LINE = {"words", "number as text", "non-ASCII", "absolute", "backslashes", "home", "in and out", "parent"}
 PRINTED_SENSIBLE = {key: ANY_LINE for key in ("source", "seeds", "selection")}
@@ -238,6 +239,7 @@ ROW_SENSIBLE = PRINTED_SENSIBLE | {
     "label": ANY_LINE,
     "accuracy": {"fraction", "number as text", "zero", "null"},
     "tolerance": {"missing", "null", "number as text", "fraction"},
+    "carried": {"missing", "null", "number as text", "fraction", "zero"},
 }
 STUDY_SENSIBLE = PRINTED_SENSIBLE | {key: {"missing", "fraction", "zero"} for key in ("values.SA", "values.NE")}
 STUDY_SENSIBLE |= {"values": {"mapping"}, "values.zzz": {"stranger"}, "values.SAx": {"misspelt"}, "values.NEx": {"misspelt"}}

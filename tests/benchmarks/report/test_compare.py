@@ -85,8 +85,9 @@ def test_two_rows_by_hand(rows: Rows) -> None:
 
 def test_the_legend_says_that_intervals_are_not_corrected(rows: Rows) -> None:
     """An interval may leave out 0 where the corrected p does not; the reader is told which of the two counts."""
-    assert "not corrected for the number of comparisons: where it leaves out 0 and p is not below 0.05, p counts." in comparison(
-        rows(base_only=BASE_ONLY, lecnet=LECNET)
+    assert (
+        "corrected for the number of comparisons: if it excludes 0 but p is not below 0.05, the difference is not significant."
+        in comparison(rows(base_only=BASE_ONLY, lecnet=LECNET))
     )
 
 

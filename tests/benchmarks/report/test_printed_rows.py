@@ -70,7 +70,7 @@ def test_how_many_held_stands_above_the_table(section: Section) -> None:
 def test_the_rule_is_told_with_its_numbers(section: Section) -> None:
     text = said(section, [row("lecnet", 85, 63, 45)])
     assert "base accuracies more than 3 points apart" in text
-    assert "wider than ± 5" in text
+    assert "95 % interval of at most ± 5" in text and "fewer than 3 seeds" in text
 
 
 def test_where_every_session_brings_all_images_an_unprinted_base_is_no_bar(make_record: MakeRecord) -> None:
@@ -81,7 +81,7 @@ def test_where_every_session_brings_all_images_an_unprinted_base_is_no_bar(make_
         of, printed = Section("quick", "paper", {"lecnet:paper": records}), row("lecnet", None, None, 45)
         (line,) = held(of, printed)
         assert line["Verdict"].startswith(f"{word}: ")
-        assert ("a base that is not printed is no bar" in said(of, [printed])) is told
+        assert ("a missing printed base does not prevent a comparison" in said(of, [printed])) is told
 
 
 def test_class_order_epoch_and_misprint_are_notes(section: Section) -> None:
