@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def kept_unchanged(read: Callable[[Path], T]) -> Callable[[Path], T]:
-    """`read`, done again only for a file whose time or size has changed. Raises what `read` raises, and OSError where there is no file."""
+    """`read`, done again only for a file that was replaced, or whose time or size has changed. Raises what `read` raises, and OSError
+    where there is no file."""
 
     @lru_cache(maxsize=1024)
     def in_state(path: Path, *state: int) -> T:
@@ -20,6 +21,6 @@ def kept_unchanged(read: Callable[[Path], T]) -> Callable[[Path], T]:
     @wraps(read)
     def of(path: Path) -> T:
         facts = path.stat()
-        return in_state(path, facts.st_mtime_ns, facts.st_size)
+        return in_state(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
 
     return of

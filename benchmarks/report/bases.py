@@ -54,6 +54,16 @@ def by_base(section: Section) -> list[Section]:
     return sorted(found, key=lambda part: part.differs)
 
 
+def several_bases(section: Section) -> str:
+    """Sentence naming the rows that stand on another base session than most; empty if all stand on one."""
+    rows: dict[str, list[str]] = {}
+    for records in section.variants.values():
+        rows.setdefault(in_words(records[0].identity, recipe=False), []).append(label_of(records[0]))
+    most = max(rows, key=lambda base: len(rows[base]))
+    others = "; ".join(f"{', '.join(labels)} on {base}" for base, labels in rows.items() if base != most)
+    return f"Base session of most rows: {most}; of others: {others}." if others else ""
+
+
 def in_words(identity: Identity, recipe: bool = True) -> str:
     """The base sessions of a run, the first one first, such as `linear → cosine, scale 16.0, scale_learns false`."""
     return " → ".join(stage_in_words(stage, recipe) for stage in identity.stages)

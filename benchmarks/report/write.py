@@ -12,6 +12,7 @@ from benchmarks.records.failures import FailedRun
 from benchmarks.records.identity import Identity
 from benchmarks.records.schema import Record
 from benchmarks.records.store import Store
+from benchmarks.report.bases import several_bases
 from benchmarks.report.caveats import far_apart
 from benchmarks.report.command import command_of
 from benchmarks.report.compare import comparison
@@ -168,7 +169,8 @@ def section_lines(section: Section, published: Sequence[PublishedRow]) -> list[s
     published = of_length(published, section.records[0].identity.sessions.count + 1)
     lines = ["", f"## {section.name}", "", "### Accuracy after each session", ""]
     lines += [accuracy_table(section, published), "", legend(section), ""]
-    lines += [apart, ""] if (apart := far_apart(section)) else []
+    for sentence in filter(None, [several_bases(section), far_apart(section)]):
+        lines += [sentence, ""]
     last = ["### After the last session", "", final_table(section), ""]
     last += ["### Who is ahead, paired over seeds", "", comparison(section)]
     lines += folded("Base and novel classes after the last session, and who is ahead", last)

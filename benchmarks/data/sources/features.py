@@ -123,7 +123,7 @@ def checked(tensors: dict[str, NDArray[Any]], sidecar: Sidecar, width: int) -> R
             raise ValueError(f"{part}: two ids begin with the same number")
         order = np.argsort(np.array(numbers, dtype=np.int64))
         parts[part] = RawPart(tensors[part][order], labels[order])
-    keys = names_in_order(ids["train"]) if sidecar.ordered else None
+    keys = file_names_in_order(ids["train"]) if sidecar.ordered else None
     return RawSet(sidecar.class_names, parts["train"], parts["test"], keys, texts)
 
 
@@ -145,7 +145,7 @@ def number_of(name: str) -> int:
     return int(number)
 
 
-def names_in_order(ids: list[str]) -> list[str]:
+def file_names_in_order(ids: list[str]) -> list[str]:
     """The files' names, which follow the numbers, in the order of these. Raises ValueError where one is missing."""
     names = [name.partition(" ")[2] for name in sorted(ids, key=number_of)]
     if not all(names):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.records.schema import Record
+from benchmarks.report.bases import several_bases
 from benchmarks.report.caveats import all_below_nothing, far_apart
 from benchmarks.report.section import Section
 
@@ -48,3 +49,12 @@ def test_one_variant_that_does_not_lose_is_enough(make_record: Make) -> None:
     of = section(make_record, sa=[(4, 4, 2, 2)], ne=[(5, 5, 4, 3)])
     assert all_below_nothing(of, {variant: LABELS[variant] for variant in of.variants}) == ""
     assert all_below_nothing(of, {"lecnet:paper": "SA"}) == ""
+
+
+def test_rows_on_another_base_session_than_most_are_named(make_record: Make) -> None:
+    """A method of one's own on its own base kind stood among the others without a word of it."""
+    plain = {name: [make_record(name, 0)] for name in ("base_only:default", "proto:raw_mean")}
+    assert several_bases(Section("quick", "paper", plain)) == ""
+    own = make_record("teen:default", 0, base="cosine", base_config={"scale": 16.0})
+    text = several_bases(Section("quick", "paper", {**plain, "teen:default": [own]}))
+    assert text.startswith("Base session of most rows: linear; of others: TEEN on cosine")
