@@ -23,7 +23,6 @@ from benchmarks.records.store import stores_below
 from benchmarks.system.errors import USER_ERRORS, UsageError
 from benchmarks.system.files import write_atomic
 from benchmarks.system.surroundings import settle
-from methods.contract.loading import kind_and_parents, load_method
 from methods.contract.registry import method_names, read_entry
 from protocols.reading import read_yaml
 
@@ -49,6 +48,8 @@ print(json.dumps([
 
 def used_sources(results: Path) -> list[Sources]:
     """Methods and base kinds that stand in records below a folder, and every method of methods/ with its own base kinds."""
+    from methods.contract.loading import kind_and_parents, load_method  # torch, which a wrong call need not wait for
+
     used = {sources_of(record.identity) for store in stores_below(results) for name in store.protocols() for record in store.load(name)[0]}
     for entry in map(read_entry, method_names()):
         for preset in entry.presets:
@@ -57,13 +58,21 @@ def used_sources(results: Path) -> list[Sources]:
     return sorted(used)
 
 
-def at_commit(commit: str, asked: Sequence[Sources]) -> list[Present]:
-    """Versions and hashes of sources as a commit has them. Raises UsageError if git knows no such commit, or it cannot answer."""
-    packed = subprocess.run(["git", "archive", commit, *PACKAGES], cwd=ROOT, capture_output=True)
+def packed_at(commit: str) -> bytes:
+    """The packages as a commit has them, as a tar file. Raises UsageError without git, or if it knows no such commit."""
+    try:
+        packed = subprocess.run(["git", "archive", commit, *PACKAGES], cwd=ROOT, capture_output=True)
+    except FileNotFoundError:
+        raise UsageError("git is not found here") from None
     if packed.returncode:
         raise UsageError(packed.stderr.decode().strip())
+    return packed.stdout
+
+
+def at_commit(commit: str, packed: bytes, asked: Sequence[Sources]) -> list[Present]:
+    """Versions and hashes of sources in `packed`. Raises UsageError if the commit cannot answer."""
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=BytesIO(packed.stdout)) as files:
+        with tarfile.open(fileobj=BytesIO(packed)) as files:
             files.extractall(folder, filter="data")
         told = subprocess.run([sys.executable, "-c", THERE], cwd=folder, input=json.dumps(asked), capture_output=True, text=True)
     if told.returncode:
@@ -110,12 +119,12 @@ def main(arguments: list[str]) -> int:
     p.add_argument("commit", help="whose numbers the present sources give, as tests/methods/test_same_bytes.py has shown")
     o = p.parse_args(arguments)
     try:
-        asked = used_sources(ROOT / "results")
-        now = [present(sources) for sources in asked]
-        pairs = changed(asked, at_commit(o.commit, asked), now)
-        listing = read_yaml(EQUAL)
+        packed, listing = packed_at(o.commit), read_yaml(EQUAL)
         if not listing:
             raise UsageError(f"{EQUAL.relative_to(ROOT)} lists nothing; take it back from git")
+        asked = used_sources(ROOT / "results")
+        now = [present(sources) for sources in asked]
+        pairs = changed(asked, at_commit(o.commit, packed, asked), now)
         write_atomic(EQUAL, (HEADER + as_text(with_pairs(listing, pairs))).encode())
     except USER_ERRORS as error:
         print(f"equal_sources: {error}", file=sys.stderr)
