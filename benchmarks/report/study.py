@@ -140,7 +140,7 @@ def run_for(study: Study, sections: Sequence[StudySection]) -> Sequence[StudySec
 
 def intro(protocol: Protocol, study: Study, command: str) -> str:
     whose = "What the paper says" if study.name in study_names() and load_study(study.name) == study else "Its claim"
-    claim = f" {whose}: {study.claim}" if study.claim else ""
+    claim = f" {whose}: {study.claim}{'' if study.claim.endswith(('.', '!', '?')) else '.'}" if study.claim else ""
     references = " and against ".join(f"`{label}`" for label in study.references)
     return (
         f"Written by `{command} --report-only` from the records in `records/{protocol.name}/`. {protocol.title}.{claim} "

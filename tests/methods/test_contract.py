@@ -186,6 +186,14 @@ def test_an_honest_method_passes(small: Callable[[str, str], tuple[bool, str]]) 
     assert f"{len(CHECKS)} of {len(CHECKS)} checks passed" in said
 
 
+def test_a_rule_under_a_name_that_nothing_calls_is_noted(small: Callable[[str, str], tuple[bool, str]]) -> None:
+    """Such a method gave Proto's own figure, as an honest row."""
+    source = HONEST.replace("SessionStrategy", "FeatureMethod").partition("    presets")[0]
+    passed, said = small("honest", f"{source}\n    def fit(self, features, labels):\n        raise RuntimeError\n")
+    assert passed and "  note  Honest overrides none of learn, scores, embed, after_session: it computes what Proto does" in said
+    assert "  note  " not in small("honest", HONEST)[1]
+
+
 def test_a_method_that_digits_cannot_check_says_what_it_needs(small: Callable[[str, str], tuple[bool, str]]) -> None:
     with pytest.raises(UsageError, match="--check honest: it needs text vectors"):
         small("honest", HONEST + "\n    needs = 'texts'\n")
@@ -205,7 +213,7 @@ def test_a_method_that_fails_is_told_where(small: Callable[[str, str], tuple[boo
         "ZeroDivisionError: session 0: division by zero" in said
         and "honest.py, line 10, in before_session: return 1 / self.session" in said
     )
-    assert said.splitlines()[-1].startswith(f"0 of {len(CHECKS)}")
+    assert said.splitlines()[-1].startswith(f"0 of {len(CHECKS)} checks passed, 1 failed, {len(CHECKS) - 1} not made in ")
 
 
 def test_a_method_that_leaves_python_has_failed(small: Callable[[str, str], tuple[bool, str]]) -> None:
