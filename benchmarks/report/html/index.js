@@ -234,7 +234,12 @@
   document.querySelectorAll("#rows thead th").forEach((heading, column) => {
     heading.querySelector("button")?.addEventListener("click", () => sort(heading, column));
   });
-  lines.forEach((line) => line.querySelector("td button").addEventListener("click", () => open(line)));
+  lines.forEach((line, n) => {
+    const button = line.querySelector("td button");
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", () => open(line));
+    if (rows[n].cost) line.cells[line.cells.length - 1].title = texts[rows[n].cost.processor];
+  });
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   ticks.forEach((tick) =>
