@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,20 +99,30 @@ def run(
 
 
 def in_json(key: str, value: Any) -> str:
-    """A value as --set reads it; numbers of NumPy or torch as they are. Raises UsageError for what no record could hold."""
+    """A value as --set reads it; numbers and arrays of NumPy or torch as they are. Raises UsageError for what no record could hold."""
     try:
-        return json.dumps(value, default=lambda number: number.item())
+        return json.dumps(value, default=lambda numbers: numbers.tolist())
     except (TypeError, ValueError, AttributeError, RuntimeError):
         raise UsageError(f"changes: {key} must be a number, a string, a list or a mapping (got {short(repr(value))})") from None
 
 
 def in_text(name: str, value: object) -> str | int:
     """`seeds` or `methods` as an option reads them. Raises UsageError."""
-    if isinstance(value, str | int):
+    if isinstance(value, str):
         return value
-    if not isinstance(value, Iterable):
-        raise UsageError(f"{name} must be a string or a sequence (got {short(repr(value))})")
-    return ",".join(map(str, value))
+    with suppress(TypeError):
+        return operator.index(value)  # type: ignore[arg-type]
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise UsageError(f"{name} must be a string, a whole number or a sequence (got {short(repr(value))})")
+    return ",".join(one if isinstance(one, str) else str(number_of(name, one)) for one in value)
+
+
+def number_of(name: str, one: Any) -> int:
+    """A whole number of any library. Raises UsageError."""
+    try:
+        return operator.index(one)
+    except TypeError:
+        raise UsageError(f"{name}: {short(repr(one))} is no whole number") from None
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:

@@ -61,7 +61,7 @@ def several_bases(section: Section) -> str:
         rows.setdefault(in_words(records[0].identity, recipe=False), []).append(label_of(records[0]))
     most = max(rows, key=lambda base: len(rows[base]))
     others = "; ".join(f"{', '.join(labels)} on {base}" for base, labels in rows.items() if base != most)
-    return f"Base session of most rows: {most}; of others: {others}." if others else ""
+    return f"Base session of {len(rows[most])} rows: {most}; of others: {others}." if others else ""
 
 
 def in_words(identity: Identity, recipe: bool = True) -> str:

@@ -20,8 +20,8 @@ def brief(records: Sequence[Record]) -> pd.DataFrame:
     """Frame with one row per variant, in the order of the records: seeds, mean accuracy after each session, their average, PD (first minus
     last accuracy) and the last session's harmonic mean of base and novel accuracy, all in percent.
 
-    Raises RecordError for records of several protocols, recipes or splits, of several data or precisions, of a variant under several
-    settings, or for two records of one run.
+    Raises RecordError for records of several protocols, recipes or splits, of a variant in several precisions, settings or images, or for
+    two records of one run.
     """
     identities = [record.identity for record in records]
     tables = dict.fromkeys((identity.protocol, identity.recipe, identity.split) for identity in identities)
@@ -31,11 +31,12 @@ def brief(records: Sequence[Record]) -> pd.DataFrame:
     variants: dict[str, list[Record]] = {}
     for record in records:
         variants.setdefault(record.identity.variant, []).append(record)
-    if len({measured_on(identity) for identity in identities}) > 1:
-        raise RecordError("a table holds records of one precision, and of one set of images, sessions and networks; these have several")
     for variant, of_variant in variants.items():
-        if not all(record.identity.same_settings(of_variant[0].identity) for record in of_variant):
-            raise RecordError(f"a mean is over seeds alone, and {variant} was run under several settings")
+        first = of_variant[0].identity
+        if len(precisions := sorted({str(record.identity.precision) for record in of_variant})) > 1:
+            raise RecordError(f"a mean is over seeds alone, and {variant} was run in {' and '.join(precisions)}: take the records of one")
+        if not all(record.identity.same_settings(first) and measured_on(record.identity) == measured_on(first) for record in of_variant):
+            raise RecordError(f"a mean is over seeds alone, and {variant} was run under several settings, or on other images")
     section = Section(identities[0].recipe, identities[0].split, variants)
     rows = {}
     for variant, of_variant in variants.items():

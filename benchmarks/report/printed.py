@@ -118,7 +118,7 @@ def verdict_table(section: Section, pairs: Sequence[tuple[PublishedRow, str]]) -
     summary = f"{len(verdicts)} comparison{'s' * (len(verdicts) > 1)}: " + ", ".join(f"{word} {counts[word]}" for word in WORDS) + "."
     rows = [verdict_row(section, row, variant, verdict) for (row, variant), verdict in zip(pairs, verdicts, strict=True)]
     header = ["Method", "Published row", "Printed last", "Measured last", "Gap", "Verdict", "Notes"]
-    unprinted = section.records[0].identity.sessions.shots == "all" and any(row.accuracy[0] is None for row, _ in pairs)
+    unprinted = section.records[0].identity.sessions.shots == "all" and any(row.base_accuracy is None for row, _ in pairs)
     return [summary, "", markdown(rows, header), "", RULE + (ALL_IMAGES if unprinted else "")]
 
 

@@ -71,7 +71,8 @@ def failures(settings: Settings) -> Iterator[Path]:
 
 
 def records(settings: Settings) -> Iterator[Path]:
-    """Files of the records under "Other settings" on their page. Damaged records stay, and those of protocols that are not the suite's."""
+    """Files of the records under "Other settings" on their page. Damaged records stay, and those of protocols that are not the suite's, or
+    have other data or sessions."""
     for store in stores_below(settings.results):
         for name in store.protocols():
             yield from files_of(store, name)

@@ -30,6 +30,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
 }
 TRAIN = ("session_loss", "session_indices", "session_vectors", "trainable", "before_epoch", "before_update", "after_update", "finished")
 """Hooks that nothing calls unless sessions train."""
+CONTRACT = "methods.contract."
+PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 SETS = "must not be a set, whose order differs from process to process: the same run would be another one; make it a tuple"
 
 _sound: weakref.WeakSet[type[SessionStrategy]] = weakref.WeakSet()
@@ -58,7 +60,7 @@ def faults(method: type[SessionStrategy], entry: Entry) -> Iterator[str]:
     if not takes_what_it_is_given(method):
         yield f"{own}.__init__ must take context and config by name; leave it out, and prepare in adopt(network)"
     for name in ("budget", "most_numbers"):
-        if not isinstance(inspect.getattr_static(method, name), classmethod):
+        if not isinstance(inspect.getattr_static(method, name), classmethod | staticmethod):
             yield f"{own}.{name} must be a class method: it is asked before there is a strategy; write @classmethod above it"
     yield from faults_of_hooks(method, own)
     for name, known in CHOICES.items():
@@ -94,14 +96,14 @@ def takes_what_it_is_given(method: type[SessionStrategy]) -> bool:
 
 
 def faults_of_hooks(owner: type, own: str) -> Iterator[str]:
-    """Hooks of a method or a kind that cannot be called as the suite calls them."""
-    of_file = [cls for cls in owner.__mro__ if cls.__module__ == owner.__module__]
-    for name in dict.fromkeys(name for cls in of_file for name in vars(cls)):
-        theirs = next((vars(cls)[name] for cls in owner.__mro__ if cls not in of_file and name in vars(cls)), None)
+    """Hooks of a method or a kind that cannot be called as the suite calls them: with what the contract's own function must be given."""
+    contract = [cls for cls in owner.__mro__ if cls.__module__.startswith(CONTRACT)]
+    for name in dict.fromkeys(name for cls in owner.__mro__ if cls not in contract for name in vars(cls)):
+        theirs = next((vars(cls)[name] for cls in contract if name in vars(cls)), None)
         mine = inspect.getattr_static(owner, name)
         if name.startswith("_") or not (inspect.isfunction(theirs) and inspect.isfunction(mine)):
             continue
-        given = list(inspect.signature(theirs).parameters)
+        given = [one.name for one in inspect.signature(theirs).parameters.values() if one.kind in PLACED and one.default is one.empty]
         try:
             inspect.signature(mine).bind(*given)
         except TypeError:

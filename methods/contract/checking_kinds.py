@@ -9,13 +9,14 @@ from typing import Any
 from methods.contract.base_kind import BaseKind
 from methods.contract.checking import faults_of_fields, faults_of_hooks, faults_of_migrations, faults_of_values, whole
 from methods.contract.config import KindConfig
-from methods.contract.misspelt import near
+from methods.contract.misspelt import near, slip
 from methods.contract.registry import MethodError
 from protocols.reading import short
 from protocols.schema import Augment, BaseRecipe
 
 HOOKS = tuple(name for name in vars(BaseKind) if not name.startswith("_") and name != "name")
 """What a kind may define."""
+CALLED = tuple(name for name in HOOKS if callable(vars(BaseKind)[name]))
 
 
 _sound: weakref.WeakSet[type[BaseKind]] = weakref.WeakSet()
@@ -35,7 +36,9 @@ def faults_of_kind(kind: type[BaseKind]) -> Iterator[str]:
     """What is wrong with a class, the likeliest first."""
     own = kind.__name__
     for name in vars(kind):
-        if not name.startswith("_") and name not in HOOKS and (meant := near(name, HOOKS)) is not None:
+        if name.startswith("_") or name in HOOKS:
+            continue
+        if (meant := near(name, HOOKS) or (slip(name, CALLED) if callable(vars(kind)[name]) else None)) is not None:
             yield f"{own}.{name} is no hook. Did you mean {meant!r}? A helper of your own gets another name, or one that begins with _"
     yield from faults_of_hooks(kind, own)
     for name in ("version", "views"):

@@ -18,8 +18,8 @@ KNOWN = (
 """Hooks and attributes that every method may define."""
 WORD_IS_NEAR = 0.8
 """Likeness of each word of a name; `session_rows` is a name of its own, `sesion_loss` is none."""
-SHORTEST = 4
-"""Letters of a word in which one wrong letter is a slip: `drow` for `draw`."""
+SHORT = 4
+"""Letters of a name that is no longer near with one wrong letter."""
 
 
 def misspelt(method: type[SessionStrategy]) -> Iterator[tuple[str, str]]:
@@ -50,5 +50,9 @@ def near(name: str, hooks: Sequence[str]) -> str | None:
 
 
 def near_word(one: str, other: str) -> bool:
-    one_letter = len(one) == len(other) >= SHORTEST and sum(map(ne, one, other)) == 1
-    return one_letter or difflib.SequenceMatcher(None, one, other).ratio() >= WORD_IS_NEAR
+    return difflib.SequenceMatcher(None, one, other).ratio() >= WORD_IS_NEAR
+
+
+def slip(name: str, hooks: Sequence[str]) -> str | None:
+    """The hook of four letters of which this name has another one, which `near` lets pass: `drow` for `draw`."""
+    return next((known for known in hooks if len(name) == len(known) == SHORT and sum(map(ne, name, known)) == 1), None)

@@ -158,6 +158,14 @@ def test_a_mistake_in_a_kind_is_one_line(body: str, said: str, folder: Path) -> 
     assert said in str(error.value) and str(error.value).startswith(f"{folder}/bases/soft.py: ")
 
 
+def test_a_helper_of_four_letters_is_no_slip(folder: Path) -> None:
+    """`crop` is one letter from `drop`, which is no function."""
+    filled(folder)
+    (folder / "bases" / "soft.py").write_text(f"{SOFT}\n    def crop(self, images): ...\n    lots = 3\n")
+    take_own_folder(None)
+    assert load_base_kind("soft")
+
+
 def test_a_part_that_is_dropped_must_be_there(folder: Path) -> None:
     """Said before anything is trained; it ended the trained base session in a KeyError."""
     filled(folder)

@@ -128,6 +128,17 @@ def test_an_attribute_that_nothing_would_read(line: str, own_methods: Path) -> N
     assert answer.fault("Did you mean") == "" and str(own_methods / "mine.py") in answer.err
 
 
+def test_a_hook_may_take_more_than_it_is_given(own_methods: Path) -> None:
+    """What counts is how the suite calls it, and not how another class of the author's defines it."""
+    (own_methods / "_parent.py").write_text(
+        HONEST.replace("Mine", "Parent") + "    def helper(self, x): pass\n    def scores(self, *args, **kwargs): pass\n"
+    )
+    lines = ["def scores(self, features, *, weight=1.0): pass", "def helper(self): pass", "def after_session(self, *rest): pass"]
+    text = with_lines(*lines).replace("class Mine(SessionStrategy)", "class Mine(Parent)")
+    text = text.replace("\n\nclass Mine", "\nfrom methods._parent import Parent\n\n\nclass Mine")
+    assert planned(own_methods, text).status == 0
+
+
 def test_helpers_have_names_of_their_own(own_methods: Path) -> None:
     helpers = ("_score", "_leran", "means_of", "session_rows", "embed_anchors", "teacher", "draw_batches", "rows_of")
     lines = ["class Config(MethodConfig): some: bool | None = None; both: tuple[bool, ...] = (True, False)"]

@@ -139,7 +139,8 @@ def slurm(values: dict[str, str], workers: int | None, threads: int) -> Executor
 
 def asks_for_gpus(key: str, value: str) -> bool:
     """Whether this option of sbatch asks for GPUs, such as gpus=1 or gres=gpu:a100:2; gpus=0 does not."""
-    return ("gpu" in key or (key == "gres" and "gpu" in value)) and not re.search(r"(^|:)0+$", value)
+    asks = key == "gpus" or key.startswith("gpus-per-") or (key == "gres" and "gpu" in value)
+    return asks and not re.search(r"(^|:)0+$", value)
 
 
 def ray(values: dict[str, str], workers: int | None, threads: int) -> Executor:

@@ -48,7 +48,7 @@ class Launcher:
         self.plans: dict[str, Plan] = {}
         self.readers: dict[Element, Reader] = {}
         self.silent: set[Path] = set()  # runs that are settled, but of which no event has come yet
-        self.full_until = 0.0
+        self.full_until, self.refused = 0.0, ""
 
     def launch(self) -> None:
         """Returns when every run is done, failed or given up. Raises UsageError if the scheduler refuses all of them."""
@@ -184,14 +184,16 @@ class Launcher:
                         raise UsageError(f"--executor {self.scheduler.name.lower()}: {full}") from None
                     return self.ask_later(f"{len(left)} elements wait for a place: {full}")
                 except UsageError as refused:
-                    if not any(group.at_work for group in self.groups):
+                    if not any(group.held is not None and group.since is None for group in self.groups):
                         raise
                     return self.ask_later(f"{refused}; asked again while other elements are at work")
                 left = left[len(part) :]
 
     def ask_later(self, why: str) -> None:
-        """The scheduler takes nothing now."""
-        self.progress.note(why)
+        """The scheduler takes nothing now, which is told once."""
+        if why != self.refused:
+            self.progress.note(why)
+        self.refused = why
         self.full_until = time.monotonic() + FULL_SECONDS
 
     def submit_part(self, groups: Sequence[Group]) -> None:
@@ -207,6 +209,7 @@ class Launcher:
         for number, group in enumerate(groups):
             if group.ended:
                 self.progress.note(group.ended)
+            self.refused = ""
             group.held, group.since, group.submitted, group.ended = (folder.name, number), None, group.submitted + 1, ""
             self.readers[folder.name, number] = Reader(events_path(folder, number))
 

@@ -29,7 +29,7 @@ LIMITS = re.compile(
 """Words of sbatch for what may go later, or in smaller parts."""
 NEVER = (
     *("PartitionConfig", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"),
-    *("InvalidAccount", "InvalidQOS", "JobHeldUser", "JobHeldAdmin"),
+    *("InvalidAccount", "InvalidQOS"),
 )
 """Reasons of squeue for which an element waits until somebody changes the cluster or the job."""
 ASKING_SECONDS = 60

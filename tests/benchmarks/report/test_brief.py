@@ -48,7 +48,9 @@ def test_what_does_not_belong_in_one_table_is_refused(make_record: MakeRecord) -
     for several in ([], [one, make_record("proto:raw_mean", 1, recipe="slow")]):
         with pytest.raises(RecordError, match="records of one protocol, recipe and split"):
             brief(several)
-    with pytest.raises(RecordError, match="one precision, and of one set of images"):
+    with pytest.raises(RecordError, match="proto:raw_mean was run in bf16 and fp32: take the records of one"):
         brief([one, make_record("proto:raw_mean", 1, precision="bf16")])
+    other = make_record("base_only:default", 1, precision="bf16")
+    assert len(brief([one, other])) == 2, "no mean is over both"
     with pytest.raises(RecordError, match="a mean is over seeds alone, and proto:raw_mean was run under several settings"):
         brief([one, make_record("proto:raw_mean", 1, version=7)])

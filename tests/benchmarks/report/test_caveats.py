@@ -57,4 +57,4 @@ def test_rows_on_another_base_session_than_most_are_named(make_record: Make) -> 
     assert several_bases(Section("quick", "paper", plain)) == ""
     own = make_record("teen:default", 0, base="cosine", base_config={"scale": 16.0})
     text = several_bases(Section("quick", "paper", {**plain, "teen:default": [own]}))
-    assert text.startswith("Base session of most rows: linear; of others: TEEN on cosine")
+    assert text.startswith("Base session of 2 rows: linear; of others: teen on cosine")
