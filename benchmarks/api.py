@@ -50,9 +50,8 @@ def run(
     """Does the runs that are not done yet, one after another in this process, and returns the records of all that were asked for.
 
     Arguments are the command line's options: `methods` such as `["proto", "lecnet:code"]`, `seeds` such as `"0-4"` or `range(5)`, or one
-    seed, `changes`
-    such as `{"lecnet.gamma": 0.6}` for `--set`. Files of `methods_dir` are read anew. Progress goes to stderr. Sets torch to `threads`
-    threads and to deterministic algorithms.
+    seed, `changes` such as `{"lecnet.gamma": 0.6}` for `--set`. Files of `methods_dir` are read anew. Progress goes to stderr. Sets torch
+    to `threads` threads and to deterministic algorithms.
 
     Raises UsageError, MethodError, ProtocolError, DataError or StorageError as the command line would say; RunError if a run failed.
     """

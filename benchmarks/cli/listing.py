@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from benchmarks.records.identity import Identity
 
 
-DEFAULT_KIND = "linear"
-"""Without settings of its own; a recipe may change it for a method."""
 WIDEST, NARROWEST, OF_A_PIPE = 48, 24, 160
 """Columns: at most for a cell that is not the last, at least for the last, and of a line where there is no terminal."""
 
@@ -88,19 +86,18 @@ def warnings_on(runs: Sequence[Identity], ledger: Ledger) -> list[str]:
 
 def bases_apart(runs: Sequence[Identity]) -> list[str]:
     """A line for each base kind on which runs of one recipe stand with different settings, so that their base models differ."""
+    kinds: dict[tuple[str, str], dict[str, dict[str, Identity]]] = {}  # recipe and kind -> its settings -> variants, with a run of each
+    for run in runs:
+        kinds.setdefault((run.recipe, run.base), {}).setdefault(repr(run.stages), {})[run.variant] = run
+    several = {kind: of_kind.values() for (_, kind), of_kind in kinds.items() if len(of_kind) > 1}
+    if not several:
+        return []
     from benchmarks.report.bases import in_words
 
-    kinds: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for run in runs:
-        of_kind = kinds.setdefault((run.recipe, run.base), {})
-        variants = of_kind.setdefault(in_words(run), [])
-        if run.variant not in variants:
-            variants.append(run.variant)
     return [
         f"base kind {kind} has several settings here, and so as many base models: "
-        + "; ".join(f"{', '.join(variants)} on {base}" for base, variants in of_kind.items())
-        for (_, kind), of_kind in kinds.items()
-        if len(of_kind) > 1 and kind != DEFAULT_KIND
+        + "; ".join(f"{', '.join(variants)} on {in_words(next(iter(variants.values())))}" for variants in of_kind)
+        for kind, of_kind in several.items()
     ]
 
 

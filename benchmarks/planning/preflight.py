@@ -51,21 +51,24 @@ def check_before_training(protocol: Protocol, runs: Sequence[Identity], settings
 
 
 def check_plan(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> str:
-    """Checks what a run would check of images, splits and weights, without fetching any. Returns a line on images or weights that are not
-    to be had yet, which says what could not be checked; else on equal pictures, or ''. Raises what a run would raise."""
+    """Checks what a run would check of images, splits and weights, without fetching any, for runs that `with_local_images` returned.
+
+    Returns a line on images or weights that are not to be had yet, which says what could not be checked; else on equal pictures, or ''.
+    Raises what a run would raise."""
     with_precision(runs, settings)
     with without_downloads():
         try:
-            images = checked_images(protocol, runs, settings)
+            images = checked_images(protocol, runs, settings, verified=runs[0].images)
         except NotHereError as error:
             return f"not checked: {error}"
     return "\n".join(equal_pictures(images))
 
 
-def checked_images(protocol: Protocol, runs: Sequence[Identity], settings: Settings) -> ImageSet:
-    """The images, after a check of the splits of all runs and of the weights. Raises UsageError, DataError or StorageError."""
+def checked_images(protocol: Protocol, runs: Sequence[Identity], settings: Settings, verified: str | None = None) -> ImageSet:
+    """The images, after a check of the splits of all runs and of the weights. Images of the hash `verified`, which the same command has
+    just loaded, are not hashed again. Raises UsageError, DataError or StorageError."""
     check_last_block(protocol, runs)
-    images = load_images(protocol.data, settings.data_root)
+    images = load_images(protocol.data, settings.data_root, verified)
     alike: dict[tuple[str, int, bool], list[Identity]] = {}
     for run in runs:
         alike.setdefault((run.split, run.seed, run.selection == "val"), []).append(run)

@@ -57,7 +57,7 @@ def write_group(
         shown.studies.update(moved)
         if parts:
             same = one_run_rows(replace(whole, variants={name: rows for part in parts for name, rows in part.variants.items()}))
-            lines += ["", f"**{whole.name}**", "", overview(parts), *lacking(protocol, parts), *(["", same.strip()] if same else [])]
+            lines += ["", f"**{whole.name}**", "", overview(parts), *lacking(protocol, parts), *(["", same] if same else [])]
     if lines:
         known = marked([record for section in shown.current for record in section.records])
         lines = ["", "## Which base session each row stands on", *lines, "", " ".join([LEGEND, *known])]

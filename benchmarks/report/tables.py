@@ -99,7 +99,7 @@ def one_run_rows(section: Section) -> str:
         return ""
     names = ", ".join(label_of(records[0]) for records in found)
     return (
-        f" **All seeds gave the same predictions**: {names}. Order and shots are fixed and nothing else is drawn. Their ± 0.00 is "
+        f"**All seeds gave the same predictions**: {names}. Order and shots are fixed and nothing else is drawn. Their ± 0.00 is "
         "therefore no interval, and a test against such a row reflects the variation of the other row alone."
     )
 
@@ -110,9 +110,9 @@ def widths(section: Section) -> str:
     ways = ["bootstrap over seeds"] if max(counts) >= FEWEST_TO_RESAMPLE else []
     if any(FEWEST_TO_TEST <= count < FEWEST_TO_RESAMPLE for count in counts):
         ways.append(f"Student-t for rows of fewer than {FEWEST_TO_RESAMPLE} seeds")
-    known = "".join(f" {line}" for line in marked(section.records))
     few = "One seed" if max(counts) == 1 else f"Fewer than {FEWEST_TO_TEST} seeds"
-    return (f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±.") + one_run_rows(section) + known
+    said = f"±: 95 % interval by {'; '.join(ways)}." if ways else f"{few}: no ±."
+    return " ".join(filter(None, [said, one_run_rows(section), *marked(section.records)]))
 
 
 def marked(records: Sequence[Record]) -> list[str]:
